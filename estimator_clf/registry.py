@@ -1,0 +1,89 @@
+"""Things that register themselves by name, one file each, found without importing.
+
+`--help` and a misspelt name must not cost the import of TensorFlow, so the names
+are read from the decorators in the source files; only the file that is asked for
+is imported.
+"""
+
+import ast
+import difflib
+import functools
+import importlib
+import pathlib
+
+
+class Registry:
+    """Names of the functions that the files of one package offer.
+
+    Each file decorates its function with `@register('name', 'alias', fact=...)`;
+    the arguments must be literals.
+    """
+
+    def __init__(self, package, flag, error):
+        """Makes a registry.
+
+        Args:
+          package: dotted name of the package whose files register something.
+          flag: the flag by which people choose, for messages: `--network`.
+          error: exception class, a ValueError, raised for an unknown name.
+        """
+        self.package = package
+        self.flag = flag
+        self._error = error
+
+    @functools.cached_property
+    def _entries(self):
+        """dict name -> (module, function, first line of docstring, facts)."""
+        folder = pathlib.Path(importlib.import_module(self.package).__path__[0])
+        entries = {}
+        for path in sorted(folder.glob('*.py')):
+            for node in ast.parse(path.read_text(encoding='utf-8')).body:
+                if not isinstance(node, ast.FunctionDef):
+                    continue
+                for call in node.decorator_list:
+                    if not (isinstance(call, ast.Call) and _name(call) == 'register'):
+                        continue
+                    summary = (ast.get_docstring(node) or '').partition('\n')[0]
+                    facts = {k.arg: ast.literal_eval(k.value) for k in call.keywords}
+                    for arg in call.args:
+                        name = ast.literal_eval(arg)
+                        entries[name] = (path.stem, node.name, summary, facts)
+        return entries
+
+    def names(self):
+        """Returns dict name -> one line about it, sorted by name."""
+        return {name: self._entries[name][2] for name in sorted(self._entries)}
+
+    def facts(self, name):
+        """Returns the keyword arguments of the decorator of `name`."""
+        return dict(self._entry(name)[3])
+
+    def get(self, name):
+        """Imports the one file that registers `name` and returns its function."""
+        module, function, _, _ = self._entry(name)
+        return getattr(importlib.import_module(f'{self.package}.{module}'), function)
+
+    def _entry(self, name):
+        if name not in self._entries:
+            near = suggest(name, self._entries)
+            raise self._error(
+                f'{self.flag}: there is no {name!r}{near}. There are: '
+                + ', '.join(sorted(self._entries))
+            )
+        return self._entries[name]
+
+
+def register(*names, **facts):
+    """Marks a function as registered; see `Registry`. Changes nothing in it."""
+    del names, facts
+    return lambda function: function
+
+
+def suggest(word, known):
+    """Returns `; did you mean 'x'?` for the nearest of `known`, or ``."""
+    near = difflib.get_close_matches(str(word), [str(k) for k in known], 1, 0.5)
+    return f'; did you mean {near[0]!r}?' if near else ''
+
+
+def _name(call):
+    return getattr(call.func, 'id', getattr(call.func, 'attr', None))

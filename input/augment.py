@@ -1,0 +1,193 @@
+"""Augmentation of whole batches of uint8 pictures.
+
+Every function takes `(images, draw, amount)`: images uint8 [B, H, W, C], a `Draw`
+with one generator per example, and how strong; it returns images of the same shape
+and dtype. Whole batches, since for small pictures the cost of a tf.data element is more
+than the cost of its pixels.
+"""
+
+import tensorflow as tf
+
+from input.errors import DataError
+
+
+def flip(images, draw, amount):
+    """Mirrors left to right, each with probability `amount`."""
+    chosen = draw.uniform('flip') < amount
+    return tf.where(chosen[:, None, None, None], tf.reverse(images, [2]), images)
+
+
+def vflip(images, draw, amount):
+    """Mirrors top to bottom, each with probability `amount`."""
+    chosen = draw.uniform('vflip') < amount
+    return tf.where(chosen[:, None, None, None], tf.reverse(images, [1]), images)
+
+
+def crop(images, draw, amount):
+    """Moves each by up to `amount` pixels each way; the edge is filled by reflection.
+
+    This is the padded random crop of He et al. 2015 ("Deep residual learning"),
+    section 4.2, which fills with black.
+    """
+    pad = int(amount)
+    height, width = images.shape[1:3]
+    padded = tf.pad(images, [[0, 0], [pad, pad], [pad, pad], [0, 0]], 'REFLECT')
+    rows = draw.integer('crop row', 0, 2 * pad)[:, None] + tf.range(height)
+    columns = draw.integer('crop column', 0, 2 * pad)[:, None] + tf.range(width)
+    moved = tf.gather(padded, rows, axis=1, batch_dims=1)
+    return tf.gather(moved, columns, axis=2, batch_dims=1)
+
+
+def zoom(images, draw, amount):
+    """Zooms each about its middle by a factor from [1 - amount, 1 + amount]."""
+    # Zooming out needs pixels from outside: as many as the largest window reaches.
+    height, width = images.shape[1:3]
+    sides = [int(s * amount / (1.0 - amount) / 2.0) + 1 for s in (height, width)]
+    pads = [min(p, s - 1) for p, s in zip(sides, (height, width), strict=True)]
+    padded = tf.pad(images, [[0, 0], [pads[0]] * 2, [pads[1]] * 2, [0, 0]], 'REFLECT')
+    half = 0.5 / draw.uniform('zoom', 1.0 - amount, 1.0 + amount)
+    ends = []
+    for side, pad in zip((height, width), pads, strict=True):
+        # `crop_and_resize` counts from the middle of the first pixel to the middle
+        # of the last: its 0..1 are side - 1 pixels.
+        middle, reach = pad + (side - 1) / 2.0, half * (side - 1)
+        ends.append([(middle + s * reach) / (side + 2 * pad - 1) for s in (-1, 1)])
+    (top, bottom), (left, right) = ends
+    return _windows(padded, tf.stack([top, left, bottom, right], 1), (height, width))
+
+
+def resized_crop(images, draw, amount):
+    """Cuts a window of at least `amount` of the area, aspect 3:4 to 4:3, to full size.
+
+    Pictures that come encoded are cut while they are decoded instead, see
+    `input.decode.random_window`.
+    """
+    height, width = images.shape[1:3]
+    area = draw.uniform('crop area', amount, 1.0)
+    ratio = tf.exp(draw.uniform('crop aspect', -0.28768207, 0.28768207))  # log(4/3)
+    tall = tf.minimum(tf.sqrt(area / ratio), 1.0)
+    wide = tf.minimum(tf.sqrt(area * ratio), 1.0)
+    top = draw.uniform('crop top') * (1.0 - tall)
+    left = draw.uniform('crop left') * (1.0 - wide)
+    boxes = tf.stack([top, left, top + tall, left + wide], 1)
+    return _windows(images, boxes, (height, width))
+
+
+def brightness(images, draw, amount):
+    """Multiplies each by a factor from [1 - amount, 1 + amount]."""
+    factor = draw.uniform('brightness', 1.0 - amount, 1.0 + amount)
+    return _to_uint8(tf.cast(images, tf.float32) * factor[:, None, None, None])
+
+
+def contrast(images, draw, amount):
+    """Scales each about its mean grey by a factor from [1 - amount, 1 + amount]."""
+    pixels = tf.cast(images, tf.float32)
+    mean = tf.reduce_mean(_grey(pixels), [1, 2, 3], keepdims=True)
+    factor = draw.uniform('contrast', 1.0 - amount, 1.0 + amount)
+    return _to_uint8(mean + (pixels - mean) * factor[:, None, None, None])
+
+
+def saturation(images, draw, amount):
+    """Scales each away from its grey by a factor from [1 - amount, 1 + amount].
+
+    Grey pictures stay as they are.
+    """
+    if images.shape[-1] == 1:
+        return images
+    pixels = tf.cast(images, tf.float32)
+    grey = _grey(pixels)
+    factor = draw.uniform('saturation', 1.0 - amount, 1.0 + amount)
+    return _to_uint8(grey + (pixels - grey) * factor[:, None, None, None])
+
+
+# name -> (function, amount if none is given, lowest and highest amount)
+OPS = {
+    'flip': (flip, 0.5, 0.0, 1.0),
+    'vflip': (vflip, 0.5, 0.0, 1.0),
+    'crop': (crop, 4.0, 1.0, 1000.0),
+    'zoom': (zoom, 0.1, 0.0, 0.5),
+    'resized_crop': (resized_crop, 0.25, 0.01, 1.0),
+    'brightness': (brightness, 0.2, 0.0, 1.0),
+    'contrast': (contrast, 0.2, 0.0, 1.0),
+    'saturation': (saturation, 0.2, 0.0, 1.0),
+}
+
+
+def parse(text):
+    """Reads what `--augment` says: `flip,crop:4,brightness:0.2`.
+
+    Args:
+      text: names of `OPS`, each with an amount behind a colon if it is not to be
+        the usual one; applied in this order.
+
+    Returns:
+      Tuple of (name, amount).
+
+    Raises:
+      DataError: unknown name, or an amount out of range.
+    """
+    steps = []
+    for part in filter(None, (p.strip() for p in (text or '').split(','))):
+        name, _, given = part.partition(':')
+        if name not in OPS:
+            raise DataError(
+                f'--augment: there is no {name!r}. There are: ' + ', '.join(sorted(OPS))
+            )
+        _, usual, low, high = OPS[name]
+        try:
+            amount = float(given) if given else usual
+        except ValueError:
+            amount = float('nan')
+        if not low <= amount <= high:
+            raise DataError(
+                f'--augment: the amount of {name} must be a number from {low:g} to '
+                f'{high:g}, got {given!r}'
+            )
+        steps.append((name, amount))
+    return tuple(steps)
+
+
+def apply(images, draw, steps):
+    """Applies parsed steps in order.
+
+    Args:
+      images: uint8 [B, H, W, C].
+      draw: `Draw` for the B examples.
+      steps: see `parse`.
+
+    Returns:
+      uint8 [B, H, W, C].
+    """
+    shape = images.shape
+    for name, amount in steps:
+        images = OPS[name][0](images, draw, amount)
+    images.set_shape(shape)
+    return images
+
+
+def check_size(steps, image_shape):
+    """Raises DataError if a step cannot work on pictures of this shape."""
+    for name, amount in steps:
+        if name == 'crop' and amount >= min(image_shape[:2]):
+            raise DataError(
+                f'--augment=crop:{amount:g} must be smaller than the pictures, which '
+                f'are {image_shape[0]}x{image_shape[1]}'
+            )
+
+
+def _windows(images, boxes, size):
+    """Cuts one box [top, left, bottom, right] of 0..1 out of each, resized."""
+    count = tf.shape(images)[0]
+    return _to_uint8(tf.image.crop_and_resize(images, boxes, tf.range(count), size))
+
+
+def _grey(pixels):
+    # ITU-R BT.601 luma, as tf.image.rgb_to_grayscale.
+    if pixels.shape[-1] == 1:
+        return pixels
+    weights = tf.constant([0.299, 0.587, 0.114])
+    return tf.reduce_sum(pixels * weights, -1, keepdims=True)
+
+
+def _to_uint8(pixels):
+    return tf.cast(tf.round(tf.clip_by_value(pixels, 0.0, 255.0)), tf.uint8)

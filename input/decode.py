@@ -1,0 +1,170 @@
+"""Encoded picture in, uint8 pixels of the wanted size out: the one way it is done.
+
+Training, evaluation and the exported graph all come through `decode`, so a skew
+between training and serving is not possible here. EXIF orientation is not applied:
+TensorFlow's decoders do not read it.
+"""
+
+import tensorflow as tf
+
+_KINDS = (  # First bytes of a file; the name of a file proves nothing.
+    ('jpeg', b'\xff\xd8\xff'),
+    ('png', b'\x89PNG\r\n\x1a\n'),
+    ('gif', b'GIF8'),
+    ('bmp', b'BM'),
+)
+
+NOT_A_PICTURE = 'bad example'  # Marks our own message inside TensorFlow's.
+
+
+def central_window(fraction, aspect):
+    """Makes the window of evaluation: the middle, in the aspect of the target.
+
+    Args:
+      fraction: share of the largest such window's sides to keep, in (0, 1].
+      aspect: width / height of the target.
+
+    Returns:
+      A function (height, width), int32 scalars, -> int32 [4] (top, left, height,
+      width), inside the picture.
+    """
+
+    def window(height, width):
+        tall, wide = tf.cast(height, tf.float32), tf.cast(width, tf.float32)
+        crop_height = tf.minimum(tall, wide / aspect) * fraction
+        crop_width = tf.minimum(wide, tall * aspect) * fraction
+        crop_height = tf.clip_by_value(tf.cast(tf.round(crop_height), tf.int32), 1, height)
+        crop_width = tf.clip_by_value(tf.cast(tf.round(crop_width), tf.int32), 1, width)
+        top, left = (height - crop_height) // 2, (width - crop_width) // 2
+        return tf.stack([top, left, crop_height, crop_width])
+
+    return window
+
+
+def random_window(draw, min_area, aspect, aspect_range=(3 / 4, 4 / 3)):
+    """Makes the window of a random-resized crop.
+
+    A single draw, cut to fit, where Szegedy et al. 2015 ("Going deeper with
+    convolutions", section 6) draw until one fits.
+
+    Args:
+      draw: `Draw` for one example.
+      min_area: smallest share of the picture's area, in (0, 1].
+      aspect: width / height of the target.
+      aspect_range: the window's aspect, relative to the target's.
+
+    Returns:
+      A function as `central_window` returns.
+    """
+
+    def window(height, width):
+        tall, wide = tf.cast(height, tf.float32), tf.cast(width, tf.float32)
+        area = tall * wide * draw.uniform('crop area', min_area, 1.0)
+        low, high = (tf.math.log(tf.constant(a, tf.float32)) for a in aspect_range)
+        ratio = aspect * tf.exp(low + (high - low) * draw.uniform('crop aspect'))
+        crop_height = tf.clip_by_value(tf.sqrt(area / ratio), 1.0, tall)
+        crop_width = tf.clip_by_value(tf.sqrt(area * ratio), 1.0, wide)
+        top = draw.uniform('crop top') * (tall - tf.floor(crop_height))
+        left = draw.uniform('crop left') * (wide - tf.floor(crop_width))
+        return tf.cast(tf.stack([top, left, crop_height, crop_width]), tf.int32)
+
+    return window
+
+
+def decode(data, size, channels, window=None, key=None):
+    """Decodes one picture, cuts a window out and brings it to size.
+
+    A JPEG is decoded only where the window is. Of an animated GIF the first frame
+    counts; transparency is dropped; 16-bit samples become 8-bit, CMYK becomes RGB.
+
+    Args:
+      data: string scalar: JPEG, PNG, GIF or BMP.
+      size: (height, width) wanted.
+      channels: 1 or 3 wanted.
+      window: see `central_window`; by default the largest in the middle.
+      key: string scalar that names the picture in errors.
+
+    Returns:
+      uint8 [height, width, channels].
+
+    Raises:
+      tf.errors.InvalidArgumentError: at run time, if the picture cannot be decoded.
+    """
+    window = window or central_window(1.0, size[1] / size[0])
+    key = tf.constant('(no name)') if key is None else key
+
+    def cut(image):
+        image = _to_channels(image, channels)
+        shape = tf.shape(image)
+        top, left, height, width = tf.unstack(window(shape[0], shape[1]))
+        return tf.slice(image, [top, left, 0], [height, width, channels])
+
+    def jpeg():
+        shape = tf.io.extract_jpeg_shape(data)
+        return tf.io.decode_and_crop_jpeg(
+            data, window(shape[0], shape[1]), channels=channels
+        )
+
+    decoders = {
+        'jpeg': jpeg,
+        'png': lambda: cut(tf.io.decode_png(data, channels=channels)),
+        # One frame only; a GIF always has three channels.
+        'gif': lambda: cut(
+            tf.io.decode_image(data, channels=3, expand_animations=False)
+        ),
+        # The file decides on 1, 3 or 4 channels, and anything else is refused.
+        'bmp': lambda: cut(_bmp_to_rgb(tf.io.decode_bmp(data, channels=0))),
+    }
+
+    def unknown():
+        message = tf.strings.join(
+            [NOT_A_PICTURE + ' <', key, '>: neither JPEG, PNG, GIF nor BMP']
+        )
+        with tf.control_dependencies([tf.debugging.Assert(False, [message])]):
+            return tf.zeros([1, 1, channels], tf.uint8)
+
+    kind = tf.constant(len(_KINDS))
+    for number, (_, magic) in enumerate(_KINDS):
+        # `substr` of a text that is shorter gives what there is.
+        starts = tf.equal(tf.strings.substr(data, 0, len(magic)), magic)
+        kind = tf.where(starts, number, kind)
+    branches = {n: decoders[name] for n, (name, _) in enumerate(_KINDS)}
+    image = tf.switch_case(kind, branches, default=unknown)
+    image.set_shape([None, None, channels])
+    return resize(image, size)
+
+
+def resize(image, size):
+    """Resizes one picture with anti-aliasing; leaves one of the right size alone.
+
+    Args:
+      image: uint8 [h, w, C].
+      size: (height, width) wanted.
+
+    Returns:
+      uint8 [height, width, C].
+    """
+
+    def scale():
+        scaled = tf.image.resize(image, size, antialias=True)
+        return tf.cast(tf.round(tf.clip_by_value(scaled, 0.0, 255.0)), tf.uint8)
+
+    same = tf.reduce_all(tf.equal(tf.shape(image)[:2], size))
+    result = tf.cond(same, lambda: image, scale)
+    result.set_shape([*size, image.shape[-1]])
+    return result
+
+
+def _bmp_to_rgb(image):
+    depth = tf.shape(image)[2]
+    return tf.cond(
+        tf.equal(depth, 1),
+        lambda: tf.repeat(image, 3, axis=2),
+        lambda: image[:, :, :3],
+    )
+
+
+def _to_channels(image, channels):
+    if channels == 1 and image.shape[-1] != 1:
+        return tf.image.rgb_to_grayscale(image)
+    return image

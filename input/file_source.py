@@ -1,0 +1,147 @@
+"""Encoded pictures, a file each: only the names are in memory."""
+
+import numpy as np
+import tensorflow as tf
+
+from input.order import locate
+from input.source import Source, iterate
+
+
+class FileSource(Source):
+    """Splits of (paths, labels)."""
+
+    def __init__(self, name, class_names, image_shape, files, info=None):
+        """Makes the source.
+
+        Args:
+          name: see `Source`.
+          class_names: see `Source`.
+          image_shape: (height, width, channels) to bring the pictures to.
+          files: dict split -> (list of paths, int32 array of labels).
+          info: see `Source`.
+        """
+        super().__init__(name, class_names, image_shape, info)
+        self._files = files
+
+    @property
+    def num_examples(self):
+        return {split: len(paths) for split, (paths, _) in self._files.items()}
+
+    def _batches(self, reading):
+        paths, labels = self._files[reading.split]
+        size, share = len(paths), reading.share
+
+        def load():
+            return np.array(paths, dtype=object), labels.astype(np.int32)
+
+        def loaded(_):
+            tensors = tf.numpy_function(load, [], (tf.string, tf.int32))
+            for tensor in tensors:
+                tensor.set_shape([size])
+            return tuple(tensors)
+
+        def run(paths, labels):
+            if reading.training:
+                first = reading.start_step * share.per_step * share.block
+                examples = tf.data.Dataset.range(first, np.iinfo(np.int64).max)
+                positions = examples.map(share.position)
+            else:
+                positions = tf.data.Dataset.range(size)
+
+            def name(position):
+                epoch, index = locate(position, size, reading.order_seed)
+                return {
+                    'key': paths[index],
+                    'label': labels[index],
+                    'epoch': epoch,
+                    'index': index,
+                }
+
+            return positions.map(name)
+
+        def read(example):
+            data = tf.io.read_file(example['key'])
+            window = self._window(reading, example['epoch'], example['index'])
+            return dict(example, image=self.decode(data, example['key'], window))
+
+        dataset = tf.data.Dataset.range(1).map(loaded).flat_map(run)
+        dataset = dataset.map(
+            read, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True
+        )
+        return dataset.batch(share.block, drop_remainder=reading.training)
+
+    def _batch_steps(self, steps):
+        return tuple(s for s in steps if s[0] != 'resized_crop')
+
+    def encoded(self, split, indices=None):
+        self._check_split(split)
+        paths, labels = self._files[split]
+        for index in range(len(paths)) if indices is None else indices:
+            with open(paths[index], 'rb') as file:
+                yield paths[index], file.read(), int(labels[index])
+
+    def explain(self, error):
+        del error
+        bad = self.unreadable(limit=10)
+        if not bad:
+            return None
+        more = ' (and perhaps more)' if len(bad) == 10 else ''
+        listed = '\n  '.join(f'{path}: {why}' for path, why in bad)
+        return f'{len(bad)} pictures{more} cannot be read:\n  {listed}'
+
+    def unreadable(self, limit=None):
+        """Decodes every picture and returns those that cannot be.
+
+        Args:
+          limit: stop after so many.
+
+        Returns:
+          List of (path, what is wrong).
+        """
+        bad = []
+        for paths, _ in self._files.values():
+            good = set()
+            for batch in iterate(lambda paths=paths: self._readable(paths)):
+                good.update(batch.tolist())
+            for number, path in enumerate(paths):
+                if number not in good:
+                    bad.append((path, self._why(path)))
+                    if limit and len(bad) >= limit:
+                        return bad
+        return bad
+
+    def _readable(self, paths):
+        """Dataset of batches of the indices of the pictures that can be decoded."""
+
+        def attempt(index, path):
+            image = self.decode(tf.io.read_file(path), path)
+            with tf.control_dependencies([image]):
+                return tf.identity(index)
+
+        dataset = tf.data.Dataset.from_tensor_slices(
+            (np.arange(len(paths)), np.array(paths))
+        )
+        dataset = dataset.map(attempt, num_parallel_calls=tf.data.AUTOTUNE)
+        return dataset.ignore_errors().batch(256)
+
+    def _why(self, path):
+        try:
+            for _ in iterate(
+                lambda: tf.data.Dataset.from_tensors(path).map(
+                    lambda p: self.decode(tf.io.read_file(p), p)
+                )
+            ):
+                pass
+        except tf.errors.OpError as error:
+            return short_reason(error)
+        return 'could not be read a moment ago'
+
+
+def short_reason(error):
+    """Returns what a person can use of TensorFlow's message, one line."""
+    text = str(error.message).replace('\n', ' ')
+    if 'neither JPEG' in text:
+        return 'neither JPEG, PNG, GIF nor BMP'
+    for tail in ('[[{{', '\t [[', '[Op:'):
+        text = text.partition(tail)[0]
+    return text.rpartition('}} ')[2].strip()[:200]

@@ -1,0 +1,156 @@
+"""Pictures that lie in memory, decoded: gathered by index, a whole batch at a time."""
+
+import io
+
+import numpy as np
+import tensorflow as tf
+
+from input.errors import DataError
+from input.mixing import held_out
+from input.order import locate
+from input.source import Source
+
+
+class MemorySource(Source):
+    """Splits of (images, labels) arrays."""
+
+    def __init__(self, name, class_names, arrays, validation_split=0.0, info=None):
+        """Makes the source.
+
+        Args:
+          name: see `Source`.
+          class_names: see `Source`.
+          arrays: dict split -> (images uint8 [N, H, W, C], labels int [N]).
+          validation_split: share of 'train' to hold out as 'validation'.
+          info: see `Source`.
+
+        Raises:
+          DataError: shapes that do not fit, labels out of range, a split that is
+            there already or would be empty.
+        """
+        for split, (images, labels) in arrays.items():
+            _check(name, split, images, labels, len(class_names))
+        shape = next(iter(arrays.values()))[0].shape[1:]
+        super().__init__(name, class_names, shape, info)
+        self._arrays = arrays
+        # dict split -> (the split that holds its arrays, indices there)
+        self._parts = {s: (s, np.arange(len(x))) for s, (x, _) in arrays.items()}
+        if validation_split:
+            count = len(arrays['train'][0])
+            out = held_out(np.arange(count), validation_split)
+            check_validation_split(name, validation_split, arrays, out)
+            self._parts['train'] = ('train', np.flatnonzero(~out))
+            self._parts['validation'] = ('train', np.flatnonzero(out))
+
+    @property
+    def num_examples(self):
+        return {split: len(part[1]) for split, part in self._parts.items()}
+
+    def _batches(self, reading):
+        origin, part = self._parts[reading.split]
+        size, share = len(part), reading.share
+        images, labels = self._arrays[origin]
+
+        def load():
+            return images, labels.astype(np.int32), part
+
+        def loaded(_):
+            # Through a Python function, once per run: as a constant the pictures
+            # would be written into every graph file and checkpoint of the graph.
+            tensors = tf.numpy_function(load, [], (tf.uint8, tf.int32, tf.int64))
+            for tensor, array in zip(tensors, (images, labels, part), strict=True):
+                tensor.set_shape(array.shape)
+            return tuple(tensors)
+
+        def gather(positions, images, labels, part):
+            epochs, offsets = locate(positions, size, reading.order_seed)
+            indices = tf.gather(part, offsets)
+            return {
+                'image': tf.gather(images, indices),
+                'label': tf.gather(labels, indices),
+                'key': tf.strings.join(
+                    [f'{self.name}/{origin}/', tf.strings.as_string(indices)]
+                ),
+                'epoch': epochs,
+                'index': indices,
+            }
+
+        def run(images, labels, part):
+            if reading.training:
+                blocks = tf.data.Dataset.range(
+                    reading.start_step * share.per_step, np.iinfo(np.int64).max
+                )
+                positions = blocks.map(share.positions)
+            else:
+                starts = tf.data.Dataset.range(0, size, share.block)
+                positions = starts.map(
+                    lambda start: tf.range(start, tf.minimum(start + share.block, size))
+                )
+            # Tuning does not reach into a flat_map; two keep ahead of any network.
+            return positions.map(
+                lambda p: gather(p, images, labels, part),
+                num_parallel_calls=2,
+                deterministic=True,
+            )
+
+        return tf.data.Dataset.range(1).map(loaded).flat_map(run)
+
+    def encoded(self, split, indices=None):
+        from PIL import Image
+
+        self._check_split(split)
+        origin, part = self._parts[split]
+        images, labels = self._arrays[origin]
+        for index in part if indices is None else part[np.asarray(indices, np.int64)]:
+            picture, buffer = images[index], io.BytesIO()
+            if picture.shape[-1] == 1:
+                picture = picture[..., 0]
+            Image.fromarray(picture).save(buffer, 'PNG')
+            yield f'{self.name}/{origin}/{index}', buffer.getvalue(), int(labels[index])
+
+
+def check_validation_split(name, fraction, splits, out):
+    """Raises DataError unless `fraction` of 'train' can become 'validation'.
+
+    Args:
+      name: name of the data set.
+      fraction: the share asked for.
+      splits: names of the splits that are there.
+      out: bool array over the training examples: held out.
+    """
+    if not 0.0 <= fraction < 1.0:
+        raise DataError(
+            f'--validation_split must be at least 0 and less than 1, got {fraction}'
+        )
+    if 'validation' in splits:
+        raise DataError(
+            f'{name} has a validation split already; leave --validation_split out'
+        )
+    if 'train' not in splits:
+        raise DataError(f'{name} has no training split to hold out a part of')
+    if out.all() or not out.any():
+        raise DataError(
+            f'--validation_split={fraction} leaves {int((~out).sum())} examples to '
+            f'train on and {int(out.sum())} to validate; each must be at least 1'
+        )
+
+
+def _check(name, split, images, labels, num_classes):
+    if images.dtype != np.uint8 or images.ndim != 4 or images.shape[-1] not in (1, 3):
+        raise DataError(
+            f'{name}: images must be uint8 [N, height, width, 1 or 3], got '
+            f'{images.dtype} {list(images.shape)}'
+        )
+    if len(images) != len(labels) or labels.ndim != 1:
+        raise DataError(
+            f'{name}: the split {split!r} has {len(images)} images but labels of shape '
+            f'{list(labels.shape)}'
+        )
+    if not len(images):
+        raise DataError(f'{name}: the split {split!r} is empty')
+    bad = np.flatnonzero((labels < 0) | (labels >= num_classes))
+    if len(bad):
+        raise DataError(
+            f'{name}: labels must be from 0 to {num_classes - 1}, got '
+            f'{int(labels[bad[0]])} for example {bad[0]} of the split {split!r}'
+        )

@@ -1,0 +1,103 @@
+"""Randomness without state: one hash, the same in NumPy and in TensorFlow.
+
+A draw is a function of (seed, epoch, index of the example, what it is for) and
+nothing else, so that a resumed run, another batch size or another number of
+workers see the same augmentation of the same example. `tf.random.stateless_*`
+take one seed per call; here every example of a batch has its own.
+
+The hash is the finaliser of splitmix64 (Steele, Lea and Flood, "Fast splittable
+pseudorandom number generators", OOPSLA 2014, with Stafford's variant 13).
+"""
+
+import zlib
+
+import numpy as np
+import tensorflow as tf
+
+_GAMMA = 0x9E3779B97F4A7C15
+_MULTIPLIERS = (0xBF58476D1CE4E5B9, 0x94D049BB133111EB)
+_MASK = (1 << 64) - 1
+
+
+def mix(value):
+    """Hashes uint64 to uint64, element by element; a bijection.
+
+    Args:
+      value: NumPy array or scalar, or tensor; dtype uint64, any shape.
+
+    Returns:
+      The same kind, dtype uint64, the same shape.
+    """
+    if isinstance(value, tf.Tensor):
+        shift, xor = tf.bitwise.right_shift, tf.bitwise.bitwise_xor
+
+        def constant(number):
+            return tf.constant(number, tf.uint64)
+    else:
+        value = np.asarray(value, np.uint64)
+        shift, xor, constant = np.right_shift, np.bitwise_xor, np.uint64
+    with np.errstate(over='ignore'):  # Wrapping around is the point.
+        value = value + constant(_GAMMA)
+        value = xor(value, shift(value, constant(30))) * constant(_MULTIPLIERS[0])
+        value = xor(value, shift(value, constant(27))) * constant(_MULTIPLIERS[1])
+        return xor(value, shift(value, constant(31)))
+
+
+def mix_text(text):
+    """Hashes text to a Python int of 64 bits, the same in every process."""
+    data = text.encode()
+    return int(mix(zlib.crc32(data) << 32 | zlib.crc32(data[::-1])))
+
+
+class Draw:
+    """Random numbers for the examples of a batch, or for one example."""
+
+    def __init__(self, seed, epoch, index):
+        """Makes the generator.
+
+        Args:
+          seed: Python int.
+          epoch: int64 tensor [B] or scalar.
+          index: int64 tensor like `epoch`: the example's index in the data set.
+        """
+        start = int(mix(seed & _MASK))
+        key = mix(tf.cast(epoch, tf.uint64) + tf.constant(start, tf.uint64))
+        self._key = mix(key + tf.cast(index, tf.uint64))
+
+    def uniform(self, purpose, low=0.0, high=1.0):
+        """Draws uniformly from [low, high).
+
+        Args:
+          purpose: str; draws for different purposes are independent.
+          low: lower end.
+          high: upper end.
+
+        Returns:
+          float32, shaped like the `epoch` given at the start.
+        """
+        bits = mix(self._key + tf.constant(mix_text(purpose), tf.uint64))
+        # 24 bits are what a float32 holds exactly.
+        unit = tf.cast(tf.bitwise.right_shift(bits, tf.constant(40, tf.uint64)), tf.float32)
+        return low + unit * (2.0**-24 * (high - low))
+
+    def integer(self, purpose, low, high):
+        """Draws an int32 uniformly from low, ..., high (both included)."""
+        number = tf.floor(self.uniform(purpose, 0.0, high - low + 1))
+        # A draw next to 1 may round up to `high + 1`.
+        return low + tf.minimum(tf.cast(number, tf.int32), high - low)
+
+
+def held_out(ids, fraction):
+    """Chooses the examples that are held out for validation.
+
+    Args:
+      ids: uint64 array [N] that tell the examples apart, whatever else is in
+        the data set: an example stays on its side when others are added.
+      fraction: the share to hold out, in [0, 1).
+
+    Returns:
+      bool array [N].
+    """
+    return mix(np.asarray(ids, np.uint64) ^ np.uint64(_GAMMA)) < np.uint64(
+        int(fraction * 2.0**64)
+    )

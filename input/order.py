@@ -1,0 +1,95 @@
+"""Which example is seen when: a pure function of (seed, epoch, step).
+
+A run is one long line of positions 0, 1, 2, …; position p belongs to epoch
+p // n, and inside an epoch the examples follow a permutation of all n indices that
+is computed, not buffered. Step s with batch size B takes positions s·B to
+(s+1)·B - 1. So a resumed run, which knows its step, knows its examples; nothing has to
+be saved, and nothing read twice.
+"""
+
+import tensorflow as tf
+
+
+def epoch_seed(seed, epoch):
+    """Returns the seed, int64 [2], of the permutation of an epoch."""
+    return tf.stack([tf.constant(seed, tf.int64), tf.cast(epoch, tf.int64)])
+
+
+def locate(positions, num_examples, seed):
+    """Tells epoch and index of the examples at some positions.
+
+    Args:
+      positions: int64 scalar, or vector of consecutive positions not longer than
+        an epoch.
+      num_examples: Python int n >= 1, the number of examples of an epoch.
+      seed: Python int, or None for the natural order.
+
+    Returns:
+      (epochs, indices): int64, shaped like `positions`.
+    """
+    epochs = positions // num_examples
+    offsets = positions % num_examples
+    if seed is None:
+        return epochs, offsets
+    last = tf.constant(num_examples - 1, tf.int64)
+
+    # One permutation a call: with a matrix of seeds, which TensorFlow documents,
+    # `index_shuffle` pads the wrong axis and fails (2.15 to 2.21).
+    def shuffled(epoch):
+        return tf.random.experimental.index_shuffle(
+            offsets, epoch_seed(seed, epoch), last
+        )
+
+    if positions.shape.rank == 0:
+        return epochs, shuffled(epochs)
+    first, final = epochs[0], epochs[-1]
+    indices = tf.cond(
+        tf.equal(first, final),
+        lambda: shuffled(first),
+        lambda: tf.where(tf.equal(epochs, first), shuffled(first), shuffled(final)),
+    )
+    return epochs, indices
+
+
+class Share:
+    """The share of each batch that one worker, and each of its replicas, takes."""
+
+    def __init__(self, batch_size, replicas=1, worker=0, num_workers=1):
+        """Makes a share.
+
+        Args:
+          batch_size: examples per step, over all workers and replicas.
+          replicas: devices per worker (MirroredStrategy); each is handed a block
+            of its own, one after the other.
+          worker: index of this worker.
+          num_workers: number of workers.
+
+        Raises:
+          ValueError: the batch does not divide evenly.
+        """
+        if batch_size % (replicas * num_workers):
+            raise ValueError(
+                f'--batch_size={batch_size} must be a multiple of the number of '
+                f'replicas, {replicas * num_workers}'
+            )
+        self.batch_size = batch_size
+        self.block = batch_size // (replicas * num_workers)
+        self.per_step = replicas
+        self._worker = worker
+
+    def positions(self, block):
+        """Returns the positions, int64 [block size], of the worker's k-th block."""
+        step, replica = block // self.per_step, block % self.per_step
+        start = step * self.batch_size + (
+            (self._worker * self.per_step + replica) * self.block
+        )
+        return start + tf.range(self.block, dtype=tf.int64)
+
+    def position(self, example):
+        """Returns the position of the worker's n-th example, all blocks in a row."""
+        return self.positions(example // self.block)[example % self.block]
+
+    def holds(self, position):
+        """Tells, bool, whether the example at a position is this worker's."""
+        per_worker = self.per_step * self.block
+        return tf.equal((position % self.batch_size) // per_worker, self._worker)

@@ -1,0 +1,293 @@
+"""What every format becomes: a `Source`, which makes input_fns.
+
+The three kinds of source differ in where the examples are (`memory_source`,
+`file_source`, `record_source`); order, augmentation and what a batch looks like are
+the same for all and are here.
+"""
+
+import abc
+import dataclasses
+import functools
+
+import numpy as np
+import tensorflow as tf
+
+from input import augment as augmentation
+from input import decode as decoding
+from input.dataset_info import DatasetInfo
+from input.errors import DataError
+from input.mixing import Draw
+from input.order import Share
+from input.timing import timed
+
+# Pixel statistics are taken from this many training pictures, spread evenly.
+_STATISTICS_SAMPLE = 2048
+
+
+@dataclasses.dataclass(frozen=True)
+class Reading:
+    """How a split is read.
+
+    Attributes:
+      split: name of the split.
+      training: for ever and shuffled, or once and in natural order.
+      seed: Python int for order and augmentation.
+      share: `Share` of each batch to read.
+      start_step: the first step to read for.
+      steps: parsed augmentation, see `input.augment.parse`.
+      eval_crop: share of the picture's sides that evaluation keeps.
+    """
+
+    split: str
+    training: bool
+    seed: int
+    share: Share
+    start_step: int
+    steps: tuple
+    eval_crop: float
+
+    @property
+    def order_seed(self):
+        """Seed of the permutation, or None for the natural order."""
+        return self.seed if self.training else None
+
+
+class Source(abc.ABC):
+    """A data set that can be read split by split."""
+
+    def __init__(self, name, class_names, image_shape, info=None):
+        """Sets what all kinds have in common.
+
+        Args:
+          name: name of the data set, for messages and `DatasetInfo`.
+          class_names: sequence of str in the order of the labels.
+          image_shape: (height, width, channels).
+          info: `DatasetInfo` of an earlier run on this data, to take the pixel
+            statistics from instead of computing them.
+        """
+        self.name = name
+        self.class_names = tuple(class_names)
+        self.image_shape = tuple(image_shape)
+        self._info = info
+
+    # What a kind of source supplies.
+
+    @property
+    @abc.abstractmethod
+    def num_examples(self):
+        """dict split -> number of examples."""
+
+    @abc.abstractmethod
+    def _batches(self, reading):
+        """Returns a dataset of batches, whose elements are dicts:
+
+        'image' uint8 [b, H, W, C], 'key' string [b], 'label' int32 [b], and 'epoch'
+        and 'index' int64 [b], which identify the draw of each example.
+        """
+
+    @abc.abstractmethod
+    def encoded(self, split, indices=None):
+        """Yields (key, encoded picture as bytes, label) in natural order.
+
+        Args:
+          split: name of the split.
+          indices: only these examples, an increasing sequence of int.
+        """
+
+    def explain(self, error):
+        """Finds what is wrong on the disk when TensorFlow says that something is.
+
+        Args:
+          error: the exception that a session raised.
+
+        Returns:
+          A sentence that names the file, or None if nothing was found.
+        """
+        del error
+        return None
+
+    # What follows from it.
+
+    @functools.cached_property
+    def info(self):
+        """`DatasetInfo`; reads some pictures for the pixel statistics."""
+        if self._info is not None:
+            mean, stddev = self._info.mean, self._info.stddev
+        else:
+            mean, stddev = self._pixel_statistics()
+        return DatasetInfo(
+            name=self.name,
+            class_names=self.class_names,
+            image_shape=self.image_shape,
+            num_examples=dict(self.num_examples),
+            mean=mean,
+            stddev=stddev,
+        )
+
+    def input_fn(
+        self,
+        split,
+        batch_size,
+        *,
+        training=False,
+        seed=0,
+        start_step=0,
+        augment='',
+        eval_crop=1.0,
+        replicas=1,
+        worker=0,
+        num_workers=1,
+        time_input=False,
+    ):
+        """Makes an input_fn for an Estimator.
+
+        Args:
+          split: a key of `num_examples`.
+          batch_size: examples per step, over all replicas and workers.
+          training: shuffled and for ever; otherwise once, in natural order, the last
+            batch as short as it comes.
+          seed: int; with epoch and index it determines order and augmentation.
+          start_step: the step to begin at, an int or a function without
+            arguments, called when the input_fn is: where a resumed run goes on.
+          augment: see `input.augment.parse`; for training only.
+          eval_crop: share of the sides of the largest middle window that is kept
+            of pictures of natural size.
+          replicas: devices on this worker; each is handed batch_size / replicas
+            (/ num_workers) examples at a time.
+          worker: index of this worker.
+          num_workers: number of workers, which read without overlap.
+          time_input: adds the feature 'input_wait', float64 scalar, the seconds
+            that the reader of this batch had to wait for it.
+
+        Returns:
+          A function without arguments that returns a tf.data.Dataset of
+          (features, labels): features {'image': uint8 [B, H, W, C], 'key': string
+          [B]}, labels int32 [B] (for regression see `input.formats.csv`).
+
+        Raises:
+          DataError: no such split, a batch larger than the split, a bad option.
+        """
+        self._check_split(split)
+        if batch_size < 1:
+            raise DataError(f'--batch_size must be at least 1, got {batch_size}')
+        size = self.num_examples[split]
+        if training and batch_size > size:
+            raise DataError(
+                f'--batch_size={batch_size} must not be more than the {size} examples '
+                f'of the split {split!r} of {self.name}'
+            )
+        steps = augmentation.parse(augment) if training else ()
+        augmentation.check_size(steps, self.image_shape)
+        try:
+            share = Share(batch_size, replicas, worker, num_workers)
+        except ValueError as error:
+            raise DataError(str(error)) from None
+
+        def input_fn():
+            reading = Reading(
+                split=split,
+                training=training,
+                seed=seed,
+                share=share,
+                start_step=int(start_step() if callable(start_step) else start_step),
+                steps=steps,
+                eval_crop=eval_crop,
+            )
+            dataset = self._batches(reading)
+            dataset = dataset.map(
+                functools.partial(self._finish, reading),
+                num_parallel_calls=tf.data.AUTOTUNE,
+                deterministic=True,
+            )
+            dataset = dataset.prefetch(tf.data.AUTOTUNE)
+            if time_input:
+                dataset = timed(dataset)
+            return dataset.with_options(_options())
+
+        return input_fn
+
+    def _check_split(self, split):
+        if split not in self.num_examples:
+            raise DataError(
+                f'{self.name} has no split {split!r}; it has: '
+                + ', '.join(f'{k} ({n} examples)' for k, n in self.num_examples.items())
+            )
+
+    def _finish(self, reading, batch):
+        """Augments a batch and gives it the form that leaves `input`."""
+        images = batch['image']
+        if reading.steps:
+            draw = Draw(reading.seed, batch['epoch'], batch['index'])
+            images = augmentation.apply(images, draw, self._batch_steps(reading.steps))
+        return {'image': images, 'key': batch['key']}, batch['label']
+
+    def _batch_steps(self, steps):
+        """The steps that are left to do on whole batches."""
+        return steps
+
+    def decode(self, data, key=None, window=None):
+        """Decodes one picture to `image_shape`, see `input.decode.decode`."""
+        height, width, channels = self.image_shape
+        return decoding.decode(data, (height, width), channels, window, key)
+
+    def _window(self, reading, epoch, index):
+        """The window of one encoded picture: random in training, if wanted."""
+        aspect = self.image_shape[1] / self.image_shape[0]
+        for name, amount in reading.steps:
+            if name == 'resized_crop':
+                draw = Draw(reading.seed, epoch, index)
+                return decoding.random_window(draw, amount, aspect)
+        return decoding.central_window(reading.eval_crop, aspect)
+
+    def _pixel_statistics(self):
+        """Mean and deviation per channel over a sample of the training pictures."""
+        split = 'train' if 'train' in self.num_examples else next(iter(self.num_examples))
+        count = min(_STATISTICS_SAMPLE, self.num_examples[split])
+        sums, squares, pixels = 0.0, 0.0, 0
+        input_fn = self.input_fn(split, min(64, count))
+        # A shuffled start would read every shard; evenly spread indices come with
+        # the sources that can be indexed, the first ones with those that cannot.
+        for features, _ in iterate(input_fn, -(-count // 64)):
+            images = features['image'].astype(np.float64)
+            sums = sums + images.sum((0, 1, 2))
+            squares = squares + (images**2).sum((0, 1, 2))
+            pixels += images.shape[0] * images.shape[1] * images.shape[2]
+        mean = sums / pixels
+        stddev = np.sqrt(np.maximum(squares / pixels - mean**2, 1.0))
+        return tuple(float(m) for m in mean), tuple(float(s) for s in stddev)
+
+
+def iterate(input_fn, limit=None):
+    """Runs an input_fn by itself and yields its batches as NumPy arrays.
+
+    In a graph and session of its own, so that it works whether or not eager
+    execution is on.
+
+    Args:
+      input_fn: function without arguments that returns a tf.data.Dataset.
+      limit: number of batches to yield at the most.
+    """
+    with tf.Graph().as_default():
+        iterator = tf.compat.v1.data.make_initializable_iterator(input_fn())
+        batch = iterator.get_next()
+        with tf.compat.v1.Session() as session:
+            session.run(iterator.initializer)
+            done = 0
+            while limit is None or done < limit:
+                try:
+                    yield session.run(batch)
+                except tf.errors.OutOfRangeError:
+                    return
+                done += 1
+
+
+def _options():
+    options = tf.data.Options()
+    # Order is computed, and each worker takes its own share, see `input.order`.
+    options.deterministic = True
+    options.experimental_distribute.auto_shard_policy = (
+        tf.data.experimental.AutoShardPolicy.OFF
+    )
+    # A prefetch put behind `timed` would count all of its idling as waiting.
+    options.experimental_optimization.inject_prefetch = False
+    return options
