@@ -5,12 +5,12 @@
 `train_and_evaluate`, the exporters, the hooks, `export` and `experimental`.
 
 On TensorFlow 2.15 it is `tf.estimator` itself. From 2.16 on, where TensorFlow no
-longer has it, it is the last `tensorflow-estimator` wheel (2.15), with the three pieces
-supplied that TensorFlow has dropped (see `_wheel.py`). `tf.estimator` is never set: other
-libraries look for it to decide which TensorFlow they are running on.
+longer has it, it is the last `tensorflow-estimator` wheel (2.15), with the three
+pieces supplied that TensorFlow has dropped (see `_wheel.py`). `tf.estimator` is never
+set: other libraries look for it to decide which TensorFlow they are running on.
 
-Import this module before `tensorflow` and TensorFlow's start-up chatter stays
-away too (see `_noise.py`).
+Import this module before `tensorflow`, and TensorFlow's start-up chatter stays away
+too (see `_noise.py`).
 
 Raises:
     EstimatorImportError: on import, where Estimator cannot be had. An `ImportError`;

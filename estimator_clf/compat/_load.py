@@ -14,7 +14,11 @@ from estimator_clf.compat._errors import (
     EstimatorImportError,
     missing_symbol,
 )
-from estimator_clf.compat._noise import quiet_startup, silence_deprecations
+from estimator_clf.compat._noise import (
+    has_accelerator,
+    quiet_startup,
+    silence_deprecations,
+)
 
 
 def load_estimator():
@@ -45,7 +49,14 @@ def load_estimator():
 def _import_tensorflow():
     try:
         with quiet_startup():
-            return importlib.import_module('tensorflow')
+            tf = importlib.import_module('tensorflow')
+            if not has_accelerator():
+                # TensorFlow 2.21 reports a missing CUDA driver as an error when it
+                # first looks for devices. Let it look now, while such lines are
+                # dropped; on a machine with a GPU that would be too early, before
+                # the program can set CUDA_VISIBLE_DEVICES.
+                tf.config.list_physical_devices()
+            return tf
     except ModuleNotFoundError as error:
         if error.name != 'tensorflow':
             raise  # TensorFlow is there, but something that it needs is not.
@@ -95,22 +106,20 @@ def _warn_of_versions(tensorflow_version):
 
 def _check_wheel(tensorflow_version):
     installed = _installed('tensorflow-estimator')
-    if installed is None and importlib.util.find_spec('tensorflow_estimator') is None:
-        problem, missing = (
-            'The package tensorflow-estimator is not installed.',
-            ('tensorflow_estimator'),
-        )
-    # Without metadata it is a nightly or a build of one's own: let it be tried.
-    elif installed is not None and _major_minor(installed) != (2, 15):
-        problem, missing = (
-            (
-                f'tensorflow-estimator {installed} is installed, but this project needs '
-                '2.15.0, its last release.'
-            ),
-            None,
+    missing = None
+    if installed is not None:
+        if _major_minor(installed) == (2, 15):
+            return
+        problem = (
+            f'tensorflow-estimator {installed} is installed, but this project needs '
+            '2.15.0, its last release.'
         )
     else:
-        return
+        # Without metadata it is a nightly or a build of one's own: let it be tried.
+        if importlib.util.find_spec('tensorflow_estimator') is not None:
+            return
+        missing = 'tensorflow_estimator'
+        problem = 'The package tensorflow-estimator is not installed.'
     raise EstimatorImportError(
         problem,
         missing=missing,
@@ -130,8 +139,7 @@ def _installed(distribution):
 def _major_minor(version):
     """Returns the first two numbers of a version, (0, 0) if it starts with none.
 
-    No `packaging` here: TensorFlow 2.21 does not bring it any more in all its builds,
-    and suffixes like `rc0` or `+nv24` are of no interest.
+    Not `packaging.version`: it raises on the names of some hand-made builds.
     """
     numbers = re.match(r'(\d+)\.(\d+)', version)
     return (int(numbers[1]), int(numbers[2])) if numbers else (0, 0)

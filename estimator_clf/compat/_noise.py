@@ -6,6 +6,7 @@ warnings that matter. Only lines known to be noise are dropped; everything else 
 """
 
 import contextlib
+import glob
 import logging
 import os
 import re
@@ -26,7 +27,14 @@ _STARTUP_NOISE = re.compile(
     rb'|This TensorFlow binary is optimized to use available CPU instructions'
     rb'|^To enable the following instructions:'
     rb'|TF-TRT Warning: Could not find TensorRT'
+    # 303, CUDA_ERROR_SHARED_OBJECT_INIT_FAILED: there is no driver at all. A driver
+    # that is there and does not work gives other numbers, and those must be seen.
+    rb'|failed call to cuInit: .*\(303\)'
 )
+
+
+# Device files of GPUs and TPUs: NVIDIA, its Jetson boards, WSL, AMD, Google.
+_ACCELERATORS = ('nvidia*', 'nvhost*', 'nvmap', 'dxg', 'kfd', 'accel*', 'vfio')
 
 
 @contextlib.contextmanager
@@ -34,22 +42,24 @@ def quiet_startup():
     """Drops TensorFlow's known start-up lines from file descriptor 2.
 
     Wrap the first `import tensorflow` in it. Other lines appear when the block ends.
-    Does nothing where TensorFlow is loaded already, or where the user asks for the lines
-    with `TF_CPP_MIN_LOG_LEVEL=0` or `1` (the way to see the last words of a
-    TensorFlow that kills the process while it loads).
+    Does nothing where the user asks for the lines with `TF_CPP_MIN_LOG_LEVEL=0` or `1`:
+    the way to see the last words of a TensorFlow that kills the process while it loads.
     """
-    wanted = os.environ.get('TF_CPP_MIN_LOG_LEVEL', '0') in ('', '0', '1')
-    if wanted or 'tensorflow' in sys.modules:
+    with contextlib.ExitStack() as stack:
+        if os.environ.get('TF_CPP_MIN_LOG_LEVEL', '0') not in ('', '0', '1'):
+            # A daemon may run with descriptor 2 closed, or without a place for
+            # temporary files. No reason not to start.
+            with contextlib.suppress(OSError):
+                stack.enter_context(_filtered_stderr())
         yield
-        return
-    try:
-        terminal = os.dup(2)
-    except OSError:  # A daemon may run with descriptor 2 closed.
-        yield
-        return
-    # A file, not a pipe: nobody reads while the library loads, and a pipe that is
-    # full would block it for ever.
+
+
+@contextlib.contextmanager
+def _filtered_stderr():
+    # A file, not a pipe: nobody reads while the library loads, and a pipe that is full
+    # would block it for ever.
     with tempfile.TemporaryFile() as captured:
+        terminal = os.dup(2)
         _flush_stderr()
         os.dup2(captured.fileno(), 2)
         try:
@@ -64,11 +74,22 @@ def quiet_startup():
                 os.write(2, b''.join(rest))
 
 
+def has_accelerator():
+    """Says whether this machine shows a GPU or TPU to this process.
+
+    A look at the device files only: it loads no driver. True where it cannot be
+    known (not Linux).
+    """
+    if not sys.platform.startswith('linux'):
+        return True
+    return any(glob.glob(f'/dev/{name}') for name in _ACCELERATORS)
+
+
 def silence_deprecations():
     """Drops deprecation notices that come from TensorFlow's and Keras' own modules.
 
-    Covers the notices of the logger `tensorflow` and Python warnings of the
-    deprecation categories; those caused by other modules stay. Calling it twice is fine.
+    Covers the notices of the logger `tensorflow` and Python warnings of the deprecation
+    categories; those caused by other modules stay. Calling it twice is fine.
     """
     # TensorFlow logs through this one logger, so that a filter here (unlike one on an
     # ancestor) sees every record. It holds each filter object once.

@@ -2,10 +2,10 @@
 
 The glue between Estimator and TensorFlow's distribute coordinator. TensorFlow 2.16
 dropped this one module, but kept the coordinator itself
-(`tensorflow/python/distribute/distribute_coordinator.py`, the same bytes from 2.15.1 to
-2.22.0rc0) and `parameter_server_strategy.py`. Estimator's `RunConfig` cannot do without it:
-with a strategy, `init_run_config` is what sets `task_type`, `is_chief` and the
-other properties of the task.
+(`tensorflow/python/distribute/distribute_coordinator.py`, the same bytes from 2.15.1
+to 2.22.0rc0) and `parameter_server_strategy.py`. Estimator cannot do without it: with
+a strategy, `init_run_config` is what sets `task_type`, `is_chief` and the other
+properties of the task in the `RunConfig`.
 
 Follows the module of TensorFlow 2.15 (Apache License 2.0), with one difference: the
 standalone-client mode (`experimental_distribute.remote_cluster`), in which one process
@@ -117,8 +117,8 @@ def train_and_evaluate(estimator, train_spec, eval_spec, executor_cls):
     run_config = estimator.config
     if not run_config._distribute_coordinator_mode:
         raise ValueError(
-            'The Distribute Coordinator needs a `RunConfig` made with `train_distribute` '
-            'while TF_CONFIG names a cluster.'
+            'The Distribute Coordinator needs a `RunConfig` made with '
+            '`train_distribute` while TF_CONFIG names a cluster.'
         )
 
     def train(strategy):

@@ -21,9 +21,9 @@ _ROOT = f'{_PACKAGE}.python.estimator'
 _TRAINING = 'tensorflow.python.distribute.estimator_training'
 _EXPORT = f'{_ROOT}.estimator_export'
 
-#: Module of the wheel, below `tensorflow_estimator.python.estimator` -> what it gives to
-#: `tf.estimator`. As in the wheel's `_api/v2/estimator/__init__.py`, without the canned
-#: estimators and their heads. `a=b`: `b` of the module is known as `a`.
+#: Module of the wheel, below `tensorflow_estimator.python.estimator` -> what it gives
+#: to `tf.estimator`. As in the wheel's `_api/v2/estimator/__init__.py`, without the
+#: canned estimators and their heads. `a=b`: `b` of the module is known as `a`.
 NAMES = {
     'estimator': ('Estimator=EstimatorV2', 'VocabInfo', 'WarmStartSettings'),
     'exporter': ('BestExporter', 'Exporter', 'FinalExporter', 'LatestExporter'),
@@ -177,8 +177,9 @@ def _collect(name, table):
 
     def missing(attribute):
         raise AttributeError(
-            f'`{name}.{attribute}` is not part of what this project loads on a TensorFlow '
-            'without `tf.estimator` (no canned estimators, heads or TPU). There are: '
+            f'`{name}.{attribute}` is not part of what this project loads on a '
+            'TensorFlow without `tf.estimator` (no canned estimators, heads or TPU). '
+            'There are: '
             + ', '.join(sorted(a for a in vars(collected) if not a.startswith('_'))),
             name=attribute,
             obj=collected,
