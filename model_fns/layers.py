@@ -1,0 +1,313 @@
+"""Convolution, dense, batch normalisation, dropout: on variables of TensorFlow 1.
+
+Written on `get_variable` and `tf.nn`, the one style of building a network in a model_fn
+that does the same thing on every TensorFlow from 2.15 on.
+
+Two properties that the stock layers do not have:
+
+* A weight's first value is a function of (seed, name of the variable). It depends
+  neither on the graph's seed nor on how many ops the input pipeline made before it.
+* A dropout mask is a function of (seed, name of the layer, global step, replica). A run
+  that was killed and started again drops what the unbroken run would have dropped.
+"""
+
+import hashlib
+import math
+
+import tensorflow as tf
+
+from model_fns import errors
+
+v1 = tf.compat.v1
+
+# The deviation of a standard normal cut off at two deviations; dividing by it gives the
+# deviation back that the cut takes away. From scipy.stats.truncnorm.std(-2, 2).
+_TRUNCATED_STDDEV = 0.87962566103423978
+
+# Fixed, because the default picks another generator, and other numbers, per device.
+_RNG = 'philox'
+
+_ACTIVATIONS = {
+    'relu': tf.nn.relu,
+    'relu6': tf.nn.relu6,
+    'leaky_relu': tf.nn.leaky_relu,
+    'elu': tf.nn.elu,
+    'gelu': tf.nn.gelu,
+    'swish': tf.nn.silu,
+    'selu': tf.nn.selu,
+    'tanh': tf.nn.tanh,
+    'sigmoid': tf.nn.sigmoid,
+    'linear': tf.identity,
+}
+
+# Variance of a weight. He: He et al., 2015, equation 10. Glorot: Glorot and Bengio,
+# 2010, equation 12. LeCun: LeCun et al., 1998, equation 16.
+_VARIANCES = {
+    'he_normal': lambda fan_in, fan_out: 2.0 / fan_in,
+    'glorot_normal': lambda fan_in, fan_out: 2.0 / (fan_in + fan_out),
+    'lecun_normal': lambda fan_in, fan_out: 1.0 / fan_in,
+    'zeros': None,
+}
+
+
+class Layers:
+    """The layers of one network in one mode.
+
+    Attributes:
+        training: whether dropout drops, and batch normalisation uses the batch.
+        seed: of the first weights and of the dropout.
+        compute_dtype: in which the layers compute. Variables are always float32 and
+            are cast where they are used.
+    """
+
+    def __init__(self, training: bool, seed: int = 0, compute_dtype=tf.float32):
+        self.training = training
+        self.seed = seed
+        self.compute_dtype = tf.as_dtype(compute_dtype)
+
+    def conv(
+        self,
+        name: str,
+        x: tf.Tensor,
+        filters: int,
+        kernel: int,
+        strides: int = 1,
+        padding: str = 'SAME',
+        use_bias: bool = True,
+        kernel_initializer: str | None = None,
+    ) -> tf.Tensor:
+        """Convolution with a square kernel.
+
+        Args:
+            name: of the variable scope that holds `kernel` and `bias`.
+            x: [B, H, W, C].
+            filters: output channels.
+            kernel: its height and width in pixels.
+            strides: in pixels, in both directions.
+            padding: 'SAME' or 'VALID'.
+            use_bias: leave it out before batch normalisation, which has its own.
+            kernel_initializer: 'he_normal' (the default), 'glorot_normal',
+                'lecun_normal' or 'zeros'.
+
+        Returns:
+            `compute_dtype` [B, H', W', filters].
+        """
+        _check_positive(name, filters=filters, kernel=kernel, strides=strides)
+        with v1.variable_scope(name):
+            shape = (kernel, kernel, _static(name, x, -1), filters)
+            weights = self._weights(shape, kernel_initializer)
+            y = tf.nn.conv2d(
+                tf.cast(x, self.compute_dtype), weights, strides, padding.upper()
+            )
+            return self._add_bias(y, filters) if use_bias else y
+
+    def dense(
+        self,
+        name: str,
+        x: tf.Tensor,
+        units: int,
+        use_bias: bool = True,
+        kernel_initializer: str | None = None,
+    ) -> tf.Tensor:
+        """Matrix product plus bias.
+
+        Args:
+            name: of the variable scope that holds `kernel` and `bias`.
+            x: [B, D].
+            units: outputs.
+            use_bias: whether there is a bias.
+            kernel_initializer: as in `conv`.
+
+        Returns:
+            `compute_dtype` [B, units].
+        """
+        _check_positive(name, units=units)
+        with v1.variable_scope(name):
+            weights = self._weights((_static(name, x, -1), units), kernel_initializer)
+            y = tf.matmul(tf.cast(x, self.compute_dtype), weights)
+            return self._add_bias(y, units) if use_bias else y
+
+    def batch_norm(
+        self, name: str, x: tf.Tensor, momentum: float = 0.99, epsilon: float = 1e-3
+    ) -> tf.Tensor:
+        """Batch normalisation over all axes but the last (Ioffe and Szegedy, 2015).
+
+        In training it puts the updates of the moving averages into the collection
+        `UPDATE_OPS`; `optimizers.train_op` runs them.
+
+        Args:
+            name: of the variable scope that holds `gamma`, `beta`, `moving_mean` and
+                `moving_variance`.
+            x: [B, H, W, C] or [B, C].
+            momentum: weight of the old moving average at each step.
+            epsilon: added to the variance.
+
+        Returns:
+            `compute_dtype`, of the shape of `x`.
+        """
+        with v1.variable_scope(name):
+            channels = _static(name, x, -1)
+            gamma = _variable('gamma', (channels,), tf.ones)
+            beta = _variable('beta', (channels,), tf.zeros)
+            mean = _moving_average('moving_mean', (channels,), tf.zeros)
+            variance = _moving_average('moving_variance', (channels,), tf.ones)
+            x = tf.cast(x, self.compute_dtype)
+            # The fused op takes pictures only.
+            flat = x.shape.rank == 2
+            inputs = x[:, tf.newaxis, tf.newaxis, :] if flat else x
+            if self.training:
+                y, batch_mean, batch_variance = v1.nn.fused_batch_norm(
+                    inputs, gamma, beta, epsilon=epsilon, is_training=True
+                )
+                for average, value in (
+                    (mean, batch_mean),
+                    (variance, batch_variance),
+                ):
+                    change = (average - value) * (1.0 - momentum)
+                    v1.add_to_collection(
+                        v1.GraphKeys.UPDATE_OPS,
+                        average.assign_sub(change, read_value=False),
+                    )
+            else:
+                y, _, _ = v1.nn.fused_batch_norm(
+                    inputs,
+                    gamma,
+                    beta,
+                    mean=mean,
+                    variance=variance,
+                    epsilon=epsilon,
+                    is_training=False,
+                )
+            return y[:, 0, 0, :] if flat else y
+
+    def dropout(self, name: str, x: tf.Tensor, rate: float) -> tf.Tensor:
+        """Zeroes a share of the values in training (Srivastava et al., 2014).
+
+        Args:
+            name: two layers with one name and one scope would drop alike.
+            x: any shape.
+            rate: share of the values that become 0; the others grow by 1 / (1 - rate).
+
+        Returns:
+            Of the shape and type of `x`; `x` itself where not training.
+
+        Raises:
+            SettingError: `rate` is not in [0, 1).
+        """
+        if not 0 <= rate < 1:
+            raise errors.SettingError(
+                f'{name}: the dropout rate must be at least 0 and below 1, got {rate}'
+            )
+        if not self.training or rate == 0:
+            return x
+        step = tf.cast(v1.train.get_or_create_global_step(), tf.int64)
+        replica = tf.cast(
+            tf.distribute.get_replica_context().replica_id_in_sync_group, tf.int64
+        )
+        # The generator takes two numbers: one for the layer, one for step and replica.
+        # Two to the 16th is more replicas than anybody has.
+        layer = _hash(self.seed, f'{v1.get_variable_scope().name}/{name}/dropout')
+        seed = tf.stack([tf.constant(layer, tf.int64), step * 2**16 + replica])
+        return tf.nn.experimental.stateless_dropout(x, rate, seed=seed, rng_alg=_RNG)
+
+    def max_pool(self, x: tf.Tensor, size: int = 2, strides: int = 2) -> tf.Tensor:
+        """Largest value of each window of `size` by `size` pixels, without padding."""
+        return tf.nn.max_pool2d(x, size, strides, 'VALID')
+
+    def flatten(self, x: tf.Tensor) -> tf.Tensor:
+        """[B, ...] to [B, product of the rest]; the rest must be known."""
+        sizes = [_static('flatten', x, axis) for axis in range(1, x.shape.rank)]
+        return tf.reshape(x, (-1, math.prod(sizes)))
+
+    def activation(self, name: str):
+        """Looks up a function by name.
+
+        Raises:
+            SettingError: there is no such activation.
+        """
+        if name not in _ACTIVATIONS:
+            raise errors.unknown('activation', 'activation', name, _ACTIVATIONS)
+        return _ACTIVATIONS[name]
+
+    def initializer_for(self, activation: str) -> str:
+        """The `kernel_initializer` that suits a layer before this activation."""
+        if activation in ('tanh', 'sigmoid', 'linear'):
+            return 'glorot_normal'
+        # SELU normalises itself only from 1 / fan_in (Klambauer et al., 2017).
+        return 'lecun_normal' if activation == 'selu' else 'he_normal'
+
+    def _weights(self, shape, kernel_initializer):
+        name = f'{v1.get_variable_scope().name}/kernel'
+        kind = kernel_initializer or 'he_normal'
+        if kind not in _VARIANCES:
+            raise errors.unknown('kernel_initializer', 'initializer', kind, _VARIANCES)
+        if kind == 'zeros':
+            weights = _variable('kernel', shape, tf.zeros)
+        else:
+            # In a convolution every output sees kernel * kernel pixels of each channel.
+            field = math.prod(shape[:-2])
+            variance = _VARIANCES[kind](field * shape[-2], field * shape[-1])
+            weights = _variable('kernel', shape, _normal(self.seed, name, variance))
+        return tf.cast(weights, self.compute_dtype)
+
+    def _add_bias(self, y, units):
+        bias = _variable('bias', (units,), tf.zeros)
+        return tf.nn.bias_add(y, tf.cast(bias, self.compute_dtype))
+
+
+def _hash(seed, name):
+    """A number in [0, 2 ** 63) that is the same in every process and version."""
+    digest = hashlib.sha256(f'{seed}/{name}'.encode()).digest()
+    return int.from_bytes(digest[:8], 'big') >> 1
+
+
+def _normal(seed, name, variance):
+    """Initializer: normal, cut off at two deviations, from (seed, name) alone."""
+    stddev = math.sqrt(variance) / _TRUNCATED_STDDEV
+
+    # Stateless, because even an explicit seed of `tf.random.truncated_normal` is mixed
+    # with the graph's seed.
+    def initializer(shape, dtype=tf.float32):
+        return tf.random.stateless_truncated_normal(
+            shape, seed=(_hash(seed, name), 0), stddev=stddev, dtype=dtype, alg=_RNG
+        )
+
+    return initializer
+
+
+def _variable(name, shape, initializer):
+    return v1.get_variable(
+        name, shape, tf.float32, initializer=initializer, use_resource=True
+    )
+
+
+def _moving_average(name, shape, initializer):
+    # ON_READ: each replica updates its own, and a checkpoint saves the mean of them.
+    return v1.get_variable(
+        name,
+        shape,
+        tf.float32,
+        initializer=initializer,
+        trainable=False,
+        use_resource=True,
+        synchronization=tf.VariableSynchronization.ON_READ,
+        aggregation=tf.VariableAggregation.MEAN,
+    )
+
+
+def _static(name, x, axis):
+    size = x.shape[axis]
+    if size is None:
+        raise ValueError(
+            f'{name}: axis {axis} of its input must be known when the graph is built, '
+            f'got the shape {x.shape}'
+        )
+    return size
+
+
+def _check_positive(layer, **values):
+    for name, value in values.items():
+        if value < 1:
+            raise errors.SettingError(
+                f'{layer}: {name} must be at least 1, got {value}'
+            )

@@ -1,0 +1,135 @@
+"""From a network's name to a model_fn."""
+
+import os
+import sys
+from collections.abc import Callable, Mapping, Sequence
+
+import tensorflow as tf
+
+from estimator_clf.compat import estimator
+from model_fns import errors, head, registry
+from model_fns.layers import Layers
+from model_fns.settings import COMPUTE_DTYPES, OptimizerSettings
+from model_fns.standardize import standardize
+
+v1 = tf.compat.v1
+
+
+def make_model_fn(
+    network: str | Callable,
+    *,
+    num_classes: int = 1,
+    class_names: Sequence[str] | None = None,
+    mean: float | Sequence[float] = 0.0,
+    stddev: float | Sequence[float] = 1.0,
+    network_args: Mapping[str, object] | None = None,
+    optimizer: OptimizerSettings | None = None,
+    label_smoothing: float = 0.0,
+    class_weights: Sequence[float] | None = None,
+    seed: int = 0,
+    compute_dtype: str = 'float32',
+) -> Callable:
+    """Makes a model_fn that a bare `estimator.Estimator` can be given.
+
+    Args:
+        network: a name in `registry.names()`, or a function
+            `build(net, images, num_classes, *, settings…) -> logits` of your own,
+            where `net` is a `layers.Layers`.
+        num_classes: of a classifier, at least 2; a regression has no use for it.
+        class_names: their names, in order; None counts from '0'.
+        mean: of the training pixels, in units 0..255: a number, or one per channel.
+        stddev: their deviation, likewise.
+        network_args: the network's settings that are not to have their defaults.
+        optimizer: None takes `OptimizerSettings()`.
+        label_smoothing: see `head.classification`.
+        class_weights: see `head.classification`.
+        seed: of the first weights and of the dropout.
+        compute_dtype: one of `settings.COMPUTE_DTYPES`; weights, loss and metrics stay
+            float32.
+
+    Returns:
+        `model_fn(features, labels, mode) -> EstimatorSpec`. A classifier reads
+        `features['image']`, uint8 or floating [B, H, W, C] in units 0..255, with
+        H, W and C known; a regression reads `features['x']`, floating [B, D]. Both hand
+        `features['key']` on to their predictions and ignore all else.
+
+    Raises:
+        SettingError: an unknown network, setting or type; at once, not when training
+            starts.
+    """
+    if callable(network):
+        build, name, kind = network, network.__name__, 'classification'
+    else:
+        build, name = registry.get(network), network
+        kind = registry.head(network)
+    network_args = dict(network_args or {})
+    registry.check_args(build, network_args)
+    if compute_dtype not in COMPUTE_DTYPES:
+        raise errors.unknown('--compute_dtype', 'type', compute_dtype, COMPUTE_DTYPES)
+    optimizer = optimizer or OptimizerSettings()
+
+    def model_fn(features, labels, mode):
+        training = mode == estimator.ModeKeys.TRAIN
+        if kind == 'regression':
+            outputs = 1
+            inputs = tf.cast(_feature(features, 'x'), tf.float32)
+        else:
+            outputs = num_classes
+            inputs = standardize(_feature(features, 'image'), mean, stddev)
+        net = Layers(training, seed, compute_dtype)
+        with v1.variable_scope(name):
+            logits = build(net, inputs, outputs, **network_args)
+        _refuse_keras_3()
+        logits = tf.cast(logits, tf.float32)
+        if kind == 'regression':
+            return head.regression(mode, features, logits, labels, optimizer=optimizer)
+        return head.classification(
+            mode,
+            features,
+            logits,
+            labels,
+            num_classes=num_classes,
+            class_names=class_names,
+            label_smoothing=label_smoothing,
+            class_weights=class_weights,
+            optimizer=optimizer,
+        )
+
+    if kind == 'classification':
+        head.check_classification(
+            num_classes, class_names, label_smoothing, class_weights
+        )
+    return model_fn
+
+
+def _feature(features, name):
+    if not isinstance(features, Mapping) or name not in features:
+        got = sorted(features) if isinstance(features, Mapping) else type(features)
+        raise ValueError(f'features must be a dict that holds {name!r}, got {got}')
+    value = tf.convert_to_tensor(features[name])
+    if name == 'image' and (value.shape.rank != 4 or None in value.shape[1:]):
+        raise ValueError(
+            f"features['image'] must be [B, H, W, C] with H, W and C known when the "
+            f'graph is built, got {value.shape}; set the shape in the input_fn'
+        )
+    return value
+
+
+def _refuse_keras_3():
+    """Raises if the network holds a Keras 3 layer.
+
+    In a graph of TensorFlow 1 such a layer trains, but its moving averages never move:
+    the model is wrong and nothing says so. `tf_keras` does not have this fault.
+    """
+    keras = sys.modules.get('keras')
+    if not getattr(keras, '__version__', '').startswith('3.'):
+        return
+    folder = os.path.dirname(os.path.abspath(keras.__file__)) + os.sep
+    for variable in v1.global_variables():
+        # A variable does not know who made it; its op's traceback does.
+        if any(frame.filename.startswith(folder) for frame in variable.op.traceback):
+            raise errors.SettingError(
+                f'the variable {variable.name!r} belongs to a Keras 3 layer, which is '
+                f'silently wrong inside an Estimator; use `model_fns.layers.Layers`, '
+                f'or layers of the package tf_keras'
+            )

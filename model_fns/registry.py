@@ -1,0 +1,160 @@
+"""Which networks there are, and which settings each one takes.
+
+A network is one file in `networks/`, holding one function under `@register('name')`.
+Listing them for `--help` imports neither the networks nor TensorFlow.
+"""
+
+import inspect
+import math
+from collections.abc import Callable, Mapping
+
+from estimator_clf.registry import Registry, register
+from model_fns import errors
+
+__all__ = [
+    'NETWORKS',
+    'arguments',
+    'check_args',
+    'get',
+    'head',
+    'names',
+    'parse_args',
+    'register',
+    'settings',
+]
+
+NETWORKS = Registry('model_fns.networks', '--network', errors.SettingError)
+
+
+def names() -> dict[str, str]:
+    """Every network's name with the first line of its docstring, sorted by name."""
+    return NETWORKS.names()
+
+
+def get(name: str) -> Callable:
+    """Imports a network: `build(net, inputs, num_classes, **settings) -> logits`.
+
+    Raises:
+        SettingError: there is no such network; the message suggests the nearest.
+    """
+    return NETWORKS.get(name)
+
+
+def head(name: str) -> str:
+    """Which function of `model_fns.head` the outputs go to; imports nothing.
+
+    Raises:
+        SettingError: there is no such network.
+    """
+    return NETWORKS.facts(name).get('head', 'classification')
+
+
+def settings(name: str) -> dict[str, object]:
+    """A network's settings with their defaults, in the order they are declared.
+
+    Raises:
+        SettingError: there is no such network.
+    """
+    return arguments(get(name))
+
+
+def arguments(build: Callable) -> dict[str, object]:
+    """The keyword-only arguments of a network's function with their defaults."""
+    parameters = inspect.signature(build).parameters.values()
+    return {p.name: p.default for p in parameters if p.kind == p.KEYWORD_ONLY}
+
+
+def parse_args(name: str, text: str) -> dict[str, object]:
+    """Reads a network's settings as written on a command line.
+
+    Args:
+        name: the network.
+        text: `'hidden=256x128,dropout=0.5'`. Each value is read as the type of the
+            setting's default. Several whole numbers are joined by `x`; an empty
+            tuple is written `none`.
+
+    Returns:
+        The settings that `text` names, and only those.
+
+    Raises:
+        SettingError: an unknown network or setting, a setting given twice, or a value
+            that is not of the setting's type.
+    """
+    build = get(name)
+    defaults = arguments(build)
+    parsed = {}
+    for item in filter(None, (part.strip() for part in text.split(','))):
+        key, equals, value = (part.strip() for part in item.partition('='))
+        if not equals:
+            raise errors.SettingError(
+                f'--network_args: {item!r} must be written setting=value'
+            )
+        check_args(build, {key: value})
+        if key in parsed:
+            raise errors.SettingError(f'--network_args: {key!r} is given twice')
+        parsed[key] = _parse_value(key, value, defaults[key])
+    return parsed
+
+
+def check_args(build: Callable, network_args: Mapping[str, object]) -> None:
+    """Makes sure that a network has all the settings that `network_args` names.
+
+    Raises:
+        SettingError: it has not; the message lists the ones it has.
+    """
+    defaults = arguments(build)
+    for key in network_args:
+        if key not in defaults:
+            listed = [f'{name}={_written(v)}' for name, v in defaults.items()]
+            what = f'setting of {build.__name__!r}:'
+            raise errors.unknown('--network_args', what, key, listed)
+
+
+def _parse_value(key, text, default):
+    # bool before int: a bool is an int to Python.
+    if isinstance(default, bool):
+        kind, read = 'true or false', _parse_bool
+    elif isinstance(default, int):
+        kind, read = 'a whole number', int
+    elif isinstance(default, float):
+        kind, read = 'a finite number', _parse_float
+    elif isinstance(default, tuple):
+        kind, read = "whole numbers joined by 'x', or 'none'", _parse_tuple
+    else:
+        return text
+    try:
+        return read(text)
+    except ValueError:
+        raise errors.SettingError(
+            f'--network_args: {key} must be {kind}, as in {key}={_written(default)}; '
+            f'got {text!r}'
+        ) from None
+
+
+def _parse_bool(text):
+    values = {'true': True, '1': True, 'false': False, '0': False}
+    if text.lower() not in values:
+        raise ValueError(text)
+    return values[text.lower()]
+
+
+def _parse_float(text):
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError(text)
+    return value
+
+
+def _parse_tuple(text):
+    if text.lower() == 'none':
+        return ()
+    return tuple(int(part) for part in text.split('x'))
+
+
+def _written(value):
+    """A setting's value as it would be written in `--network_args`."""
+    if isinstance(value, tuple):
+        return 'x'.join(str(part) for part in value) or 'none'
+    if isinstance(value, bool):
+        return str(value).lower()
+    return str(value)

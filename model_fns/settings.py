@@ -1,0 +1,192 @@
+"""The optimizer's settings, checked where they are made. Free of TensorFlow.
+
+Kept apart from `optimizers.py` so that flags can be declared and checked, and `--help`
+printed, without the seconds that importing TensorFlow costs.
+"""
+
+import dataclasses
+import math
+
+from model_fns import errors
+
+OPTIMIZERS = {
+    'sgd': 'gradient descent',
+    'momentum': 'gradient descent with momentum (Polyak, 1964)',
+    'nesterov': "gradient descent with Nesterov's momentum (Sutskever et al., 2013)",
+    'adam': 'Adam (Kingma and Ba, 2015)',
+    'adamw': 'Adam with decoupled weight decay (Loshchilov and Hutter, 2019)',
+    'rmsprop': 'RMSProp (Tieleman and Hinton, 2012)',
+    'adagrad': 'Adagrad (Duchi et al., 2011)',
+    'adadelta': 'Adadelta (Zeiler, 2012)',
+    'ftrl': 'Follow the regularised leader (McMahan et al., 2013)',
+}
+
+SCHEDULES = {
+    'constant': 'the same rate throughout',
+    'step': 'times `decay_rate` at each boundary',
+    'exponential': 'falls by a constant factor a step, to `decay_rate` of the base',
+    'polynomial': 'falls to the end rate as (1 - progress) ** power',
+    'cosine': 'falls to the end rate along half a cosine (Loshchilov, Hutter, 2017)',
+}
+
+# float16 is left out on purpose: its narrow exponent needs loss scaling, which
+# bfloat16, with the exponent of float32, does not.
+COMPUTE_DTYPES = ('float32', 'bfloat16')
+
+# Half and three quarters of the steps: He et al., 2016, section 4.2 (CIFAR-10).
+DEFAULT_BOUNDARIES = (0.5, 0.75)
+
+
+@dataclasses.dataclass(frozen=True)
+class OptimizerSettings:
+    """How the weights are moved. A wrong value raises `SettingError` at once.
+
+    Attributes:
+        name: one of `OPTIMIZERS`.
+        learning_rate: the rate after warm-up, before the schedule lowers it.
+        momentum: of `momentum` and `nesterov`; the others do not read it.
+        weight_decay: `adamw`: decoupled, `w -= rate * weight_decay * w`; the others:
+            `weight_decay * w` joins the gradient (L2). The loss does not change.
+        decay_min_rank: variables of a lower rank do not decay. 2 leaves out biases and
+            batch normalisation (He et al., 2019, section 3.1); 0 decays all.
+        clip_norm: the longest norm that the gradient of all variables together may
+            have; 0 turns clipping off.
+        schedule: one of `SCHEDULES`.
+        warmup_steps: steps over which the rate rises linearly from 0.
+        total_steps: steps of the whole run, counted from global step 0.
+        decay_rate: see `step` and `exponential` in `SCHEDULES`.
+        boundaries: of `step`: below 1 a fraction of `total_steps`, else a step.
+        power: of `polynomial`.
+        end_learning_rate: the last rate, of `polynomial` and `cosine`.
+        beta1: of `adam` and `adamw`: decay of the gradient's mean.
+        beta2: of `adam` and `adamw`: decay of the squared gradient's mean.
+        rho: of `rmsprop` and `adadelta`: decay of the squared gradient's mean; None
+            takes 0.9 and 0.95, as in their sources.
+        epsilon: added to a denominator, by the optimizers that have one; None takes
+            the optimizer's own.
+    """
+
+    name: str = 'momentum'
+    learning_rate: float = 0.01
+    momentum: float = 0.9
+    weight_decay: float = 0.0
+    decay_min_rank: int = 2
+    clip_norm: float = 0.0
+    schedule: str = 'constant'
+    warmup_steps: int = 0
+    total_steps: int | None = None
+    decay_rate: float = 0.1
+    boundaries: tuple[float, ...] = DEFAULT_BOUNDARIES
+    power: float = 1.0
+    end_learning_rate: float = 0.0
+    beta1: float = 0.9
+    beta2: float = 0.999
+    rho: float | None = None
+    epsilon: float | None = None
+
+    def __post_init__(self):
+        if self.name not in OPTIMIZERS:
+            raise errors.unknown('--optimizer', 'optimizer', self.name, OPTIMIZERS)
+        check_number('learning_rate', self.learning_rate, above=0)
+        check_number('momentum', self.momentum, least=0, below=1)
+        check_number('weight_decay', self.weight_decay, least=0)
+        check_number('decay_min_rank', self.decay_min_rank, least=0, whole=True)
+        check_number('clip_norm', self.clip_norm, least=0)
+        check_number('beta1', self.beta1, least=0, below=1)
+        check_number('beta2', self.beta2, least=0, below=1)
+        if self.rho is not None:
+            check_number('rho', self.rho, least=0, below=1)
+        if self.epsilon is not None:
+            check_number('epsilon', self.epsilon, above=0)
+        # A list, as JSON gives it back, would make the settings unhashable.
+        object.__setattr__(self, 'boundaries', tuple(self.boundaries))
+        check_schedule(
+            base=self.learning_rate,
+            schedule=self.schedule,
+            total_steps=self.total_steps,
+            warmup_steps=self.warmup_steps,
+            decay_rate=self.decay_rate,
+            boundaries=self.boundaries,
+            power=self.power,
+            end=self.end_learning_rate,
+        )
+
+
+def check_number(
+    name, value, *, least=None, above=None, below=None, most=None, whole=False
+):
+    """Checks a number against its bounds.
+
+    Raises:
+        SettingError: it is no finite number, or not whole, or out of bounds.
+    """
+    kind = 'a whole number' if whole else 'a finite number'
+    types = int if whole else (int, float)
+    if isinstance(value, bool) or not isinstance(value, types):
+        raise errors.SettingError(f'--{name} must be {kind}, got {value!r}')
+    if not math.isfinite(value):
+        raise errors.SettingError(f'--{name} must be {kind}, got {value}')
+    bounds = (
+        ('at least', least, lambda bound: value >= bound),
+        ('above', above, lambda bound: value > bound),
+        ('below', below, lambda bound: value < bound),
+        ('at most', most, lambda bound: value <= bound),
+    )
+    for words, bound, holds in bounds:
+        if bound is not None and not holds(bound):
+            raise errors.SettingError(f'--{name} must be {words} {bound}, got {value}')
+
+
+def check_schedule(
+    *, base, schedule, total_steps, warmup_steps, decay_rate, boundaries, power, end
+):
+    """Checks the arguments of `schedules.learning_rate`.
+
+    Raises:
+        SettingError: one of them, or two of them together, cannot be used.
+    """
+    if schedule not in SCHEDULES:
+        raise errors.unknown('--schedule', 'schedule', schedule, SCHEDULES)
+    check_number('learning_rate', base, least=0)
+    check_number('warmup_steps', warmup_steps, least=0, whole=True)
+    check_number('decay_rate', decay_rate, above=0, most=1)
+    check_number('power', power, above=0)
+    check_number('end_learning_rate', end, least=0)
+    for boundary in boundaries:
+        check_number('boundaries', boundary, above=0)
+    if total_steps is not None:
+        check_number('total_steps', total_steps, least=1, whole=True)
+        if warmup_steps > total_steps:
+            raise errors.SettingError(
+                f'--warmup_steps must be at most the {total_steps} steps of the run, '
+                f'got {warmup_steps}'
+            )
+    elif schedule in ('exponential', 'polynomial', 'cosine'):
+        raise errors.SettingError(
+            f'--schedule: {schedule!r} needs to know how long the run is; set '
+            f'total_steps, or use constant'
+        )
+    if schedule == 'step':
+        steps = boundary_steps(boundaries, total_steps)
+        if list(steps) != sorted(set(steps)):
+            raise errors.SettingError(
+                f'--boundaries must rise, got {tuple(boundaries)}, which are the '
+                f'steps {steps}'
+            )
+
+
+def boundary_steps(boundaries, total_steps):
+    """Turns boundaries, below 1 fractions of `total_steps`, into steps.
+
+    Raises:
+        SettingError: a fraction came without `total_steps`.
+    """
+    if total_steps is None and any(boundary < 1 for boundary in boundaries):
+        raise errors.SettingError(
+            f'--boundaries: the fractions in {tuple(boundaries)} need to know how '
+            f'long the run is; set total_steps, or give the boundaries as steps'
+        )
+    return tuple(
+        round(boundary * total_steps) if boundary < 1 else round(boundary)
+        for boundary in boundaries
+    )
