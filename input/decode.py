@@ -33,7 +33,9 @@ def central_window(fraction, aspect):
         tall, wide = tf.cast(height, tf.float32), tf.cast(width, tf.float32)
         crop_height = tf.minimum(tall, wide / aspect) * fraction
         crop_width = tf.minimum(wide, tall * aspect) * fraction
-        crop_height = tf.clip_by_value(tf.cast(tf.round(crop_height), tf.int32), 1, height)
+        crop_height = tf.clip_by_value(
+            tf.cast(tf.round(crop_height), tf.int32), 1, height
+        )
         crop_width = tf.clip_by_value(tf.cast(tf.round(crop_width), tf.int32), 1, width)
         top, left = (height - crop_height) // 2, (width - crop_width) // 2
         return tf.stack([top, left, crop_height, crop_width])

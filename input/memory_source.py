@@ -14,6 +14,8 @@ from input.source import Source
 class MemorySource(Source):
     """Splits of (images, labels) arrays."""
 
+    _LABEL = np.int32
+
     def __init__(self, name, class_names, arrays, validation_split=0.0, info=None):
         """Makes the source.
 
@@ -29,10 +31,10 @@ class MemorySource(Source):
             there already or would be empty.
         """
         for split, (images, labels) in arrays.items():
-            _check(name, split, images, labels, len(class_names))
+            self._check(name, split, images, labels, len(class_names))
         shape = next(iter(arrays.values()))[0].shape[1:]
         super().__init__(name, class_names, shape, info)
-        self._arrays = arrays
+        self._arrays = {s: (x, y.astype(self._LABEL)) for s, (x, y) in arrays.items()}
         # dict split -> (the split that holds its arrays, indices there)
         self._parts = {s: (s, np.arange(len(x))) for s, (x, _) in arrays.items()}
         if validation_split:
@@ -52,13 +54,14 @@ class MemorySource(Source):
         images, labels = self._arrays[origin]
 
         def load():
-            return images, labels.astype(np.int32), part
+            return images, labels, part
 
         def loaded(_):
             # Through a Python function, once per run: as a constant the pictures
             # would be written into every graph file and checkpoint of the graph.
-            tensors = tf.numpy_function(load, [], (tf.uint8, tf.int32, tf.int64))
-            for tensor, array in zip(tensors, (images, labels, part), strict=True):
+            arrays = load()
+            tensors = tf.numpy_function(load, [], [a.dtype for a in arrays])
+            for tensor, array in zip(tensors, arrays, strict=True):
                 tensor.set_shape(array.shape)
             return tuple(tensors)
 
@@ -108,6 +111,31 @@ class MemorySource(Source):
             Image.fromarray(picture).save(buffer, 'PNG')
             yield f'{self.name}/{origin}/{index}', buffer.getvalue(), int(labels[index])
 
+    @staticmethod
+    def _check(name, split, images, labels, num_classes):
+        if (
+            images.dtype != np.uint8
+            or images.ndim != 4
+            or images.shape[-1] not in (1, 3)
+        ):
+            raise DataError(
+                f'{name}: images must be uint8 [N, height, width, 1 or 3], got '
+                f'{images.dtype} {list(images.shape)}'
+            )
+        if len(images) != len(labels) or labels.ndim != 1:
+            raise DataError(
+                f'{name}: the split {split!r} has {len(images)} images but labels of '
+                f'shape {list(labels.shape)}'
+            )
+        if not len(images):
+            raise DataError(f'{name}: the split {split!r} is empty')
+        bad = np.flatnonzero((labels < 0) | (labels >= num_classes))
+        if len(bad):
+            raise DataError(
+                f'{name}: labels must be from 0 to {num_classes - 1}, got '
+                f'{int(labels[bad[0]])} for example {bad[0]} of the split {split!r}'
+            )
+
 
 def check_validation_split(name, fraction, splits, out):
     """Raises DataError unless `fraction` of 'train' can become 'validation'.
@@ -132,25 +160,4 @@ def check_validation_split(name, fraction, splits, out):
         raise DataError(
             f'--validation_split={fraction} leaves {int((~out).sum())} examples to '
             f'train on and {int(out.sum())} to validate; each must be at least 1'
-        )
-
-
-def _check(name, split, images, labels, num_classes):
-    if images.dtype != np.uint8 or images.ndim != 4 or images.shape[-1] not in (1, 3):
-        raise DataError(
-            f'{name}: images must be uint8 [N, height, width, 1 or 3], got '
-            f'{images.dtype} {list(images.shape)}'
-        )
-    if len(images) != len(labels) or labels.ndim != 1:
-        raise DataError(
-            f'{name}: the split {split!r} has {len(images)} images but labels of shape '
-            f'{list(labels.shape)}'
-        )
-    if not len(images):
-        raise DataError(f'{name}: the split {split!r} is empty')
-    bad = np.flatnonzero((labels < 0) | (labels >= num_classes))
-    if len(bad):
-        raise DataError(
-            f'{name}: labels must be from 0 to {num_classes - 1}, got '
-            f'{int(labels[bad[0]])} for example {bad[0]} of the split {split!r}'
         )

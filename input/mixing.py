@@ -77,7 +77,9 @@ class Draw:
         """
         bits = mix(self._key + tf.constant(mix_text(purpose), tf.uint64))
         # 24 bits are what a float32 holds exactly.
-        unit = tf.cast(tf.bitwise.right_shift(bits, tf.constant(40, tf.uint64)), tf.float32)
+        unit = tf.cast(
+            tf.bitwise.right_shift(bits, tf.constant(40, tf.uint64)), tf.float32
+        )
         return low + unit * (2.0**-24 * (high - low))
 
     def integer(self, purpose, low, high):

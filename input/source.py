@@ -241,13 +241,14 @@ class Source(abc.ABC):
 
     def _pixel_statistics(self):
         """Mean and deviation per channel over a sample of the training pictures."""
-        split = 'train' if 'train' in self.num_examples else next(iter(self.num_examples))
-        count = min(_STATISTICS_SAMPLE, self.num_examples[split])
+        splits = self.num_examples
+        split = 'train' if 'train' in splits else next(iter(splits))
+        size = splits[split]
+        batch = min(64, size)
         sums, squares, pixels = 0.0, 0.0, 0
-        input_fn = self.input_fn(split, min(64, count))
-        # A shuffled start would read every shard; evenly spread indices come with
-        # the sources that can be indexed, the first ones with those that cannot.
-        for features, _ in iterate(input_fn, -(-count // 64)):
+        # In shuffled order: in natural order the first pictures are of one class.
+        input_fn = self.input_fn(split, batch, training=True)
+        for features, _ in iterate(input_fn, min(_STATISTICS_SAMPLE, size) // batch):
             images = features['image'].astype(np.float64)
             sums = sums + images.sum((0, 1, 2))
             squares = squares + (images**2).sum((0, 1, 2))

@@ -1,0 +1,93 @@
+"""NumPy arrays: in memory, or in an .npz file."""
+
+import os
+import zipfile
+
+import numpy as np
+
+from estimator_clf.registry import register
+from input.errors import DataError
+from input.memory_source import MemorySource
+
+
+@register('arrays')
+def arrays(data_dir, *, validation_split=0.0, info=None):
+    """An .npz file with x_train, y_train and perhaps x_test, y_test (as Keras's).
+
+    Args:
+      data_dir: the .npz file: images uint8 [N, H, W, C] or [N, H, W], labels int
+        [N] or [N, 1]; also x_validation, y_validation, and class_names (str).
+      validation_split: share of the training pictures to hold out.
+      info: see `Source`.
+
+    Returns:
+      A `MemorySource`.
+
+    Raises:
+      DataError: no such file, or arrays that do not fit.
+    """
+    if not data_dir or not os.path.isfile(data_dir):
+        raise DataError(f'--data_dir must be an .npz file, got {data_dir!r}')
+    try:
+        with np.load(data_dir, allow_pickle=False) as file:
+            loaded = {name: file[name] for name in file.files}
+    except (OSError, ValueError, zipfile.BadZipFile) as error:
+        raise DataError(f'{data_dir} is not a whole .npz file: {error}') from None
+    splits = {
+        split: (loaded[f'x_{split}'], loaded.get(f'y_{split}'))
+        for split in ('train', 'validation', 'test')
+        if f'x_{split}' in loaded
+    }
+    if 'train' not in splits:
+        raise DataError(f'{data_dir} must hold x_train; it holds: {sorted(loaded)}')
+    for split, (_, labels) in splits.items():
+        if labels is None:
+            raise DataError(f'{data_dir} holds x_{split} but no y_{split}')
+    name = 'arrays:' + os.path.splitext(os.path.basename(data_dir))[0]
+    names = loaded.get('class_names')
+    return from_arrays(
+        splits,
+        class_names=None if names is None else [str(n) for n in names],
+        name=name,
+        validation_split=validation_split,
+        info=info,
+    )
+
+
+def from_arrays(
+    splits, class_names=None, *, name='arrays', validation_split=0.0, info=None
+):
+    """Makes a source of arrays in memory.
+
+    Args:
+      splits: dict split ('train', …) -> (images uint8 [N, H, W, C] or [N, H, W],
+        labels int [N] or [N, 1]).
+      class_names: sequence of str; by default the numbers up to the largest label.
+      name: name for messages and `DatasetInfo`.
+      validation_split: share of 'train' to hold out as 'validation'.
+      info: see `Source`.
+
+    Returns:
+      A `MemorySource`.
+
+    Raises:
+      DataError: arrays that do not fit.
+    """
+    shaped = {}
+    for split, (images, labels) in splits.items():
+        images, labels = np.asarray(images), np.asarray(labels)
+        if images.ndim == 3:
+            images = images[..., None]
+        if labels.ndim == 2 and labels.shape[1] == 1:
+            labels = labels[:, 0]
+        if not np.issubdtype(labels.dtype, np.integer):
+            raise DataError(
+                f'{name}: labels must be integers, got {labels.dtype} in {split!r}'
+            )
+        shaped[split] = (images, labels)
+    if class_names is None:
+        last = max(int(labels.max(initial=0)) for _, labels in shaped.values())
+        class_names = [str(n) for n in range(last + 1)]
+    if len(class_names) < 2:
+        raise DataError(f'{name}: a classifier needs at least two classes')
+    return MemorySource(name, class_names, shaped, validation_split, info)

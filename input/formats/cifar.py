@@ -1,0 +1,128 @@
+"""CIFAR-10 and CIFAR-100, the binary version (https://www.cs.toronto.edu/~kriz/cifar.html).
+
+A record is one label byte (CIFAR-100: two, coarse and fine) and 3,072 bytes of
+pixels: 1,024 red, 1,024 green, 1,024 blue, each in rows of 32.
+"""
+
+import os
+
+import numpy as np
+
+from estimator_clf.registry import register
+from input.errors import DataError
+from input.memory_source import MemorySource
+
+_PIXELS = 3 * 32 * 32
+
+
+@register('cifar10')
+def cifar10(data_dir, *, validation_split=0.0, info=None):
+    """CIFAR-10 in its binary version: data_batch_{1..5}.bin, test_batch.bin.
+
+    Args:
+      data_dir: the folder of the files, or the one above it.
+      validation_split: share of the training pictures to hold out.
+      info: see `Source`.
+
+    Returns:
+      A `MemorySource` of pictures [32, 32, 3].
+
+    Raises:
+      DataError: a missing file, or one of a size that is no multiple of 3,073.
+    """
+    folder = _folder(data_dir, 'cifar-10-batches-bin', 'data_batch_1.bin')
+    batches = sorted(
+        n
+        for n in os.listdir(folder)
+        if n.startswith('data_batch_') and n.endswith('.bin')
+    )
+    files = {'train': batches, 'test': ['test_batch.bin']}
+    names = _names(folder, 'batches.meta.txt')
+    return _source('cifar10', folder, files, names, 1, 0, validation_split, info)
+
+
+@register('cifar100')
+def cifar100(data_dir, *, cifar100_labels='fine', validation_split=0.0, info=None):
+    """CIFAR-100 in its binary version: train.bin, test.bin; fine or coarse labels.
+
+    Args:
+      data_dir: the folder of the files, or the one above it.
+      cifar100_labels: 'fine' (100 classes) or 'coarse' (20).
+      validation_split: share of the training pictures to hold out.
+      info: see `Source`.
+
+    Returns:
+      A `MemorySource` of pictures [32, 32, 3].
+
+    Raises:
+      DataError: a missing file, or one of a size that is no multiple of 3,074.
+    """
+    if cifar100_labels not in ('fine', 'coarse'):
+        raise DataError(
+            f"--cifar100_labels must be 'fine' or 'coarse', got {cifar100_labels!r}"
+        )
+    folder = _folder(data_dir, 'cifar-100-binary', 'train.bin')
+    files = {'train': ['train.bin'], 'test': ['test.bin']}
+    names = _names(folder, f'{cifar100_labels}_label_names.txt')
+    column = ('coarse', 'fine').index(cifar100_labels)
+    return _source('cifar100', folder, files, names, 2, column, validation_split, info)
+
+
+def read_batch(path, label_bytes, column):
+    """Reads one binary file.
+
+    Args:
+      path: the file.
+      label_bytes: label bytes per record.
+      column: which of them to return.
+
+    Returns:
+      (images uint8 [N, 32, 32, 3], labels uint8 [N]).
+
+    Raises:
+      DataError: no such file, or a size that is no multiple of the record.
+    """
+    record = label_bytes + _PIXELS
+    try:
+        data = np.fromfile(path, np.uint8)
+    except OSError as error:
+        raise DataError(f'{path} cannot be read: {error.strerror}') from None
+    if not data.size or data.size % record:
+        raise DataError(
+            f'{path} must be a multiple of {record} bytes long ({label_bytes} for the '
+            f'label, {_PIXELS} for the pixels), got {data.size}: it is cut short, or '
+            'not a CIFAR binary file; get it again'
+        )
+    data = data.reshape(-1, record)
+    images = data[:, label_bytes:].reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)
+    return np.ascontiguousarray(images), data[:, column].copy()
+
+
+def _folder(data_dir, usual, proof):
+    if not data_dir:
+        raise DataError('--data_dir is needed: the folder of the CIFAR binary files')
+    for folder in (data_dir, os.path.join(data_dir, usual)):
+        if os.path.exists(os.path.join(folder, proof)):
+            return folder
+    raise DataError(
+        f'--data_dir must hold {proof} (or {usual}/{proof}), but {data_dir} '
+        + ('does not' if os.path.isdir(data_dir) else 'is no folder')
+    )
+
+
+def _names(folder, file_name):
+    path = os.path.join(folder, file_name)
+    if not os.path.exists(path):
+        raise DataError(f'{path} is missing: the names of the classes, one a line')
+    with open(path, encoding='utf-8') as file:
+        return [line.strip() for line in file if line.strip()]
+
+
+def _source(name, folder, files, names, label_bytes, column, validation_split, info):
+    arrays = {}
+    for split, batches in files.items():
+        parts = [
+            read_batch(os.path.join(folder, b), label_bytes, column) for b in batches
+        ]
+        arrays[split] = tuple(np.concatenate(p) for p in zip(*parts, strict=True))
+    return MemorySource(name, names, arrays, validation_split, info)

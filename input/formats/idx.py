@@ -1,0 +1,142 @@
+"""MNIST's idx format, and all data sets that come in it (Fashion-MNIST, EMNIST).
+
+The format is described at http://yann.lecun.com/exdb/mnist/: two zero bytes, a type
+byte (8: unsigned byte), the number of dimensions, each dimension as a big-endian
+int32, then the data.
+"""
+
+import gzip
+import os
+import re
+import struct
+import zlib
+
+import numpy as np
+
+from estimator_clf.registry import register
+from input.errors import DataError
+from input.memory_source import MemorySource
+from input.splits import canonical
+
+_IMAGES = re.compile(
+    r'(?P<prefix>.*?)(?P<split>train|test|t10k|valid|validation)'
+    r'[-_.]images[-_.]idx3[-_.]ubyte(\.gz)?$'
+)
+
+
+@register('idx', 'mnist')
+def idx(data_dir, *, idx_prefix=None, validation_split=0.0, info=None):
+    """MNIST and everything in its format (Fashion-MNIST, EMNIST), .gz or not.
+
+    Args:
+      data_dir: folder of `train-images-idx3-ubyte[.gz]` and so on, or the one
+        above a folder `mnist`.
+      idx_prefix: which set, where a folder holds several: 'emnist-letters-'.
+      validation_split: share of the training pictures to hold out.
+      info: see `Source`.
+
+    Returns:
+      A `MemorySource` of pictures [height, width, 1]. EMNIST's come as they are
+      stored, transposed. Labels that begin at 1 (EMNIST letters) keep their numbers
+      as names; so does every class, unless `labels.txt` names them.
+
+    Raises:
+      DataError: a missing file, a wrong header, a file cut short.
+    """
+    folder = _folder(data_dir)
+    arrays = {}
+    for name in sorted(os.listdir(folder)):
+        match = _IMAGES.match(name)
+        if not match or (idx_prefix is not None and match['prefix'] != idx_prefix):
+            continue
+        split = 'test' if match['split'] == 't10k' else canonical(match['split'])
+        if split in arrays:
+            raise DataError(
+                f'{folder} holds more than one {split} split ({name} is the second); '
+                'keep one, or say which with --idx_prefix'
+            )
+        images = read_idx(os.path.join(folder, name), 3)
+        labels = read_idx(_labels_beside(folder, name), 1)
+        arrays[split] = (images[..., None], labels)
+    if 'train' not in arrays:
+        raise DataError(
+            f'{folder} must hold {idx_prefix or ""}train-images-idx3-ubyte[.gz]'
+        )
+    arrays, names = _number_classes(folder, arrays)
+    name = (idx_prefix or os.path.basename(os.path.abspath(folder))).strip('-_')
+    return MemorySource(name, names, arrays, validation_split, info)
+
+
+def read_idx(path, dimensions):
+    """Reads an idx file of unsigned bytes.
+
+    Args:
+      path: the file; gzip is told by its first bytes.
+      dimensions: how many there must be.
+
+    Returns:
+      uint8 array.
+
+    Raises:
+      DataError: not such a file, or not all of it.
+    """
+    try:
+        with open(path, 'rb') as file:
+            data = file.read()
+        if data[:2] == b'\x1f\x8b':
+            data = gzip.decompress(data)
+    except (OSError, EOFError, zlib.error) as error:
+        raise DataError(
+            f'{path} cannot be read ({error}): it is cut short or damaged; get it again'
+        ) from None
+    header = 4 + 4 * dimensions
+    if data[:4] != bytes([0, 0, 8, dimensions]) or len(data) < header:
+        raise DataError(
+            f'{path} must begin with the bytes 0 0 8 {dimensions} (idx, unsigned byte, '
+            f'{dimensions} dimensions), got {" ".join(str(b) for b in data[:4])}'
+        )
+    shape = struct.unpack(f'>{dimensions}i', data[4:header])
+    expected = header + int(np.prod(shape, dtype=np.int64))
+    if len(data) != expected:
+        raise DataError(
+            f'{path} must be {expected} bytes long for its shape {list(shape)}, got '
+            f'{len(data)}: it is cut short or damaged; get it again'
+        )
+    return np.frombuffer(data, np.uint8, offset=header).reshape(shape)
+
+
+def _folder(data_dir):
+    if not data_dir:
+        raise DataError('--data_dir is needed: the folder of the idx files')
+    for folder in (data_dir, os.path.join(data_dir, 'mnist')):
+        if os.path.isdir(folder) and any(map(_IMAGES.match, os.listdir(folder))):
+            return folder
+    raise DataError(
+        '--data_dir must hold train-images-idx3-ubyte[.gz], but '
+        f'{data_dir} ' + ('does not' if os.path.isdir(data_dir) else 'is no folder')
+    )
+
+
+def _labels_beside(folder, images_name):
+    stem = images_name.removesuffix('.gz').replace('images', 'labels')
+    stem = stem.replace('idx3', 'idx1')
+    for name in (stem, stem + '.gz'):
+        if os.path.exists(os.path.join(folder, name)):
+            return os.path.join(folder, name)
+    raise DataError(f'{images_name} has no labels beside it: {stem}[.gz] is missing')
+
+
+def _number_classes(folder, arrays):
+    """Names the classes; leaves out numbers below the lowest label that occurs."""
+    labels = arrays['train'][1]
+    first, last = int(labels.min()), int(labels.max())
+    path = os.path.join(folder, 'labels.txt')
+    if os.path.exists(path):
+        with open(path, encoding='utf-8') as file:
+            names = [line.strip() for line in file if line.strip()]
+    else:
+        names = [str(n) for n in range(first, last + 1)]
+    if first == last:
+        raise DataError(f'A classifier needs at least two classes; {folder} has one')
+    shifted = {s: (x, y.astype(np.int32) - first) for s, (x, y) in arrays.items()}
+    return shifted, names

@@ -1,0 +1,195 @@
+"""Pictures in folders: a folder per class, or the class in the file's name."""
+
+import hashlib
+import os
+import re
+
+import numpy as np
+
+from estimator_clf.registry import register
+from input.errors import DataError
+from input.file_source import FileSource
+from input.memory_source import check_validation_split
+from input.mixing import held_out
+from input.sizes import usual_shape
+from input.splits import canonical
+
+EXTENSIONS = ('.jpg', '.jpeg', '.png', '.gif', '.bmp')
+
+_LAYOUTS = (
+    'Expected DIR/<class>/<picture>, or DIR/train/<class>/<picture> (and DIR/valid, '
+    'DIR/test)'
+)
+
+
+@register('image_folder')
+def image_folder(
+    data_dir,
+    *,
+    image_size=None,
+    channels=None,
+    validation_split=0.0,
+    label_pattern=None,
+    info=None,
+):
+    """Pictures in a folder per class, with or without folders for the splits.
+
+    Args:
+      data_dir: root of `<split>/<class>/**/*.jpg` or of `<class>/**/*.jpg`; with
+        `label_pattern` the class folders are not needed. Extensions jpg, jpeg,
+        png, gif, bmp in any case; what a file is, its first bytes tell.
+      image_size: int or 'HEIGHTxWIDTH'; see `input.sizes.usual_shape`.
+      channels: 1 or 3.
+      validation_split: share of the training files to hold out; which ones
+        follows from a hash of each file's name, so that more files move none.
+      label_pattern: regular expression searched for in the file's name; its first
+        group is the class: r'(cat|dog)\\.' for Kaggle's `cat.0.jpg`.
+      info: see `Source`.
+
+    Returns:
+      A `FileSource`.
+
+    Raises:
+      DataError: no such folder, no pictures, fewer than two classes, a class that
+        is not in the training split.
+    """
+    root = _existing_folder(data_dir)
+    pattern = _compile(label_pattern)
+    found = {}
+    for split, folder in _split_folders(root).items():
+        paths = sorted(_pictures(folder))
+        labelled = [(p, _class_of(p, folder, pattern)) for p in paths]
+        known = [(p, c) for p, c in labelled if c is not None]
+        # Kaggle's test pictures carry no class: a split without any is left out.
+        if known or split == 'train':
+            found[split] = _check_split(split, folder, labelled, known, pattern)
+    class_names = _class_names(found, root)
+    number = {name: i for i, name in enumerate(class_names)}
+    files = {
+        split: (
+            [path for path, _ in examples],
+            np.array([number[c] for _, c in examples], np.int32),
+        )
+        for split, examples in found.items()
+    }
+    if validation_split:
+        _hold_out(root, files, validation_split)
+    paths = files['train'][0]
+    sample = paths[:: max(1, len(paths) // 64)][:64]
+    shape = usual_shape(sample, image_size, channels)
+    name = 'image_folder:' + os.path.basename(os.path.abspath(root))
+    return FileSource(name, class_names, shape, files, info)
+
+
+def _existing_folder(data_dir):
+    if not data_dir:
+        raise DataError('--data_dir is needed for --dataset=image_folder')
+    if not os.path.isdir(data_dir):
+        what = 'is a file' if os.path.exists(data_dir) else 'does not exist'
+        raise DataError(f'--data_dir must be a folder, but {data_dir} {what}')
+    return data_dir
+
+
+def _compile(label_pattern):
+    if not label_pattern:
+        return None
+    try:
+        pattern = re.compile(label_pattern)
+    except re.error as error:
+        raise DataError(
+            f'--label_pattern must be a regular expression, but {label_pattern!r} is '
+            f'not: {error}'
+        ) from None
+    if pattern.groups < 1:
+        raise DataError(
+            '--label_pattern must have a group (…) that is the class, such as '
+            f"'(cat|dog)', got {label_pattern!r}"
+        )
+    return pattern
+
+
+def _split_folders(root):
+    """dict split -> folder; all of it is 'train' where no folder is called that."""
+    folders = {}
+    for name in sorted(os.listdir(root)):
+        split, path = canonical(name), os.path.join(root, name)
+        if split and os.path.isdir(path):
+            if split in folders:
+                raise DataError(
+                    f'{folders[split]} and {path} are both the {split} split; keep one'
+                )
+            folders[split] = path
+    return folders if 'train' in folders else {'train': root}
+
+
+def _pictures(folder):
+    for parent, folders, names in os.walk(folder, followlinks=True):
+        folders[:] = [f for f in folders if not f.startswith('.')]
+        for name in names:
+            if name.lower().endswith(EXTENSIONS) and not name.startswith('.'):
+                yield os.path.join(parent, name)
+
+
+def _class_of(path, folder, pattern):
+    inside = os.path.relpath(path, folder)
+    if pattern:
+        match = pattern.search(os.path.basename(path))
+        return match.group(1) if match else None
+    first, slash, _ = inside.partition(os.sep)
+    return first if slash else None
+
+
+def _check_split(split, folder, labelled, known, pattern):
+    if not labelled:
+        raise DataError(
+            f'{folder} has no pictures ({", ".join(EXTENSIONS)}) in it. {_LAYOUTS}'
+        )
+    if len(known) < len(labelled):
+        path = next(p for p, c in labelled if c is None)
+        if pattern:
+            raise DataError(
+                f'--label_pattern={pattern.pattern!r} must match every picture of the '
+                f'{split} split, but does not match {path}'
+            )
+        raise DataError(
+            f'{path} is in no class folder. {_LAYOUTS}; if the class is in the names '
+            r"of the files, give --label_pattern, such as '(cat|dog)\.'"
+        )
+    return known
+
+
+def _class_names(found, root):
+    names = sorted({c for _, c in found['train']})
+    if len(names) < 2:
+        raise DataError(
+            f'A classifier needs at least two classes; {root} has only {names[0]!r}. '
+            + _LAYOUTS
+        )
+    for split, examples in found.items():
+        for path, name in examples:
+            if name not in names:
+                raise DataError(
+                    f'The {split} split has the class {name!r} ({path}), which the '
+                    f'training split has not: {", ".join(names[:20])}'
+                )
+    return names
+
+
+def _hold_out(root, files, validation_split):
+    paths, labels = files['train']
+    ids = [
+        int.from_bytes(
+            hashlib.md5(os.path.relpath(p, root).encode('utf-8', 'replace')).digest()[
+                :8
+            ],
+            'little',
+        )
+        for p in paths
+    ]
+    out = held_out(np.array(ids, np.uint64), validation_split)
+    check_validation_split(f'{root}', validation_split, files, out)
+    for split, keep in (('train', ~out), ('validation', out)):
+        files[split] = (
+            [p for p, k in zip(paths, keep, strict=True) if k],
+            labels[keep],
+        )
