@@ -100,6 +100,14 @@ def silence_deprecations():
             category=category,
             module=r'(tensorflow|tensorflow_estimator|keras|tf_keras)(\.|$)',
         )
+    # About the legacy graph mode, once per run under any strategy: `tf.distribute`
+    # itself makes the call that this complains of.
+    warnings.filterwarnings(
+        'ignore',
+        message='To make it possible to preserve tf.data options',
+        category=UserWarning,
+        module=r'tensorflow\.',
+    )
 
 
 def _is_no_deprecation_notice(record):

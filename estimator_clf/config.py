@@ -1,0 +1,310 @@
+"""All settings of a run: one frozen dataclass, checked in one place, saved as JSON.
+
+A field is also a flag of the same name (`launch.flags` makes them), so that the name,
+the default, the explanation and the check are written once, here.
+"""
+
+import dataclasses
+import json
+import os
+
+from estimator_clf import duration
+from estimator_clf.errors import ConfigError
+
+FILE_NAME = 'config.json'
+
+
+def _setting(default, group, text, *, check=None, choices=None, free=False):
+    """Declares a setting.
+
+    Args:
+      default: its default, whose type is the flag's; None is an optional int.
+      group: heading in `--help`.
+      text: explanation in `--help`.
+      check: function of the value that returns what must hold, or None if it does.
+      choices: the values there are.
+      free: may differ when a run goes on in an old model_dir.
+    """
+    facts = {'group': group, 'help': text, 'check': check, 'choices': choices}
+    return dataclasses.field(default=default, metadata={**facts, 'free': free})
+
+
+def _at_least(low):
+    return lambda x: None if x is None or x >= low else f'must be at least {low}'
+
+
+def _above(low):
+    return lambda x: None if x > low else f'must be above {low}'
+
+
+def _between(low, high):
+    return lambda x: None if low <= x < high else f'must be from {low} to below {high}'
+
+
+def _channels(x):
+    return None if x in (None, 1, 3) else 'must be 1 or 3'
+
+
+def _crop(x):
+    return None if 0 < x <= 1 else 'must be above 0 and at most 1'
+
+
+_DATA = 'Data'
+_NETWORK = 'Network'
+_OPTIMIZATION = 'Optimization'
+_RUN = 'Run'
+_EVALUATION = 'Evaluation and export'
+_HARDWARE = 'Hardware'
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """The settings of one training run; see the fields' explanations.
+
+    Raises:
+      ConfigError: a value that cannot be, when the object is made.
+    """
+
+    dataset: str = _setting(
+        'digits', _DATA, 'Which format or data set; see the list below.'
+    )
+    data_dir: str = _setting('', _DATA, 'Folder (or file) of the data.', free=True)
+    image_size: str = _setting(
+        '',
+        _DATA,
+        'Pixels, or HEIGHTxWIDTH. Default: the size of the pictures, 64 if it varies.',
+    )
+    channels: int = _setting(
+        None, _DATA, '1 for grey, 3 for colour. Default: as the pictures.', check=_channels
+    )
+    validation_split: float = _setting(
+        0.0,
+        _DATA,
+        'Share of the training examples to hold out for validation.',
+        check=_between(0, 1),
+    )
+    train_split: str = _setting(
+        'train', _DATA, 'Split to train on; for tfds also a slice: train[:80%].'
+    )
+    label_pattern: str = _setting(
+        '', _DATA, "image_folder: class in the file's name, such as '(cat|dog)\\.'."
+    )
+    cifar100_labels: str = _setting('', _DATA, 'cifar100: fine (default) or coarse.')
+    idx_prefix: str = _setting('', _DATA, "idx: which set, such as 'emnist-letters-'.")
+    compression: str = _setting('', _DATA, 'tfrecord: GZIP or ZLIB; default: look.')
+    image_key: str = _setting('', _DATA, 'tfrecord: feature of the picture.')
+    label_key: str = _setting('', _DATA, 'tfrecord: feature of the label.')
+    text_key: str = _setting('', _DATA, "tfrecord: feature of the class's name.")
+    label_offset: int = _setting(
+        None, _DATA, 'tfrecord: number of the first class in the records (ImageNet: 1).'
+    )
+    shuffle_buffer: int = _setting(
+        None, _DATA, 'tfrecord, tfds: records in the shuffle buffer.'
+    )
+    augment: str = _setting(
+        '',
+        _DATA,
+        'Augmentation, in order: flip, vflip, crop:PIXELS, zoom:SHARE, '
+        'resized_crop:AREA, brightness:SHARE, contrast:SHARE, saturation:SHARE.',
+    )
+    eval_crop: float = _setting(
+        1.0,
+        _DATA,
+        'Share of the largest middle window that evaluation and serving keep.',
+        check=_crop,
+    )
+
+    network: str = _setting('cnn', _NETWORK, 'Which network; see the list below.')
+    network_args: str = _setting(
+        '', _NETWORK, "Its settings: 'hidden=256x128,dropout=0.5'; see the list below."
+    )
+
+    optimizer: str = _setting('adam', _OPTIMIZATION, 'Which optimizer; see below.')
+    learning_rate: float = _setting(
+        0.001, _OPTIMIZATION, 'Learning rate after warm-up.', check=_above(0)
+    )
+    momentum: float = _setting(
+        0.9, _OPTIMIZATION, 'Of momentum and nesterov.', check=_between(0, 1)
+    )
+    schedule: str = _setting('constant', _OPTIMIZATION, 'Of the learning rate.')
+    warmup: str = _setting(
+        '0', _OPTIMIZATION, 'Linear warm-up: steps, epochs (1epochs) or share (5%).'
+    )
+    decay_rate: float = _setting(
+        0.1, _OPTIMIZATION, 'Of the schedules step and exponential.', check=_above(0)
+    )
+    decay_at: str = _setting(
+        '50%,75%', _OPTIMIZATION, 'Where the schedule step decays: steps, epochs, %.'
+    )
+    decay_power: float = _setting(
+        1.0, _OPTIMIZATION, 'Of the schedule polynomial.', check=_above(0)
+    )
+    end_learning_rate: float = _setting(
+        0.0, _OPTIMIZATION, 'Of polynomial and cosine.', check=_at_least(0)
+    )
+    weight_decay: float = _setting(
+        0.0,
+        _OPTIMIZATION,
+        'Decoupled for adamw, L2 for the others; biases and batch norm left out.',
+        check=_at_least(0),
+    )
+    clip_norm: float = _setting(
+        0.0, _OPTIMIZATION, 'Largest norm of the gradient; 0: any.', check=_at_least(0)
+    )
+    label_smoothing: float = _setting(
+        0.0, _OPTIMIZATION, 'Of the training labels.', check=_between(0, 1)
+    )
+    class_weights: str = _setting(
+        '', _OPTIMIZATION, 'Weight of each class in the loss: 1,2.5,1 in their order.'
+    )
+    batch_size: int = _setting(
+        128, _OPTIMIZATION, 'Examples per step, all devices together.', check=_at_least(1)
+    )
+
+    model_dir: str = _setting(
+        '', _RUN, 'Where the run lives. Default: runs/DATASET-NETWORK.', free=True
+    )
+    epochs: float = _setting(
+        0.0, _RUN, 'Length of the run; default 10.', check=_at_least(0), free=True
+    )
+    max_steps: int = _setting(
+        None, _RUN, 'Length in steps, instead of --epochs.', check=_at_least(1), free=True
+    )
+    seed: int = _setting(
+        0, _RUN, 'Of weights, order, augmentation and dropout.', check=_at_least(0)
+    )
+    log_every: str = _setting(
+        '', _RUN, 'Interval of the metrics. Default: 10 an epoch, 100 steps at most.'
+    )
+    save_every: str = _setting(
+        '1epochs', _RUN, 'Interval of the checkpoints.', free=True
+    )
+    keep_checkpoints: int = _setting(
+        5, _RUN, 'How many of the latest to keep.', check=_at_least(1), free=True
+    )
+    histograms: bool = _setting(
+        False, _RUN, 'Write histograms of the weights for TensorBoard.', free=True
+    )
+    record_keys: bool = _setting(
+        False, _RUN, 'Write the keys of the examples of each step to keys.jsonl.', free=True
+    )
+
+    eval_every: str = _setting(
+        '1epochs', _EVALUATION, 'Interval of evaluation; 0: at the end only.', free=True
+    )
+    eval_split: str = _setting(
+        '',
+        _EVALUATION,
+        'Split to evaluate on while training. Default: validation, or else test.',
+        free=True,
+    )
+    eval_batch_size: int = _setting(
+        None, _EVALUATION, 'Default: --batch_size.', check=_at_least(1), free=True
+    )
+    export: bool = _setting(True, _EVALUATION, 'Export a SavedModel at the end.', free=True)
+    export_dir: str = _setting(
+        '', _EVALUATION, 'Where to. Default: MODEL_DIR/export.', free=True
+    )
+
+    device: str = _setting(
+        'auto', _HARDWARE, 'auto, cpu or gpu.', choices=('auto', 'cpu', 'gpu'), free=True
+    )
+    replicas: int = _setting(
+        None,
+        _HARDWARE,
+        'Devices of this machine to train on together (MirroredStrategy). Default: '
+        'every GPU, or one CPU.',
+        check=_at_least(1),
+        free=True,
+    )
+
+    def __post_init__(self):
+        for field in dataclasses.fields(self):
+            value, facts = getattr(self, field.name), field.metadata
+            wrong = facts['check'] and facts['check'](value)
+            if facts['choices'] and value not in facts['choices']:
+                wrong = 'must be one of ' + ', '.join(facts['choices'])
+            if wrong:
+                raise ConfigError(f'--{field.name} {wrong}, got {value!r}')
+        for name in ('warmup', 'save_every', 'eval_every'):
+            duration.parse(getattr(self, name), name)
+        if self.log_every:
+            duration.parse(self.log_every, 'log_every')
+        if self.epochs and self.max_steps:
+            raise ConfigError('--epochs and --max_steps both say how long; give one')
+        if not self.model_dir:
+            name = f'{self.dataset}-{self.network}'.replace(':', '_').replace('/', '_')
+            object.__setattr__(self, 'model_dir', os.path.join('runs', name))
+        if not self.export_dir:
+            object.__setattr__(
+                self, 'export_dir', os.path.join(self.model_dir, 'export')
+            )
+
+    def total_steps(self, num_examples):
+        """Returns the length of the run in steps, for so many training examples."""
+        if self.max_steps:
+            return self.max_steps
+        # Rounded up: an epoch has seen every example.
+        return max(1, -int(-(self.epochs or 10) * num_examples // self.batch_size))
+
+    def steps(self, name, num_examples):
+        """Returns the setting `name`, a duration, in steps."""
+        return duration.in_steps(
+            getattr(self, name),
+            name,
+            num_examples / self.batch_size,
+            self.total_steps(num_examples),
+        )
+
+    def to_dict(self):
+        """Returns the settings as a dict of JSON values."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_dict(cls, settings):
+        """Makes the object from a dict, as `config.json` holds it.
+
+        Raises:
+          ConfigError: a setting that there is not (a newer version wrote the file).
+        """
+        known = {field.name for field in dataclasses.fields(cls)}
+        unknown = sorted(set(settings) - known)
+        if unknown:
+            raise ConfigError(
+                f'{FILE_NAME} has settings that this version does not know: '
+                + ', '.join(unknown)
+            )
+        return cls(**settings)
+
+    def differences(self, other):
+        """Lists the settings in which another run is not the continuation of this.
+
+        Returns:
+          List of (name, value here, value there), of settings that are not free.
+        """
+        pairs = []
+        for field in dataclasses.fields(self):
+            mine, theirs = getattr(self, field.name), getattr(other, field.name)
+            if mine != theirs and not field.metadata['free']:
+                pairs.append((field.name, mine, theirs))
+        return pairs
+
+
+def load(model_dir):
+    """Reads the settings of the run in a model_dir.
+
+    Raises:
+      ConfigError: there is none.
+    """
+    path = os.path.join(model_dir, FILE_NAME)
+    try:
+        with open(path, encoding='utf-8') as file:
+            config = Config.from_dict(json.load(file)['settings'])
+    except FileNotFoundError:
+        raise ConfigError(
+            f'--model_dir must be the folder of a run, but {model_dir} has no {FILE_NAME}'
+        ) from None
+    except (json.JSONDecodeError, KeyError, TypeError) as error:
+        raise ConfigError(f'{path} is damaged: {error}') from None
+    # The folder may have been moved since.
+    return dataclasses.replace(config, model_dir=model_dir)

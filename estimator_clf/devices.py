@@ -1,0 +1,75 @@
+"""What to run on: CPU or GPU, one device or several of one machine.
+
+The GPU path follows TensorFlow's documentation; it was written on a machine without
+one. What it shares with the CPU path, MirroredStrategy among it, is tested on
+logical CPU devices.
+"""
+
+import tensorflow as tf
+
+from estimator_clf.errors import ConfigError
+
+
+def set_up(device='auto', replicas=None):
+    """Prepares the devices; must come before TensorFlow is used for anything.
+
+    Args:
+      device: 'auto', 'cpu' or 'gpu'.
+      replicas: devices to train on together; None: every GPU, or one CPU.
+
+    Returns:
+      Number of replicas.
+
+    Raises:
+      ConfigError: not so many devices, or no GPU.
+    """
+    gpus = tf.config.list_physical_devices('GPU') if device != 'cpu' else []
+    if device == 'gpu' and not gpus:
+        raise ConfigError(
+            '--device=gpu needs a GPU that TensorFlow can use, and it sees none; '
+            'install the extra: pip install "estimator_clf[gpu]", or use --device=cpu'
+        )
+    if gpus:
+        count = replicas or len(gpus)
+        if count > len(gpus):
+            raise ConfigError(
+                f'--replicas must be at most the {len(gpus)} GPUs there are, '
+                f'got {count}'
+            )
+        tf.config.set_visible_devices(gpus[:count], 'GPU')
+        for gpu in gpus[:count]:
+            # Otherwise the first process takes the whole memory of the device.
+            tf.config.experimental.set_memory_growth(gpu, True)
+        return count
+    tf.config.set_visible_devices([], 'GPU')
+    count = replicas or 1
+    if count > 1:
+        cpu = tf.config.list_physical_devices('CPU')[0]
+        tf.config.set_logical_device_configuration(
+            cpu, [tf.config.LogicalDeviceConfiguration()] * count
+        )
+    return count
+
+
+def strategy(replicas):
+    """Returns the strategy to train with, or None for one device.
+
+    Args:
+      replicas: what `set_up` returned.
+    """
+    if replicas == 1:
+        return None
+    if tf.config.get_visible_devices('GPU'):
+        return tf.distribute.MirroredStrategy()
+    # The default cross-device ops hang over logical CPUs.
+    return tf.distribute.MirroredStrategy(
+        [f'/cpu:{n}' for n in range(replicas)],
+        cross_device_ops=tf.distribute.ReductionToOneDevice(),
+    )
+
+
+def session_config():
+    """Returns the ConfigProto of every session."""
+    config = tf.compat.v1.ConfigProto(allow_soft_placement=True)
+    config.gpu_options.allow_growth = True
+    return config

@@ -1,0 +1,55 @@
+"""One helper for every length of time: steps, epochs or a share of the run."""
+
+import re
+
+from estimator_clf.errors import ConfigError
+
+_FORM = re.compile(r'(\d+(?:\.\d+)?)\s*(steps?|epochs?|%)?$')
+
+
+def parse(text, flag):
+    """Reads a duration: '500', '500steps', '2epochs', '0.5epochs', '10%'.
+
+    Args:
+      text: what was given; a bare number counts steps.
+      flag: name of the flag, for the message.
+
+    Returns:
+      (number, unit), unit one of 'steps', 'epochs', '%'.
+
+    Raises:
+      ConfigError: it is none of these.
+    """
+    match = _FORM.match(str(text).strip().lower())
+    if not match:
+        raise ConfigError(
+            f'--{flag} must be a number of steps (500), of epochs (2epochs) or a share '
+            f'of the run (10%), got {text!r}'
+        )
+    number, unit = float(match[1]), match[2] or 'steps'
+    unit = {'step': 'steps', 'epoch': 'epochs'}.get(unit, unit)
+    if unit == 'steps' and number != int(number):
+        raise ConfigError(f'--{flag} must be a whole number of steps, got {text!r}')
+    return number, unit
+
+
+def in_steps(text, flag, steps_per_epoch, total_steps):
+    """Turns a duration into steps.
+
+    Args:
+      text: see `parse`.
+      flag: name of the flag, for the message.
+      steps_per_epoch: float.
+      total_steps: int, of the whole run.
+
+    Returns:
+      int; at least 1 unless the duration is 0.
+    """
+    number, unit = parse(text, flag)
+    if number == 0:
+        return 0
+    if unit == 'epochs':
+        number *= steps_per_epoch
+    elif unit == '%':
+        number *= total_steps / 100
+    return max(1, round(number))

@@ -1,0 +1,85 @@
+"""Evaluation that costs no new graph: one graph and one session, kept alive."""
+
+import numpy as np
+import tensorflow as tf
+
+from estimator_clf.compat import estimator
+from estimator_clf.devices import session_config
+
+v1 = tf.compat.v1
+
+
+class Evaluator:
+    """Evaluates one split of the data, as often as there are checkpoints.
+
+    Stock Estimator builds graph, input and session anew for every evaluation.
+    Here they are built at the first one; every further one loads the weights and runs.
+
+        evaluator = Evaluator(model_fn, source.input_fn('test', 256))
+        metrics = evaluator.evaluate(tf.train.latest_checkpoint(model_dir))
+    """
+
+    def __init__(self, model_fn, input_fn):
+        """Makes the evaluator; builds nothing yet.
+
+        Args:
+          model_fn: function (features, labels, mode) -> EstimatorSpec.
+          input_fn: function without arguments that returns a tf.data.Dataset of
+            (features, labels) that ends.
+        """
+        self._model_fn = model_fn
+        self._input_fn = input_fn
+        self._session = None
+
+    def evaluate(self, checkpoint):
+        """Evaluates the weights of a checkpoint, on every example once.
+
+        Args:
+          checkpoint: path prefix of the checkpoint.
+
+        Returns:
+          dict name -> float. 'loss' is the mean over the examples, where Estimator's
+          own is the mean over the batches, in which a short last batch counts too much.
+
+        Raises:
+          tf.errors.OpError: the checkpoint or the data cannot be read.
+        """
+        if self._session is None:
+            self._build()
+        self._saver.restore(self._session, checkpoint)
+        self._session.run(self._initializers)
+        while True:
+            try:
+                self._session.run(self._updates)
+            except tf.errors.OutOfRangeError:
+                break
+        values = self._session.run(self._values)
+        metrics = {name: float(np.asarray(value)) for name, value in values.items()}
+        if 'average_loss' in metrics:
+            metrics = {'loss': metrics.pop('average_loss'), **metrics}
+        return metrics
+
+    def close(self):
+        """Gives the session back."""
+        if self._session is not None:
+            self._session.close()
+            self._session = None
+
+    def _build(self):
+        with tf.Graph().as_default():
+            v1.train.create_global_step()
+            iterator = v1.data.make_initializable_iterator(self._input_fn())
+            features, labels = iterator.get_next()
+            spec = self._model_fn(features, labels, mode=estimator.ModeKeys.EVAL)
+            metrics = dict(spec.eval_metric_ops or {})
+            if 'average_loss' not in metrics:
+                metrics['loss'] = v1.metrics.mean(spec.loss)
+            self._values = {name: value for name, (value, _) in metrics.items()}
+            self._updates = tf.group(*(update for _, update in metrics.values()))
+            self._initializers = tf.group(
+                v1.local_variables_initializer(),
+                v1.tables_initializer(),
+                iterator.initializer,
+            )
+            self._saver = v1.train.Saver(v1.global_variables())
+            self._session = v1.Session(config=session_config())

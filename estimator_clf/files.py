@@ -1,0 +1,27 @@
+"""Files that are whole or not there at all."""
+
+import contextlib
+import os
+import tempfile
+
+
+def write_atomically(path, text):
+    """Writes a text file such that no reader ever sees a part of it.
+
+    Args:
+      path: the file; one that is there is replaced in one step.
+      text: str.
+    """
+    folder = os.path.dirname(os.path.abspath(path))
+    handle, partial = tempfile.mkstemp(dir=folder, prefix='.partial-')
+    try:
+        with os.fdopen(handle, 'w', encoding='utf-8') as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(partial, 0o644)  # mkstemp's is for the owner alone.
+        os.replace(partial, path)
+    except BaseException:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(partial)
+        raise

@@ -1,0 +1,1 @@
+"""SessionRunHooks, one a file; each also serves a bare Estimator."""

@@ -1,0 +1,71 @@
+"""Checkpoints at steps that depend on the step alone, and what follows each."""
+
+import os
+
+import tensorflow as tf
+
+from estimator_clf.hooks.steps import StepHook
+
+v1 = tf.compat.v1
+
+
+class CheckpointHook(StepHook):
+    """Saves every n steps, counted from step 0, and at the end.
+
+    Stock `CheckpointSaverHook` counts from wherever the session began, so that a
+    resumed run saves, and evaluates, at other steps than an unbroken one.
+
+        est = estimator.Estimator(model_fn, model_dir, RunConfig(
+            save_checkpoints_steps=None, save_checkpoints_secs=None))
+        est.train(input_fn, hooks=[CheckpointHook(model_dir, every=[500])])
+    """
+
+    def __init__(self, model_dir, every, listeners=()):
+        """Makes the hook.
+
+        Args:
+          model_dir: folder of the checkpoints.
+          every: list of intervals in steps; a multiple of any is saved at. 0 is none.
+          listeners: objects with `after_save(path, step, final)`, called in this order
+            after each save.
+        """
+        self._path = os.path.join(model_dir, 'model.ckpt')
+        self._every = [n for n in every if n]
+        self._listeners = listeners
+        self._saved = None
+
+    def begin(self):
+        savers = v1.get_collection(v1.GraphKeys.SAVERS)
+        self._saver = savers[0] if savers else v1.train.Saver()
+
+    def on_start(self, session):
+        if self.step == 0:
+            self._save(session)
+        else:
+            self._saved = self.step  # This is where the weights came from.
+            # The run before may have been killed between this checkpoint and what
+            # was to follow it; the listeners know what they have done.
+            self._tell(final=False)
+
+    def after_step(self, run_context, results):
+        if any(self.step % n == 0 for n in self._every):
+            self._save(run_context.session)
+
+    def end(self, session):
+        if self._saved != self.step:
+            self._save(session)
+        self._tell(final=True)
+
+    def _save(self, session):
+        # Without the MetaGraph: it would be written anew each time, many times the
+        # size of a small network's weights, and nothing here reads it.
+        self._saver.save(
+            session, self._path, global_step=self.step, write_meta_graph=False
+        )
+        self._saved = self.step
+        self._tell(final=False)
+
+    def _tell(self, final):
+        path = f'{self._path}-{self._saved}'
+        for listener in self._listeners:
+            listener.after_save(path, self._saved, final)

@@ -1,0 +1,36 @@
+"""Evaluation while training: after the checkpoints whose turn it is."""
+
+
+class EvaluationListener:
+    """Evaluates a checkpoint whose step is a multiple of n, and the last one.
+
+    Give it to `CheckpointHook`, whose intervals must contain this one.
+    """
+
+    def __init__(self, evaluator, every, report, done=None, clock=None):
+        """Makes the listener.
+
+        Args:
+          evaluator: `estimator_clf.evaluator.Evaluator`.
+          every: interval in steps; 0: the last checkpoint only.
+          report: function (step, metrics), called after each evaluation.
+          done: the last step that was evaluated already, by the run before.
+          clock: what measures the speed of training, such as `MetricsHook`: its `pause()`
+            and `resume()` enclose each evaluation.
+        """
+        self._evaluator = evaluator
+        self._every = every
+        self._report = report
+        self._done = done
+        self._clock = clock
+
+    def after_save(self, path, step, final):
+        """Evaluates, if it is this checkpoint's turn and it was not done yet."""
+        turn = self._every and step and step % self._every == 0
+        if (turn or final) and step != self._done:
+            self._done = step
+            if self._clock:
+                self._clock.pause()
+            self._report(step, self._evaluator.evaluate(path))
+            if self._clock:
+                self._clock.resume()

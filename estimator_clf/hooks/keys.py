@@ -1,0 +1,45 @@
+"""A record of which examples each step saw."""
+
+import json
+import os
+
+import tensorflow as tf
+
+from estimator_clf.files import write_atomically
+from estimator_clf.hooks.steps import StepHook
+from estimator_clf.metrics_log import read
+
+FILE_NAME = 'keys.jsonl'
+
+
+class KeysHook(StepHook):
+    """Writes the keys of the examples of each step to `keys.jsonl`.
+
+    After a kill and a restart the file holds each step once, as an unbroken run's does.
+    """
+
+    def __init__(self, model_dir, collection):
+        """Makes the hook.
+
+        Args:
+          model_dir: folder of the file.
+          collection: graph collection of string tensors [b]: the keys, one tensor per
+            replica.
+        """
+        self._path = os.path.join(model_dir, FILE_NAME)
+        self._collection = collection
+
+    def begin(self):
+        self._keys = tf.compat.v1.get_collection(self._collection)
+
+    def on_start(self, session):
+        kept = [line for line in read(self._path) if line['step'] <= self.step]
+        write_atomically(self._path, ''.join(json.dumps(x) + '\n' for x in kept))
+
+    def before_run(self, run_context):
+        return tf.compat.v1.train.SessionRunArgs(self._keys)
+
+    def after_step(self, run_context, results):
+        keys = [key.decode(errors='replace') for part in results for key in part]
+        with open(self._path, 'a', encoding='utf-8') as file:
+            file.write(json.dumps({'step': self.step, 'keys': keys}) + '\n')

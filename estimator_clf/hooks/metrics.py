@@ -1,0 +1,81 @@
+"""Loss, accuracy, learning rate, speed and waiting time of the training steps."""
+
+import time
+
+import tensorflow as tf
+
+from estimator_clf.hooks.steps import StepHook
+
+v1 = tf.compat.v1
+
+
+class MetricsHook(StepHook):
+    """Averages the training metrics over an interval and hands them on.
+
+    The steps at which it does so are multiples of the interval, whatever step the run
+    was resumed at.
+    """
+
+    def __init__(self, every, batch_size, report, collection, on_step=None):
+        """Makes the hook.
+
+        Args:
+          every: interval in steps.
+          batch_size: examples per step.
+          report: function (step, metrics): means over the interval of what is in the
+            collection, `examples_per_second`, and `input_wait`, the share
+            of the time that was spent waiting for data, if it is measured.
+          collection: name of the graph collection of (name, scalar tensor).
+          on_step: function (step), called after each step.
+        """
+        self._every = every
+        self._batch_size = batch_size
+        self._report = report
+        self._collection = collection
+        self._on_step = on_step
+
+    def begin(self):
+        self._tensors = dict(tuple(x) for x in v1.get_collection(self._collection))
+
+    def on_start(self, session):
+        self._reset()
+
+    def before_run(self, run_context):
+        return v1.train.SessionRunArgs(self._tensors)
+
+    def after_step(self, run_context, results):
+        for name, value in results.items():
+            self._sums[name] = self._sums.get(name, 0.0) + float(value)
+        self._last = results
+        self._count += 1
+        if self._on_step:
+            self._on_step(self.step)
+        if self.step % self._every == 0:
+            self._tell()
+
+    def end(self, session):
+        if self._count:
+            self._tell()
+
+    def pause(self):
+        """Leaves the time until `resume` out of the speed: it was not training."""
+        self._paused_at = time.perf_counter()
+
+    def resume(self):
+        """See `pause`."""
+        self._begin += time.perf_counter() - self._paused_at
+
+    def _tell(self):
+        seconds = time.perf_counter() - self._begin
+        metrics = {name: total / self._count for name, total in self._sums.items()}
+        if 'learning_rate' in metrics:
+            metrics['learning_rate'] = float(self._last['learning_rate'])
+        metrics['examples_per_second'] = self._count * self._batch_size / seconds
+        if 'input_wait' in metrics:
+            metrics['input_wait'] = self._sums['input_wait'] / seconds
+        self._report(self.step, metrics)
+        self._reset()
+
+    def _reset(self):
+        self._sums, self._count = {}, 0
+        self._begin = time.perf_counter()

@@ -1,0 +1,59 @@
+"""Sample pictures, weight histograms and the graph for TensorBoard."""
+
+import tensorflow as tf
+
+from estimator_clf.hooks.steps import StepHook
+
+v1 = tf.compat.v1
+
+
+class SampleHook(StepHook):
+    """Writes a sample of the input as the network gets it, and histograms.
+
+    The pictures are fetched in a step that is taken anyway: a run of their own would
+    draw a batch from the input and so change the order of the examples.
+    """
+
+    def __init__(self, writer, every, image_collection, histograms=False, count=8):
+        """Makes the hook.
+
+        Args:
+          writer: `tf.compat.v1.summary.FileWriter`.
+          every: interval in steps; the first step of a session is always sampled.
+          image_collection: graph collection that holds the images [B, H, W, C].
+          histograms: whether to write a histogram of every trainable variable.
+          count: how many pictures.
+        """
+        self._writer = writer
+        self._every = max(1, every)
+        self._collection = image_collection
+        self._histograms = histograms
+        self._count = count
+        self._ask = True
+
+    def begin(self):
+        images = v1.get_collection(self._collection)
+        self._fetches = {}
+        if images:
+            self._fetches['image'] = v1.summary.image(
+                'input', images[0], self._count, collections=[]
+            )
+        if self._histograms:
+            self._fetches['weights'] = v1.summary.merge(
+                [
+                    v1.summary.histogram(v.op.name, v, collections=[])
+                    for v in v1.trainable_variables()
+                ],
+                collections=[],
+            )
+
+    def on_start(self, session):
+        self._writer.add_graph(session.graph)
+
+    def before_run(self, run_context):
+        return v1.train.SessionRunArgs(self._fetches if self._ask else {})
+
+    def after_step(self, run_context, results):
+        for summary in results.values():
+            self._writer.add_summary(summary, self.step)
+        self._ask = (self.step + 1) % self._every == 0
