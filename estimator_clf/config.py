@@ -75,7 +75,10 @@ class Config:
         'Pixels, or HEIGHTxWIDTH. Default: the size of the pictures, 64 if it varies.',
     )
     channels: int = _setting(
-        None, _DATA, '1 for grey, 3 for colour. Default: as the pictures.', check=_channels
+        None,
+        _DATA,
+        '1 for grey, 3 for colour. Default: as the pictures.',
+        check=_channels,
     )
     validation_split: float = _setting(
         0.0,
@@ -158,7 +161,10 @@ class Config:
         '', _OPTIMIZATION, 'Weight of each class in the loss: 1,2.5,1 in their order.'
     )
     batch_size: int = _setting(
-        128, _OPTIMIZATION, 'Examples per step, all devices together.', check=_at_least(1)
+        128,
+        _OPTIMIZATION,
+        'Examples per step, all devices together.',
+        check=_at_least(1),
     )
 
     model_dir: str = _setting(
@@ -168,13 +174,17 @@ class Config:
         0.0, _RUN, 'Length of the run; default 10.', check=_at_least(0), free=True
     )
     max_steps: int = _setting(
-        None, _RUN, 'Length in steps, instead of --epochs.', check=_at_least(1), free=True
+        None,
+        _RUN,
+        'Length in steps, instead of --epochs.',
+        check=_at_least(1),
+        free=True,
     )
     seed: int = _setting(
         0, _RUN, 'Of weights, order, augmentation and dropout.', check=_at_least(0)
     )
     log_every: str = _setting(
-        '', _RUN, 'Interval of the metrics. Default: 10 an epoch, 100 steps at most.'
+        '', _RUN, 'Interval of the metrics. Default: an epoch, 100 steps at most.'
     )
     save_every: str = _setting(
         '1epochs', _RUN, 'Interval of the checkpoints.', free=True
@@ -186,7 +196,10 @@ class Config:
         False, _RUN, 'Write histograms of the weights for TensorBoard.', free=True
     )
     record_keys: bool = _setting(
-        False, _RUN, 'Write the keys of the examples of each step to keys.jsonl.', free=True
+        False,
+        _RUN,
+        'Write the keys of the examples of each step to keys.jsonl.',
+        free=True,
     )
 
     eval_every: str = _setting(
@@ -201,13 +214,19 @@ class Config:
     eval_batch_size: int = _setting(
         None, _EVALUATION, 'Default: --batch_size.', check=_at_least(1), free=True
     )
-    export: bool = _setting(True, _EVALUATION, 'Export a SavedModel at the end.', free=True)
+    export: bool = _setting(
+        True, _EVALUATION, 'Export a SavedModel at the end.', free=True
+    )
     export_dir: str = _setting(
         '', _EVALUATION, 'Where to. Default: MODEL_DIR/export.', free=True
     )
 
     device: str = _setting(
-        'auto', _HARDWARE, 'auto, cpu or gpu.', choices=('auto', 'cpu', 'gpu'), free=True
+        'auto',
+        _HARDWARE,
+        'auto, cpu or gpu.',
+        choices=('auto', 'cpu', 'gpu'),
+        free=True,
     )
     replicas: int = _setting(
         None,
@@ -247,9 +266,9 @@ class Config:
         # Rounded up: an epoch has seen every example.
         return max(1, -int(-(self.epochs or 10) * num_examples // self.batch_size))
 
-    def steps(self, name, num_examples):
-        """Returns the setting `name`, a duration, in steps."""
-        return duration.in_steps(
+    def interval(self, name, num_examples):
+        """Returns the setting `name`, a duration, as a (float) number of steps."""
+        return duration.interval(
             getattr(self, name),
             name,
             num_examples / self.batch_size,
@@ -302,7 +321,8 @@ def load(model_dir):
             config = Config.from_dict(json.load(file)['settings'])
     except FileNotFoundError:
         raise ConfigError(
-            f'--model_dir must be the folder of a run, but {model_dir} has no {FILE_NAME}'
+            f'--model_dir must be the folder of a run, but {model_dir} has no '
+            f'{FILE_NAME}'
         ) from None
     except (json.JSONDecodeError, KeyError, TypeError) as error:
         raise ConfigError(f'{path} is damaged: {error}') from None

@@ -5,6 +5,8 @@ one. What it shares with the CPU path, MirroredStrategy among it, is tested on
 logical CPU devices.
 """
 
+import estimator_clf.compat  # noqa: F401  Loads TensorFlow without its chatter.
+
 import tensorflow as tf
 
 from estimator_clf.errors import ConfigError

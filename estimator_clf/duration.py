@@ -33,8 +33,8 @@ def parse(text, flag):
     return number, unit
 
 
-def in_steps(text, flag, steps_per_epoch, total_steps):
-    """Turns a duration into steps.
+def interval(text, flag, steps_per_epoch, total_steps):
+    """Turns a duration into an interval for `due`.
 
     Args:
       text: see `parse`.
@@ -43,7 +43,8 @@ def in_steps(text, flag, steps_per_epoch, total_steps):
       total_steps: int, of the whole run.
 
     Returns:
-      int; at least 1 unless the duration is 0.
+      float, in steps; at least 1 unless the duration is 0. An epoch need not be a
+      whole number of steps.
     """
     number, unit = parse(text, flag)
     if number == 0:
@@ -52,4 +53,21 @@ def in_steps(text, flag, steps_per_epoch, total_steps):
         number *= steps_per_epoch
     elif unit == '%':
         number *= total_steps / 100
-    return max(1, round(number))
+    return max(1.0, number)
+
+
+def in_steps(text, flag, steps_per_epoch, total_steps):
+    """Turns a duration into a whole number of steps; the arguments are `interval`'s."""
+    return round(interval(text, flag, steps_per_epoch, total_steps))
+
+
+def due(step, every):
+    """Tells whether something that happens at an interval happens after a step.
+
+    It depends on the step alone, not on where a run was resumed.
+
+    Args:
+      step: int, steps taken.
+      every: interval in steps, not necessarily whole; 0 is never.
+    """
+    return bool(every) and step > 0 and int(step / every) > int((step - 1) / every)

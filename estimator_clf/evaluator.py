@@ -1,9 +1,10 @@
 """Evaluation that costs no new graph: one graph and one session, kept alive."""
 
+from estimator_clf.compat import estimator
+
 import numpy as np
 import tensorflow as tf
 
-from estimator_clf.compat import estimator
 from estimator_clf.devices import session_config
 
 v1 = tf.compat.v1

@@ -4,9 +4,10 @@ import os
 import shutil
 import time
 
+from estimator_clf.compat import estimator
+
 import tensorflow as tf
 
-from estimator_clf.compat import estimator
 from estimator_clf.errors import RunError
 
 v1 = tf.compat.v1
@@ -90,7 +91,7 @@ def _receivers(info, decode):
             data,
             fn_output_signature=tf.TensorSpec(info.image_shape, tf.uint8),
         )
-    # A fed tensor need not be a placeholder: one graph, one set of weights, two ways in.
+    # A fed tensor need not be a placeholder: one graph and set of weights, two ways in.
     images = tf.identity(images, 'image')
     images.set_shape([None, *info.image_shape])
     inputs = {

@@ -1,8 +1,8 @@
 """Hands to the hooks what passes through a model_fn."""
 
-import tensorflow as tf
-
 from estimator_clf.compat import estimator
+
+import tensorflow as tf
 
 v1 = tf.compat.v1
 

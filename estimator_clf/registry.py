@@ -9,6 +9,7 @@ import ast
 import difflib
 import functools
 import importlib
+import importlib.util
 import pathlib
 
 
@@ -33,8 +34,10 @@ class Registry:
 
     @functools.cached_property
     def _entries(self):
-        """dict name -> (module, function, first line of docstring, facts)."""
-        folder = pathlib.Path(importlib.import_module(self.package).__path__[0])
+        """dict name -> (module, function, docstring's first line, facts, options)."""
+        # Not imported: that may cost the import of TensorFlow.
+        spec = importlib.util.find_spec(self.package)
+        folder = pathlib.Path(spec.submodule_search_locations[0])
         entries = {}
         for path in sorted(folder.glob('*.py')):
             for node in ast.parse(path.read_text(encoding='utf-8')).body:
@@ -45,9 +48,10 @@ class Registry:
                         continue
                     summary = (ast.get_docstring(node) or '').partition('\n')[0]
                     facts = {k.arg: ast.literal_eval(k.value) for k in call.keywords}
+                    options = _keyword_only(node.args)
                     for arg in call.args:
                         name = ast.literal_eval(arg)
-                        entries[name] = (path.stem, node.name, summary, facts)
+                        entries[name] = (path.stem, node.name, summary, facts, options)
         return entries
 
     def names(self):
@@ -58,9 +62,13 @@ class Registry:
         """Returns the keyword arguments of the decorator of `name`."""
         return dict(self._entry(name)[3])
 
+    def options(self, name):
+        """Returns dict keyword-only argument of the function -> its default."""
+        return dict(self._entry(name)[4])
+
     def get(self, name):
         """Imports the one file that registers `name` and returns its function."""
-        module, function, _, _ = self._entry(name)
+        module, function, *_ = self._entry(name)
         return getattr(importlib.import_module(f'{self.package}.{module}'), function)
 
     def _entry(self, name):
@@ -83,6 +91,17 @@ def suggest(word, known):
     """Returns `; did you mean 'x'?` for the nearest of `known`, or ``."""
     near = difflib.get_close_matches(str(word), [str(k) for k in known], 1, 0.5)
     return f'; did you mean {near[0]!r}?' if near else ''
+
+
+def _keyword_only(arguments):
+    """The defaults that are literals; the others are left out."""
+    options = {}
+    for arg, default in zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True):
+        try:
+            options[arg.arg] = ast.literal_eval(default)
+        except ValueError:
+            continue
+    return options
 
 
 def _name(call):

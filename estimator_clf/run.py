@@ -9,11 +9,12 @@ import dataclasses
 import json
 import os
 
+from estimator_clf.compat import estimator
+
 import tensorflow as tf
 
 from estimator_clf import config as configuration
 from estimator_clf import devices, instrument, provenance
-from estimator_clf.compat import estimator
 from estimator_clf.errors import ConfigError
 from estimator_clf.evaluator import Evaluator
 from estimator_clf.export import export_saved_model
@@ -57,7 +58,7 @@ class Plan:
       start_step: where this process begins; above 0 if it goes on.
       total_steps: where the run ends.
       steps_per_epoch: float.
-      log_every: interval of the training metrics.
+      log_every: interval of the training metrics, see `estimator_clf.duration.due`.
       save_every: interval of the checkpoints.
       eval_every: interval of evaluation; 0: at the end only.
       eval_split: what is evaluated while training, or None.
@@ -66,9 +67,9 @@ class Plan:
     start_step: int
     total_steps: int
     steps_per_epoch: float
-    log_every: int
-    save_every: int
-    eval_every: int
+    log_every: float
+    save_every: float
+    eval_every: float
     eval_split: str | None
 
 
@@ -154,9 +155,7 @@ def train_and_evaluate(config, source, make_model_fn, decode=None, observer=None
         evaluator.close()
     path = None
     if config.export:
-        path = export_saved_model(
-            model_fn, info, checkpoint, config.export_dir, decode
-        )
+        path = export_saved_model(model_fn, info, checkpoint, config.export_dir, decode)
     return Results(step, metrics, path)
 
 
@@ -170,16 +169,16 @@ def make_plan(config, source):
     size = source.num_examples[config.train_split]
     total = config.total_steps(size)
     per_epoch = size / config.batch_size
-    log_every = max(1, min(100, round(per_epoch / 10)))
+    log_every = max(1.0, min(100.0, per_epoch))
     if config.log_every:
-        log_every = config.steps('log_every', size) or total
+        log_every = config.interval('log_every', size)
     return Plan(
         start_step=latest_step(config.model_dir),
         total_steps=total,
         steps_per_epoch=per_epoch,
         log_every=log_every,
-        save_every=config.steps('save_every', size),
-        eval_every=config.steps('eval_every', size),
+        save_every=config.interval('save_every', size),
+        eval_every=config.interval('eval_every', size),
         eval_split=evaluation_split(config, source),
     )
 
@@ -299,7 +298,7 @@ def _check_same_run(config, info):
 
 
 def _hooks(config, plan, evaluator, log, observer):
-    writer = v1.summary.FileWriterCache.get(config.model_dir)
+    writer = event_writer(config.model_dir)
     # TensorBoard then drops what a killed run wrote about later steps.
     writer.add_session_log(
         tf.compat.v1.SessionLog(status=tf.compat.v1.SessionLog.START),
@@ -342,10 +341,8 @@ def _hooks(config, plan, evaluator, log, observer):
             instrument.IMAGES,
             config.histograms,
         ),
-        # Behind the metrics, so that a line about a step is there before its checkpoint.
-        CheckpointHook(
-            config.model_dir, [plan.save_every, plan.eval_every], listeners
-        ),
+        # Behind the metrics: a line about a step is there before its checkpoint.
+        CheckpointHook(config.model_dir, [plan.save_every, plan.eval_every], listeners),
     ]
     if config.record_keys:
         hooks.insert(0, KeysHook(config.model_dir, instrument.KEYS))
@@ -379,9 +376,16 @@ def _report_evaluation(config, log, observer, step, split, metrics):
     log.write(step, split, metrics)
     # A folder of its own is a run of its own for TensorBoard: the same tags as in
     # training lie over each other in one chart.
-    writer = v1.summary.FileWriterCache.get(os.path.join(config.model_dir, split))
+    writer = event_writer(os.path.join(config.model_dir, split))
     write_scalars(writer, step, metrics)
     observer.on_evaluate(step, split, metrics)
+
+
+def event_writer(folder):
+    """Returns the one writer of TensorBoard events for a folder."""
+    # It refuses to be made outside of a graph, and would write that graph.
+    with tf.Graph().as_default():
+        return v1.summary.FileWriterCache.get(folder)
 
 
 def write_scalars(writer, step, metrics):

@@ -3,11 +3,12 @@
 import numpy as np
 import tensorflow as tf
 
+from input.encoded_source import EncodedSource, short_reason
 from input.order import locate
-from input.source import Source, iterate
+from input.source import iterate
 
 
-class FileSource(Source):
+class FileSource(EncodedSource):
     """Splits of (paths, labels)."""
 
     def __init__(self, name, class_names, image_shape, files, info=None):
@@ -31,11 +32,11 @@ class FileSource(Source):
         paths, labels = self._files[reading.split]
         size, share = len(paths), reading.share
 
-        def load():
+        def files():
             return np.array(paths, dtype=object), labels.astype(np.int32)
 
         def loaded(_):
-            tensors = tf.numpy_function(load, [], (tf.string, tf.int32))
+            tensors = tf.numpy_function(files, [], (tf.string, tf.int32))
             for tensor in tensors:
                 tensor.set_shape([size])
             return tuple(tensors)
@@ -59,19 +60,11 @@ class FileSource(Source):
 
             return positions.map(name)
 
-        def read(example):
-            data = tf.io.read_file(example['key'])
-            window = self._window(reading, example['epoch'], example['index'])
-            return dict(example, image=self.decode(data, example['key'], window))
+        def load(example):
+            return dict(example, data=tf.io.read_file(example['key']))
 
-        dataset = tf.data.Dataset.range(1).map(loaded).flat_map(run)
-        dataset = dataset.map(
-            read, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True
-        )
-        return dataset.batch(share.block, drop_remainder=reading.training)
-
-    def _batch_steps(self, steps):
-        return tuple(s for s in steps if s[0] != 'resized_crop')
+        examples = tf.data.Dataset.range(1).map(loaded).flat_map(run)
+        return self._decoded(examples, reading, load)
 
     def encoded(self, split, indices=None):
         self._check_split(split)
@@ -80,24 +73,7 @@ class FileSource(Source):
             with open(paths[index], 'rb') as file:
                 yield paths[index], file.read(), int(labels[index])
 
-    def explain(self, error):
-        del error
-        bad = self.unreadable(limit=10)
-        if not bad:
-            return None
-        more = ' (and perhaps more)' if len(bad) == 10 else ''
-        listed = '\n  '.join(f'{path}: {why}' for path, why in bad)
-        return f'{len(bad)} pictures{more} cannot be read:\n  {listed}'
-
     def unreadable(self, limit=None):
-        """Decodes every picture and returns those that cannot be.
-
-        Args:
-          limit: stop after so many.
-
-        Returns:
-          List of (path, what is wrong).
-        """
         bad = []
         for paths, _ in self._files.values():
             good = set()
@@ -135,13 +111,3 @@ class FileSource(Source):
         except tf.errors.OpError as error:
             return short_reason(error)
         return 'could not be read a moment ago'
-
-
-def short_reason(error):
-    """Returns what a person can use of TensorFlow's message, one line."""
-    text = str(error.message).replace('\n', ' ')
-    if 'neither JPEG' in text:
-        return 'neither JPEG, PNG, GIF nor BMP'
-    for tail in ('[[{{', '\t [[', '[Op:'):
-        text = text.partition(tail)[0]
-    return text.rpartition('}} ')[2].strip()[:200]

@@ -93,13 +93,15 @@ def held_out(ids, fraction):
     """Chooses the examples that are held out for validation.
 
     Args:
-      ids: uint64 array [N] that tell the examples apart, whatever else is in
-        the data set: an example stays on its side when others are added.
+      ids: uint64 array [N], or uint64 tensor, that tell the examples apart, whatever
+        else is in the data set: an example stays on its side when others are added.
       fraction: the share to hold out, in [0, 1).
 
     Returns:
-      bool array [N].
+      bool, the same kind and shape.
     """
-    return mix(np.asarray(ids, np.uint64) ^ np.uint64(_GAMMA)) < np.uint64(
-        int(fraction * 2.0**64)
-    )
+    limit = int(fraction * 2.0**64)
+    if isinstance(ids, tf.Tensor):
+        salted = tf.bitwise.bitwise_xor(ids, tf.constant(_GAMMA, tf.uint64))
+        return mix(salted) < tf.constant(limit, tf.uint64)
+    return mix(np.asarray(ids, np.uint64) ^ np.uint64(_GAMMA)) < np.uint64(limit)

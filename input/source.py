@@ -9,6 +9,8 @@ import abc
 import dataclasses
 import functools
 
+import estimator_clf.compat  # noqa: F401  Loads TensorFlow without its chatter.
+
 import numpy as np
 import tensorflow as tf
 

@@ -4,13 +4,14 @@ import os
 
 import tensorflow as tf
 
+from estimator_clf.duration import due
 from estimator_clf.hooks.steps import StepHook
 
 v1 = tf.compat.v1
 
 
 class CheckpointHook(StepHook):
-    """Saves every n steps, counted from step 0, and at the end.
+    """Saves at intervals counted from step 0, and at the end.
 
     Stock `CheckpointSaverHook` counts from wherever the session began, so that a
     resumed run saves, and evaluates, at other steps than an unbroken one.
@@ -25,12 +26,12 @@ class CheckpointHook(StepHook):
 
         Args:
           model_dir: folder of the checkpoints.
-          every: list of intervals in steps; a multiple of any is saved at. 0 is none.
+          every: list of intervals in steps, see `estimator_clf.duration.due`.
           listeners: objects with `after_save(path, step, final)`, called in this order
             after each save.
         """
         self._path = os.path.join(model_dir, 'model.ckpt')
-        self._every = [n for n in every if n]
+        self._every = every
         self._listeners = listeners
         self._saved = None
 
@@ -48,7 +49,7 @@ class CheckpointHook(StepHook):
             self._tell(final=False)
 
     def after_step(self, run_context, results):
-        if any(self.step % n == 0 for n in self._every):
+        if any(due(self.step, n) for n in self._every):
             self._save(run_context.session)
 
     def end(self, session):

@@ -1,8 +1,10 @@
 """Evaluation while training: after the checkpoints whose turn it is."""
 
+from estimator_clf.duration import due
+
 
 class EvaluationListener:
-    """Evaluates a checkpoint whose step is a multiple of n, and the last one.
+    """Evaluates a checkpoint at intervals counted from step 0, and the last one.
 
     Give it to `CheckpointHook`, whose intervals must contain this one.
     """
@@ -15,8 +17,8 @@ class EvaluationListener:
           every: interval in steps; 0: the last checkpoint only.
           report: function (step, metrics), called after each evaluation.
           done: the last step that was evaluated already, by the run before.
-          clock: what measures the speed of training, such as `MetricsHook`: its `pause()`
-            and `resume()` enclose each evaluation.
+          clock: what measures the speed of training, such as `MetricsHook`: its
+            `pause()` and `resume()` enclose each evaluation.
         """
         self._evaluator = evaluator
         self._every = every
@@ -26,8 +28,7 @@ class EvaluationListener:
 
     def after_save(self, path, step, final):
         """Evaluates, if it is this checkpoint's turn and it was not done yet."""
-        turn = self._every and step and step % self._every == 0
-        if (turn or final) and step != self._done:
+        if (final or due(step, self._every)) and step != self._done:
             self._done = step
             if self._clock:
                 self._clock.pause()

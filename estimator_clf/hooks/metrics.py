@@ -4,6 +4,7 @@ import time
 
 import tensorflow as tf
 
+from estimator_clf.duration import due
 from estimator_clf.hooks.steps import StepHook
 
 v1 = tf.compat.v1
@@ -12,8 +13,7 @@ v1 = tf.compat.v1
 class MetricsHook(StepHook):
     """Averages the training metrics over an interval and hands them on.
 
-    The steps at which it does so are multiples of the interval, whatever step the run
-    was resumed at.
+    At steps that depend on the interval alone, whatever step the run was resumed at.
     """
 
     def __init__(self, every, batch_size, report, collection, on_step=None):
@@ -50,7 +50,7 @@ class MetricsHook(StepHook):
         self._count += 1
         if self._on_step:
             self._on_step(self.step)
-        if self.step % self._every == 0:
+        if due(self.step, self._every):
             self._tell()
 
     def end(self, session):

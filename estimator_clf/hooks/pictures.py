@@ -2,6 +2,7 @@
 
 import tensorflow as tf
 
+from estimator_clf.duration import due
 from estimator_clf.hooks.steps import StepHook
 
 v1 = tf.compat.v1
@@ -25,7 +26,7 @@ class SampleHook(StepHook):
           count: how many pictures.
         """
         self._writer = writer
-        self._every = max(1, every)
+        self._every = every
         self._collection = image_collection
         self._histograms = histograms
         self._count = count
@@ -56,4 +57,4 @@ class SampleHook(StepHook):
     def after_step(self, run_context, results):
         for summary in results.values():
             self._writer.add_summary(summary, self.step)
-        self._ask = (self.step + 1) % self._every == 0
+        self._ask = due(self.step + 1, self._every)

@@ -57,7 +57,7 @@ def image_folder(
     pattern = _compile(label_pattern)
     found = {}
     for split, folder in _split_folders(root).items():
-        paths = sorted(_pictures(folder))
+        paths = sorted(pictures_below(folder))
         labelled = [(p, _class_of(p, folder, pattern)) for p in paths]
         known = [(p, c) for p, c in labelled if c is not None]
         # Kaggle's test pictures carry no class: a split without any is left out.
@@ -122,7 +122,7 @@ def _split_folders(root):
     return folders if 'train' in folders else {'train': root}
 
 
-def _pictures(folder):
+def pictures_below(folder):
     for parent, folders, names in os.walk(folder, followlinks=True):
         folders[:] = [f for f in folders if not f.startswith('.')]
         for name in names:

@@ -1,0 +1,97 @@
+"""How every program starts and ends: flags, help, errors in words, exit codes.
+
+0: done. 1: the data or the machine stopped it. 2: a flag or a setting has to be mended.
+130: interrupted from the keyboard.
+"""
+
+import os
+import re
+import sys
+
+from absl import flags
+
+FLAGS = flags.FLAGS
+
+_ASKED_FOR_HELP = {'--help', '-help', '-h', '--h', '-?'}
+
+
+def run(main, help_text):
+    """Runs a program to its end and exits.
+
+    Args:
+      main: function (positional arguments) that returns an exit code or None.
+      help_text: function that returns what `--help` prints.
+    """
+    if _ASKED_FOR_HELP & set(sys.argv[1:]):
+        print(help_text())
+        sys.exit(0)
+    try:
+        arguments = FLAGS(sys.argv)[1:]
+    except flags.Error as error:
+        _fail(_explain_flag_error(error), 2)
+    sys.exit(_guarded(main, arguments))
+
+
+def _guarded(main, arguments):
+    """Calls main; says a user's mistake in words and lets a bug of ours show."""
+    from estimator_clf.errors import ConfigError, RunError
+    from input.errors import DataError
+    from model_fns.errors import SettingError
+
+    try:
+        return main(arguments) or 0
+    except (ConfigError, SettingError, DataError) as error:
+        _fail(error, 2)
+    except RunError as error:
+        _fail(error, 1)
+    except KeyboardInterrupt:
+        _fail('interrupted', 130)
+    except BrokenPipeError:
+        # The reader of a pipe (`| head`) has had enough. Python would complain once
+        # more when it flushes at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+
+
+def no_arguments(arguments):
+    """Raises ConfigError if there are positional arguments."""
+    from estimator_clf.errors import ConfigError
+
+    if arguments:
+        raise ConfigError(
+            f'takes flags only, got {" ".join(arguments)!r}; a value belongs behind '
+            'an equals sign: --name=value'
+        )
+
+
+def _fail(message, code):
+    print(f'error: {message}', file=sys.stderr, flush=True)
+    sys.exit(code)
+
+
+def _explain_flag_error(error):
+    """absl's message, in our words, with the place in a flagfile where there is one."""
+    text = str(error)
+    # flag --batch_size=0: must be at least 1, got 0
+    match = re.match(r'flag --(\w+)=.*?: (.*)', text, re.DOTALL)
+    if match:
+        text = f'--{match[1]} {match[2]}'
+    name = getattr(error, 'flagname', None) or (match and match[1])
+    place = name and _place_in_flagfile(name)
+    return f'{place}: {text}' if place else text
+
+
+def _place_in_flagfile(name):
+    for argument in sys.argv[1:]:
+        match = re.match(r'--?flagfile=(.*)', argument)
+        if not match:
+            continue
+        try:
+            with open(match[1], encoding='utf-8') as file:
+                lines = file.readlines()
+        except OSError:
+            continue
+        for number, line in enumerate(lines, 1):
+            if re.match(rf'\s*--?(no)?{re.escape(name)}\b', line):
+                return f'{match[1]}, line {number}'
+    return None

@@ -1,0 +1,173 @@
+"""From settings to the three things that a run is made of."""
+
+import dataclasses
+import functools
+import os
+
+from estimator_clf.config import Config
+from estimator_clf.duration import in_steps
+from estimator_clf.errors import ConfigError
+
+# Settings of the group "Data" that say how to read, not what.
+_NOT_OPTIONS = ('dataset', 'data_dir', 'augment', 'eval_crop', 'train_split')
+
+
+def open_source(config, info=None):
+    """Opens the data set that the settings name.
+
+    Args:
+      config: `Config`.
+      info: `DatasetInfo` of an earlier run, whose pixel statistics are kept.
+
+    Returns:
+      An `input.source.Source`.
+    """
+    from input import open_dataset
+
+    options = {
+        field.name: getattr(config, field.name)
+        for field in dataclasses.fields(Config)
+        if field.metadata['group'] == 'Data' and field.name not in _NOT_OPTIONS
+    }
+    options['validation_split'] = config.validation_split or None
+    return open_dataset(config.dataset, config.data_dir or None, info=info, **options)
+
+
+def check(config):
+    """Checks at once, without TensorFlow, what can be.
+
+    Raises:
+      SettingError, ConfigError, DataError: something that cannot be.
+    """
+    from input import FORMATS
+    from model_fns import registry
+
+    FORMATS.facts(config.dataset.partition(':')[0])
+    head = registry.head(config.network)
+    regression = config.dataset.partition(':')[0] == 'csv'
+    if (head == 'regression') != regression:
+        raise ConfigError(
+            f'--network={config.network} and --dataset={config.dataset} do not go '
+            'together: numbers (csv) are for linear_regression, pictures for the others'
+        )
+
+
+def model_fn_maker(config):
+    """Returns a function (DatasetInfo, total steps) -> model_fn."""
+
+    def make(info, total_steps):
+        from model_fns import registry
+        from model_fns.model_fn import make_model_fn
+        from model_fns.settings import OptimizerSettings
+
+        size = info.num_examples.get(config.train_split) or config.batch_size
+        per_epoch = size / config.batch_size
+
+        def steps(text, flag):
+            return in_steps(text, flag, per_epoch, total_steps)
+
+        optimizer = OptimizerSettings(
+            name=config.optimizer,
+            learning_rate=config.learning_rate,
+            momentum=config.momentum,
+            weight_decay=config.weight_decay,
+            clip_norm=config.clip_norm,
+            schedule=config.schedule,
+            warmup_steps=steps(config.warmup, 'warmup'),
+            total_steps=total_steps,
+            decay_rate=config.decay_rate,
+            boundaries=tuple(
+                steps(part, 'decay_at') for part in config.decay_at.split(',')
+            )
+            if config.schedule == 'step'
+            else (),
+            power=config.decay_power,
+            end_learning_rate=config.end_learning_rate,
+        )
+        return make_model_fn(
+            config.network,
+            num_classes=info.num_classes,
+            class_names=info.class_names or None,
+            mean=info.mean,
+            stddev=info.stddev,
+            network_args=registry.parse_args(config.network, config.network_args),
+            optimizer=optimizer,
+            label_smoothing=config.label_smoothing,
+            class_weights=_class_weights(config.class_weights),
+            seed=config.seed,
+        )
+
+    return make
+
+
+def decoder(config, info):
+    """Returns the function from an encoded picture to pixels, or None (regression)."""
+    if not info.class_names:
+        return None
+    from input import decode
+
+    height, width, channels = info.image_shape
+    return functools.partial(
+        decode.decode,
+        size=(height, width),
+        channels=channels,
+        window=decode.central_window(config.eval_crop, width / height),
+    )
+
+
+def load_info(model_dir):
+    """Reads the `DatasetInfo` that a run left in its model_dir.
+
+    Raises:
+      ConfigError: there is none.
+    """
+    from input.dataset_info import DatasetInfo
+
+    path = os.path.join(model_dir, 'dataset.json')
+    try:
+        with open(path, encoding='utf-8') as file:
+            return DatasetInfo.from_json(file.read())
+    except FileNotFoundError:
+        raise ConfigError(
+            f'--model_dir must be the folder of a run, but {path} is missing'
+        ) from None
+    except (ValueError, KeyError, TypeError) as error:
+        raise ConfigError(f'{path} is damaged: {error}') from None
+
+
+def checkpoint_of(model_dir, checkpoint=''):
+    """Returns the checkpoint asked for: a path, a step, or the latest.
+
+    Raises:
+      ConfigError: there is no such checkpoint.
+    """
+    import tensorflow as tf
+
+    if not checkpoint:
+        path = tf.train.latest_checkpoint(model_dir)
+        if not path:
+            raise ConfigError(f'--model_dir={model_dir} has no checkpoint')
+        return path
+    path = checkpoint
+    if checkpoint.isdigit():
+        path = os.path.join(model_dir, f'model.ckpt-{checkpoint}')
+    path = path.removesuffix('.index')
+    if not tf.train.checkpoint_exists(path):
+        there = tf.train.get_checkpoint_state(model_dir)
+        names = there.all_model_checkpoint_paths if there else ()
+        raise ConfigError(
+            f'--checkpoint={checkpoint}: there is no {path}. There are: '
+            + (', '.join(os.path.basename(name) for name in names) or 'none')
+        )
+    return path
+
+
+def _class_weights(text):
+    if not text:
+        return None
+    try:
+        return tuple(float(part) for part in text.split(','))
+    except ValueError:
+        raise ConfigError(
+            f'--class_weights must be numbers between commas, got {text!r}'
+        ) from None

@@ -1,0 +1,37 @@
+"""Turns TensorFlow's errors about data into a sentence that names the file."""
+
+import contextlib
+import re
+
+from estimator_clf.compat import estimator
+
+import tensorflow as tf
+
+from estimator_clf.errors import RunError
+
+
+@contextlib.contextmanager
+def explained(source):
+    """Raises RunError, in words, for what data or a full disk does to a session.
+
+    Args:
+      source: `input.source.Source` that was read from.
+    """
+    try:
+        yield
+    except estimator.NanLossDuringTrainingError:
+        raise RunError(
+            'the loss is not finite any more (NaN or infinite); the last checkpoint '
+            'is from before. Try a smaller --learning_rate, or --clip_norm=1'
+        ) from None
+    except tf.errors.OpError as error:
+        text = _own_message(error) or source.explain(error)
+        if text is None:
+            raise
+        raise RunError(text) from None
+
+
+def _own_message(error):
+    """Our own words, where an assertion of ours stopped the graph."""
+    match = re.search(r'bad example <(.*?)>: ([^\]"]*)', str(error), re.DOTALL)
+    return f'{match[1]}: {match[2].strip()}' if match else None

@@ -1,0 +1,80 @@
+"""Evaluates a checkpoint of a run on the splits of its data.
+
+python -m launch.evaluate --model_dir=RUN [--split=test] [--checkpoint=STEP]
+"""
+
+import json
+
+from absl import flags as absl_flags
+
+from launch import app, flags
+
+FLAGS = flags.FLAGS
+
+
+def define_flags():
+    """Defines the flags of this program."""
+    absl_flags.DEFINE_string('model_dir', None, 'Folder of the run.', required=True)
+    absl_flags.DEFINE_list(
+        'split', [], 'Splits to evaluate. Default: validation and test, as there are.'
+    )
+    absl_flags.DEFINE_string(
+        'checkpoint', '', 'Step or path of a checkpoint. Default: the latest.'
+    )
+    absl_flags.DEFINE_string(
+        'data_dir', '', 'Where the data is now, if it was moved since the training.'
+    )
+    absl_flags.DEFINE_enum('device', 'auto', ['auto', 'cpu', 'gpu'], 'What to run on.')
+    absl_flags.DEFINE_enum('output', 'table', ['table', 'json'], 'What to print.')
+
+
+def main(arguments):
+    """Evaluates as the flags say."""
+    import dataclasses
+
+    from estimator_clf import config as configuration
+    from launch import build
+
+    app.no_arguments(arguments)
+    config = configuration.load(FLAGS.model_dir)
+    if FLAGS.data_dir:
+        config = dataclasses.replace(config, data_dir=FLAGS.data_dir)
+    info = build.load_info(FLAGS.model_dir)
+
+    from estimator_clf import devices
+    from estimator_clf.errors import ConfigError
+    from estimator_clf.evaluator import Evaluator
+    from estimator_clf.run import evaluation_input
+    from launch.data_errors import explained
+    from launch.terminal import metrics_tables
+
+    devices.set_up(FLAGS.device)
+    checkpoint = build.checkpoint_of(FLAGS.model_dir, FLAGS.checkpoint)
+    source = build.open_source(config, info)
+    there = list(source.num_examples)
+    splits = FLAGS.split or [s for s in ('validation', 'test') if s in there]
+    if not splits:
+        raise ConfigError(
+            f'--split must be given: {source.name} has only {", ".join(there)}'
+        )
+    model_fn = build.model_fn_maker(config)(info, total_steps=1)
+    metrics = {}
+    for split in splits:
+        evaluator = Evaluator(model_fn, evaluation_input(config, source, split))
+        with explained(source):
+            metrics[split] = evaluator.evaluate(checkpoint)
+        evaluator.close()
+    if FLAGS.output == 'json':
+        print(json.dumps({'checkpoint': checkpoint, **metrics}, indent=2))
+    else:
+        print(f'{checkpoint}\n\n{metrics_tables(metrics)}')
+
+
+def _help():
+    names = ['model_dir', 'split', 'checkpoint', 'data_dir', 'device', 'output']
+    return __doc__ + '\n' + '\n'.join(map(flags.flag_help, names))
+
+
+if __name__ == '__main__':
+    define_flags()
+    app.run(main, _help)

@@ -1,0 +1,130 @@
+"""Flags made from the fields of `estimator_clf.config.Config`, and their help.
+
+What a flag is called, means and accepts is written beside the field; nothing below
+`launch` sees a flag.
+"""
+
+import dataclasses
+import textwrap
+
+from absl import flags
+
+from estimator_clf.config import Config
+from estimator_clf.errors import ConfigError
+
+FLAGS = flags.FLAGS
+
+_WIDTH = 88
+
+
+def define_config():
+    """Defines a flag for every setting of a run."""
+    for field in dataclasses.fields(Config):
+        text = field.metadata['help']
+        if field.metadata['choices']:
+            flags.DEFINE_enum(
+                field.name, field.default, field.metadata['choices'], text
+            )
+        else:
+            _DEFINE[field.type](field.name, field.default, text)
+        check = field.metadata['check']
+        if check:
+            flags.register_validator(field.name, _validator(field.name, check))
+
+
+def config_from_flags(**forced):
+    """Returns the `Config` that the flags say.
+
+    Args:
+      **forced: settings that are not taken from the flags.
+
+    Raises:
+      ConfigError: settings that cannot be.
+    """
+    names = [field.name for field in dataclasses.fields(Config)]
+    return Config(**{**{name: FLAGS[name].value for name in names}, **forced})
+
+
+def config_help():
+    """Returns the help on all settings, in groups, with the names there are."""
+    groups = {}
+    for field in dataclasses.fields(Config):
+        groups.setdefault(field.metadata['group'], []).append(field)
+    parts = []
+    for group, fields in groups.items():
+        parts.append(f'{group}:')
+        parts.extend(_flag_help(f.name, f.metadata['help'], f.default) for f in fields)
+        parts.append('')
+    return '\n'.join(parts + _names_help())
+
+
+def flag_help(name):
+    """Returns the help on one defined flag."""
+    return _flag_help(name, FLAGS[name].help, FLAGS[name].default)
+
+
+def _flag_help(name, text, default):
+    if default not in (None, '', False):
+        text = f'{text} [{default}]'
+    head = f'  --{name}'
+    lines = textwrap.wrap(text, _WIDTH - 24)
+    first = (
+        f'{head:<22}  {lines[0]}' if len(head) <= 22 else f'{head}\n{"":24}{lines[0]}'
+    )
+    return '\n'.join([first, *(' ' * 24 + line for line in lines[1:])])
+
+
+def _names_help():
+    from input import FORMATS
+    from model_fns import registry
+    from model_fns.settings import OPTIMIZERS, SCHEDULES
+
+    parts = []
+    lists = {
+        '--dataset': FORMATS.names(),
+        '--network (and its --network_args)': registry.names(),
+        '--optimizer': OPTIMIZERS,
+        '--schedule': SCHEDULES,
+    }
+    for title, names in lists.items():
+        parts.append(f'{title}:')
+        for name, summary in names.items():
+            shown = f'{name}:NAME' if name == 'tfds' else name
+            lines = textwrap.wrap(summary, _WIDTH - 24) or ['']
+            parts.append(f'  {shown:<20}  {lines[0]}')
+            parts.extend(' ' * 24 + line for line in lines[1:])
+            if title.startswith('--network'):
+                options = registry.NETWORKS.options(name)
+                args = ', '.join(f'{k}={_written(v)}' for k, v in options.items())
+                parts.extend(
+                    ' ' * 24 + line for line in textwrap.wrap(args, _WIDTH - 24)
+                )
+        parts.append('')
+    return parts
+
+
+def _written(value):
+    """A network's setting as `--network_args` wants it."""
+    if isinstance(value, tuple):
+        return 'x'.join(map(str, value)) or 'none'
+    return str(value).lower() if isinstance(value, bool) else value
+
+
+def _validator(name, check):
+    def valid(value):
+        wrong = check(value)
+        if wrong:
+            raise flags.ValidationError(f'{wrong}, got {value!r}')
+        return True
+
+    return valid
+
+
+_DEFINE = {
+    str: flags.DEFINE_string,
+    int: flags.DEFINE_integer,
+    float: flags.DEFINE_float,
+    bool: flags.DEFINE_bool,
+}
+
+__all__ = ['ConfigError', 'FLAGS', 'config_from_flags', 'config_help', 'define_config']

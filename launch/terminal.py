@@ -1,0 +1,149 @@
+"""What a person reads while a program runs, and at its end."""
+
+import sys
+import time
+
+from estimator_clf.run import Observer
+
+
+class TerminalObserver(Observer):
+    """A progress bar on a terminal, one plain line per interval in a log."""
+
+    def __init__(self, stream=None):
+        """Makes the observer.
+
+        Args:
+          stream: where to write; the standard error by default, since the standard
+            output is for results.
+        """
+        self._stream = stream or sys.stderr
+        self._bar = None
+
+    def on_start(self, plan):
+        self._plan = plan
+        self._begin = time.monotonic()
+        if plan.start_step:
+            self.on_message(f'Going on from step {plan.start_step}.')
+        if plan.eval_split is None:
+            self.on_message(
+                'There is no validation and no test split, so nothing is evaluated; '
+                'hold some out with --validation_split=0.1'
+            )
+        if self._stream.isatty() and plan.start_step < plan.total_steps:
+            from tqdm import tqdm
+
+            self._bar = tqdm(
+                total=plan.total_steps,
+                initial=plan.start_step,
+                unit='step',
+                dynamic_ncols=True,
+                file=self._stream,
+                bar_format='{desc}{percentage:3.0f}%|{bar}| {n}/{total} steps '
+                '[{elapsed}<{remaining}{postfix}]',
+            )
+
+    def on_step(self, step):
+        if self._bar is not None:
+            self._bar.update()
+            if step >= self._plan.total_steps:
+                self.close()
+
+    def on_train(self, step, metrics):
+        shown = {
+            'loss': f'{metrics["loss"]:.4f}',
+            'accuracy': f'{metrics["accuracy"]:.4f}' if 'accuracy' in metrics else None,
+            'images/s': f'{metrics["examples_per_second"]:,.0f}',
+        }
+        shown = {name: text for name, text in shown.items() if text}
+        if self._bar is not None:
+            self._bar.set_description_str(f'epoch {metrics["epoch"]:.1f} ')
+            self._bar.set_postfix(shown, refresh=False)
+            return
+        done = step - self._plan.start_step
+        left = (self._plan.total_steps - step) * (time.monotonic() - self._begin) / done
+        facts = ', '.join(f'{name} {text}' for name, text in shown.items())
+        self.on_message(
+            f'step {step}/{self._plan.total_steps}, epoch {metrics["epoch"]:.2f}, '
+            f'{facts}, waiting for input {metrics.get("input_wait", 0):.0%}, '
+            f'ETA {_duration(left)}'
+        )
+
+    def on_evaluate(self, step, split, metrics):
+        names = ('loss', 'accuracy', 'macro_f1', 'root_mean_squared_error')
+        facts = ', '.join(f'{n} {metrics[n]:.4f}' for n in names if n in metrics)
+        self.on_message(f'step {step}, {split}: {facts}')
+
+    def on_message(self, text):
+        if self._bar is not None:
+            self._bar.write(text, file=self._stream)
+        else:
+            print(text, file=self._stream, flush=True)
+
+    def close(self):
+        """Leaves the bar as it is and goes on below it."""
+        if self._bar is not None:
+            self._bar.close()
+            self._bar = None
+
+
+def table(header, rows):
+    """Lays out a table.
+
+    Args:
+      header: list of str.
+      rows: list of lists of str or float; floats get four decimals and stand right.
+
+    Returns:
+      Text of several lines, no newline at the end.
+    """
+    cells = [[f'{c:.4f}' if isinstance(c, float) else str(c) for c in r] for r in rows]
+    widths = [max(map(len, column)) for column in zip(header, *cells, strict=True)]
+    right = [bool(rows) and isinstance(c, float) for c in (rows[0] if rows else header)]
+
+    def line(texts):
+        padded = (
+            text.rjust(width) if end else text.ljust(width)
+            for text, width, end in zip(texts, widths, right, strict=True)
+        )
+        return '  '.join(padded).rstrip()
+
+    return '\n'.join([line(header), line(['-' * w for w in widths]), *map(line, cells)])
+
+
+def metrics_tables(metrics):
+    """Lays out the metrics of some splits: the overall ones, then those per class.
+
+    Args:
+      metrics: dict split -> dict name -> float.
+
+    Returns:
+      Text of several lines.
+    """
+    splits = list(metrics)
+    names = list(dict.fromkeys(n for m in metrics.values() for n in m))
+    overall = [n for n in names if '/' not in n]
+    nan = float('nan')
+    parts = [
+        table(
+            ['metric', *splits],
+            [[n, *(float(metrics[s].get(n, nan)) for s in splits)] for n in overall],
+        )
+    ]
+    classes = [n.partition('/')[2] for n in names if n.startswith('precision/')]
+    for split in splits:
+        if not classes:
+            break
+        rows = [
+            [c, *(metrics[split].get(f'{m}/{c}', nan) for m in ('precision', 'recall'))]
+            for c in classes
+        ]
+        parts.append(table([f'class ({split})', 'precision', 'recall'], rows))
+    return '\n\n'.join(parts)
+
+
+def _duration(seconds):
+    minutes, seconds = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return (
+        f'{hours}:{minutes:02d}:{seconds:02d}' if hours else f'{minutes}:{seconds:02d}'
+    )

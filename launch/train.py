@@ -1,0 +1,65 @@
+"""Trains, evaluates, checkpoints and exports a classifier.
+
+    python -m launch.train --dataset=image_folder --data_dir=DIR --model_dir=RUN
+    python -m launch.train --flagfile=launch/flagfiles/digits.flags
+
+Killed or interrupted, the same command goes on from the last checkpoint.
+"""
+
+import sys
+import time
+
+from launch import app, flags
+
+
+def main(arguments):
+    """Trains as the flags say."""
+    from launch import build
+
+    app.no_arguments(arguments)
+    config = flags.config_from_flags()
+    build.check(config)
+    begin = time.monotonic()
+
+    # From here on it takes TensorFlow, and seconds.
+    from estimator_clf.run import train_and_evaluate
+    from launch.data_errors import explained
+    from launch.terminal import TerminalObserver, metrics_tables
+
+    source = build.open_source(config)
+    observer = TerminalObserver()
+    try:
+        with explained(source):
+            results = train_and_evaluate(
+                config,
+                source,
+                build.model_fn_maker(config),
+                build.decoder(config, source.info),
+                observer,
+            )
+    except KeyboardInterrupt:
+        observer.close()
+        print(
+            'Interrupted. The same command goes on from the last checkpoint.',
+            file=sys.stderr,
+        )
+        return 130
+    finally:
+        observer.close()
+    seconds = time.monotonic() - begin
+    if results.metrics:
+        print(metrics_tables(results.metrics))
+    print(f'\n{results.step} steps, {seconds:.0f} s in all. Next:')
+    print(f'  tensorboard --logdir {config.model_dir}')
+    if results.export_path:
+        print(
+            f'  python -m launch.predict --export_dir={config.export_dir} PICTURE...\n'
+            f'  tensorflow_model_server --rest_api_port=8501 --model_name=classifier '
+            f'--model_base_path=$(realpath {config.export_dir})'
+        )
+    return 0
+
+
+if __name__ == '__main__':
+    flags.define_config()
+    app.run(main, lambda: __doc__ + '\n' + flags.config_help())
