@@ -74,7 +74,8 @@ def listed(bad, limit):
 
 def short_reason(error):
     """Returns what a person can use of TensorFlow's message, one line."""
-    text = str(error.message).replace('\n', ' ')
+    # An Assert prints text with its quotes escaped.
+    text = str(error.message).replace('\n', ' ').replace("\\'", "'")
     if NOT_A_PICTURE in text:  # Our own words, inside those of an Assert.
         return text.partition(NOT_A_PICTURE)[2].partition('>: ')[2].partition(']')[0]
     for tail in ('[[{{', '\t [[', '[Op:'):

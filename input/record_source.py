@@ -343,6 +343,12 @@ def sample_pictures(shards, parse, count=64):
         raise DataError(f'{some[0].path}: {short_reason(error)}') from None
 
 
+def record_dataset(paths, compression):
+    """Dataset of the serialized records of some files, in natural order."""
+    # Its default of 256 kB, which it would announce in a log line for every file.
+    return tf.data.TFRecordDataset(paths, compression, buffer_size=1 << 18)
+
+
 def bad_example(key, *words):
     """Joins a message about one example, such as `Source.explain` looks for."""
     return tf.strings.join([NOT_A_PICTURE + ' <', key, '>: ', *words])
@@ -363,7 +369,7 @@ def _numbered_records(shards, number=0, check=True):
     compression = tf.constant([shard.compression for shard in shards])[number]
     skip = tf.constant([shard.skip for shard in shards], tf.int64)[number]
     count = tf.constant([shard.count for shard in shards], tf.int64)[number]
-    records = tf.data.TFRecordDataset(path, compression_type=compression)
+    records = record_dataset(path, compression)
     records = records.enumerate().skip(skip).take(count)
     if check:
         # Positions are computed from the counts: a wrong one would shift them all.

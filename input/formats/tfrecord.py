@@ -13,6 +13,7 @@ from input.record_source import (
     SHUFFLE_BUFFER,
     RecordSource,
     bad_example,
+    record_dataset,
     sample_pictures,
 )
 from input.shard_names import find_shards
@@ -169,9 +170,7 @@ def _first_kinds(shard):
     """dict name -> kind of each feature of the first record of a file."""
 
     def first():
-        return tf.data.TFRecordDataset(
-            shard.path, compression_type=shard.compression
-        ).take(1)
+        return record_dataset(shard.path, shard.compression).take(1)
 
     try:
         (serialized,) = iterate(first)
@@ -207,7 +206,7 @@ def _collect_names(shards, label_key, text_key, label_offset):
 
     def dataset():
         paths = [shard.path for shard in shards]
-        records = tf.data.TFRecordDataset(paths, shards[0].compression)
+        records = record_dataset(paths, shards[0].compression)
         return records.batch(256).map(
             lambda serialized: tf.io.parse_example(serialized, features),
             num_parallel_calls=tf.data.AUTOTUNE,
