@@ -3,9 +3,10 @@
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
+from estimator_clf.compat import estimator
+
 import tensorflow as tf
 
-from estimator_clf.compat import estimator
 from model_fns import errors, metrics, optimizers
 from model_fns.settings import OptimizerSettings, check_number
 

@@ -115,8 +115,8 @@ def by_class(labels: tf.Tensor, predictions: tf.Tensor, class_names):
 
     metrics = {'macro_f1': (_value(macro_f1, hits, predicted, actual), update)}
     if classes <= MAX_LISTED_CLASSES:
-        precision = tf.unstack(_value(_divide, hits, predicted), classes)
-        recall = tf.unstack(_value(_divide, hits, actual), classes)
+        precision = _value(_shares, hits, predicted)
+        recall = _value(_shares, hits, actual)
         for i, name in enumerate(class_names):
             metrics[f'precision/{name}'] = (precision[i], update)
             metrics[f'recall/{name}'] = (recall[i], update)
@@ -181,7 +181,8 @@ def _value(function, *states):
     """`function` of the states, each summed over the replicas."""
 
     # In `merge_call` a variable that is ON_READ stands for the sum over all replicas;
-    # outside of it, for the replica's own copy.
+    # outside of it, for the replica's own copy. And what is computed from the result
+    # outside would be one tensor per replica again, which Estimator cannot read.
     def merged(_, *variables):
         return function(*(tf.convert_to_tensor(variable) for variable in variables))
 
@@ -193,6 +194,10 @@ def _count(index, size):
     """int64 [size]: how often each number below `size` occurs."""
     ones = tf.ones_like(index, tf.int64)
     return tf.math.unsorted_segment_sum(ones, index, size)
+
+
+def _shares(part, whole):
+    return tf.unstack(_divide(part, whole))
 
 
 def _divide(x, y):

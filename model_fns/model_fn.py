@@ -4,9 +4,10 @@ import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 
+from estimator_clf.compat import estimator
+
 import tensorflow as tf
 
-from estimator_clf.compat import estimator
 from model_fns import errors, head, registry
 from model_fns.layers import Layers
 from model_fns.settings import COMPUTE_DTYPES, OptimizerSettings

@@ -138,8 +138,7 @@ def train_op(loss: tf.Tensor, settings: OptimizerSettings):
     replicas = tf.distribute.get_strategy().num_replicas_in_sync
     if settings.clip_norm:
         if replicas > 1:
-            context = tf.distribute.get_replica_context()
-            gradients = context.all_reduce(tf.distribute.ReduceOp.SUM, gradients)
+            gradients = _sum_over_replicas(gradients, variables)
         gradients, _ = tf.clip_by_global_norm(gradients, settings.clip_norm)
         gradients = [gradient / replicas for gradient in gradients]
     if settings.weight_decay and settings.name != 'adamw':
@@ -156,6 +155,18 @@ def train_op(loss: tf.Tensor, settings: OptimizerSettings):
     # the moving averages.
     updates = v1.get_collection(v1.GraphKeys.UPDATE_OPS)
     return tf.group(apply, *updates), rate
+
+
+def _sum_over_replicas(gradients, variables):
+    # Not `ReplicaContext.all_reduce`: it looks for the variables behind its arguments
+    # by name, and in a graph does not find those of the second replica.
+    def merged(strategy, gradients, variables):
+        return strategy.extended.batch_reduce_to(
+            tf.distribute.ReduceOp.SUM, list(zip(gradients, variables, strict=True))
+        )
+
+    context = tf.distribute.get_replica_context()
+    return context.merge_call(merged, args=(gradients, variables))
 
 
 def _or(value, default):

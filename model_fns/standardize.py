@@ -33,8 +33,10 @@ def standardize(images, mean=0.0, stddev=1.0) -> tf.Tensor:
     stddev = _per_channel('stddev', stddev, channels)
     if any(not value > 0 for value in stddev):
         raise errors.SettingError(f'stddev must be above 0, got {stddev}')
-    images = tf.cast(images, tf.float32)
-    return (images - tf.constant(mean, tf.float32)) / tf.constant(stddev, tf.float32)
+    # Multiplied, not divided: a graph's optimizer turns division by a constant into
+    # this, an eager call does not, and the last bit would differ between the two.
+    scale = tf.constant([1.0 / value for value in stddev], tf.float32)
+    return (tf.cast(images, tf.float32) - tf.constant(mean, tf.float32)) * scale
 
 
 def _per_channel(name, value, channels):

@@ -1,0 +1,216 @@
+"""make_model_fn in a bare Estimator: all three modes, resuming, refusals."""
+
+import glob
+
+from estimator_clf.compat import estimator
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from model_fns import OptimizerSettings, SettingError, make_model_fn, registry
+
+v1 = tf.compat.v1
+
+RNG = np.random.default_rng(0)
+# Bright pictures are of class 1.
+IMAGES = RNG.integers(0, 128, (24, 8, 8, 3)).astype(np.uint8)
+LABELS = np.arange(24, dtype=np.int32) % 2
+IMAGES[LABELS == 1] += 100
+KEYS = [f'{i}.png' for i in range(24)]
+CLASSIFIERS = [n for n in registry.names() if registry.head(n) == 'classification']
+
+
+def pictures(repeat=True, batch=12):
+    features = {'image': IMAGES, 'key': KEYS, 'other': np.zeros(24)}
+    data = tf.data.Dataset.from_tensor_slices((features, LABELS))
+    return (data.repeat() if repeat else data).batch(batch)
+
+
+def once():
+    # 10 and 10 and 4: the last batch is short.
+    return pictures(repeat=False, batch=10)
+
+
+def classifier(network='cnn', **kwargs):
+    small = {'cnn': {'filters': (4, 4), 'kernel': 3, 'hidden': (8,)}}
+    kwargs = {
+        'num_classes': 2,
+        'class_names': ['dark', 'bright'],
+        'mean': (120.0, 121.0, 122.0),
+        'stddev': 60.0,
+        'network_args': small.get(network),
+        'optimizer': OptimizerSettings('adam', 0.01),
+        **kwargs,
+    }
+    return make_model_fn(network, **kwargs)
+
+
+@pytest.mark.parametrize('network', CLASSIFIERS)
+def test_every_network_trains_evaluates_and_predicts(network, tmp_path):
+    slow = OptimizerSettings('adam', 1e-4)
+    model = estimator.Estimator(classifier(network, optimizer=slow), str(tmp_path))
+    model.train(pictures, steps=1)
+    before = model.evaluate(once)['average_loss']
+    model.train(pictures, steps=7)
+    result = model.evaluate(once)
+    assert result['average_loss'] < before
+    assert result['global_step'] == 8
+    predictions = list(model.predict(once))
+    assert [p['key'].decode() for p in predictions] == KEYS
+    right = np.mean([p['class_index'] for p in predictions] == LABELS)
+    assert result['accuracy'] == pytest.approx(right)
+    assert {n for p in predictions for n in p['classes']} == {b'dark', b'bright'}
+
+
+def test_learns_what_can_be_learnt(tmp_path):
+    model = estimator.Estimator(
+        classifier('mlp', network_args={'hidden': (16,)}), str(tmp_path)
+    )
+    model.train(pictures, steps=60)
+    assert model.evaluate(once)['accuracy'] == 1.0
+
+
+def test_linear_regression_finds_the_line(tmp_path):
+    x = RNG.normal(size=(32, 2)).astype(np.float32)
+    y = (x @ [2.0, -1.0] + 0.5).astype(np.float32)
+
+    def line():
+        return tf.data.Dataset.from_tensor_slices(({'x': x}, y)).repeat().batch(32)
+
+    model_fn = make_model_fn(
+        'linear_regression', optimizer=OptimizerSettings('sgd', 0.3)
+    )
+    model = estimator.Estimator(model_fn, str(tmp_path))
+    model.train(line, steps=60)
+    kernel = model.get_variable_value('linear_regression/y/kernel')
+    np.testing.assert_allclose(kernel, [[2.0], [-1.0]], atol=1e-3)
+    result = model.evaluate(line, steps=1)
+    assert result['root_mean_squared_error'] < 1e-3
+    predicted = next(model.predict(line))
+    assert predicted['y'] == pytest.approx(y[0], abs=1e-3)
+
+
+def test_moving_averages_move(tmp_path):
+    args = {'filters': (4,), 'hidden': (), 'batch_norm': True}
+    model = estimator.Estimator(classifier(network_args=args), str(tmp_path))
+    model.train(pictures, steps=2)
+    assert np.abs(model.get_variable_value('cnn/norm1/moving_mean')).min() > 0
+    assert (model.get_variable_value('cnn/norm1/moving_variance') != 1).all()
+
+
+def test_bfloat16_trains_on_float32_variables(tmp_path):
+    args = {'filters': (4,), 'hidden': (8,), 'batch_norm': True}
+    model_fn = classifier(network_args=args, compute_dtype='bfloat16')
+    model = estimator.Estimator(model_fn, str(tmp_path))
+    model.train(pictures, steps=2)
+    assert np.isfinite(model.evaluate(once)['average_loss'])
+    for name in model.get_variable_names():
+        if name.startswith('cnn/'):
+            assert model.get_variable_value(name).dtype == np.float32
+
+
+def trained(folder, legs, **kwargs):
+    """Trains in legs, each of them resuming from the checkpoint of the one before."""
+    args = {'hidden': (16,), 'dropout': 0.5}
+    for steps in legs:
+        config = estimator.RunConfig(
+            # Seeds of the graph must not matter.
+            tf_random_seed=int(RNG.integers(1000)),
+            log_step_count_steps=None,
+        )
+        model = estimator.Estimator(
+            classifier('mlp', network_args=args, **kwargs), str(folder), config
+        )
+        model.train(lambda: pictures(batch=24), steps=steps)
+    return {n: model.get_variable_value(n) for n in model.get_variable_names()}
+
+
+def test_a_run_in_two_legs_is_the_unbroken_run(tmp_path):
+    whole = trained(tmp_path / 'whole', [6])
+    halves = trained(tmp_path / 'halves', [2, 4])
+    other = trained(tmp_path / 'other', [6], seed=1)
+    assert whole['global_step'] == 6
+    for name, value in whole.items():
+        np.testing.assert_array_equal(value, halves[name], err_msg=name)
+    assert not np.array_equal(whole['mlp/dense1/kernel'], other['mlp/dense1/kernel'])
+
+
+def tags(folder):
+    found = set()
+    for path in glob.glob(f'{folder}/events.out.tfevents.*'):
+        for event in v1.train.summary_iterator(path):
+            found |= {value.tag for value in event.summary.value}
+    return found
+
+
+def test_training_and_evaluation_curves_have_the_same_tags(tmp_path):
+    model = estimator.Estimator(classifier('linear'), str(tmp_path))
+    model.train(pictures, steps=2)
+    model.evaluate(once)
+    shared = {'loss', 'accuracy'}
+    assert shared <= tags(tmp_path)
+    assert shared <= tags(tmp_path / 'eval')
+    assert 'learning_rate' in tags(tmp_path)
+    assert not [tag for tag in tags(tmp_path) if tag.endswith('_1')]
+
+
+def test_pixels_are_standardised(tmp_path):
+    seen = []
+
+    def spy(net, images, num_classes, *, units=3):
+        assert units == 4
+        seen.append(images)
+        return net.dense('d', net.flatten(images), num_classes)
+
+    model_fn = classifier(spy, network_args={'units': 4})
+    with tf.Graph().as_default(), v1.Session() as session:
+        spec = model_fn({'image': tf.constant(IMAGES)}, None, 'infer')
+        assert set(spec.predictions) >= {'classes', 'scores'}
+        value = session.run(seen[0])
+        assert v1.global_variables()[0].op.name == 'spy/d/kernel'
+    expected = (IMAGES - np.array([120.0, 121.0, 122.0])) / 60.0
+    np.testing.assert_allclose(value, expected, rtol=1e-5, atol=1e-6)
+
+
+def test_wrong_arguments_are_refused_at_once():
+    with pytest.raises(SettingError, match="did you mean 'cnn'"):
+        make_model_fn('cn', num_classes=2)
+    with pytest.raises(SettingError, match="did you mean 'kernel'"):
+        make_model_fn('cnn', num_classes=2, network_args={'kernl': 3})
+    with pytest.raises(SettingError, match="did you mean 'bfloat16'"):
+        make_model_fn('cnn', num_classes=2, compute_dtype='float16')
+    with pytest.raises(SettingError, match='--num_classes must be at least 2'):
+        make_model_fn('cnn', num_classes=1)
+    with pytest.raises(SettingError, match='--label_smoothing'):
+        make_model_fn('cnn', num_classes=2, label_smoothing=2.0)
+
+
+def build(images, model_fn=None, **features):
+    model_fn = model_fn or make_model_fn('cnn', num_classes=2)
+    with tf.Graph().as_default():
+        model_fn({'image': images(), **features}, None, 'infer')
+
+
+def test_unusable_features_are_refused():
+    with pytest.raises(SettingError, match='at least 4x4 pixels, got 2x9'):
+        build(lambda: tf.zeros((1, 2, 9, 3)))
+    with pytest.raises(ValueError, match='H, W and C known'):
+        build(lambda: v1.placeholder(tf.uint8, (None, None, None, 3)))
+    with tf.Graph().as_default(), pytest.raises(ValueError, match="holds 'image'"):
+        make_model_fn('cnn', num_classes=2)({'picture': 0}, None, 'infer')
+    with tf.Graph().as_default(), pytest.raises(ValueError, match="holds 'x'"):
+        make_model_fn('linear_regression')({'image': 0}, None, 'infer')
+
+
+def test_keras_3_layers_are_refused():
+    keras = pytest.importorskip('keras')
+    if not keras.__version__.startswith('3.'):
+        pytest.skip(f'Keras {keras.__version__} works inside an Estimator')
+
+    def network(net, images, num_classes):
+        x = keras.layers.BatchNormalization()(images, training=net.training)
+        return net.dense('d', net.flatten(x), num_classes)
+
+    with pytest.raises(SettingError, match='Keras 3'):
+        build(lambda: tf.zeros((1, 4, 4, 3)), make_model_fn(network, num_classes=2))

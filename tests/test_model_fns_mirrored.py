@@ -1,0 +1,123 @@
+"""Two replicas on two logical CPUs do what one does on the whole batch."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+# In a process of its own: logical devices can only be made before the first op.
+SCRIPT = """
+import json, sys
+from estimator_clf.compat import estimator
+import numpy as np
+import tensorflow as tf
+from model_fns import OptimizerSettings, make_model_fn
+
+tf.config.set_logical_device_configuration(
+    tf.config.list_physical_devices('CPU')[0],
+    [tf.config.LogicalDeviceConfiguration()] * 2,
+)
+rng = np.random.default_rng(0)
+images = rng.integers(0, 256, (32, 8, 8, 1)).astype(np.uint8)
+labels = rng.integers(0, 3, 32).astype(np.int32)
+
+
+def run(name, replicas, optimizer, network='mlp', args=None):
+    model_fn = make_model_fn(
+        network,
+        num_classes=3,
+        mean=127.0,
+        stddev=70.0,
+        network_args=args or {'hidden': (8,)},
+        optimizer=OptimizerSettings(**optimizer),
+    )
+    config = estimator.RunConfig()
+    if replicas == 2:
+        # The default cross-device ops hang on logical CPUs.
+        strategy = tf.distribute.MirroredStrategy(
+            ['CPU:0', 'CPU:1'], cross_device_ops=tf.distribute.ReductionToOneDevice()
+        )
+        config = estimator.RunConfig(
+            train_distribute=strategy, eval_distribute=strategy
+        )
+
+    def input_fn(batch, repeat):
+        data = tf.data.Dataset.from_tensor_slices(({'image': images}, labels))
+        return (data.repeat() if repeat else data).batch(batch)
+
+    folder = f'{sys.argv[1]}/{name}{replicas}'
+    model = estimator.Estimator(model_fn, folder, config)
+    # The batch is per replica: both runs see 16 examples a step.
+    model.train(lambda: input_fn(16 // replicas, True), steps=3)
+    names = [n for n in model.get_variable_names() if n.startswith(network + '/')]
+    metrics = model.evaluate(lambda: input_fn(4, False))
+    return {
+        'weights': {n: model.get_variable_value(n).tolist() for n in names},
+        'metrics': {k: float(v) for k, v in metrics.items()},
+    }
+
+
+cases = json.loads(sys.argv[2])
+result = {
+    key: [run(key, replicas, optimizer) for replicas in (1, 2)]
+    for key, optimizer in cases.items()
+}
+args = {'filters': (4,), 'hidden': (8,), 'dropout': 0.5, 'batch_norm': True}
+result['batch_norm'] = run('batch_norm', 2, {}, 'cnn', args)
+print(json.dumps(result))
+"""
+
+CASES = {
+    'sgd': {'name': 'sgd', 'learning_rate': 0.1},
+    'clip': {'name': 'sgd', 'learning_rate': 0.5, 'clip_norm': 0.05},
+    'decay': {'name': 'momentum', 'learning_rate': 0.1, 'weight_decay': 0.3},
+    'clip_decay': {
+        'name': 'sgd',
+        'learning_rate': 0.5,
+        'clip_norm': 0.05,
+        'weight_decay': 0.3,
+    },
+    'adamw': {'name': 'adamw', 'learning_rate': 0.01, 'weight_decay': 0.3},
+}
+
+
+@pytest.fixture(scope='module')
+def result(tmp_path_factory):
+    command = [sys.executable, '-c', SCRIPT, str(tmp_path_factory.mktemp('mirrored'))]
+    done = subprocess.run(
+        [*command, json.dumps(CASES)], capture_output=True, text=True, timeout=300
+    )
+    assert done.returncode == 0, done.stderr[-4000:]
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+@pytest.mark.parametrize('case', CASES)
+def test_weights_are_those_of_one_replica(result, case):
+    one, two = (run['weights'] for run in result[case])
+    assert set(one) == set(two)
+    for name, value in one.items():
+        np.testing.assert_allclose(value, two[name], rtol=1e-4, atol=1e-6, err_msg=name)
+
+
+def test_settings_make_a_difference(result):
+    kernels = {
+        str(np.round(result[case][0]['weights']['mlp/dense1/kernel'], 5).tolist())
+        for case in CASES
+    }
+    assert len(kernels) == len(CASES)
+
+
+@pytest.mark.parametrize('case', CASES)
+def test_metrics_count_the_examples_of_both_replicas(result, case):
+    one, two = (run['metrics'] for run in result[case])
+    assert set(one) == set(two)
+    assert one == pytest.approx(two, rel=1e-4, abs=1e-6)
+
+
+def test_moving_averages_move(result):
+    weights = result['batch_norm']['weights']
+    assert np.abs(weights['cnn/norm1/moving_mean']).min() > 0
+    assert np.all(np.array(weights['cnn/norm1/moving_variance']) != 1)
+    assert all(np.isfinite(value) for value in result['batch_norm']['metrics'].values())
