@@ -406,7 +406,14 @@ def run_cluster(mode, model_dir, tasks, steps):
 def test_import_train_and_evaluate_print_nothing(tmp_path):
     done = run_python(TASK, 'quiet', tmp_path)
     assert done.returncode == 0, done.stderr
-    assert done.stderr == ''
+    lines = done.stderr.splitlines()
+    if tf.__version__.startswith(('2.16.', '2.17.', '2.18.', '2.19.', '2.20.')):
+        # Seen on 2.18: the first session of a process says this, past the log level.
+        # Only an earlier session could keep it quiet, and that would fix the size of
+        # the thread pools before `RunConfig.session_config` has its say.
+        known = ('absl::InitializeLog()', 'MLIR V1 optimization pass is not enabled')
+        lines = [line for line in lines if not any(k in line for k in known)]
+    assert lines == []
     assert json.loads(done.stdout)['result']['global_step'] == 3
 
 
@@ -486,6 +493,8 @@ def test_missing_piece_is_named_and_leaves_nothing_behind(tmp_path):
             sys.modules[lost] = kept
             # TensorFlow 2.15 loads Estimator itself, and does not recover.
             if not hasattr(tf, 'estimator'):
+                # Else other libraries would take an empty package for the real one.
+                print([name for name in sys.modules if 'tensorflow_estimator' in name])
                 from estimator_clf.compat import estimator
                 print('second attempt', estimator.RunConfig().task_type)
             """
@@ -500,7 +509,7 @@ def test_missing_piece_is_named_and_leaves_nothing_behind(tmp_path):
     assert '2.15 to 2.21' in done.stdout
     assert "pip install 'tensorflow>=2.15" in done.stdout
     if not hasattr(tf, 'estimator'):
-        assert 'second attempt worker' in done.stdout
+        assert done.stdout.endswith('[]\nsecond attempt worker\n')
 
 
 def pretend_installed(monkeypatch, **versions):
