@@ -27,7 +27,7 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 TASK = ROOT / 'tests' / 'scripts' / 'compat_task.py'
 
 #: Seconds after which a process of a test counts as hanging.
-TIMEOUT = 120
+TIMEOUT = 240
 
 has_own_estimator = pytest.mark.skipif(
     getattr(tf, 'estimator', None) is None,
