@@ -6,6 +6,7 @@ the default, the explanation and the check are written once, here.
 
 import dataclasses
 import json
+import math
 import os
 
 from estimator_clf import duration
@@ -30,11 +31,15 @@ def _setting(default, group, text, *, check=None, choices=None, free=False):
 
 
 def _at_least(low):
-    return lambda x: None if x is None or x >= low else f'must be at least {low}'
+    return lambda x: _finite(x) if x is None or x >= low else f'must be at least {low}'
 
 
 def _above(low):
-    return lambda x: None if x > low else f'must be above {low}'
+    return lambda x: _finite(x) if x > low else f'must be above {low}'
+
+
+def _finite(x):
+    return 'must be finite' if x == math.inf else None
 
 
 def _between(low, high):
@@ -240,7 +245,8 @@ class Config:
     def __post_init__(self):
         for field in dataclasses.fields(self):
             value, facts = getattr(self, field.name), field.metadata
-            wrong = facts['check'] and facts['check'](value)
+            wrong = _wrong_type(field, value)
+            wrong = wrong or (facts['check'] and facts['check'](value))
             if facts['choices'] and value not in facts['choices']:
                 wrong = 'must be one of ' + ', '.join(facts['choices'])
             if wrong:
@@ -264,7 +270,9 @@ class Config:
         if self.max_steps:
             return self.max_steps
         # Rounded up: an epoch has seen every example.
-        return max(1, -int(-(self.epochs or 10) * num_examples // self.batch_size))
+        # Rounded first: 1.1 epochs of 100 examples are not 110.00000000000001.
+        examples = round((self.epochs or 10) * num_examples, 6)
+        return max(1, math.ceil(examples / self.batch_size))
 
     def interval(self, name, num_examples):
         """Returns the setting `name`, a duration, as a (float) number of steps."""
@@ -326,5 +334,19 @@ def load(model_dir):
         ) from None
     except (json.JSONDecodeError, KeyError, TypeError) as error:
         raise ConfigError(f'{path} is damaged: {error}') from None
-    # The folder may have been moved since.
-    return dataclasses.replace(config, model_dir=model_dir)
+    # The folder may have been moved since, and what is in it with it.
+    inside = config.export_dir == os.path.join(config.model_dir, 'export')
+    export_dir = '' if inside else config.export_dir
+    return dataclasses.replace(config, model_dir=model_dir, export_dir=export_dir)
+
+
+_TYPES = {str: 'a text', int: 'a whole number', float: 'a number', bool: 'a bool'}
+
+
+def _wrong_type(field, value):
+    if value is None and field.default is None:
+        return None
+    kinds = (int, float) if field.type is float else field.type
+    if isinstance(value, kinds) and (field.type is bool) == isinstance(value, bool):
+        return None
+    return f'must be {_TYPES[field.type]}'

@@ -47,9 +47,15 @@ def set_up(device='auto', replicas=None):
     count = replicas or 1
     if count > 1:
         cpu = tf.config.list_physical_devices('CPU')[0]
-        tf.config.set_logical_device_configuration(
-            cpu, [tf.config.LogicalDeviceConfiguration()] * count
-        )
+        try:
+            tf.config.set_logical_device_configuration(
+                cpu, [tf.config.LogicalDeviceConfiguration()] * count
+            )
+        except RuntimeError as error:
+            raise ConfigError(
+                f'--replicas={count} on the CPU must be set up before TensorFlow is '
+                f'used for anything in this process: {error}'
+            ) from None
     return count
 
 

@@ -47,7 +47,9 @@ class Evaluator:
         """
         if self._session is None:
             self._build()
-        self._saver.restore(self._session, checkpoint)
+        # `restore` behaves differently outside of a graph.
+        with self._session.graph.as_default():
+            self._saver.restore(self._session, checkpoint)
         self._session.run(self._initializers)
         while True:
             try:
@@ -74,13 +76,20 @@ class Evaluator:
             spec = self._model_fn(features, labels, mode=estimator.ModeKeys.EVAL)
             metrics = dict(spec.eval_metric_ops or {})
             if 'average_loss' not in metrics:
-                metrics['loss'] = v1.metrics.mean(spec.loss)
+                metrics['loss'] = v1.metrics.mean(
+                    spec.loss, _batch_size(features, labels)
+                )
             self._values = {name: value for name, (value, _) in metrics.items()}
             self._updates = tf.group(*(update for _, update in metrics.values()))
-            self._initializers = tf.group(
-                v1.local_variables_initializer(),
-                v1.tables_initializer(),
-                iterator.initializer,
-            )
+            # The input may look something up in a table.
+            with tf.control_dependencies([v1.tables_initializer()]):
+                start_input = tf.group(iterator.initializer)
+            self._initializers = [v1.local_variables_initializer(), start_input]
             self._saver = v1.train.Saver(v1.global_variables())
+            # From here on an evaluation that makes an op, and so leaks, is an error.
+            tf.compat.v1.get_default_graph().finalize()
             self._session = v1.Session(config=session_config())
+
+
+def _batch_size(features, labels):
+    return tf.shape(tf.nest.flatten(features if labels is None else labels)[0])[0]

@@ -63,7 +63,9 @@ def export_saved_model(model_fn, info, checkpoint, export_dir, decode=None):
         os.rename(partial, target)
     except OSError as error:
         shutil.rmtree(partial, ignore_errors=True)
-        raise RunError(f'--export_dir={export_dir}: {error.strerror}') from None
+        raise RunError(
+            f'--export_dir={export_dir}: {error.strerror or error}'
+        ) from None
     except BaseException:
         shutil.rmtree(partial, ignore_errors=True)
         raise
@@ -72,10 +74,14 @@ def export_saved_model(model_fn, info, checkpoint, export_dir, decode=None):
 
 def versions(export_dir):
     """Returns the whole exports in a folder: paths, oldest first."""
-    if not os.path.isdir(export_dir):
-        return []
-    numbers = sorted(int(n) for n in os.listdir(export_dir) if n.isdigit())
-    return [os.path.join(export_dir, str(n)) for n in numbers]
+    folders = [os.path.join(export_dir, name) for name in _numbers(export_dir)]
+    return [path for path in folders if tf.saved_model.contains_saved_model(path)]
+
+
+def _numbers(folder):
+    """The names in a folder that are whole numbers, the lowest first."""
+    names = os.listdir(folder) if os.path.isdir(folder) else []
+    return sorted((n for n in names if n.isascii() and n.isdecimal()), key=int)
 
 
 def _receivers(info, decode):
@@ -111,8 +117,8 @@ def _write_labels(folder, info):
 
 
 def _next_version(export_dir):
-    last = [int(os.path.basename(path)) for path in versions(export_dir)[-1:]]
-    return max([int(time.time()), *(n + 1 for n in last)])
+    # Whatever has such a name, the number is taken.
+    return max([int(time.time()), *(int(n) + 1 for n in _numbers(export_dir)[-1:])])
 
 
 def _remove_partial(export_dir):

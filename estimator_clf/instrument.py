@@ -1,5 +1,7 @@
 """Hands to the hooks what passes through a model_fn."""
 
+from collections.abc import Mapping
+
 from estimator_clf.compat import estimator
 
 import tensorflow as tf
@@ -25,7 +27,7 @@ def instrument(model_fn):
     """
 
     def wrapped(features, labels, mode):
-        if mode == estimator.ModeKeys.TRAIN:
+        if mode == estimator.ModeKeys.TRAIN and isinstance(features, Mapping):
             features = dict(features)
             wait = features.pop('input_wait', None)
             if wait is not None and not _known('input_wait'):

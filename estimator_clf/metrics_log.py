@@ -52,13 +52,15 @@ class MetricsLog:
 
 
 def read(path):
-    """Reads a file of JSON lines; no file is no lines."""
+    """Reads a file of JSON lines about steps; no file is no lines."""
     lines = []
     if os.path.exists(path):
-        with open(path, encoding='utf-8') as file:
+        with open(path, encoding='utf-8', errors='replace') as file:
             for text in file:
                 try:
-                    lines.append(json.loads(text))
+                    line = json.loads(text)
                 except json.JSONDecodeError:
                     continue
+                if isinstance(line, dict) and 'step' in line:
+                    lines.append(line)
     return lines

@@ -29,7 +29,7 @@ class Predictor:
         if 'image_bytes' not in signature.inputs:
             raise ConfigError(
                 f'--export_dir: {path} does not take pictures, but '
-                + ', '.join(signature.inputs)
+                + (', '.join(signature.inputs) or 'nothing')
             )
         self._input = signature.inputs['image_bytes'].name
         self._outputs = {n: signature.outputs[n].name for n in ('classes', 'scores')}

@@ -44,7 +44,9 @@ def _git_revision():
         return None
     try:
         revision = subprocess.run(
-            ['git', '-C', folder, 'describe', '--always', '--abbrev=12', '--dirty=+'],
+            # It would take the index's lock, in the way of a git of the user's.
+            ['git', '--no-optional-locks', '-C', folder]
+            + ['describe', '--always', '--abbrev=12', '--dirty=+'],
             capture_output=True,
             text=True,
             timeout=10,

@@ -75,7 +75,7 @@ class Registry:
         if name not in self._entries:
             near = suggest(name, self._entries)
             raise self._error(
-                f'{self.flag}: there is no {name!r}{near}. There are: '
+                f'{self.flag}: there is no {name!r}{near} There are: '
                 + ', '.join(sorted(self._entries))
             )
         return self._entries[name]
@@ -88,9 +88,9 @@ def register(*names, **facts):
 
 
 def suggest(word, known):
-    """Returns `; did you mean 'x'?` for the nearest of `known`, or ``."""
+    """Returns `; did you mean 'x'?` for the nearest of `known`, or a full stop."""
     near = difflib.get_close_matches(str(word), [str(k) for k in known], 1, 0.5)
-    return f'; did you mean {near[0]!r}?' if near else ''
+    return f'; did you mean {near[0]!r}?' if near else '.'
 
 
 def _keyword_only(arguments):

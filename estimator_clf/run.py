@@ -1,12 +1,14 @@
 """The main job: train, evaluate while training, evaluate at the end, export.
 
-    results = train_and_evaluate(config, source, make_model_fn, decode)
+    replicas = devices.set_up(config.device, config.replicas)
+    results = train_and_evaluate(config, source, make_model_fn, make_decode, replicas)
 
 Everything that is written goes into `config.model_dir`, see README.md.
 """
 
 import dataclasses
 import json
+import math
 import os
 
 from estimator_clf.compat import estimator
@@ -88,14 +90,17 @@ class Results:
     export_path: str | None
 
 
-def train_and_evaluate(config, source, make_model_fn, decode=None, observer=None):
+def train_and_evaluate(
+    config, source, make_model_fn, make_decode, replicas=1, observer=None
+):
     """Runs a training to its end; goes on where a killed one stopped.
 
     Args:
       config: `estimator_clf.config.Config`.
       source: `input.source.Source`.
       make_model_fn: function (DatasetInfo, total steps) -> model_fn.
-      decode: see `export_saved_model`.
+      make_decode: function DatasetInfo -> `decode` of `export_saved_model`.
+      replicas: what `devices.set_up` returned.
       observer: `Observer`.
 
     Returns:
@@ -106,7 +111,6 @@ def train_and_evaluate(config, source, make_model_fn, decode=None, observer=None
       tf.errors.OpError: data that cannot be read.
     """
     observer = observer or Observer()
-    replicas = devices.set_up(config.device, config.replicas)
     refuse_cluster()
     plan = make_plan(config, source)
     # Also the first check of the input's settings, before anything is written.
@@ -155,7 +159,9 @@ def train_and_evaluate(config, source, make_model_fn, decode=None, observer=None
         evaluator.close()
     path = None
     if config.export:
-        path = export_saved_model(model_fn, info, checkpoint, config.export_dir, decode)
+        path = export_saved_model(
+            model_fn, info, checkpoint, config.export_dir, make_decode(info)
+        )
     return Results(step, metrics, path)
 
 
@@ -169,7 +175,8 @@ def make_plan(config, source):
     size = source.num_examples[config.train_split]
     total = config.total_steps(size)
     per_epoch = size / config.batch_size
-    log_every = max(1.0, min(100.0, per_epoch))
+    # An equal part of the epoch, so that no rest of it is left at its checkpoint.
+    log_every = max(1.0, per_epoch / math.ceil(per_epoch / 100))
     if config.log_every:
         log_every = config.interval('log_every', size)
     return Plan(
@@ -190,6 +197,11 @@ def evaluation_split(config, source):
             raise ConfigError(
                 f'--eval_split={config.eval_split}: {source.name} has no such split; '
                 f'it has: {", ".join(source.num_examples)}'
+            )
+        if config.eval_split == config.train_split:
+            raise ConfigError(
+                f'--eval_split={config.eval_split} is the split that is trained on; '
+                'hold some out with --validation_split=0.1'
             )
         return config.eval_split
     for split in ('validation', 'test'):
@@ -259,10 +271,12 @@ def refuse_cluster():
     """Raises ConfigError if TF_CONFIG describes a cluster, which is not for us."""
     try:
         cluster = json.loads(os.environ.get('TF_CONFIG') or '{}').get('cluster')
-    except (json.JSONDecodeError, AttributeError):
+        if not cluster:
+            estimator.RunConfig()  # It reads the rest, and raises whatever comes.
+    except (ValueError, AttributeError, TypeError) as error:
         raise ConfigError(
-            'TF_CONFIG must be a JSON object, got '
-            f'{os.environ["TF_CONFIG"][:80]!r}; unset it to train on this machine'
+            'TF_CONFIG must be a JSON object that describes this machine, got '
+            f'{os.environ["TF_CONFIG"][:80]!r} ({error}); unset it'
         ) from None
     if cluster:
         raise ConfigError(
@@ -286,8 +300,11 @@ def _check_same_run(config, info):
         )
     path = os.path.join(config.model_dir, DATASET_FILE)
     if os.path.exists(path):
-        with open(path, encoding='utf-8') as file:
-            there = type(info).from_json(file.read())
+        try:
+            with open(path, encoding='utf-8') as file:
+                there = type(info).from_json(file.read())
+        except (ValueError, KeyError, TypeError) as error:
+            raise ConfigError(f'{path} is damaged: {error}') from None
         for name in ('class_names', 'image_shape', 'num_examples'):
             old, new = getattr(there, name), getattr(info, name)
             if old != new:
@@ -315,7 +332,7 @@ def _hooks(config, plan, evaluator, log, observer):
         _report_evaluation(config, log, observer, step, plan.eval_split, metrics)
 
     metrics_hook = MetricsHook(
-        plan.log_every,
+        [plan.log_every, plan.save_every, plan.eval_every],
         config.batch_size,
         report_train,
         instrument.METRICS,
@@ -360,7 +377,9 @@ def _final_metrics(config, source, plan, model_fn, log, observer, step):
         known = [x for x in lines if x['split'] == split and x['step'] == step]
         if known:
             metrics[split] = {
-                k: v for k, v in known[-1].items() if k not in ('step', 'split', 'time')
+                k: math.nan if v is None else v
+                for k, v in known[-1].items()
+                if k not in ('step', 'split', 'time')
             }
             continue
         evaluator = Evaluator(model_fn, evaluation_input(config, source, split))

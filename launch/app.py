@@ -71,14 +71,30 @@ def _fail(message, code):
 
 def _explain_flag_error(error):
     """absl's message, in our words, with the place in a flagfile where there is one."""
-    text = str(error)
+    text = str(error).replace('ERROR:: ', '')
     # flag --batch_size=0: must be at least 1, got 0
     match = re.match(r'flag --(\w+)=.*?: (.*)', text, re.DOTALL)
     if match:
-        text = f'--{match[1]} {match[2]}'
+        text = f'--{match[1]} {_wanted(match[2])}'
     name = getattr(error, 'flagname', None) or (match and match[1])
     place = name and _place_in_flagfile(name)
     return f'{place}: {text}' if place else text
+
+
+def _wanted(text):
+    """What absl says of a value, as what must hold and what came."""
+    for pattern, wanted in (
+        (r"could not convert string to float: ('.*')", 'must be a number'),
+        (r"invalid literal for int\(\).*: ('.*')", 'must be a whole number'),
+        (r'value should be one of <(.*)>', 'must be one of'),
+        (r'Non-boolean argument to boolean flag(?:: (.*))?', 'must be true or false'),
+    ):
+        match = re.match(pattern, text)
+        if match and wanted.endswith('of'):
+            return f'{wanted} {match[1].replace("|", ", ")}'
+        if match:
+            return f'{wanted}, got {match[1]}'
+    return text
 
 
 def _place_in_flagfile(name):

@@ -6,6 +6,7 @@
 Killed or interrupted, the same command goes on from the last checkpoint.
 """
 
+import functools
 import sys
 import time
 
@@ -22,10 +23,13 @@ def main(arguments):
     begin = time.monotonic()
 
     # From here on it takes TensorFlow, and seconds.
+    from estimator_clf import devices
     from estimator_clf.run import train_and_evaluate
     from launch.data_errors import explained
     from launch.terminal import TerminalObserver, metrics_tables
 
+    # Before anything else uses TensorFlow, which settles its devices at first use.
+    replicas = devices.set_up(config.device, config.replicas)
     source = build.open_source(config)
     observer = TerminalObserver()
     try:
@@ -34,7 +38,8 @@ def main(arguments):
                 config,
                 source,
                 build.model_fn_maker(config),
-                build.decoder(config, source.info),
+                functools.partial(build.decoder, config),
+                replicas,
                 observer,
             )
     except KeyboardInterrupt:

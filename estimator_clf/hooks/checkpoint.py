@@ -2,6 +2,8 @@
 
 import os
 
+from estimator_clf.compat import estimator
+
 import tensorflow as tf
 
 from estimator_clf.duration import due
@@ -14,7 +16,8 @@ class CheckpointHook(StepHook):
     """Saves at intervals counted from step 0, and at the end.
 
     Stock `CheckpointSaverHook` counts from wherever the session began, so that a
-    resumed run saves, and evaluates, at other steps than an unbroken one.
+    resumed run saves, and evaluates, at other steps than an unbroken one. Weights that
+    are not finite are not saved: nothing could go on from them.
 
         est = estimator.Estimator(model_fn, model_dir, RunConfig(
             save_checkpoints_steps=None, save_checkpoints_secs=None))
@@ -38,6 +41,12 @@ class CheckpointHook(StepHook):
     def begin(self):
         savers = v1.get_collection(v1.GraphKeys.SAVERS)
         self._saver = savers[0] if savers else v1.train.Saver()
+        finite = [
+            tf.reduce_all(tf.math.is_finite(v))
+            for v in v1.trainable_variables()
+            if v.dtype.is_floating
+        ]
+        self._finite = tf.reduce_all(tf.stack(finite)) if finite else tf.constant(True)
 
     def on_start(self, session):
         if self.step == 0:
@@ -58,6 +67,10 @@ class CheckpointHook(StepHook):
         self._tell(final=True)
 
     def _save(self, session):
+        # Estimator looks at the loss only, which tells one step too late, and after
+        # the other hooks.
+        if not session.run(self._finite):
+            raise estimator.NanLossDuringTrainingError
         # Without the MetaGraph: it would be written anew each time, many times the
         # size of a small network's weights, and nothing here reads it.
         self._saver.save(

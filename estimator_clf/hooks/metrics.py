@@ -13,14 +13,18 @@ v1 = tf.compat.v1
 class MetricsHook(StepHook):
     """Averages the training metrics over an interval and hands them on.
 
-    At steps that depend on the interval alone, whatever step the run was resumed at.
+    At steps that depend on the intervals alone, whatever step the run was resumed at:
+
+        MetricsHook([100, 500], 128, report, TRAIN_METRICS)  # Checkpoints every 500.
     """
 
     def __init__(self, every, batch_size, report, collection, on_step=None):
         """Makes the hook.
 
         Args:
-          every: interval in steps.
+          every: list of intervals in steps, see `estimator_clf.duration.due`. Those of
+            the checkpoints belong to them: the sums are lost with the process, so that
+            an average may not reach across the step at which a run is resumed.
           batch_size: examples per step.
           report: function (step, metrics): means over the interval of what is in the
             collection, `examples_per_second`, and `input_wait`, the share
@@ -50,7 +54,7 @@ class MetricsHook(StepHook):
         self._count += 1
         if self._on_step:
             self._on_step(self.step)
-        if due(self.step, self._every):
+        if any(due(self.step, n) for n in self._every):
             self._tell()
 
     def end(self, session):

@@ -1,0 +1,56 @@
+"""Installs estimator_clf: `pip install -e .` in a clone, or `pip install .`"""
+
+import pathlib
+import re
+
+from setuptools import find_packages, setup
+
+HERE = pathlib.Path(__file__).parent
+VERSION = re.search(
+    r"^__version__ = '(.*)'$",
+    (HERE / 'estimator_clf' / '__init__.py').read_text(encoding='utf-8'),
+    re.MULTILINE,
+)[1]
+
+TEST = ['pytest']
+
+setup(
+    name='estimator_clf',
+    version=VERSION,
+    description='Image classification with tf.estimator and tf.data, on the '
+    'TensorFlow of 2.15 and of today',
+    long_description=(HERE / 'README.md').read_text(encoding='utf-8'),
+    long_description_content_type='text/markdown',
+    license='Apache-2.0',
+    packages=find_packages(
+        include=[
+            f'{name}{tail}'
+            for name in ('estimator_clf', 'input', 'model_fns', 'launch')
+            for tail in ('', '.*')
+        ]
+    ),
+    package_data={'launch': ['flagfiles/*.flags']},
+    python_requires='>=3.10,<3.14',
+    install_requires=[
+        # 2.20's first checkpoint raises with protobuf 7, which it lets pip install.
+        'tensorflow>=2.15,!=2.20.*,<2.22',
+        'tensorflow-estimator==2.15.0',
+        'tensorboard',  # TensorFlow 2.21 no longer brings it.
+        'tensorflow-datasets',
+        'absl-py',
+        'tqdm',
+        'Pillow',
+        'scikit-learn',
+    ],
+    extras_require={
+        'test': TEST,
+        'dev': [*TEST, 'ruff'],
+        # TensorFlow's own extra: the CUDA libraries as wheels.
+        'gpu': ['tensorflow[and-cuda]>=2.15,!=2.20.*,<2.22'],
+    },
+    classifiers=[
+        'License :: OSI Approved :: Apache Software License',
+        'Programming Language :: Python :: 3',
+        'Topic :: Scientific/Engineering :: Artificial Intelligence',
+    ],
+)
