@@ -268,8 +268,9 @@ def _normal(seed, name, variance):
     # Stateless, because even an explicit seed of `tf.random.truncated_normal` is mixed
     # with the graph's seed.
     def initializer(shape, dtype=tf.float32):
+        key = tf.constant([_hash(seed, name), 0], tf.int64)
         return tf.random.stateless_truncated_normal(
-            shape, seed=(_hash(seed, name), 0), stddev=stddev, dtype=dtype, alg=_RNG
+            shape, seed=key, stddev=stddev, dtype=dtype, alg=_RNG
         )
 
     return initializer

@@ -173,6 +173,26 @@ def test_pixels_are_standardised(tmp_path):
     np.testing.assert_allclose(value, expected, rtol=1e-5, atol=1e-6)
 
 
+def test_exports_with_a_batch_of_unknown_size(tmp_path):
+    model = estimator.Estimator(classifier(), str(tmp_path / 'run'))
+    model.train(pictures, steps=1)
+
+    def receiver():
+        image = v1.placeholder(tf.uint8, (None, 8, 8, 3), name='image')
+        return estimator.export.ServingInputReceiver({'image': image}, image)
+
+    folder = model.export_saved_model(str(tmp_path / 'export'), receiver)
+    serve = tf.saved_model.load(folder.decode()).signatures['serving_default']
+    served = serve(tf.constant(IMAGES[:5]))
+    assert 'key' not in served
+    predictions = list(model.predict(once))[:5]
+    for name in ('classes', 'class_index'):
+        expected = np.array([p[name] for p in predictions])
+        np.testing.assert_array_equal(served[name].numpy(), expected)
+    expected = np.array([p['logits'] for p in predictions])
+    np.testing.assert_allclose(served['logits'], expected, rtol=1e-4, atol=1e-5)
+
+
 def test_wrong_arguments_are_refused_at_once():
     with pytest.raises(SettingError, match="did you mean 'cnn'"):
         make_model_fn('cn', num_classes=2)
