@@ -51,15 +51,17 @@ def zoom(images, draw, amount):
         # `crop_and_resize` counts from the middle of the first pixel to the middle
         # of the last: its 0..1 are side - 1 pixels.
         middle, reach = pad + (side - 1) / 2.0, half * (side - 1)
-        ends.append([(middle + s * reach) / (side + 2 * pad - 1) for s in (-1, 1)])
+        last = max(1, side + 2 * pad - 1)
+        ends.append([(middle + s * reach) / last for s in (-1, 1)])
     (top, bottom), (left, right) = ends
     return _windows(padded, tf.stack([top, left, bottom, right], 1), (height, width))
 
 
 def resized_crop(images, draw, amount):
-    """Cuts a window of at least `amount` of the area, aspect 3:4 to 4:3, to full size.
+    """Cuts a window of `amount` to all of the area, aspect 3:4 to 4:3, to full size.
 
-    Pictures that come encoded are cut while they are decoded instead, see
+    A window that would be taller or wider than the picture is cut to fit. Pictures
+    that come encoded are cut while they are decoded instead, see
     `input.decode.random_window`.
     """
     height, width = images.shape[1:3]
@@ -143,6 +145,13 @@ def parse(text):
                 f'--augment: the amount of {name} must be a number from {low:g} to '
                 f'{high:g}, got {given!r}'
             )
+        if name == 'crop' and amount != int(amount):
+            raise DataError(
+                f'--augment: the amount of crop must be whole pixels, got {given!r}'
+            )
+        if name in dict(steps):
+            # It would draw the same numbers again: two flips are none.
+            raise DataError(f'--augment: {name} must be named once only')
         steps.append((name, amount))
     return tuple(steps)
 

@@ -1,8 +1,11 @@
 """Encoded pictures, a file each: only the names are in memory."""
 
+import os
+
 import numpy as np
 import tensorflow as tf
 
+from input.decode import whole_window
 from input.encoded_source import EncodedSource, short_reason
 from input.order import locate
 from input.source import iterate
@@ -18,7 +21,9 @@ class FileSource(EncodedSource):
           name: see `Source`.
           class_names: see `Source`.
           image_shape: (height, width, channels) to bring the pictures to.
-          files: dict split -> (list of paths, int32 array of labels).
+          files: dict split -> (list of paths, int32 array of labels). Names that are
+            not UTF-8, as Python's `os` functions give them, are read; in the keys
+            U+FFFD stands for what cannot be decoded.
           info: see `Source`.
         """
         super().__init__(name, class_names, image_shape, info)
@@ -33,7 +38,7 @@ class FileSource(EncodedSource):
         size, share = len(paths), reading.share
 
         def files():
-            return np.array(paths, dtype=object), labels.astype(np.int32)
+            return _as_bytes(paths), labels.astype(np.int32)
 
         def loaded(_):
             tensors = tf.numpy_function(files, [], (tf.string, tf.int32))
@@ -52,7 +57,7 @@ class FileSource(EncodedSource):
             def name(position):
                 epoch, index = locate(position, size, reading.order_seed)
                 return {
-                    'key': paths[index],
+                    'path': paths[index],
                     'label': labels[index],
                     'epoch': epoch,
                     'index': index,
@@ -61,7 +66,9 @@ class FileSource(EncodedSource):
             return positions.map(name)
 
         def load(example):
-            return dict(example, data=tf.io.read_file(example['key']))
+            example = dict(example)
+            path = example.pop('path')
+            return dict(example, data=tf.io.read_file(path), key=_key(path))
 
         examples = tf.data.Dataset.range(1).map(loaded).flat_map(run)
         return self._decoded(examples, reading, load)
@@ -71,7 +78,7 @@ class FileSource(EncodedSource):
         paths, labels = self._files[split]
         for index in range(len(paths)) if indices is None else indices:
             with open(paths[index], 'rb') as file:
-                yield paths[index], file.read(), int(labels[index])
+                yield _printable(paths[index]), file.read(), int(labels[index])
 
     def unreadable(self, limit=None):
         bad = []
@@ -81,7 +88,7 @@ class FileSource(EncodedSource):
                 good.update(batch.tolist())
             for number, path in enumerate(paths):
                 if number not in good:
-                    bad.append((path, self._why(path)))
+                    bad.append((_printable(path), self._why(path)))
                     if limit and len(bad) >= limit:
                         return bad
         return bad
@@ -90,12 +97,12 @@ class FileSource(EncodedSource):
         """Dataset of batches of the indices of the pictures that can be decoded."""
 
         def attempt(index, path):
-            image = self.decode(tf.io.read_file(path), path)
+            image = self._decode_whole(path)
             with tf.control_dependencies([image]):
                 return tf.identity(index)
 
         dataset = tf.data.Dataset.from_tensor_slices(
-            (np.arange(len(paths)), np.array(paths))
+            (np.arange(len(paths)), _as_bytes(paths))
         )
         dataset = dataset.map(attempt, num_parallel_calls=tf.data.AUTOTUNE)
         return dataset.ignore_errors().batch(256)
@@ -103,11 +110,27 @@ class FileSource(EncodedSource):
     def _why(self, path):
         try:
             for _ in iterate(
-                lambda: tf.data.Dataset.from_tensors(path).map(
-                    lambda p: self.decode(tf.io.read_file(p), p)
+                lambda: tf.data.Dataset.from_tensors(os.fsencode(path)).map(
+                    self._decode_whole
                 )
             ):
                 pass
         except tf.errors.OpError as error:
             return short_reason(error)
         return 'could not be read a moment ago'
+
+    def _decode_whole(self, path):
+        """Decodes all of a picture: damage may lie outside the middle."""
+        return self.decode(tf.io.read_file(path), _key(path), whole_window)
+
+
+def _as_bytes(paths):
+    return np.array([os.fsencode(path) for path in paths], dtype=object)
+
+
+def _key(path):
+    return tf.strings.unicode_transcode(path, 'UTF-8', 'UTF-8')
+
+
+def _printable(path):
+    return os.fsencode(path).decode('utf-8', 'replace')

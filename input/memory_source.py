@@ -32,13 +32,19 @@ class MemorySource(Source):
         """
         for split, (images, labels) in arrays.items():
             self._check(name, split, images, labels, len(class_names))
-        shape = next(iter(arrays.values()))[0].shape[1:]
+        shapes = {split: images.shape[1:] for split, (images, _) in arrays.items()}
+        shape = next(iter(shapes.values()))
+        if set(shapes.values()) != {shape}:
+            raise DataError(
+                f'{name}: all splits must have examples of one shape, got '
+                + ', '.join(f'{list(s)} in {split!r}' for split, s in shapes.items())
+            )
         super().__init__(name, class_names, shape, info)
         self._arrays = {s: (x, y.astype(self._LABEL)) for s, (x, y) in arrays.items()}
         # dict split -> (the split that holds its arrays, indices there)
         self._parts = {s: (s, np.arange(len(x))) for s, (x, _) in arrays.items()}
         if validation_split:
-            count = len(arrays['train'][0])
+            count = len(arrays['train'][0]) if 'train' in arrays else 0
             out = held_out(np.arange(count), validation_split)
             check_validation_split(name, validation_split, arrays, out)
             self._parts['train'] = ('train', np.flatnonzero(~out))
@@ -122,7 +128,7 @@ class MemorySource(Source):
                 f'{name}: images must be uint8 [N, height, width, 1 or 3], got '
                 f'{images.dtype} {list(images.shape)}'
             )
-        if len(images) != len(labels) or labels.ndim != 1:
+        if labels.ndim != 1 or len(images) != len(labels):
             raise DataError(
                 f'{name}: the split {split!r} has {len(images)} images but labels of '
                 f'shape {list(labels.shape)}'

@@ -84,7 +84,8 @@ class Draw:
 
     def integer(self, purpose, low, high):
         """Draws an int32 uniformly from low, ..., high (both included)."""
-        number = tf.floor(self.uniform(purpose, 0.0, high - low + 1))
+        count = tf.cast(high - low + 1, tf.float32)
+        number = tf.floor(self.uniform(purpose, 0.0, count))
         # A draw next to 1 may round up to `high + 1`.
         return low + tf.minimum(tf.cast(number, tf.int32), high - low)
 
@@ -100,7 +101,7 @@ def held_out(ids, fraction):
     Returns:
       bool, the same kind and shape.
     """
-    limit = int(fraction * 2.0**64)
+    limit = min(max(int(fraction * 2.0**64), 0), _MASK)
     if isinstance(ids, tf.Tensor):
         salted = tf.bitwise.bitwise_xor(ids, tf.constant(_GAMMA, tf.uint64))
         return mix(salted) < tf.constant(limit, tf.uint64)

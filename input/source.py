@@ -179,7 +179,11 @@ class Source(abc.ABC):
                 f'of the split {split!r} of {self.name}'
             )
         steps = augmentation.parse(augment) if training else ()
-        augmentation.check_size(steps, self.image_shape)
+        self._check_augment(steps)
+        if not 0.0 < eval_crop <= 1.0:
+            raise DataError(
+                f'--eval_crop must be more than 0 and at most 1, got {eval_crop}'
+            )
         try:
             share = Share(batch_size, replicas, worker, num_workers)
         except ValueError as error:
@@ -214,6 +218,10 @@ class Source(abc.ABC):
                 f'{self.name} has no split {split!r}; it has: '
                 + ', '.join(f'{k} ({n} examples)' for k, n in self.num_examples.items())
             )
+
+    def _check_augment(self, steps):
+        """Raises DataError for augmentation that these examples cannot have."""
+        augmentation.check_size(steps, self.image_shape)
 
     def _finish(self, reading, batch):
         """Augments a batch and gives it the form that leaves `input`."""

@@ -7,8 +7,10 @@ def timed(dataset):
     """Adds to the features how long their reader had to wait for them.
 
     `zip` asks its datasets one after the other in the caller's thread, so a clock
-    before and a clock behind enclose exactly the time for which the caller is
-    blocked. Both clocks must not be prefetched: switch `inject_prefetch` off.
+    before, and one in the function behind, enclose exactly the time for which the
+    caller is blocked. The function must read its clock itself: without an effect of
+    its own it would be run ahead, in parallel, and count idling as waiting. For the
+    same reason nothing must be prefetched behind it: switch `inject_prefetch` off.
 
     Args:
       dataset: tf.data.Dataset of (features dict, labels).
@@ -18,8 +20,10 @@ def timed(dataset):
     """
     clock = tf.data.Dataset.counter().map(lambda _: tf.timestamp())
 
-    def merge(before, element, after):
+    def merge(before, element):
         features, labels = element
-        return dict(features, input_wait=after - before), labels
+        with tf.control_dependencies(tf.nest.flatten(element)):
+            wait = tf.timestamp() - before
+        return dict(features, input_wait=wait), labels
 
-    return tf.data.Dataset.zip((clock, dataset, clock)).map(merge)
+    return tf.data.Dataset.zip((clock, dataset)).map(merge)

@@ -2,6 +2,7 @@
 
 import os
 import zipfile
+import zlib
 
 import numpy as np
 
@@ -29,9 +30,12 @@ def arrays(data_dir, *, validation_split=0.0, info=None):
     if not data_dir or not os.path.isfile(data_dir):
         raise DataError(f'--data_dir must be an .npz file, got {data_dir!r}')
     try:
-        with np.load(data_dir, allow_pickle=False) as file:
+        file = np.load(data_dir, allow_pickle=False)
+        if not isinstance(file, np.lib.npyio.NpzFile):
+            raise ValueError('it is a single array (.npy); use np.savez')
+        with file:
             loaded = {name: file[name] for name in file.files}
-    except (OSError, ValueError, zipfile.BadZipFile) as error:
+    except (OSError, EOFError, ValueError, zipfile.BadZipFile, zlib.error) as error:
         raise DataError(f'{data_dir} is not a whole .npz file: {error}') from None
     splits = {
         split: (loaded[f'x_{split}'], loaded.get(f'y_{split}'))
@@ -47,11 +51,15 @@ def arrays(data_dir, *, validation_split=0.0, info=None):
     names = loaded.get('class_names')
     return from_arrays(
         splits,
-        class_names=None if names is None else [str(n) for n in names],
+        class_names=None if names is None else [_text(n) for n in names],
         name=name,
         validation_split=validation_split,
         info=info,
     )
+
+
+def _text(name):
+    return name.decode('utf-8', 'replace') if isinstance(name, bytes) else str(name)
 
 
 def from_arrays(

@@ -31,11 +31,7 @@ def cifar10(data_dir, *, validation_split=0.0, info=None):
       DataError: a missing file, or one of a size that is no multiple of 3,073.
     """
     folder = _folder(data_dir, 'cifar-10-batches-bin', 'data_batch_1.bin')
-    batches = sorted(
-        n
-        for n in os.listdir(folder)
-        if n.startswith('data_batch_') and n.endswith('.bin')
-    )
+    batches = [f'data_batch_{n}.bin' for n in range(1, 6)]
     files = {'train': batches, 'test': ['test_batch.bin']}
     names = _names(folder, 'batches.meta.txt')
     return _source('cifar10', folder, files, names, 1, 0, validation_split, info)
@@ -86,7 +82,9 @@ def read_batch(path, label_bytes, column):
     try:
         data = np.fromfile(path, np.uint8)
     except OSError as error:
-        raise DataError(f'{path} cannot be read: {error.strerror}') from None
+        raise DataError(
+            f'{path} cannot be read: {error.strerror}; unpack the archive again'
+        ) from None
     if not data.size or data.size % record:
         raise DataError(
             f'{path} must be a multiple of {record} bytes long ({label_bytes} for the '

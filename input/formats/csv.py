@@ -25,9 +25,12 @@ class ValuesSource(MemorySource):
         if not (np.isfinite(values).all() and np.isfinite(targets).all()):
             raise DataError(f'{name}: all numbers of {split} must be finite')
 
-    def _finish(self, reading, batch):
-        if reading.steps:
+    def _check_augment(self, steps):
+        if steps:
             raise DataError(f'--augment has no meaning for {self.name}: no pictures')
+
+    def _finish(self, reading, batch):
+        del reading
         return {'x': batch['image'], 'key': batch['key']}, batch['label']
 
     def _pixel_statistics(self):
@@ -55,8 +58,12 @@ def csv(data_dir, *, validation_split=0.0, info=None):
     """
     if not data_dir or not os.path.isfile(data_dir):
         raise DataError(f'--data_dir must be a CSV file, got {data_dir!r}')
-    with open(data_dir, encoding='utf-8-sig') as file:
-        lines = [(n, line.strip()) for n, line in enumerate(file, 1) if line.strip()]
+    try:
+        with open(data_dir, encoding='utf-8-sig') as file:
+            lines = [(n, line.strip()) for n, line in enumerate(file, 1)]
+    except UnicodeDecodeError as error:
+        raise DataError(f'{data_dir} must be text in UTF-8: {error}') from None
+    lines = [(number, line) for number, line in lines if line]
     rows = []
     for number, line in lines:
         try:

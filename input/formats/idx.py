@@ -45,8 +45,11 @@ def idx(data_dir, *, idx_prefix=None, validation_split=0.0, info=None):
     """
     folder = _folder(data_dir)
     arrays = {}
-    for name in sorted(os.listdir(folder)):
+    there = sorted(os.listdir(folder))
+    for name in there:
         match = _IMAGES.match(name)
+        if name.endswith('.gz') and name[:-3] in there:  # As `gunzip -k` leaves it.
+            continue
         if not match or (idx_prefix is not None and match['prefix'] != idx_prefix):
             continue
         split = 'test' if match['split'] == 't10k' else canonical(match['split'])
@@ -90,10 +93,15 @@ def read_idx(path, dimensions):
             f'{path} cannot be read ({error}): it is cut short or damaged; get it again'
         ) from None
     header = 4 + 4 * dimensions
-    if data[:4] != bytes([0, 0, 8, dimensions]) or len(data) < header:
+    if data[:4] != bytes([0, 0, 8, dimensions]):
         raise DataError(
             f'{path} must begin with the bytes 0 0 8 {dimensions} (idx, unsigned byte, '
             f'{dimensions} dimensions), got {" ".join(str(b) for b in data[:4])}'
+        )
+    if len(data) < header:
+        raise DataError(
+            f'{path} must have a header of {header} bytes, but all of it is '
+            f'{len(data)}: it is cut short; get it again'
         )
     shape = struct.unpack(f'>{dimensions}i', data[4:header])
     expected = header + int(np.prod(shape, dtype=np.int64))
@@ -129,14 +137,18 @@ def _labels_beside(folder, images_name):
 def _number_classes(folder, arrays):
     """Names the classes; leaves out numbers below the lowest label that occurs."""
     labels = arrays['train'][1]
+    if not labels.size:
+        raise DataError(f'{folder}: the training split is empty')
     first, last = int(labels.min()), int(labels.max())
     path = os.path.join(folder, 'labels.txt')
     if os.path.exists(path):
         with open(path, encoding='utf-8') as file:
             names = [line.strip() for line in file if line.strip()]
+        if len(names) > last:  # They name the numbers below `first`, too.
+            first = 0
     else:
         names = [str(n) for n in range(first, last + 1)]
-    if first == last:
+    if int(labels.min()) == last:
         raise DataError(f'A classifier needs at least two classes; {folder} has one')
     shifted = {s: (x, y.astype(np.int32) - first) for s, (x, y) in arrays.items()}
     return shifted, names

@@ -75,7 +75,7 @@ def image_folder(
     if validation_split:
         _hold_out(root, files, validation_split)
     paths = files['train'][0]
-    sample = paths[:: max(1, len(paths) // 64)][:64]
+    sample = paths[:: -(-len(paths) // 64)]
     shape = usual_shape(sample, image_size, channels)
     name = 'image_folder:' + os.path.basename(os.path.abspath(root))
     return FileSource(name, class_names, shape, files, info)
@@ -124,10 +124,21 @@ def _split_folders(root):
 
 def pictures_below(folder):
     for parent, folders, names in os.walk(folder, followlinks=True):
-        folders[:] = [f for f in folders if not f.startswith('.')]
+        folders[:] = [
+            f for f in folders if not f.startswith('.') and not _leads_back(parent, f)
+        ]
         for name in names:
             if name.lower().endswith(EXTENSIONS) and not name.startswith('.'):
                 yield os.path.join(parent, name)
+
+
+def _leads_back(parent, name):
+    """Tells whether a folder is a link to one that it lies in: a walk without end."""
+    path = os.path.join(parent, name)
+    if not os.path.islink(path):
+        return False
+    target = os.path.realpath(path)
+    return os.path.commonpath([target, os.path.realpath(parent)]) == target
 
 
 def _class_of(path, folder, pattern):
@@ -165,6 +176,12 @@ def _class_names(found, root):
             f'A classifier needs at least two classes; {root} has only {names[0]!r}. '
             + _LAYOUTS
         )
+    for name in names:
+        if not name.isprintable():
+            raise DataError(
+                f'The name of the class {name!r} of {root} must be printable UTF-8, '
+                'since it goes to the served model; rename its folder'
+            )
     for split, examples in found.items():
         for path, name in examples:
             if name not in names:
