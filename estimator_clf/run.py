@@ -7,6 +7,7 @@ Everything that is written goes into `config.model_dir`, see README.md.
 """
 
 import dataclasses
+import functools
 import json
 import math
 import os
@@ -400,11 +401,13 @@ def _report_evaluation(config, log, observer, step, split, metrics):
     observer.on_evaluate(step, split, metrics)
 
 
+@functools.cache
 def event_writer(folder):
     """Returns the one writer of TensorBoard events for a folder."""
-    # It refuses to be made outside of a graph, and would write that graph.
+    # Not of FileWriterCache: that would write the graph of the moment as the run's. It
+    # refuses to be made outside of a graph.
     with tf.Graph().as_default():
-        return v1.summary.FileWriterCache.get(folder)
+        return v1.summary.FileWriter(folder)
 
 
 def write_scalars(writer, step, metrics):

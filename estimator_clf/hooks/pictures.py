@@ -42,7 +42,8 @@ class SampleHook(StepHook):
         if self._histograms:
             self._fetches['weights'] = v1.summary.merge(
                 [
-                    v1.summary.histogram(v.op.name, v, collections=[])
+                    # By its own name alone it would be taken for a second one.
+                    v1.summary.histogram(f'weights/{v.op.name}', v, collections=[])
                     for v in v1.trainable_variables()
                 ],
                 collections=[],

@@ -1,0 +1,175 @@
+"""A run of a second: pictures, a model_fn with dropout, settings, what it left."""
+
+from estimator_clf.compat import estimator
+
+import numpy as np
+import tensorflow as tf
+
+from estimator_clf.config import Config
+from estimator_clf.run import Observer, train_and_evaluate
+from input.formats.arrays import from_arrays
+from model_fns import OptimizerSettings, make_model_fn
+
+v1 = tf.compat.v1
+
+NAMES = ('dark', 'middle', 'bright')
+
+#: What in metrics.jsonl depends on the clock.
+TIMED = ('time', 'examples_per_second', 'input_wait')
+
+
+def pictures(count, seed=0, size=8):
+    """Returns (images uint8 [count, size, size, 1], labels): as bright as its class."""
+    rng = np.random.default_rng(seed)
+    labels = rng.integers(0, 3, count).astype(np.int32)
+    noise = rng.integers(0, 120, (count, size, size, 1))
+    return (noise + 60 * labels[:, None, None, None]).astype(np.uint8), labels
+
+
+def source(train=45, test=20, **options):
+    """Returns a `Source` of pictures in memory."""
+    arrays = {'train': pictures(train), 'test': pictures(test, seed=1)}
+    return from_arrays(arrays, NAMES, name='small', **options)
+
+
+def model_fn_maker(info, total_steps):
+    """A convolutional network with dropout and batch norm, a rate that changes."""
+    return make_model_fn(
+        'cnn',
+        num_classes=info.num_classes,
+        class_names=info.class_names,
+        mean=info.mean,
+        stddev=info.stddev,
+        network_args={
+            'filters': (4,),
+            'hidden': (8,),
+            'dropout': 0.5,
+            'batch_norm': True,
+        },
+        optimizer=OptimizerSettings(
+            name='adam', learning_rate=0.01, schedule='cosine', total_steps=total_steps
+        ),
+        seed=model_fn_maker.seed,
+    )
+
+
+model_fn_maker.seed = 0
+
+
+class Recorder(Observer):
+    """Notes what it is told; ends the process, so to say, behind a step."""
+
+    class Killed(Exception):
+        """Stands for a kill: nothing of the run catches it, no `end` is called."""
+
+    def __init__(self, kill_after=None, kill_in_evaluation=None):
+        self.steps, self.evaluations, self.messages = [], [], []
+        self._kill_after = kill_after
+        self._kill_in_evaluation = kill_in_evaluation
+
+    def on_start(self, plan):
+        self.plan = plan
+
+    def on_step(self, step):
+        self.steps.append(step)
+        if step == self._kill_after:
+            raise self.Killed
+
+    def on_evaluate(self, step, split, metrics):
+        self.evaluations.append((step, split))
+        if step == self._kill_in_evaluation:
+            raise self.Killed
+
+    def on_message(self, text):
+        self.messages.append(text)
+
+
+def run(model_dir, observer=None, data=None, decode=None, **settings):
+    """Trains 14 steps of 9 examples, 5 steps an epoch; returns its `Results`."""
+    settings = {
+        'batch_size': 9,
+        'max_steps': 14,
+        'log_every': '4',
+        'save_every': '3',
+        'eval_every': '1epochs',
+        'record_keys': True,
+        'export': False,
+        'augment': 'flip,crop:1',
+        **settings,
+    }
+    config = Config(dataset='arrays', model_dir=str(model_dir), **settings)
+    data = data or source()
+    model_fn_maker.seed = config.seed
+    return train_and_evaluate(config, data, model_fn_maker, decode, observer)
+
+
+def weights(checkpoint):
+    """Returns dict name -> bytes of every variable of a checkpoint."""
+    reader = tf.train.load_checkpoint(str(checkpoint))
+    return {
+        name: np.asarray(reader.get_tensor(name)).tobytes()
+        for name in reader.get_variable_to_shape_map()
+    }
+
+
+def timeless(lines):
+    """Returns lines of metrics.jsonl without what depends on the clock."""
+    return [{k: v for k, v in x.items() if k not in TIMED} for x in lines]
+
+
+def events(folder):
+    """Yields the events of all event files of a folder, in order of the files."""
+    import pathlib
+
+    for path in sorted(pathlib.Path(folder).glob('events.out.tfevents.*')):
+        yield from v1.train.summary_iterator(str(path))
+
+
+def scalars(folder):
+    """Returns the list of (tag, step, value) of the scalars in a folder's events."""
+    return [
+        (value.tag, event.step, value.simple_value)
+        for event in events(folder)
+        for value in event.summary.value
+        if value.HasField('simple_value')
+    ]
+
+
+def line_model_fn(features, labels, mode):
+    """A bare program's own model_fn: y = w x, squared loss, nothing of ours."""
+    w = v1.get_variable('w', [], initializer=v1.constant_initializer(0.5))
+    y = w * features['x']
+    if mode == estimator.ModeKeys.PREDICT:
+        return estimator.EstimatorSpec(mode, predictions={'y': y})
+    loss = v1.losses.mean_squared_error(labels, y)
+    step = v1.train.get_or_create_global_step()
+    train_op = v1.train.GradientDescentOptimizer(0.01).minimize(loss, step)
+    metrics = {'error': v1.metrics.mean_absolute_error(labels, y)}
+    return estimator.EstimatorSpec(
+        mode, loss=loss, train_op=train_op, eval_metric_ops=metrics
+    )
+
+
+def line_input_fn(count=10, batch=4, repeat=True):
+    """Returns an input_fn of x = 0, 1, 2, …, y = 2 x."""
+
+    def input_fn():
+        x = np.arange(count, dtype=np.float32)
+        data = tf.data.Dataset.from_tensor_slices(({'x': x}, 2 * x))
+        return (data.repeat() if repeat else data).batch(batch)
+
+    return input_fn
+
+
+def bare_estimator(model_dir, model_fn=line_model_fn):
+    """Returns an Estimator that saves nothing and summarises nothing by itself."""
+    return estimator.Estimator(
+        model_fn,
+        str(model_dir),
+        estimator.RunConfig(
+            save_summary_steps=None,
+            save_checkpoints_steps=None,
+            save_checkpoints_secs=None,
+            log_step_count_steps=None,
+        ),
+    )
