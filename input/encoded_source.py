@@ -1,11 +1,14 @@
 """What sources of encoded pictures have in common: they are cut while decoded."""
 
 import abc
+import re
 
 import tensorflow as tf
 
 from input.decode import NOT_A_PICTURE
 from input.source import Source
+
+_BEFORE = re.compile(r'^Error in user-defined function .* with iterator: \S+: ')
 
 
 class EncodedSource(Source):
@@ -75,9 +78,10 @@ def listed(bad, limit):
 def short_reason(error):
     """Returns what a person can use of TensorFlow's message, one line."""
     # An Assert prints text with its quotes escaped.
-    text = str(error.message).replace('\n', ' ').replace("\\'", "'")
+    text = str(error.message).replace("\\'", "'")
     if NOT_A_PICTURE in text:  # Our own words, inside those of an Assert.
         return text.partition(NOT_A_PICTURE)[2].partition('>: ')[2].partition(']')[0]
-    for tail in ('[[{{', '\t [[', '[Op:'):
-        text = text.partition(tail)[0]
-    return text.rpartition('}} ')[2].strip()[:200]
+    # Where in which graph it happened comes before the reason, and once more behind.
+    text = text.partition('\n\t [[')[0].partition('[Op:')[0].strip()
+    line = _BEFORE.sub('', text.splitlines()[-1] if text else '')
+    return line.rpartition('}} ')[2].strip()[:200]

@@ -278,7 +278,7 @@ class RecordSource(EncodedSource):
             good = _numbers(lambda: self._attempts(shard))
             if len(good) == shard.count:
                 return []
-        whole = _numbers(lambda: _numbered_records([shard], check=False))
+        whole = _whole_records(shard)
         bad = []
         if decode:
             for place in places:
@@ -286,11 +286,7 @@ class RecordSource(EncodedSource):
                     bad.append(
                         (f'{shard.path}, record {place}', self._why(shard, place))
                     )
-        # A reader cannot go on behind a damaged record: the first is all there is.
-        lost = next((place for place in places if place not in whole), None)
-        if lost is not None:
-            bad.append((f'{shard.path}, record {lost}', _why_lost(shard)))
-        return bad
+        return bad + _lost_record(shard, whole)
 
     def _attempts(self, shard):
         def attempt(place, serialized):
@@ -340,7 +336,9 @@ def sample_pictures(shards, parse, count=64):
     try:
         return list(iterate(dataset, count))
     except tf.errors.OpError as error:
-        raise DataError(f'{some[0].path}: {short_reason(error)}') from None
+        lost = [x for shard in some for x in _lost_record(shard, _whole_records(shard))]
+        where, why = (lost or [(some[0].path, short_reason(error))])[0]
+        raise DataError(f'{where}: {why}') from None
 
 
 def record_dataset(paths, compression):
@@ -384,6 +382,19 @@ def _numbers(make):
     for batch in dataset:
         numbers.update(batch.tolist())
     return numbers
+
+
+def _whole_records(shard):
+    """Set of the numbers of the records of a shard that can be read."""
+    return _numbers(lambda: _numbered_records([shard], check=False))
+
+
+def _lost_record(shard, whole):
+    """List of (where, why) of the record at which reading a shard breaks off."""
+    places = range(shard.skip, shard.skip + shard.count)
+    # A reader cannot go on behind a damaged record: the first is all there is.
+    lost = next((place for place in places if place not in whole), None)
+    return [] if lost is None else [(f'{shard.path}, record {lost}', _why_lost(shard))]
 
 
 def _why_lost(shard):

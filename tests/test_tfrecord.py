@@ -188,7 +188,7 @@ def test_text_stands_in_for_a_label(tmp_path):
     source = _open(tmp_path)
     assert _labels(source) == [2, 0, 2, 1]
     (tmp_path / 'labels.txt').write_text('cat\nant')
-    with pytest.raises(DataError, match="train.tfrecord: .* text 'dog' is no class"):
+    with pytest.raises(DataError, match='train.tfrecord: .* no class is called dog'):
         _open(tmp_path)
 
 

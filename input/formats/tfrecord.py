@@ -6,6 +6,7 @@ import numpy as np
 import tensorflow as tf
 
 from estimator_clf.registry import register
+from input.encoded_source import short_reason
 from input.errors import DataError
 from input.manifest import read_manifest
 from input.record_files import Shard, compression_of, count_records
@@ -177,8 +178,8 @@ def _first_kinds(shard):
         example = tf.train.Example.FromString(serialized)
     except tf.errors.OpError as error:
         raise DataError(
-            f'{shard.path}: its first record is damaged ({error.message}); get the '
-            'file again'
+            f'{shard.path}: its first record is damaged ({short_reason(error)}); get '
+            'the file again'
         ) from None
     except Exception as error:  # Of protobuf; which class depends on its version.
         raise DataError(
@@ -220,7 +221,7 @@ def _collect_names(shards, label_key, text_key, label_offset):
     except tf.errors.OpError as error:
         raise DataError(
             f'The records of {os.path.dirname(shards[0].path)} cannot be read: '
-            f'{error.message}'
+            f'{short_reason(error)}'
         ) from None
     labels = sorted({label for label, _ in pairs if label != _NO_LABEL})
     if not labels:
@@ -258,9 +259,7 @@ def _parser(image_key, label_key, text_key, label_offset, class_names):
 
         def named():
             same = tf.equal(tf.constant(list(class_names)), text)
-            message = bad_example(
-                key, "it has no label, and its text '", text, "' is no class's name"
-            )
+            message = bad_example(key, 'it has no label, and no class is called ', text)
             known = tf.debugging.Assert(tf.reduce_any(same), [message])
             with tf.control_dependencies([known]):
                 return tf.argmax(same, output_type=tf.int64)

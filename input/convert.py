@@ -1,0 +1,436 @@
+"""Writes any data set as sharded TFRecords, all or nothing, in several processes.
+
+Everything goes into a hidden folder beside the wanted one, which gets its name at
+the very end. So a folder of that name is whole, whatever happened on the way.
+"""
+
+import concurrent.futures
+import contextlib
+import dataclasses
+import io
+import multiprocessing
+import os
+import shutil
+import signal
+import threading
+
+try:
+    import fcntl
+except ImportError:  # Windows; what a killed run leaves is removed by the next all the
+    fcntl = None  # same, but so is what another run is just writing.
+
+import numpy as np
+import tensorflow as tf
+
+from input.decode import kind_of
+from input.encoded_source import short_reason
+from input.errors import DataError
+from input.manifest import Manifest
+from input.mixing import mix, mix_text
+from input.registry import open_dataset
+
+_ENDINGS = {'': '.tfrecord', 'GZIP': '.tfrecord.gz', 'ZLIB': '.tfrecord.zlib'}
+
+# Large enough to be read fast, small enough for many to be read in turns.
+_SHARD_BYTES = 150e6
+
+# What a process keeps in memory to write it in another order than it is read.
+_CHUNK_BYTES = 256e6
+
+# Starting a process takes as long as writing about so many pictures.
+_WORTH_A_PROCESS = 5000
+
+
+def convert(
+    source_args,
+    output_dir,
+    *,
+    shards=None,
+    compression='',
+    workers=None,
+    progress=None,
+):
+    """Writes a data set into a folder that `--dataset=tfrecord` reads.
+
+    The pictures stay encoded as they are; those of formats in memory become PNG. Each
+    is decoded once, so that what is written can be read. Which example is in which
+    shard, and where, is a fixed permutation. Interrupted by an exception, Ctrl-C or
+    SIGTERM it leaves nothing behind; after SIGKILL a hidden folder stays, which
+    the next run for the same output_dir removes.
+
+    Args:
+      source_args: dict of arguments for `input.open_dataset`.
+      output_dir: folder to write; must not exist, or be empty.
+      shards: number of shards of the training split, the other splits in
+        proportion; by default as many as make about 150 MB each.
+      compression: '', 'GZIP' or 'ZLIB'. Encoded pictures hardly get smaller.
+      workers: number of processes; by default one per core, if it is worth it.
+      progress: function (examples done, examples in all), called now and then.
+
+    Returns:
+      The `Manifest` written.
+
+    Raises:
+      DataError: an option or an output_dir that cannot be, or bad data.
+    """
+    compression = _check_compression(compression)
+    for flag, value in (('shards', shards), ('workers', workers)):
+        if value is not None and value < 1:
+            raise DataError(f'--{flag} must be at least 1, got {value}')
+    output_dir = os.path.abspath(output_dir)
+    _check_output_dir(output_dir)
+    source = open_dataset(**source_args)
+    if not source.class_names:
+        raise DataError(f'{source.name} has no pictures to convert, only numbers')
+    with _folder_that_becomes(output_dir) as folder:
+        root = source_args.get('data_dir')
+        settings = _Settings(folder, compression, root, _example_bytes(source))
+        jobs = _plan(source, shards, settings.example_bytes)
+        total = sum(source.num_examples.values())
+        if workers is None:
+            workers = min(_cores(), 1 + total // _WORTH_A_PROCESS)
+        workers = min(workers, len(jobs))
+
+        def report(done):
+            if progress:
+                progress(done, total)
+
+        if workers == 1:
+            written = _write_here(source, settings, jobs, report)
+        else:
+            written = _write_in_processes(source_args, settings, jobs, workers, report)
+        with _in_words(source):
+            manifest = Manifest(source.info, written)
+        with open(os.path.join(folder, 'labels.txt'), 'w', encoding='utf-8') as file:
+            file.writelines(f'{name}\n' for name in source.class_names)
+        manifest.write(folder)
+    return manifest
+
+
+@dataclasses.dataclass(frozen=True)
+class _Settings:
+    """What is the same for all shards.
+
+    Attributes:
+      folder: where to write.
+      compression: '', 'GZIP' or 'ZLIB'.
+      root: folder that keys which are paths are written relative to, or None.
+      example_bytes: about how large an encoded picture is.
+    """
+
+    folder: str
+    compression: str
+    root: str | None
+    example_bytes: float
+
+
+@dataclasses.dataclass(frozen=True)
+class _Job:
+    """One shard: file name without ending, split, and indices in their new order."""
+
+    stem: str
+    split: str
+    indices: np.ndarray
+
+
+def _cores():
+    if hasattr(os, 'sched_getaffinity'):  # What a container lets us have.
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _check_compression(compression):
+    text = (compression or '').upper()
+    text = '' if text == 'NONE' else text
+    if text not in _ENDINGS:
+        raise DataError(
+            f'--compression must be GZIP, ZLIB or none, got {compression!r}'
+        )
+    return text
+
+
+def _check_output_dir(output_dir):
+    if os.path.isdir(output_dir):
+        if os.listdir(output_dir):
+            raise DataError(
+                f'--output_dir must not exist or be empty, but {output_dir} holds '
+                f'{sorted(os.listdir(output_dir))[0]!r}; name another or remove it'
+            )
+    elif os.path.lexists(output_dir):
+        raise DataError(f'--output_dir must be a folder, but {output_dir} is a file')
+
+
+def _example_bytes(source):
+    """Mean size of an encoded picture, from a few of the largest split."""
+    split, size = max(source.num_examples.items(), key=lambda item: item[1])
+    with _in_words(source):
+        few = [len(d) for _, d, _ in source.encoded(split, range(min(size, 64)))]
+    return sum(few) / len(few)
+
+
+def _plan(source, shards, example_bytes):
+    """List of `_Job`s, the largest split first."""
+    sizes = source.num_examples
+    most = 'train' if 'train' in sizes else max(sizes, key=sizes.get)
+    if shards is not None and shards > sizes[most]:
+        raise DataError(
+            f'--shards={shards} must not be more than the {sizes[most]} examples of '
+            f'the split {most!r}'
+        )
+    if shards is None:
+        shards = max(1, round(sizes[most] * example_bytes / _SHARD_BYTES))
+    jobs = []
+    for split, size in sorted(sizes.items(), key=lambda item: -item[1]):
+        count = shards if split == most else round(shards * size / sizes[most])
+        count = min(max(count, 1), size)
+        salt = np.uint64(mix_text(f'convert {split}'))
+        order = np.argsort(mix(np.arange(size, dtype=np.uint64) ^ salt))
+        for number, indices in enumerate(np.array_split(order, count)):
+            jobs.append(_Job(f'{split}-{number:05d}-of-{count:05d}', split, indices))
+    return jobs
+
+
+def _write_here(source, settings, jobs, report):
+    writer, done, written = _Writer(source, settings), 0, {}
+
+    def count():
+        nonlocal done
+        done += 1
+        report(done)
+
+    for job in jobs:
+        written.setdefault(job.split, []).append(writer.write(job, count))
+    return written
+
+
+def _write_in_processes(source_args, settings, jobs, workers, report):
+    # Not 'fork': TensorFlow's threads do not survive it.
+    context = multiprocessing.get_context('spawn')
+    counter = context.Value('q', 0)
+    others = set(multiprocessing.active_children())
+    pool = concurrent.futures.ProcessPoolExecutor(
+        workers, context, _start_worker, (source_args, settings, counter)
+    )
+    try:
+        futures = [pool.submit(_work, job) for job in jobs]
+        waiting = set(futures)
+        while waiting:
+            done, waiting = concurrent.futures.wait(
+                waiting, 0.2, concurrent.futures.FIRST_EXCEPTION
+            )
+            for future in done:
+                future.result()
+            report(counter.value)
+    except BaseException as error:
+        # They may be in the middle of a shard, or still importing TensorFlow.
+        for process in set(multiprocessing.active_children()) - others:
+            process.kill()
+        pool.shutdown(wait=True, cancel_futures=True)
+        if isinstance(error, concurrent.futures.process.BrokenProcessPool):
+            raise DataError(
+                'a converting process died, of too little memory perhaps; try fewer '
+                '--workers'
+            ) from None
+        raise
+    pool.shutdown()
+    written = {}
+    for job, future in zip(jobs, futures, strict=True):
+        written.setdefault(job.split, []).append(future.result())
+    return written
+
+
+_worker = None
+
+
+def _start_worker(source_args, settings, counter):
+    global _worker
+    # Ctrl-C reaches all processes; the parent decides what happens then.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_die_with_parent, daemon=True).start()
+
+    def count():
+        with counter.get_lock():
+            counter.value += 1
+
+    _worker = (_Writer(open_dataset(**source_args), settings, threads=1), count)
+
+
+def _die_with_parent():
+    # A pool's process waits for ever for work from a parent that was killed.
+    multiprocessing.parent_process().join()
+    os._exit(1)
+
+
+def _work(job):
+    writer, count = _worker
+    return writer.write(job, count)
+
+
+class _Writer:
+    """Writes shards."""
+
+    def __init__(self, source, settings, threads=0):
+        self._source = source
+        self._settings = settings
+        with tf.Graph().as_default():
+            self._data = tf.compat.v1.placeholder(tf.string, [])
+            # All of it: a window would leave the rest of a JPEG undecoded.
+            pixels = source.decode(
+                self._data, window=lambda height, width: tf.stack([0, 0, height, width])
+            )
+            self._pixels = tf.reduce_max(pixels)
+            self._session = tf.compat.v1.Session(
+                config=tf.compat.v1.ConfigProto(
+                    intra_op_parallelism_threads=threads,
+                    inter_op_parallelism_threads=threads,
+                )
+            )
+
+    def write(self, job, count):
+        """Writes one shard.
+
+        Args:
+          job: `_Job`.
+          count: function called after each example.
+
+        Returns:
+          The facts for the manifest.
+        """
+        name = job.stem + _ENDINGS[self._settings.compression]
+        path = os.path.join(self._settings.folder, name)
+        size = max(1, int(_CHUNK_BYTES / max(1.0, self._settings.example_bytes)))
+        try:
+            with tf.io.TFRecordWriter(path, self._settings.compression) as file:
+                for start in range(0, len(job.indices), size):
+                    chunk = job.indices[start : start + size]
+                    for record in self._records(job.split, chunk, count):
+                        file.write(record)
+        except tf.errors.OpError as error:
+            raise DataError(
+                f'{name} cannot be written: {short_reason(error)}'
+            ) from None
+        return {
+            'file': name,
+            'examples': len(job.indices),
+            'bytes': os.path.getsize(path),
+        }
+
+    def _records(self, split, indices, count):
+        """Serialized records in the order of `indices`; read in natural order."""
+        rank = np.argsort(indices)
+        records = [None] * len(indices)
+        with _in_words(self._source):
+            encoded = self._source.encoded(split, indices[rank].tolist())
+            for place, (key, data, label) in zip(rank, encoded, strict=True):
+                records[place] = self._record(key, data, label)
+                count()
+        return records
+
+    def _record(self, key, data, label):
+        try:
+            self._session.run(self._pixels, {self._data: data})
+        except tf.errors.OpError as error:
+            raise DataError(f'{key} cannot be decoded: {short_reason(error)}') from None
+        # Where the data lay on this machine is nobody's business.
+        root = os.path.join(self._settings.root or '', '')
+        key = key[len(root) :] if key.startswith(root) else key
+        name = self._source.class_names[label]
+        features = {
+            'image/encoded': _bytes(data),
+            'image/format': _bytes(kind_of(data).encode()),
+            'image/class/label': _integer(label),
+            'image/class/text': _bytes(name.encode()),
+            'image/filename': _bytes(key.encode('utf-8', 'surrogateescape')),
+        }
+        for fact, value in zip(
+            ('height', 'width', 'channels'), _shape(data), strict=True
+        ):
+            features[f'image/{fact}'] = _integer(value)
+        example = tf.train.Example(features=tf.train.Features(feature=features))
+        # The same bytes for the same data.
+        return example.SerializeToString(deterministic=True)
+
+
+def _shape(data):
+    """(height, width, channels) of an encoded picture, as its header says."""
+    from PIL import Image
+
+    with Image.open(io.BytesIO(data)) as image:
+        grey = image.mode in ('1', 'L', 'LA', 'I', 'I;16')
+        return image.height, image.width, 1 if grey else 3
+
+
+def _bytes(value):
+    return tf.train.Feature(bytes_list=tf.train.BytesList(value=[value]))
+
+
+def _integer(value):
+    return tf.train.Feature(int64_list=tf.train.Int64List(value=[value]))
+
+
+@contextlib.contextmanager
+def _in_words(source):
+    """Turns TensorFlow's errors while reading a source into DataErrors."""
+    try:
+        yield
+    except tf.errors.OpError as error:
+        raise DataError(source.explain(error) or short_reason(error)) from None
+
+
+@contextlib.contextmanager
+def _folder_that_becomes(output_dir):
+    """A new folder that gets the name `output_dir` if all goes well, else goes."""
+    parent, name = os.path.split(output_dir)
+    os.makedirs(parent, exist_ok=True)
+    prefix = f'.{name}.converting-'
+    for old in os.listdir(parent):
+        path = os.path.join(parent, old)
+        if old.startswith(prefix) and not _in_use(path):
+            shutil.rmtree(path, ignore_errors=True)
+    folder = os.path.join(parent, f'{prefix}{os.getpid()}')
+    with _sigterm_raises(), contextlib.ExitStack() as stack:
+        try:
+            os.mkdir(folder)
+            lock = stack.enter_context(open(folder + '/lock', 'w'))
+            if fcntl:
+                fcntl.flock(lock, fcntl.LOCK_EX)
+            yield folder
+            os.remove(folder + '/lock')
+            if os.path.isdir(output_dir):
+                os.rmdir(output_dir)
+            os.rename(folder, output_dir)
+        except BaseException:
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
+
+
+def _in_use(folder):
+    """Tells whether the process that writes into a folder is still alive."""
+    if not fcntl:
+        return False
+    try:
+        with open(os.path.join(folder, 'lock'), 'w') as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return False
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+
+
+@contextlib.contextmanager
+def _sigterm_raises():
+    """Lets SIGTERM end the block as an exception, so that it cleans up."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def stop(number, _):
+        signal.signal(number, signal.SIG_IGN)  # Once is enough.
+        raise SystemExit(128 + number)
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
