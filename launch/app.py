@@ -87,7 +87,7 @@ def _wanted(text):
         (r"could not convert string to float: ('.*')", 'must be a number'),
         (r"invalid literal for int\(\).*: ('.*')", 'must be a whole number'),
         (r'value should be one of <(.*)>', 'must be one of'),
-        (r'Non-boolean argument to boolean flag(?:: (.*))?', 'must be true or false'),
+        (r"\('Non-boolean argument to boolean flag', (.*)\)", 'must be true or false'),
     ):
         match = re.match(pattern, text)
         if match and wanted.endswith('of'):

@@ -45,8 +45,6 @@ class TerminalObserver(Observer):
     def on_step(self, step):
         if self._bar is not None:
             self._bar.update()
-            if step >= self._plan.total_steps:
-                self.close()
 
     def on_train(self, step, metrics):
         shown = {

@@ -1,0 +1,74 @@
+"""Prints a table of results, from what the runs themselves wrote.
+
+    python benchmarks/results.py runs/*
+
+Runs that differ in nothing but the seed become one row: mean and standard deviation
+of the test accuracy over the seeds, and the median wall time from the first line of
+`metrics.jsonl` to the last (set-up and export, some seconds, come on top).
+"""
+
+import json
+import os
+import statistics
+import sys
+
+# Settings that say where, not what.
+_ASIDE = ('seed', 'model_dir', 'export_dir', 'data_dir', 'eval_every', 'save_every')
+
+
+def main(folders):
+    """Prints the table of the runs in some folders."""
+    rows = {}
+    for folder in folders:
+        if not os.path.exists(os.path.join(folder, 'metrics.jsonl')):
+            continue
+        run = read(folder)
+        rows.setdefault(run['what'], []).append(run)
+    print('| data | network | test accuracy | n | TensorFlow | minutes |')
+    print('| --- | --- | --- | --- | --- | --- |')
+    for runs in rows.values():
+        scores = [run['accuracy'] for run in runs]
+        spread = f' ± {statistics.stdev(scores):.4f}' if len(scores) > 1 else ''
+        versions = ', '.join(sorted({run['tensorflow'] for run in runs}))
+        minutes = statistics.median(run['seconds'] for run in runs) / 60
+        print(
+            f'| {runs[0]["dataset"]} | {runs[0]["network"]} '
+            f'| {statistics.mean(scores):.4f}{spread} | {len(scores)} '
+            f'| {versions} | {minutes:.1f} |'
+        )
+
+
+def read(folder):
+    """Returns what the table needs to know of a run.
+
+    Args:
+      folder: a model_dir.
+
+    Returns:
+      dict with what (identity but for the seed), dataset, network, accuracy (of the
+      last evaluation on test, or validation where there is no test split),
+      tensorflow (version) and seconds.
+    """
+    with open(os.path.join(folder, 'config.json'), encoding='utf-8') as file:
+        record = json.load(file)
+    with open(os.path.join(folder, 'metrics.jsonl'), encoding='utf-8') as file:
+        lines = [json.loads(line) for line in file]
+    settings = record['settings']
+    splits = {line['split'] for line in lines}
+    split = 'test' if 'test' in splits else 'validation'
+    final = [line for line in lines if line['split'] == split][-1]
+    what = {k: v for k, v in settings.items() if k not in _ASIDE}
+    return {
+        'what': json.dumps(what, sort_keys=True),
+        'dataset': settings['dataset'],
+        'network': settings['network'],
+        'accuracy': final['accuracy'],
+        'tensorflow': record['versions']['tensorflow'],
+        'seconds': lines[-1]['time'] - lines[0]['time'],
+    }
+
+
+if __name__ == '__main__':
+    if len(sys.argv) < 2:
+        sys.exit(__doc__)
+    main(sys.argv[1:])

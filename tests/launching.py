@@ -1,0 +1,51 @@
+"""Runs the programs as a user does: `python -m launch.…`, in a process of its own."""
+
+import json
+import os
+import subprocess
+import sys
+
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+
+
+def launch(program, *arguments, timeout=300, **kwargs):
+    """Runs a program to its end.
+
+    Args:
+      program: such as 'train'.
+      *arguments: of the command line.
+      timeout: seconds.
+      **kwargs: of `subprocess.run`.
+
+    Returns:
+      `subprocess.CompletedProcess` with text in stdout and stderr.
+    """
+    return subprocess.run(
+        command(program, *arguments),
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        **kwargs,
+    )
+
+
+def command(program, *arguments):
+    """Returns the command line of a program as a list."""
+    return [sys.executable, '-m', f'launch.{program}', *map(str, arguments)]
+
+
+def lines(path):
+    """Reads a file of JSON lines."""
+    with open(path, encoding='utf-8') as file:
+        return [json.loads(line) for line in file]
+
+
+# A run that takes few seconds beside TensorFlow's import.
+SMALL = (
+    '--dataset=digits',
+    '--network=linear',
+    '--optimizer=adam',
+    '--learning_rate=0.01',
+    '--batch_size=64',
+)
