@@ -126,6 +126,18 @@ def test_certainty_falls_into_the_last_bin():
         assert value == expected
 
 
+def test_a_bin_holds_its_upper_end():
+    # 0.95 and right, 1 and wrong: one bin, of accuracy 0.5 and confidence 0.975.
+    probabilities = np.array([[0.95, 0.05], [1.0, 0.0]], np.float32)
+    value = stream(
+        metrics.expected_calibration_error,
+        np.array([0, 1]),
+        probabilities,
+        splits=[1],
+    )
+    assert value == pytest.approx(0.475, rel=1e-6)
+
+
 def test_many_classes_are_not_listed():
     def keys(classes):
         with tf.Graph().as_default():
