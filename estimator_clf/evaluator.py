@@ -43,7 +43,8 @@ class Evaluator:
           own is the mean over the batches, in which a short last batch counts too much.
 
         Raises:
-          tf.errors.OpError: the checkpoint or the data cannot be read.
+          ValueError: there is no such checkpoint.
+          tf.errors.OpError: it is of another network, or the data cannot be read.
         """
         if self._session is None:
             self._build()
