@@ -1,0 +1,262 @@
+"""TensorFlow Datasets: any of its image-classification data sets, by name."""
+
+import contextlib
+import logging
+import os
+import sys
+import warnings
+
+import numpy as np
+
+from estimator_clf.registry import register, suggest
+from input.errors import DataError
+from input.record_files import Shard, count_records
+from input.record_source import SHUFFLE_BUFFER, RecordSource, sample_pictures
+from input.sizes import usual_shape
+from input.splits import canonical
+
+
+@register('tfds')
+def tfds(
+    data_dir,
+    *,
+    variant,
+    image_size=None,
+    channels=None,
+    validation_split=0.0,
+    train_split='train',
+    eval_split=None,
+    shuffle_buffer=SHUFFLE_BUFFER,
+    info=None,
+):
+    """TensorFlow Datasets by name; downloaded if it is not there yet.
+
+    The records are read as they are, encoded, and decoded as those of any other
+    format. The splits have the names of TFDS, with `val` and the like called
+    'validation'; beside them, a slice that is asked for is a split of that name.
+
+    Args:
+      data_dir: TFDS's folder of data sets; by default its own, `~/tensorflow_datasets`.
+      variant: NAME, NAME/CONFIG or NAME/CONFIG:VERSION.
+      image_size: int or 'HEIGHTxWIDTH'; by default what TFDS says, else see
+        `input.sizes.usual_shape`.
+      channels: 1 or 3.
+      validation_split: share of the training records to hold out.
+      train_split: split to train on, also a slice: 'train[:80%]'.
+      eval_split: split to evaluate, also a slice: 'train[80%:]'.
+      shuffle_buffer: number of records to draw from, see `RecordSource`.
+      info: see `Source`.
+
+    Returns:
+      A `RecordSource`.
+
+    Raises:
+      DataError: no such data set, one that cannot be downloaded, is not of pictures
+        with a class each, or is not in TFRecord files; no such split; a slice for
+        evaluation that overlaps the one to train on.
+    """
+    library = _import()
+    builder = _prepared(library, variant, data_dir)
+    image, label = _features(library, builder, variant)
+    names = {}
+    for name in builder.info.splits:
+        names.setdefault(canonical(name) or name, name)
+    if train_split != 'train':
+        # First, since pixel statistics are taken from the first; and not beside the
+        # whole, of which they are a part.
+        names.pop('train', None)
+        names = {train_split: names.get(train_split, train_split), **names}
+    if eval_split:
+        names.setdefault(eval_split, eval_split)
+    splits = {key: _shards(builder, variant, name) for key, name in names.items()}
+    if train_split not in splits:
+        raise DataError(
+            f'tfds:{variant} has no split to train on called {train_split!r}; it has: '
+            + ', '.join(builder.info.splits)
+        )
+    if eval_split:
+        _check_apart(splits, train_split, eval_split)
+    if validation_split and train_split != 'train':
+        raise DataError(
+            f'--validation_split does not go with --train_split={train_split}; slice '
+            f'both: --train_split=train[:90%] --eval_split=train[90%:]'
+        )
+    features = builder.info.features
+    class_names = _class_names(features[label], variant)
+    parse = _parser(library, features, image, label)
+    shape = _shape(features[image], splits[train_split], parse, image_size, channels)
+    return RecordSource(
+        f'tfds:{variant}',
+        class_names,
+        shape,
+        splits,
+        parse,
+        validation_split,
+        shuffle_buffer,
+        info,
+    )
+
+
+def _import():
+    """Imports TFDS without what it and its dependencies print about themselves."""
+    logger = logging.getLogger('absl')
+    level = logger.level
+    logger.setLevel(logging.CRITICAL)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter('ignore')
+            import tensorflow_datasets
+
+            # Where an import inside of it fails, it is there, but empty.
+            _ = tensorflow_datasets.core.DatasetBuilder
+    except Exception as error:
+        cause = error.__context__ or error
+        raise DataError(
+            'tensorflow-datasets cannot be imported '
+            f'({type(cause).__name__}: {_first_line(cause)}); install it anew: '
+            'pip install -U tensorflow-datasets, and with TensorFlow 2.15 '
+            "'tensorflow-metadata<1.18'"
+        ) from error
+    finally:
+        logger.setLevel(level)
+    return tensorflow_datasets
+
+
+def _prepared(library, variant, data_dir):
+    """The builder of a data set that is on the disk; downloads it if need be."""
+    try:
+        builder = library.builder(variant, data_dir=data_dir, try_gcs=False)
+    except library.core.DatasetNotFoundError:
+        name = variant.partition('/')[0].partition(':')[0]
+        near = suggest(name, library.list_builders())
+        raise DataError(
+            f'--dataset=tfds:{variant}: TensorFlow Datasets has no {name!r}'
+            + (f', and {data_dir} neither' if data_dir else '')
+            + f'{near}. See https://www.tensorflow.org/datasets/catalog'
+        ) from None
+    except Exception as error:  # Assertions, for a version; ValueErrors, for a config.
+        raise DataError(f'--dataset=tfds:{variant}: {_first_line(error)}') from error
+    if not builder.is_prepared():
+        try:
+            with contextlib.redirect_stdout(sys.stderr):
+                builder.download_and_prepare()
+        except Exception as error:  # Whatever its hundred builders raise.
+            raise DataError(
+                f'tfds:{variant} is not in {builder.data_path}, and to download and '
+                f'prepare it failed: {type(error).__name__}: {_first_line(error)}'
+            ) from error
+    found = builder.info.file_format
+    if found is not None and found.value != 'tfrecord':
+        raise DataError(
+            f'tfds:{variant} must be in TFRecord files, but in {builder.data_path} it '
+            f'is in {found.value}; prepare it anew: tfds build {variant} '
+            '--file_format=tfrecord --data_dir=ANOTHER_DIR'
+        )
+    return builder
+
+
+def _features(library, builder, variant):
+    """Names of the features with the picture and the class."""
+    features = dict(builder.info.features.items())
+    kinds = library.features
+    keys = builder.info.supervised_keys or ()
+    if not (len(keys) == 2 and all(isinstance(k, str) and k in features for k in keys)):
+        keys = [
+            [name for name, feature in features.items() if type(feature) is kind]
+            for kind in (kinds.Image, kinds.ClassLabel)
+        ]
+        keys = [names[0] if len(names) == 1 else None for names in keys]
+    image, label = keys
+    good = isinstance(features.get(image), kinds.Image) and isinstance(
+        features.get(label), kinds.ClassLabel
+    )
+    if not good:
+        there = ', '.join(f'{k} ({type(f).__name__})' for k, f in features.items())
+        raise DataError(
+            f'tfds:{variant} must have one Image and one ClassLabel for each example; '
+            f'it has: {there}'
+        )
+    dtype = np.dtype(features[image].np_dtype)
+    if dtype not in (np.uint8, np.uint16):
+        raise DataError(f'tfds:{variant} must have pictures of uint8, got {dtype}')
+    return image, label
+
+
+def _class_names(feature, variant):
+    names = feature.names or [str(n) for n in range(feature.num_classes or 0)]
+    if len(names) < 2:
+        raise DataError(
+            f'A classifier needs at least two classes; tfds:{variant} has {len(names)}'
+        )
+    return names
+
+
+def _shards(builder, variant, split):
+    """List of `Shard`s of a split or slice, in TFDS's order."""
+    try:
+        chosen = builder.info.splits[split]
+    except Exception as error:  # KeyError, ValueError, AssertionError: its parser's.
+        raise DataError(
+            f'tfds:{variant} has no split {split!r}; it has: '
+            f'{", ".join(builder.info.splits)}, and slices such as train[:80%]'
+        ) from error
+    shards, size = [], 0
+    for part in chosen.file_instructions:
+        path = os.fspath(part.filename)
+        if not os.path.isfile(path):
+            raise DataError(f'The shard {path} of tfds:{variant} is missing')
+        size += os.path.getsize(path)
+        shards.append(Shard(path, part.take, part.skip))
+    if split in builder.info.splits.keys():
+        # 16 bytes a record are TFRecord's own. Looked at more closely only where this
+        # does not fit: walking through 1,000 files on a cold disk takes minutes.
+        if size != chosen.num_bytes + 16 * chosen.num_examples:
+            for shard in shards:
+                count = count_records(shard.path)
+                if count != shard.skip + shard.count:
+                    raise DataError(
+                        f'{shard.path} must have {shard.skip + shard.count} records, '
+                        f'got {count}; prepare tfds:{variant} anew'
+                    )
+    return shards
+
+
+def _check_apart(splits, train_split, eval_split):
+    for a in splits[train_split]:
+        for b in splits[eval_split]:
+            first, end = max(a.skip, b.skip), min(a.skip + a.count, b.skip + b.count)
+            if a.path == b.path and first < end:
+                raise DataError(
+                    f'--train_split={train_split} and --eval_split={eval_split} must '
+                    f'not overlap; both have records {first} to {end - 1} of {a.path}'
+                )
+
+
+def _parser(library, features, image, label):
+    """The `parse` of `RecordSource`: only the two features, the picture encoded."""
+    skip = {image: library.decode.SkipDecoding()}
+    # What `PartialDecoding` does, without its warning about itself.
+    part = library.features.FeaturesDict({k: features[k] for k in (image, label)})
+
+    def parse(serialized, name):
+        example = part.deserialize_example(serialized, decoders=skip)
+        return {'data': example[image], 'key': name, 'label': example[label]}
+
+    return parse
+
+
+def _shape(feature, shards, parse, image_size, channels):
+    height, width, depth = feature.shape
+    if image_size is None and height and width:
+        image_size = f'{height}x{width}'
+    if channels is None and depth:
+        channels = 1 if depth == 1 else 3
+    pictures = []
+    if image_size is None or channels is None:
+        pictures = sample_pictures(shards, parse)
+    return usual_shape(pictures, image_size, channels)
+
+
+def _first_line(error):
+    lines = str(error).strip().splitlines() or ['']
+    return lines[0][:300]
