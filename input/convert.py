@@ -82,6 +82,12 @@ def convert(
     source = open_dataset(**source_args)
     if not source.class_names:
         raise DataError(f'{source.name} has no pictures to convert, only numbers')
+    for split in source.num_examples:
+        if not split.isidentifier():
+            raise DataError(
+                f'{source.name}: the split {split!r} cannot be part of a file name; '
+                'convert whole splits'
+            )
     with _folder_that_becomes(output_dir) as folder:
         root = source_args.get('data_dir')
         settings = _Settings(folder, compression, root, _example_bytes(source))

@@ -17,6 +17,7 @@ class Manifest:
       info: `DatasetInfo`.
       class_names: list of str.
       image_shape: (height, width, channels).
+      shards: dict split -> list of dicts 'file' (name), 'examples', 'bytes'.
     """
 
     def __init__(self, info, shards):
@@ -24,12 +25,12 @@ class Manifest:
 
         Args:
           info: `DatasetInfo`.
-          shards: dict split -> list of dicts 'file' (name), 'examples', 'bytes'.
+          shards: see the attribute.
         """
         self.info = info
         self.class_names = list(info.class_names)
         self.image_shape = tuple(info.image_shape)
-        self._shards = shards
+        self.shards = shards
         self._by_name = {s['file']: s for part in shards.values() for s in part}
 
     def write(self, folder):
@@ -37,7 +38,7 @@ class Manifest:
         content = {
             'version': _VERSION,
             'info': json.loads(self.info.to_json()),
-            'splits': self._shards,
+            'splits': self.shards,
         }
         with open(os.path.join(folder, NAME), 'w', encoding='utf-8') as file:
             json.dump(content, file, indent=1)

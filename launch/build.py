@@ -24,13 +24,21 @@ def open_source(config, info=None):
     """
     from input import open_dataset
 
+    return open_dataset(**source_args(config), info=info)
+
+
+def source_args(config):
+    """Returns the arguments of `input.open_dataset` that the settings say."""
     options = {
         field.name: getattr(config, field.name)
         for field in dataclasses.fields(Config)
         if field.metadata['group'] == 'Data' and field.name not in _NOT_OPTIONS
     }
     options['validation_split'] = config.validation_split or None
-    return open_dataset(config.dataset, config.data_dir or None, info=info, **options)
+    if config.dataset.startswith('tfds:'):  # Whose splits may be slices.
+        options['train_split'] = config.train_split
+        options['eval_split'] = config.eval_split
+    return dict(options, name=config.dataset, data_dir=config.data_dir or None)
 
 
 def check(config):

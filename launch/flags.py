@@ -17,9 +17,13 @@ FLAGS = flags.FLAGS
 _WIDTH = 88
 
 
-def define_config():
-    """Defines a flag for every setting of a run."""
-    for field in dataclasses.fields(Config):
+def define_config(only=None):
+    """Defines a flag for every setting of a run.
+
+    Args:
+      only: names of the settings, if not all are wanted.
+    """
+    for field in _fields(only):
         text = field.metadata['help']
         if field.metadata['choices']:
             flags.DEFINE_enum(
@@ -33,7 +37,7 @@ def define_config():
 
 
 def config_from_flags(**forced):
-    """Returns the `Config` that the flags say.
+    """Returns the `Config` that the flags say; settings without a flag stay as usual.
 
     Args:
       **forced: settings that are not taken from the flags.
@@ -41,21 +45,25 @@ def config_from_flags(**forced):
     Raises:
       ConfigError: settings that cannot be.
     """
-    names = [field.name for field in dataclasses.fields(Config)]
+    names = [field.name for field in dataclasses.fields(Config) if field.name in FLAGS]
     return Config(**{**{name: FLAGS[name].value for name in names}, **forced})
 
 
-def config_help():
-    """Returns the help on all settings, in groups, with the names there are."""
+def config_help(only=None):
+    """Returns the help on the settings, in groups, with the names there are.
+
+    Args:
+      only: names of the settings, if not all are wanted.
+    """
     groups = {}
-    for field in dataclasses.fields(Config):
+    for field in _fields(only):
         groups.setdefault(field.metadata['group'], []).append(field)
     parts = []
     for group, fields in groups.items():
         parts.append(f'{group}:')
         parts.extend(_flag_help(f.name, f.metadata['help'], f.default) for f in fields)
         parts.append('')
-    return '\n'.join(parts + _names_help())
+    return '\n'.join(parts + _names_help(only))
 
 
 def flag_help(name):
@@ -74,7 +82,11 @@ def _flag_help(name, text, default):
     return '\n'.join([first, *(' ' * 24 + line for line in lines[1:])])
 
 
-def _names_help():
+def _fields(only):
+    return [f for f in dataclasses.fields(Config) if only is None or f.name in only]
+
+
+def _names_help(only):
     from input import FORMATS
     from model_fns import registry
     from model_fns.settings import OPTIMIZERS, SCHEDULES
@@ -87,6 +99,8 @@ def _names_help():
         '--schedule': SCHEDULES,
     }
     for title, names in lists.items():
+        if only is not None and title.split()[0].removeprefix('--') not in only:
+            continue
         parts.append(f'{title}:')
         for name, summary in names.items():
             shown = f'{name}:NAME' if name == 'tfds' else name

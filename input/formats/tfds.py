@@ -74,7 +74,7 @@ def tfds(
             f'tfds:{variant} has no split to train on called {train_split!r}; it has: '
             + ', '.join(builder.info.splits)
         )
-    if eval_split:
+    if eval_split and eval_split != train_split:
         _check_apart(splits, train_split, eval_split)
     if validation_split and train_split != 'train':
         raise DataError(
