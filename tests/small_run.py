@@ -5,6 +5,7 @@ from estimator_clf.compat import estimator
 import numpy as np
 import tensorflow as tf
 
+from estimator_clf import devices
 from estimator_clf.config import Config
 from estimator_clf.run import Observer, train_and_evaluate
 from input.formats.arrays import from_arrays
@@ -96,7 +97,7 @@ class Recorder(Observer):
         self.messages.append(text)
 
 
-def run(model_dir, observer=None, data=None, decode=None, **settings):
+def run(model_dir, observer=None, data=None, **settings):
     """Trains 14 steps of 9 examples, 5 steps an epoch; returns its `Results`."""
     settings = {
         'batch_size': 9,
@@ -110,9 +111,12 @@ def run(model_dir, observer=None, data=None, decode=None, **settings):
         **settings,
     }
     config = Config(dataset='arrays', model_dir=str(model_dir), **settings)
+    replicas = devices.set_up(config.device, config.replicas)
     data = data or source()
     model_fn_maker.seed = config.seed
-    return train_and_evaluate(config, data, model_fn_maker, decode, observer)
+    return train_and_evaluate(
+        config, data, model_fn_maker, lambda info: None, replicas, observer
+    )
 
 
 def weights(checkpoint):
