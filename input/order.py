@@ -9,10 +9,19 @@ be saved, and nothing read twice.
 
 import tensorflow as tf
 
+from input.mixing import mix
+
 
 def epoch_seed(seed, epoch):
-    """Returns the seed, int64 [2], of the permutation of an epoch."""
-    return tf.stack([tf.constant(seed, tf.int64), tf.cast(epoch, tf.int64)])
+    """Returns the seed, uint64 [2], of the permutation of an epoch.
+
+    Hashed: from small numbers such as (0, 1), (0, 2), … `index_shuffle` makes
+    permutations that prefer some places to others, by a chi-square test of 3,000
+    epochs of 50 examples 50 standard deviations away from chance; from these, 1.
+    """
+    start = tf.constant(int(mix(seed & 0xFFFFFFFFFFFFFFFF)), tf.uint64)
+    key = mix(tf.cast(epoch, tf.uint64) + start)
+    return tf.stack([key, mix(key)])
 
 
 def locate(positions, num_examples, seed):

@@ -1,0 +1,222 @@
+"""Every augmentation against NumPy, eagerly and inside tf.data."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from pictures import pixels
+
+from input import augment
+from input.errors import DataError
+from input.mixing import Draw
+
+_COUNT = 24
+
+
+def _images(height=9, width=12, channels=3, count=_COUNT):
+    return np.stack([pixels(height, width, channels, seed) for seed in range(count)])
+
+
+def _draw(count=_COUNT, epoch=0, seed=7, first=0):
+    index = first + tf.range(count, dtype=tf.int64)
+    return Draw(seed, tf.fill([count], tf.constant(epoch, tf.int64)), index)
+
+
+def _apply(text, images, **options):
+    """Eagerly and inside tf.data; both must give the same."""
+    steps = augment.parse(text)
+    count = len(images)
+    eager = augment.apply(tf.constant(images), _draw(count, **options), steps).numpy()
+    dataset = tf.data.Dataset.from_tensors(images).map(
+        lambda batch: augment.apply(batch, _draw(count, **options), steps)
+    )
+    assert dataset.element_spec.shape == images.shape
+    assert eager.dtype == np.uint8
+    np.testing.assert_array_equal(next(dataset.as_numpy_iterator()), eager)
+    return eager
+
+
+def _assert_near(one, other, most=1):
+    assert np.abs(one.astype(int) - np.asarray(other).astype(int)).max() <= most
+
+
+@pytest.mark.parametrize('name,axis', [('flip', 2), ('vflip', 1)])
+@pytest.mark.parametrize('channels', [1, 3])
+def test_flips(name, axis, channels):
+    images = _images(channels=channels)
+    chosen = _draw().uniform(name).numpy() < 0.5
+    assert 4 < chosen.sum() < 20
+    expected = np.where(chosen[:, None, None, None], np.flip(images, axis), images)
+    np.testing.assert_array_equal(_apply(name, images), expected)
+    np.testing.assert_array_equal(_apply(f'{name}:1', images), np.flip(images, axis))
+    np.testing.assert_array_equal(_apply(f'{name}:0', images), images)
+
+
+@pytest.mark.parametrize('pad', [1, 4, 8])
+def test_crop(pad):
+    images = _images()
+    padded = np.pad(images, [(0, 0), (pad, pad), (pad, pad), (0, 0)], 'reflect')
+    rows = _draw().integer('crop row', 0, 2 * pad).numpy()
+    columns = _draw().integer('crop column', 0, 2 * pad).numpy()
+    expected = [
+        padded[n, r : r + 9, c : c + 12]
+        for n, (r, c) in enumerate(zip(rows, columns, strict=True))
+    ]
+    np.testing.assert_array_equal(_apply(f'crop:{pad}', images), expected)
+
+
+def test_crop_moves_as_far_as_it_may_and_also_not_at_all():
+    images = np.zeros([400, 9, 9, 1], np.uint8)
+    images[:, 4, 4] = 255
+    moved = _apply('crop:2', images)
+    places = {tuple(np.argwhere(image[..., 0] == 255)[0]) for image in moved}
+    assert places == {(y, x) for y in range(2, 7) for x in range(2, 7)}
+
+
+def _bilinear(image, rows, columns):
+    """Reads `image` at the crossings of fractional rows and columns."""
+
+    def blend(array, places, axis):
+        low = np.clip(np.floor(places).astype(int), 0, array.shape[axis] - 1)
+        high = np.minimum(low + 1, array.shape[axis] - 1)
+        shape = [-1 if a == axis else 1 for a in range(array.ndim)]
+        part = (places - low).reshape(shape)
+        return (
+            np.take(array, low, axis) * (1 - part) + np.take(array, high, axis) * part
+        )
+
+    return blend(blend(image.astype(np.float64), rows, 0), columns, 1)
+
+
+@pytest.mark.parametrize('amount', [0.1, 0.5])
+@pytest.mark.parametrize('size', [(9, 12), (2, 3), (8, 8)])
+def test_zoom(size, amount):
+    images = _images(*size)
+    factors = _draw().uniform('zoom', 1 - amount, 1 + amount).numpy()
+    assert factors.min() < 1 < factors.max()
+    expected = []
+    for image, factor in zip(images, factors, strict=True):
+        axes = []
+        for side in size:
+            middle = (side - 1) / 2
+            places = middle + (np.arange(side) - middle) / factor
+            # Reflection, spelt out: -1 is 1, side is side - 2.
+            places = np.abs(places)
+            axes.append((side - 1) - np.abs((side - 1) - places))
+        expected.append(np.round(_bilinear(image, *axes)))
+    _assert_near(_apply(f'zoom:{amount}', images), expected)
+
+
+def test_zoom_by_nothing_changes_nothing():
+    images = _images()
+    np.testing.assert_array_equal(_apply('zoom:0', images), images)
+
+
+@pytest.mark.parametrize('size', [(1, 1), (1, 6), (6, 1)])
+def test_pictures_one_pixel_high_or_wide(size):
+    images = np.full([5, *size, 3], 99, np.uint8)
+    for name in ('flip', 'vflip', 'zoom', 'resized_crop'):
+        assert (_apply(name, images) == 99).all(), name
+
+
+def test_resized_crop():
+    images = _images()
+    draw = _draw()
+    area = draw.uniform('crop area', 0.25, 1.0).numpy()
+    bound = np.log(4 / 3)
+    ratio = np.exp(draw.uniform('crop aspect', -bound, bound).numpy())
+    tall = np.minimum(np.sqrt(area / ratio), 1.0)
+    wide = np.minimum(np.sqrt(area * ratio), 1.0)
+    tops = draw.uniform('crop top').numpy() * (1 - tall)
+    lefts = draw.uniform('crop left').numpy() * (1 - wide)
+    expected = [
+        np.round(
+            _bilinear(
+                images[n],
+                (tops[n] + tall[n] * np.linspace(0, 1, 9)) * 8,
+                (lefts[n] + wide[n] * np.linspace(0, 1, 12)) * 11,
+            )
+        )
+        for n in range(_COUNT)
+    ]
+    _assert_near(_apply('resized_crop:0.25', images), expected)
+
+
+@pytest.mark.parametrize('channels', [1, 3])
+def test_colours(channels):
+    images = _images(channels=channels)
+    values = images.astype(np.float64)
+    grey = values @ [0.299, 0.587, 0.114] if channels == 3 else values[..., 0]
+    grey = grey[..., None]
+    mean = grey.mean((1, 2, 3), keepdims=True)
+
+    def factor(name):
+        drawn = _draw().uniform(name, 0.5, 1.5).numpy().astype(np.float64)
+        return drawn[:, None, None, None]
+
+    expected = {
+        'brightness': values * factor('brightness'),
+        'contrast': mean + (values - mean) * factor('contrast'),
+        'saturation': grey + (values - grey) * factor('saturation'),
+    }
+    for name, array in expected.items():
+        exact = np.round(np.clip(array, 0, 255))
+        _assert_near(_apply(f'{name}:0.5', images), exact)
+        np.testing.assert_array_equal(_apply(f'{name}:0', images), images)
+    if channels == 3:
+        assert (_apply('saturation:0.5', images) != images).any()
+
+
+def test_steps_are_applied_in_their_order():
+    images = _images()
+    one_by_one = _apply('flip', _apply('crop:3', images))
+    np.testing.assert_array_equal(_apply('crop:3,flip', images), one_by_one)
+    assert (_apply('flip,crop:3', images) != one_by_one).any()
+
+
+def test_an_example_is_changed_alike_in_any_batch():
+    images = _images()
+    text = 'flip,crop:2,zoom,brightness,contrast,saturation,vflip,resized_crop'
+    whole = _apply(text, images)
+    parts = [_apply(text, images[n : n + 6], first=n) for n in range(0, _COUNT, 6)]
+    np.testing.assert_array_equal(np.concatenate(parts), whole)
+
+
+@pytest.mark.parametrize('other', [{'epoch': 1}, {'seed': 8}, {'first': 1}])
+def test_epoch_seed_and_index_change_it(other):
+    images = _images()
+    changed = _apply('crop:4', images) != _apply('crop:4', images, **other)
+    assert changed.any((1, 2, 3)).mean() > 0.8
+
+
+def test_parse():
+    assert augment.parse('') == augment.parse(None) == ()
+    assert augment.parse('flip, crop:2 ,zoom:0.3,') == (
+        ('flip', 0.5),
+        ('crop', 2.0),
+        ('zoom', 0.3),
+    )
+
+
+@pytest.mark.parametrize(
+    'text,match',
+    [
+        ('flop', "there is no 'flop'. There are: brightness, contrast, crop, flip"),
+        ('crop:x', "amount of crop must be a number from 1 to 1000, got 'x'"),
+        ('crop:0', 'amount of crop'),
+        ('crop:2.5', "crop must be whole pixels, got '2.5'"),
+        ('zoom:0.6', 'amount of zoom must be a number from 0 to 0.5'),
+        ('flip:nan', 'amount of flip'),
+        ('flip:-1', 'amount of flip'),
+        ('flip,crop,flip', 'flip must be named once only'),
+    ],
+)
+def test_what_makes_no_sense_is_refused(text, match):
+    with pytest.raises(DataError, match=match) as raised:
+        augment.parse(text)
+    assert '--augment' in str(raised.value)
+
+
+def test_crop_must_fit():
+    augment.check_size(augment.parse('crop:7'), (8, 9, 3))
+    with pytest.raises(DataError, match='--augment=crop:8 must be smaller .* 8x9'):
+        augment.check_size(augment.parse('crop:8'), (8, 9, 3))
