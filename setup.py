@@ -45,6 +45,9 @@ setup(
     extras_require={
         'test': TEST,
         'dev': [*TEST, 'ruff'],
+        # The oldest supported. Later tensorflow-metadata, of which TensorFlow Datasets
+        # takes the newest, cannot be imported beside the protobuf of 2.15.
+        'tf215': ['tensorflow~=2.15.0', 'tensorflow-metadata<1.18'],
         # TensorFlow's own extra: the CUDA libraries as wheels.
         'gpu': ['tensorflow[and-cuda]>=2.15,!=2.20.*,<2.22'],
     },
