@@ -1,5 +1,7 @@
 """A run of a second: pictures, a model_fn with dropout, settings, what it left."""
 
+import functools
+
 from estimator_clf.compat import estimator
 
 import numpy as np
@@ -27,46 +29,44 @@ def pictures(count, seed=0, size=8):
     return (noise + 60 * labels[:, None, None, None]).astype(np.uint8), labels
 
 
+@functools.cache
 def source(train=45, test=20, **options):
     """Returns a `Source` of pictures in memory."""
     arrays = {'train': pictures(train), 'test': pictures(test, seed=1)}
     return from_arrays(arrays, NAMES, name='small', **options)
 
 
-def model_fn_maker(info, total_steps):
-    """A convolutional network with dropout and batch norm, a rate that changes."""
-    return make_model_fn(
-        'cnn',
-        num_classes=info.num_classes,
-        class_names=info.class_names,
-        mean=info.mean,
-        stddev=info.stddev,
-        network_args={
-            'filters': (4,),
-            'hidden': (8,),
-            'dropout': 0.5,
-            'batch_norm': True,
-        },
-        optimizer=OptimizerSettings(
-            name='adam', learning_rate=0.01, schedule='cosine', total_steps=total_steps
-        ),
-        seed=model_fn_maker.seed,
-    )
+def model_fn_maker(config):
+    """Returns what `train_and_evaluate` takes: a rate that changes, and a network.
 
+    Of config.network 'cnn' one with dropout and batch norm, which has everything that
+    could be lost at a restart; of 'linear' the one that is built the fastest.
+    """
+    args = {'filters': (4,), 'hidden': (8,), 'dropout': 0.5, 'batch_norm': True}
 
-model_fn_maker.seed = 0
+    def make(info, total_steps):
+        return make_model_fn(
+            config.network,
+            num_classes=info.num_classes,
+            class_names=info.class_names,
+            mean=info.mean,
+            stddev=info.stddev,
+            network_args=args if config.network == 'cnn' else None,
+            optimizer=OptimizerSettings(
+                name='adam',
+                learning_rate=0.01,
+                schedule='cosine',
+                total_steps=total_steps,
+            ),
+            seed=config.seed,
+        )
+
+    return make
 
 
 def linear_model_fn(info):
     """The model_fn that is built the fastest."""
-    return make_model_fn(
-        'linear',
-        num_classes=info.num_classes,
-        class_names=info.class_names,
-        mean=info.mean,
-        stddev=info.stddev,
-        optimizer=OptimizerSettings(name='sgd', learning_rate=0.01),
-    )
+    return model_fn_maker(Config(network='linear'))(info, 100)
 
 
 class Recorder(Observer):
@@ -100,6 +100,7 @@ class Recorder(Observer):
 def run(model_dir, observer=None, data=None, **settings):
     """Trains 14 steps of 9 examples, 5 steps an epoch; returns its `Results`."""
     settings = {
+        'network': 'linear',
         'batch_size': 9,
         'max_steps': 14,
         'log_every': '4',
@@ -113,9 +114,8 @@ def run(model_dir, observer=None, data=None, **settings):
     config = Config(dataset='arrays', model_dir=str(model_dir), **settings)
     replicas = devices.set_up(config.device, config.replicas)
     data = data or source()
-    model_fn_maker.seed = config.seed
     return train_and_evaluate(
-        config, data, model_fn_maker, lambda info: None, replicas, observer
+        config, data, model_fn_maker(config), lambda info: None, replicas, observer
     )
 
 

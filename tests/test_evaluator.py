@@ -11,7 +11,7 @@ from small_run import (
     bare_estimator,
     line_input_fn,
     line_model_fn,
-    model_fn_maker,
+    linear_model_fn,
     source,
 )
 
@@ -25,7 +25,7 @@ def trained(tmp_path_factory):
     """(model_fn, source, bare Estimator) with checkpoints of steps 2 and 4."""
     folder = tmp_path_factory.mktemp('trained')
     data = source(train=45, test=20)
-    model_fn = model_fn_maker(data.info, 10)
+    model_fn = linear_model_fn(data.info)
     config = estimator.RunConfig(save_checkpoints_steps=2, tf_random_seed=1)
     model = estimator.Estimator(model_fn, str(folder), config)
     model.train(data.input_fn('train', 9, training=True), max_steps=4)
