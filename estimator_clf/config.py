@@ -112,7 +112,7 @@ class Config:
     augment: str = _setting(
         '',
         _DATA,
-        'Augmentation, in order: flip, vflip, crop:PIXELS, zoom:SHARE, '
+        'Augmentation, in order: flip, vflip, crop:PIXELS, zoom:SHARE, rotate:DEGREES, '
         'resized_crop:AREA, brightness:SHARE, contrast:SHARE, saturation:SHARE.',
     )
     eval_crop: float = _setting(

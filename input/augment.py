@@ -6,6 +6,8 @@ and dtype. Whole batches, since for small pictures the cost of a tf.data element
 than the cost of its pixels.
 """
 
+import math
+
 import tensorflow as tf
 
 from input.errors import DataError
@@ -55,6 +57,33 @@ def zoom(images, draw, amount):
         ends.append([(middle + s * reach) / last for s in (-1, 1)])
     (top, bottom), (left, right) = ends
     return _windows(padded, tf.stack([top, left, bottom, right], 1), (height, width))
+
+
+def rotate(images, draw, amount):
+    """Turns each about its middle by up to `amount` degrees either way, bilinearly.
+
+    What comes from outside of the picture is filled by reflection.
+    """
+    height, width = images.shape[1:3]
+    angle = draw.uniform('rotate', -amount, amount) * (math.pi / 180.0)
+    cos, sin = tf.cos(angle), tf.sin(angle)
+    middle_x, middle_y = (width - 1) / 2.0, (height - 1) / 2.0
+    zero = tf.zeros_like(cos)
+    # From a place in the output to the place in the input that it shows.
+    rows = [
+        (cos, -sin, middle_x - cos * middle_x + sin * middle_y),
+        (sin, cos, middle_y - sin * middle_x - cos * middle_y),
+        (zero, zero),
+    ]
+    turned = tf.raw_ops.ImageProjectiveTransformV3(
+        images=tf.cast(images, tf.float32),
+        transforms=tf.stack([entry for row in rows for entry in row], 1),
+        output_shape=tf.constant([height, width]),
+        fill_value=0.0,
+        interpolation='BILINEAR',
+        fill_mode='REFLECT',
+    )
+    return _to_uint8(turned)
 
 
 def resized_crop(images, draw, amount):
@@ -108,6 +137,7 @@ OPS = {
     'vflip': (vflip, 0.5, 0.0, 1.0),
     'crop': (crop, 4.0, 1.0, 1000.0),
     'zoom': (zoom, 0.1, 0.0, 0.5),
+    'rotate': (rotate, 15.0, 0.0, 180.0),
     'resized_crop': (resized_crop, 0.25, 0.01, 1.0),
     'brightness': (brightness, 0.2, 0.0, 1.0),
     'contrast': (contrast, 0.2, 0.0, 1.0),

@@ -111,6 +111,30 @@ def test_zoom_by_nothing_changes_nothing():
     np.testing.assert_array_equal(_apply('zoom:0', images), images)
 
 
+@pytest.mark.parametrize('size', [(9, 12), (8, 8)])
+def test_rotate(size):
+    """Away from the edge, where nothing is filled, against a rotation spelt out."""
+    images = _images(*size)
+    angles = np.radians(_draw().uniform('rotate', -30, 30).numpy())
+    assert angles.min() < -0.1 and angles.max() > 0.1
+    turned = _apply('rotate:30', images)
+    rows, columns = np.mgrid[: size[0], : size[1]]
+    down, right = rows - (size[0] - 1) / 2, columns - (size[1] - 1) / 2
+    for image, angle, result in zip(images, angles, turned, strict=True):
+        x = np.cos(angle) * right - np.sin(angle) * down + (size[1] - 1) / 2
+        y = np.sin(angle) * right + np.cos(angle) * down + (size[0] - 1) / 2
+        inside = (x >= 0) & (x <= size[1] - 1) & (y >= 0) & (y <= size[0] - 1)
+        assert inside.sum() > 20
+        for row, column in zip(*np.nonzero(inside), strict=True):
+            expected = _bilinear(image, [y[row, column]], [x[row, column]])[0, 0]
+            _assert_near(result[row, column], np.round(expected))
+
+
+def test_rotate_by_nothing_changes_nothing():
+    images = _images()
+    np.testing.assert_array_equal(_apply('rotate:0', images), images)
+
+
 @pytest.mark.parametrize('size', [(1, 1), (1, 6), (6, 1)])
 def test_pictures_one_pixel_high_or_wide(size):
     images = np.full([5, *size, 3], 99, np.uint8)
