@@ -531,7 +531,7 @@ def test_sigkill_in_mid_run_and_the_same_command_again(tmp_path):
 
 
 @pytest.mark.slow
-def test_sigkill_at_ten_random_moments(tmp_path):
+def test_sigkill_at_random_moments(tmp_path):
     settings = {**DIGITS, 'max_steps': 4000}
     folder = tmp_path / 'killed'
     reference(tmp_path / 'unbroken', settings)
