@@ -44,7 +44,7 @@ def main(arguments):
     from estimator_clf import devices
     from estimator_clf.errors import ConfigError
     from estimator_clf.evaluator import Evaluator
-    from estimator_clf.run import evaluation_input
+    from estimator_clf.plan import evaluation_input
     from launch.data_errors import explained
     from launch.terminal import metrics_tables
 

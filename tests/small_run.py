@@ -9,7 +9,8 @@ import tensorflow as tf
 
 from estimator_clf import devices
 from estimator_clf.config import Config
-from estimator_clf.run import Observer, train_and_evaluate
+from estimator_clf.observer import Observer
+from estimator_clf.run import train_and_evaluate
 from input.formats.arrays import from_arrays
 from model_fns import OptimizerSettings, make_model_fn
 

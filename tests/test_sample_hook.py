@@ -5,8 +5,8 @@ import pytest
 import tensorflow as tf
 from small_run import bare_estimator, events, line_model_fn
 
+from estimator_clf.events import event_writer
 from estimator_clf.hooks.pictures import SampleHook
-from estimator_clf.run import event_writer
 
 v1 = tf.compat.v1
 

@@ -1,0 +1,34 @@
+"""TensorBoard's event files."""
+
+import functools
+
+import estimator_clf.compat  # noqa: F401  Loads TensorFlow without its chatter.
+
+import tensorflow as tf
+
+v1 = tf.compat.v1
+
+
+@functools.cache
+def event_writer(folder):
+    """Returns the one writer of TensorBoard events for a folder."""
+    # Not of FileWriterCache: that would write the graph of the moment as the run's. It
+    # refuses to be made outside of a graph.
+    with tf.Graph().as_default():
+        return v1.summary.FileWriter(folder)
+
+
+def write_scalars(writer, step, metrics):
+    """Writes metrics as TensorBoard scalars, and flushes.
+
+    Args:
+      writer: `tf.compat.v1.summary.FileWriter`.
+      step: int.
+      metrics: dict tag -> number.
+    """
+    values = [
+        v1.Summary.Value(tag=tag, simple_value=float(value))
+        for tag, value in metrics.items()
+    ]
+    writer.add_summary(v1.Summary(value=values), step)
+    writer.flush()

@@ -1,0 +1,76 @@
+"""The folder of a run: whose it is, and how far it got."""
+
+import json
+import os
+
+import estimator_clf.compat  # noqa: F401  Loads TensorFlow without its chatter.
+
+import tensorflow as tf
+
+from estimator_clf import config as configuration
+from estimator_clf import provenance
+from estimator_clf.errors import ConfigError
+from estimator_clf.files import write_atomically
+
+DATASET_FILE = 'dataset.json'
+
+
+def latest_step(model_dir):
+    """Returns the global step of the latest checkpoint, 0 if there is none."""
+    checkpoint = tf.train.latest_checkpoint(model_dir)
+    if not checkpoint:
+        return 0
+    return int(tf.train.load_variable(checkpoint, 'global_step'))
+
+
+def claim(config, info):
+    """Writes the settings into the model_dir, or checks that they belong to it.
+
+    Raises:
+      ConfigError: the folder belongs to a run of other settings or other data.
+    """
+    try:
+        os.makedirs(config.model_dir, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(
+            f'--model_dir={config.model_dir} cannot be made: {error.strerror}'
+        ) from None
+    path = os.path.join(config.model_dir, configuration.FILE_NAME)
+    if os.path.exists(path):
+        _check_same_run(config, info)
+    elif latest_step(config.model_dir):
+        raise ConfigError(
+            f'--model_dir={config.model_dir} holds checkpoints but no '
+            f'{configuration.FILE_NAME}: it is not ours; take another folder'
+        )
+    record = {'settings': config.to_dict(), **provenance.collect()}
+    write_atomically(path, json.dumps(record, indent=2) + '\n')
+    write_atomically(os.path.join(config.model_dir, DATASET_FILE), info.to_json())
+
+
+def _check_same_run(config, info):
+    before = configuration.load(config.model_dir)
+    different = before.differences(config)
+    if different:
+        listed = '\n'.join(
+            f'  --{name}: {there!r} there, {now!r} now'
+            for name, there, now in different
+        )
+        raise ConfigError(
+            f'--model_dir={config.model_dir} belongs to a run of other settings:\n'
+            f'{listed}\nTake another --model_dir, or the same settings to go on.'
+        )
+    path = os.path.join(config.model_dir, DATASET_FILE)
+    if os.path.exists(path):
+        try:
+            with open(path, encoding='utf-8') as file:
+                there = type(info).from_json(file.read())
+        except (ValueError, KeyError, TypeError) as error:
+            raise ConfigError(f'{path} is damaged: {error}') from None
+        for name in ('class_names', 'image_shape', 'num_examples'):
+            old, new = getattr(there, name), getattr(info, name)
+            if old != new:
+                raise ConfigError(
+                    f'--model_dir={config.model_dir}: the data has changed since: '
+                    f'{name} was {old}, is {new}. Take another --model_dir.'
+                )
