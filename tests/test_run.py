@@ -27,11 +27,14 @@ from small_run import (
 )
 from small_run import run as train
 
+from estimator_clf import cluster, metrics_log
 from estimator_clf import config as configuration
-from estimator_clf import metrics_log, run
 from estimator_clf.config import Config
 from estimator_clf.errors import ConfigError
 from estimator_clf.evaluator import Evaluator
+from estimator_clf.model_dir import latest_step
+from estimator_clf.plan import Plan, make_plan
+from estimator_clf.run import train_and_evaluate
 from input.errors import DataError
 from input.formats.arrays import from_arrays
 
@@ -105,7 +108,7 @@ def test_the_measured_metrics(unbroken):
 
 def test_the_plan(unbroken):
     plan = unbroken[1].plan
-    assert plan == run.Plan(
+    assert plan == Plan(
         start_step=0,
         total_steps=14,
         steps_per_epoch=5.0,
@@ -123,7 +126,7 @@ def test_logging_divides_the_epoch(examples, log_every):
     class Source:
         name, num_examples = 'x', {'train': examples}
 
-    plan = run.make_plan(Config(batch_size=9, model_dir='/nonexistent'), Source())
+    plan = make_plan(Config(batch_size=9), Source())
     assert plan.log_every == log_every
     assert plan.eval_split is None
 
@@ -400,7 +403,7 @@ def test_a_cluster_is_refused(tmp_path, monkeypatch, value, message):
 )
 def test_a_machine_alone_is_no_cluster(monkeypatch, value):
     monkeypatch.setenv('TF_CONFIG', value)
-    run.refuse_cluster()
+    cluster.refuse()
 
 
 # -- Splits ----------------------------------------------------------------------------
@@ -501,7 +504,7 @@ def reference(folder, settings):
     config = Config(model_dir=str(folder), export=False, **settings)
     data = build.open_source(config)
     decoder = functools.partial(build.decoder, config)
-    run.train_and_evaluate(config, data, build.model_fn_maker(config), decoder)
+    train_and_evaluate(config, data, build.model_fn_maker(config), decoder)
 
 
 def kill_when(process, condition):
@@ -523,7 +526,7 @@ def test_sigkill_in_mid_run_and_the_same_command_again(tmp_path):
     # evaluation that follows it has ended.
     kill_when(process, (folder / 'model.ckpt-400.index').exists)
     assert not [x for x in log(folder) if (x['step'], x['split']) == (400, 'test')]
-    assert run.latest_step(str(folder)) in (300, 400)
+    assert latest_step(str(folder)) in (300, 400)
     output = finish(start(folder, DIGITS))
     assert 'Going on from step' in output
     assert_same_run(folder, tmp_path / 'unbroken')
@@ -538,7 +541,7 @@ def test_sigkill_at_random_moments(tmp_path):
     rng, kills = random.Random(0), 0
     while kills < 10:
         process = start(folder, settings)
-        before = run.latest_step(str(folder)) if folder.exists() else 0
+        before = latest_step(str(folder)) if folder.exists() else 0
 
         def started(before=before):
             path = folder / 'keys.jsonl'
