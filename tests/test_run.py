@@ -233,10 +233,10 @@ def test_killed_around_an_evaluation(plain, tmp_path, monkeypatch, step, when):
         observer = Recorder()
         evaluate = Evaluator.evaluate
 
-        def fail(self, checkpoint):
+        def fail(self, checkpoint, *more):
             if checkpoint.endswith(f'-{step}'):
                 raise Recorder.Killed
-            return evaluate(self, checkpoint)
+            return evaluate(self, checkpoint, *more)
 
         monkeypatch.setattr(Evaluator, 'evaluate', fail)
     with pytest.raises(Recorder.Killed):
