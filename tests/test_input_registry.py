@@ -1,0 +1,52 @@
+"""`open_dataset`: the door to all formats."""
+
+import subprocess
+import sys
+
+import pytest
+
+from input import FORMATS, DataError, open_dataset
+
+
+def test_formats_are_listed_with_a_line_each():
+    names = FORMATS.names()
+    known = 'arrays cifar10 cifar100 csv digits idx image_folder mnist tfrecord'.split()
+    assert set(known) <= names.keys()
+    assert all(names.values())
+    assert FORMATS.options('image_folder')['validation_split'] == 0.0
+
+
+def test_listing_them_does_not_import_tensorflow():
+    code = (
+        'import sys, input; input.FORMATS.names(); input.FORMATS.options("idx"); '
+        'sys.exit("tensorflow" in sys.modules)'
+    )
+    assert subprocess.run([sys.executable, '-c', code]).returncode == 0
+
+
+def test_opening():
+    source = open_dataset('digits', validation_split=0.1, info=None)
+    assert set(source.num_examples) == {'train', 'test', 'validation'}
+
+
+def test_none_and_empty_mean_not_given():
+    open_dataset('digits', data_dir=None, image_size=None, label_pattern='')
+
+
+@pytest.mark.parametrize(
+    'name,options,match',
+    [
+        ('digit', {}, "--dataset: there is no 'digit'; did you mean 'digits'"),
+        ('', {}, "--dataset: there is no ''"),
+        ('digits:x', {}, 'only tfds takes a name behind a colon.*--dataset=digits'),
+        (
+            'digits',
+            {'image_size': 8},
+            '--image_size has no meaning for .*digits, which ',
+        ),
+        ('idx', {'label_pattern': 'x'}, 'takes: --idx_prefix, --validation_split'),
+    ],
+)
+def test_what_makes_no_sense_is_refused(name, options, match):
+    with pytest.raises(DataError, match=match):
+        open_dataset(name, **options)
