@@ -32,15 +32,17 @@ class Evaluator:
         self._input_fn = input_fn
         self._session = None
 
-    def evaluate(self, checkpoint):
+    def evaluate(self, checkpoint, stop=False):
         """Evaluates the weights of a checkpoint, on every example once.
 
         Args:
           checkpoint: path prefix of the checkpoint.
+          stop: when this becomes true, the evaluation is given up between batches.
 
         Returns:
-          dict name -> float. 'loss' is the mean over the examples, where Estimator's
-          own is the mean over the batches, in which a short last batch counts too much.
+          dict name -> float, or None if it was given up. 'loss' is the mean over the
+          examples, where Estimator's own is the mean over the batches, in which a
+          short last batch counts too much.
 
         Raises:
           ValueError: there is no such checkpoint.
@@ -53,6 +55,8 @@ class Evaluator:
             self._saver.restore(self._session, checkpoint)
         self._session.run(self._initializers)
         while True:
+            if stop:
+                return None
             try:
                 self._session.run(self._updates)
             except tf.errors.OutOfRangeError:

@@ -16,5 +16,8 @@ class Observer:
     def on_evaluate(self, step, split, metrics):
         """Called after each evaluation."""
 
+    def on_stop(self, signal_name):
+        """Called when a signal asks the run to stop, before it does."""
+
     def on_message(self, text):
         """Called with what else a person should know."""

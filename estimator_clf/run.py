@@ -14,7 +14,7 @@ from estimator_clf.compat import estimator
 
 import tensorflow as tf
 
-from estimator_clf import cluster, devices, events, instrument, model_dir
+from estimator_clf import cluster, devices, events, instrument, model_dir, stopping
 from estimator_clf.evaluator import Evaluator
 from estimator_clf.export import export_saved_model
 from estimator_clf.hooks.checkpoint import CheckpointHook
@@ -37,17 +37,21 @@ class Results:
       step: the last step.
       metrics: dict split -> dict metric -> float, of the last weights.
       export_path: the SavedModel's folder, or None.
+      stopped: name of the signal that stopped the run before its end, or None.
     """
 
     step: int
     metrics: dict
     export_path: str | None
+    stopped: str | None = None
 
 
 def train_and_evaluate(
     config, source, make_model_fn, make_decode, replicas=1, observer=None
 ):
     """Runs a training to its end; goes on where a killed one stopped.
+
+    SIGTERM and SIGINT end it after the step at hand, with a checkpoint.
 
     Args:
       config: `estimator_clf.config.Config`.
@@ -64,7 +68,19 @@ def train_and_evaluate(
       ConfigError: settings that cannot be, or a model_dir of other settings.
       tf.errors.OpError: data that cannot be read.
     """
-    observer = observer or Observer()
+    with stopping.on_signals() as stop:
+        return _run(
+            config,
+            source,
+            make_model_fn,
+            make_decode,
+            replicas,
+            observer or Observer(),
+            stop,
+        )
+
+
+def _run(config, source, make_model_fn, make_decode, replicas, observer, stop):
     cluster.refuse()
     plan = make_plan(config, source, model_dir.latest_step(config.model_dir))
     # Also the first check of the input's settings, before anything is written.
@@ -98,7 +114,7 @@ def train_and_evaluate(
         )
         train_estimator.train(
             train_input,
-            hooks=_hooks(config, plan, evaluator, log, observer),
+            hooks=_hooks(config, plan, evaluator, log, observer, stop),
             max_steps=plan.total_steps,
         )
     else:
@@ -108,15 +124,15 @@ def train_and_evaluate(
         )
     checkpoint = tf.train.latest_checkpoint(config.model_dir)
     step = model_dir.latest_step(config.model_dir)
-    metrics = _final_metrics(config, source, plan, model_fn, log, observer, step)
+    metrics = _final_metrics(config, source, plan, model_fn, log, observer, step, stop)
     if evaluator:
         evaluator.close()
     path = None
-    if config.export:
+    if config.export and not stop:
         path = export_saved_model(
             model_fn, info, checkpoint, config.export_dir, make_decode(info)
         )
-    return Results(step, metrics, path)
+    return Results(step, metrics, path, stop.requested)
 
 
 def run_config(config, replicas=1):
@@ -134,7 +150,7 @@ def run_config(config, replicas=1):
     )
 
 
-def _hooks(config, plan, evaluator, log, observer):
+def _hooks(config, plan, evaluator, log, observer, stop):
     writer = events.event_writer(config.model_dir)
     # TensorBoard then drops what a killed run wrote about later steps.
     writer.add_session_log(
@@ -168,6 +184,7 @@ def _hooks(config, plan, evaluator, log, observer):
                 report_evaluation,
                 done=max(done, default=None),
                 clock=metrics_hook,
+                stop=stop,
             )
         )
     hooks = [
@@ -180,13 +197,14 @@ def _hooks(config, plan, evaluator, log, observer):
         ),
         # Behind the metrics: a line about a step is there before its checkpoint.
         CheckpointHook(config.model_dir, [plan.save_every, plan.eval_every], listeners),
+        stopping.StopHook(stop, observer.on_stop),
     ]
     if config.record_keys:
         hooks.insert(0, KeysHook(config.model_dir, instrument.KEYS))
     return hooks
 
 
-def _final_metrics(config, source, plan, model_fn, log, observer, step):
+def _final_metrics(config, source, plan, model_fn, log, observer, step, stop):
     """Evaluates what was not yet, on every split that was not trained on."""
     metrics = {}
     splits = [s for s in ('validation', 'test') if s in source.num_examples]
@@ -203,10 +221,11 @@ def _final_metrics(config, source, plan, model_fn, log, observer, step):
             }
             continue
         evaluator = Evaluator(model_fn, evaluation_input(config, source, split))
-        metrics[split] = evaluator.evaluate(
-            tf.train.latest_checkpoint(config.model_dir)
-        )
+        found = evaluator.evaluate(tf.train.latest_checkpoint(config.model_dir), stop)
         evaluator.close()
+        if found is None:
+            break
+        metrics[split] = found
         _report_evaluation(config, log, observer, step, split, metrics[split])
     return metrics
 

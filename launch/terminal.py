@@ -71,6 +71,9 @@ class TerminalObserver(Observer):
         facts = ', '.join(f'{n} {metrics[n]:.4f}' for n in names if n in metrics)
         self.on_message(f'step {step}, {split}: {facts}')
 
+    def on_stop(self, signal_name):
+        self.on_message(f'{signal_name}: saving a checkpoint, then stopping.')
+
     def on_message(self, text):
         if self._bar is not None:
             self._bar.write(text, file=self._stream)

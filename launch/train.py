@@ -42,15 +42,15 @@ def main(arguments):
                 replicas,
                 observer,
             )
-    except KeyboardInterrupt:
-        observer.close()
-        print(
-            'Interrupted. The same command goes on from the last checkpoint.',
-            file=sys.stderr,
-        )
-        return 130
     finally:
         observer.close()
+    if results.stopped:
+        print(
+            f'Stopped by {results.stopped}; saved at step {results.step}. The same '
+            'command goes on from there.',
+            file=sys.stderr,
+        )
+        return 0
     seconds = time.monotonic() - begin
     if results.metrics:
         print(metrics_tables(results.metrics))

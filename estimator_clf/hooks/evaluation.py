@@ -9,7 +9,7 @@ class EvaluationListener:
     Give it to `CheckpointHook`, whose intervals must contain this one.
     """
 
-    def __init__(self, evaluator, every, report, done=None, clock=None):
+    def __init__(self, evaluator, every, report, done=None, clock=None, stop=False):
         """Makes the listener.
 
         Args:
@@ -19,19 +19,25 @@ class EvaluationListener:
           done: the last step that was evaluated already, by the run before.
           clock: what measures the speed of training, such as `MetricsHook`: its
             `pause()` and `resume()` enclose each evaluation.
+          stop: when this becomes true, evaluation waits for the next run.
         """
         self._evaluator = evaluator
         self._every = every
         self._report = report
         self._done = done
         self._clock = clock
+        self._stop = stop
 
     def after_save(self, path, step, final):
         """Evaluates, if it is this checkpoint's turn and it was not done yet."""
-        if (final or due(step, self._every)) and step != self._done:
+        turn = final or due(step, self._every)
+        if self._stop or not turn or step == self._done:
+            return
+        if self._clock:
+            self._clock.pause()
+        metrics = self._evaluator.evaluate(path, self._stop)
+        if metrics is not None:
             self._done = step
-            if self._clock:
-                self._clock.pause()
-            self._report(step, self._evaluator.evaluate(path))
-            if self._clock:
-                self._clock.resume()
+            self._report(step, metrics)
+        if self._clock:
+            self._clock.resume()
