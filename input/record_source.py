@@ -13,7 +13,7 @@ import os
 import numpy as np
 import tensorflow as tf
 
-from input.decode import NOT_A_PICTURE
+from input.decode import NOT_A_PICTURE, whole_window
 from input.encoded_source import EncodedSource, listed, short_reason
 from input.errors import DataError
 from input.memory_source import check_validation_split
@@ -292,7 +292,8 @@ class RecordSource(EncodedSource):
         def attempt(place, serialized):
             name = tf.strings.join([shard.name, ':', tf.strings.as_string(place)])
             example = self._load({'serialized': serialized, 'name': name})
-            image = self.decode(example['data'], example['key'])
+            # All of it: damage may lie outside the middle.
+            image = self.decode(example['data'], example['key'], whole_window)
             with tf.control_dependencies([image, example['label']]):
                 return tf.identity(place), tf.constant('')
 
