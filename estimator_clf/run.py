@@ -132,7 +132,8 @@ def _run(config, source, make_model_fn, make_decode, replicas, observer, stop):
         path = export_saved_model(
             model_fn, info, checkpoint, config.export_dir, make_decode(info)
         )
-    return Results(step, metrics, path, stop.requested)
+    # A wish that came during the export came too late to stop anything.
+    return Results(step, metrics, path, None if path else stop.requested)
 
 
 def run_config(config, replicas=1):
