@@ -9,8 +9,9 @@ import json
 import math
 import os
 
-from estimator_clf import duration
+from estimator_clf import duration, early_stopping
 from estimator_clf.errors import ConfigError
+from estimator_clf.goal import MODES
 
 FILE_NAME = 'config.json'
 
@@ -216,11 +217,59 @@ class Config:
         'Split to evaluate on while training. Default: validation, or else test.',
         free=True,
     )
+    best_metric: str = _setting(
+        '',
+        _EVALUATION,
+        'What makes a checkpoint the best. Default: accuracy, or else loss.',
+        free=True,
+    )
+    best_mode: str = _setting(
+        'auto',
+        _EVALUATION,
+        "max, min, or auto: min for names with 'loss' or 'error' in them.",
+        choices=MODES,
+        free=True,
+    )
+    keep_best: int = _setting(
+        1,
+        _EVALUATION,
+        'How many of the best checkpoints to keep, in MODEL_DIR/best; chosen by the '
+        'validation split, never by the test split unless --eval_split says so.',
+        check=_at_least(0),
+        free=True,
+    )
+    export_best: int = _setting(
+        0,
+        _EVALUATION,
+        'Export each new best while training to EXPORT_DIR-best, and keep so many.',
+        check=_at_least(0),
+        free=True,
+    )
+    early_stopping: str = _setting(
+        '',
+        _EVALUATION,
+        'Stop when --best_metric has not become better for so long: 5evals, 2epochs.',
+        free=True,
+    )
+    min_delta: float = _setting(
+        0.0,
+        _EVALUATION,
+        'Less than this is not better, to --early_stopping.',
+        check=_at_least(0),
+        free=True,
+    )
     eval_batch_size: int = _setting(
         None, _EVALUATION, 'Default: --batch_size.', check=_at_least(1), free=True
     )
     export: bool = _setting(
         True, _EVALUATION, 'Export a SavedModel at the end.', free=True
+    )
+    export_weights: str = _setting(
+        'last',
+        _EVALUATION,
+        'Which weights that export has: last or best.',
+        choices=('last', 'best'),
+        free=True,
     )
     export_dir: str = _setting(
         '', _EVALUATION, 'Where to. Default: MODEL_DIR/export.', free=True
@@ -255,6 +304,7 @@ class Config:
             duration.parse(getattr(self, name), name)
         if self.log_every:
             duration.parse(self.log_every, 'log_every')
+        early_stopping.parse_patience(self.early_stopping, 'early_stopping')
         if self.epochs and self.max_steps:
             raise ConfigError('--epochs and --max_steps both say how long; give one')
         if not self.model_dir:
@@ -282,6 +332,13 @@ class Config:
             num_examples / self.batch_size,
             self.total_steps(num_examples),
         )
+
+    def patience(self, num_examples):
+        """Returns (number, 'evaluations' or 'steps') of --early_stopping, or None."""
+        found = early_stopping.parse_patience(self.early_stopping, 'early_stopping')
+        if found is None or found[1] == 'evaluations':
+            return found
+        return self.interval('early_stopping', num_examples), 'steps'
 
     def to_dict(self):
         """Returns the settings as a dict of JSON values."""

@@ -67,6 +67,12 @@ class Evaluator:
             metrics = {'loss': metrics.pop('average_loss'), **metrics}
         return metrics
 
+    def metric_names(self):
+        """Returns the names of the metrics that `evaluate` will give."""
+        if self._session is None:
+            self._build()
+        return ['loss' if n == 'average_loss' else n for n in self._values]
+
     def close(self):
         """Gives the session back."""
         if self._session is not None:

@@ -33,7 +33,8 @@ def claim(config, info):
         os.makedirs(config.model_dir, exist_ok=True)
     except OSError as error:
         raise ConfigError(
-            f'--model_dir={config.model_dir} cannot be made: {error.strerror}'
+            f'--model_dir={config.model_dir} cannot be made: {error.strerror}; it must '
+            'be a folder, or a name that is free, where you may write'
         ) from None
     path = os.path.join(config.model_dir, configuration.FILE_NAME)
     if os.path.exists(path):

@@ -24,7 +24,14 @@ class Predictor:
         path = _newest(path)
         self._session = v1.Session(graph=tf.Graph(), config=session_config())
         with self._session.graph.as_default():
-            meta = v1.saved_model.load(self._session, ['serve'], path)
+            try:
+                meta = v1.saved_model.load(self._session, ['serve'], path)
+            except (OSError, RuntimeError, ValueError, tf.errors.OpError) as error:
+                reason = str(error).strip().partition('\n')[0][:200]
+                raise ConfigError(
+                    f'--export_dir: {path} cannot be loaded, it is damaged or not made '
+                    f'for serving; export it again ({reason})'
+                ) from error
         signature = meta.signature_def['serving_default']
         if 'image_bytes' not in signature.inputs:
             raise ConfigError(

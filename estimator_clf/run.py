@@ -15,8 +15,12 @@ from estimator_clf.compat import estimator
 import tensorflow as tf
 
 from estimator_clf import cluster, devices, events, instrument, model_dir, stopping
+from estimator_clf.best import BestKeeper, best_checkpoint, copy_checkpoint
+from estimator_clf.early_stopping import EarlyStopping
+from estimator_clf.errors import ConfigError
 from estimator_clf.evaluator import Evaluator
 from estimator_clf.export import export_saved_model
+from estimator_clf.goal import Goal
 from estimator_clf.hooks.checkpoint import CheckpointHook
 from estimator_clf.hooks.evaluation import EvaluationListener
 from estimator_clf.hooks.keys import KeysHook
@@ -69,7 +73,7 @@ def train_and_evaluate(
       tf.errors.OpError: data that cannot be read.
     """
     with stopping.on_signals() as stop:
-        return _run(
+        run = _Run(
             config,
             source,
             make_model_fn,
@@ -78,62 +82,258 @@ def train_and_evaluate(
             observer or Observer(),
             stop,
         )
+        run.train()
+        metrics = run.final_metrics()
+        path = run.export() if config.export and not stop else None
+        # A wish that came during the export came too late to stop anything.
+        return Results(run.last_step(), metrics, path, None if path else stop.requested)
 
 
-def _run(config, source, make_model_fn, make_decode, replicas, observer, stop):
-    cluster.refuse()
-    plan = make_plan(config, source, model_dir.latest_step(config.model_dir))
-    # Also the first check of the input's settings, before anything is written.
-    train_input = source.input_fn(
-        config.train_split,
-        config.batch_size,
-        training=True,
-        seed=config.seed,
-        start_step=lambda: model_dir.latest_step(config.model_dir),
-        augment=config.augment,
-        eval_crop=config.eval_crop,
-        replicas=replicas,
-        time_input=True,
-    )
-    info = source.info
-    model_fn = make_model_fn(info, plan.total_steps)
-    model_dir.claim(config, info)
-    log = MetricsLog(config.model_dir)
-    log.rewind(plan.start_step)
-    observer.on_start(plan)
-    evaluator = None
-    if plan.eval_split:
-        evaluator = Evaluator(
-            model_fn, evaluation_input(config, source, plan.eval_split)
+class _Run:
+    """The parts of a run, wired together."""
+
+    def __init__(
+        self, config, source, make_model_fn, make_decode, replicas, observer, stop
+    ):
+        cluster.refuse()
+        self.config, self.source, self.observer = config, source, observer
+        self.replicas, self.stop = replicas, stop
+        self.plan = make_plan(config, source, self.last_step())
+        # Also the first check of the input's settings, before anything is written.
+        self.train_input = source.input_fn(
+            config.train_split,
+            config.batch_size,
+            training=True,
+            seed=config.seed,
+            start_step=self.last_step,
+            augment=config.augment,
+            eval_crop=config.eval_crop,
+            replicas=replicas,
+            time_input=True,
         )
-    if plan.start_step < plan.total_steps:
-        train_estimator = estimator.Estimator(
-            instrument.instrument(model_fn),
-            model_dir=config.model_dir,
-            config=run_config(config, replicas),
+        self.info = source.info
+        self.model_fn = make_model_fn(self.info, self.plan.total_steps)
+        self.decode = make_decode(self.info)
+        self.evaluator, self.goal = None, None
+        if self.plan.eval_split:
+            self.evaluator = self._new_evaluator(self.plan.eval_split)
+            self.goal = self._goal()
+        self._check_choice()
+        model_dir.claim(config, self.info)
+        self.log = MetricsLog(config.model_dir)
+        self.log.rewind(self.plan.start_step)
+        self.keepers = self._keepers()
+        self.enough = stopping.Stop()
+        self.early = self._early_stopping()
+
+    def last_step(self):
+        """The step of the latest checkpoint."""
+        return model_dir.latest_step(self.config.model_dir)
+
+    def train(self):
+        """Trains to the end, or until there is a reason to stop."""
+        self.observer.on_start(self.plan)
+        if self.enough:
+            self.observer.on_message(
+                f'This run has stopped early: {self.enough.requested}. To train '
+                'further, give it more patience (--early_stopping).'
+            )
+        elif self.plan.start_step >= self.plan.total_steps:
+            self.observer.on_message(
+                f'{self.config.model_dir} has all {self.plan.total_steps} steps of '
+                'this run already; raise --epochs or --max_steps to train further'
+            )
+        else:
+            classifier = estimator.Estimator(
+                instrument.instrument(self.model_fn),
+                model_dir=self.config.model_dir,
+                config=run_config(self.config, self.replicas),
+            )
+            classifier.train(
+                self.train_input, hooks=self._hooks(), max_steps=self.plan.total_steps
+            )
+        if self.evaluator:
+            self.evaluator.close()
+
+    def final_metrics(self):
+        """Evaluates what was not yet, on every split that was not trained on."""
+        splits = [s for s in ('validation', 'test') if s in self.source.num_examples]
+        if self.plan.eval_split and self.plan.eval_split not in splits:
+            splits.append(self.plan.eval_split)
+        step, metrics = self.last_step(), {}
+        for split in splits:
+            known = self._known(split).get(step)
+            if known is None:
+                evaluator = self._new_evaluator(split)
+                known = evaluator.evaluate(self._checkpoint(), self.stop)
+                evaluator.close()
+                if known is None:
+                    break
+                self._report_evaluation(step, split, known)
+            metrics[split] = known
+        return metrics
+
+    def export(self):
+        """Exports the last weights, or the best; returns the path."""
+        checkpoint = self._checkpoint()
+        if self.config.export_weights == 'best':
+            best = best_checkpoint(os.path.join(self.config.model_dir, 'best'))
+            if best is None:
+                raise ConfigError(
+                    '--export_weights=best needs --keep_best of at least 1 and '
+                    'something to evaluate, such as --validation_split=0.1'
+                )
+            checkpoint = best
+        return self._export(checkpoint, self.config.export_dir)
+
+    def _checkpoint(self):
+        return tf.train.latest_checkpoint(self.config.model_dir)
+
+    def _export(self, checkpoint, folder):
+        return export_saved_model(
+            self.model_fn, self.info, checkpoint, folder, self.decode
         )
-        train_estimator.train(
-            train_input,
-            hooks=_hooks(config, plan, evaluator, log, observer, stop),
-            max_steps=plan.total_steps,
+
+    def _new_evaluator(self, split):
+        return Evaluator(
+            self.model_fn, evaluation_input(self.config, self.source, split)
         )
-    else:
-        observer.on_message(
-            f'{config.model_dir} has all {plan.total_steps} steps of this run already; '
-            'raise --epochs or --max_steps to train further'
+
+    def _known(self, split):
+        """dict step -> metrics of the evaluations that metrics.jsonl tells of."""
+        return {
+            line['step']: {
+                name: math.nan if value is None else value
+                for name, value in line.items()
+                if name not in ('step', 'split', 'time')
+            }
+            for line in self.log.read()
+            if line['split'] == split
+        }
+
+    def _goal(self):
+        names = self.evaluator.metric_names()
+        usual = 'accuracy' if 'accuracy' in names else 'loss'
+        goal = Goal(self.config.best_metric or usual, self.config.best_mode)
+        goal.check(names)
+        return goal
+
+    def _check_choice(self):
+        """Nothing is chosen by test accuracy, unless somebody insists."""
+        config = self.config
+        if self.plan.eval_split == 'test' and config.eval_split != 'test':
+            self.goal = None
+        wanted = [
+            name for name in ('early_stopping', 'export_best') if getattr(config, name)
+        ]
+        if config.export_weights == 'best':
+            wanted.append('export_weights')
+        if wanted and self.goal is None:
+            raise ConfigError(
+                f'--{wanted[0]} needs something to choose by that is not the test '
+                'split; hold some of the training set out with --validation_split=0.1, '
+                'or name a split with --eval_split'
+            )
+
+    def _keepers(self):
+        config, keepers = self.config, []
+        if self.goal and config.keep_best:
+            folder = os.path.join(config.model_dir, 'best')
+            keepers.append(
+                BestKeeper(folder, self.goal, config.keep_best, copy_checkpoint)
+            )
+        if self.goal and config.export_best:
+            keepers.append(
+                BestKeeper(
+                    config.export_dir.rstrip('/') + '-best',
+                    self.goal,
+                    config.export_best,
+                    lambda path, step, folder: self._export(path, folder),
+                    records_only=True,
+                )
+            )
+        return keepers
+
+    def _early_stopping(self):
+        size = self.source.num_examples[self.config.train_split]
+        patience = self.config.patience(size)
+        if patience is None:
+            return None
+        early = EarlyStopping(self.goal, *patience, self.config.min_delta)
+        for step, metrics in sorted(self._known(self.plan.eval_split).items()):
+            if early.tell(step, metrics):
+                self.enough.requested = early.why()
+        return early
+
+    def _hooks(self):
+        config, plan = self.config, self.plan
+        self.writer = events.event_writer(config.model_dir)
+        # TensorBoard then drops what a killed run wrote about later steps.
+        self.writer.add_session_log(
+            v1.SessionLog(status=v1.SessionLog.START), plan.start_step + 1
         )
-    checkpoint = tf.train.latest_checkpoint(config.model_dir)
-    step = model_dir.latest_step(config.model_dir)
-    metrics = _final_metrics(config, source, plan, model_fn, log, observer, step, stop)
-    if evaluator:
-        evaluator.close()
-    path = None
-    if config.export and not stop:
-        path = export_saved_model(
-            model_fn, info, checkpoint, config.export_dir, make_decode(info)
+        metrics_hook = MetricsHook(
+            [plan.log_every, plan.save_every, plan.eval_every],
+            config.batch_size,
+            self._report_training,
+            instrument.METRICS,
+            self.observer.on_step,
         )
-    # A wish that came during the export came too late to stop anything.
-    return Results(step, metrics, path, None if path else stop.requested)
+        listeners = []
+        if self.evaluator:
+            listeners.append(
+                EvaluationListener(
+                    self.evaluator,
+                    plan.eval_every,
+                    lambda step, m: self._report_evaluation(step, plan.eval_split, m),
+                    known=self._known(plan.eval_split),
+                    after=self._keep,
+                    clock=metrics_hook,
+                    stop=self.stop,
+                )
+            )
+        hooks = [
+            metrics_hook,
+            SampleHook(
+                self.writer,
+                plan.eval_every or plan.total_steps,
+                instrument.IMAGES,
+                config.histograms,
+            ),
+            # Behind the metrics: a line about a step is there before its checkpoint.
+            CheckpointHook(
+                config.model_dir, [plan.save_every, plan.eval_every], listeners
+            ),
+            stopping.StopHook(self.stop, self.observer.on_stop),
+            stopping.StopHook(
+                self.enough,
+                lambda why: self.observer.on_message(f'Stopping early: {why}.'),
+            ),
+        ]
+        if config.record_keys:
+            hooks.insert(0, KeysHook(config.model_dir, instrument.KEYS))
+        return hooks
+
+    def _report_training(self, step, metrics):
+        metrics = {**metrics, 'epoch': step / self.plan.steps_per_epoch}
+        self.log.write(step, 'train', metrics)
+        events.write_scalars(self.writer, step, metrics)
+        self.observer.on_train(step, metrics)
+
+    def _report_evaluation(self, step, split, metrics):
+        self.log.write(step, split, metrics)
+        # A folder of its own is a run of its own for TensorBoard: the same tags as in
+        # training lie over each other in one chart.
+        writer = events.event_writer(os.path.join(self.config.model_dir, split))
+        events.write_scalars(writer, step, metrics)
+        self.observer.on_evaluate(step, split, metrics)
+        if self.early and split == self.plan.eval_split:
+            if self.early.tell(step, metrics):
+                self.enough.requested = self.early.why()
+
+    def _keep(self, checkpoint, step, metrics):
+        for keeper in self.keepers:
+            keeper.offer(checkpoint, step, metrics)
 
 
 def run_config(config, replicas=1):
@@ -149,92 +349,3 @@ def run_config(config, replicas=1):
         session_config=devices.session_config(),
         train_distribute=devices.strategy(replicas),
     )
-
-
-def _hooks(config, plan, evaluator, log, observer, stop):
-    writer = events.event_writer(config.model_dir)
-    # TensorBoard then drops what a killed run wrote about later steps.
-    writer.add_session_log(
-        tf.compat.v1.SessionLog(status=tf.compat.v1.SessionLog.START),
-        plan.start_step + 1,
-    )
-
-    def report_train(step, metrics):
-        metrics = {**metrics, 'epoch': step / plan.steps_per_epoch}
-        log.write(step, 'train', metrics)
-        events.write_scalars(writer, step, metrics)
-        observer.on_train(step, metrics)
-
-    def report_evaluation(step, metrics):
-        _report_evaluation(config, log, observer, step, plan.eval_split, metrics)
-
-    metrics_hook = MetricsHook(
-        [plan.log_every, plan.save_every, plan.eval_every],
-        config.batch_size,
-        report_train,
-        instrument.METRICS,
-        observer.on_step,
-    )
-    listeners = []
-    if evaluator:
-        done = [x['step'] for x in log.read() if x['split'] == plan.eval_split]
-        listeners.append(
-            EvaluationListener(
-                evaluator,
-                plan.eval_every,
-                report_evaluation,
-                done=max(done, default=None),
-                clock=metrics_hook,
-                stop=stop,
-            )
-        )
-    hooks = [
-        metrics_hook,
-        SampleHook(
-            writer,
-            plan.eval_every or plan.total_steps,
-            instrument.IMAGES,
-            config.histograms,
-        ),
-        # Behind the metrics: a line about a step is there before its checkpoint.
-        CheckpointHook(config.model_dir, [plan.save_every, plan.eval_every], listeners),
-        stopping.StopHook(stop, observer.on_stop),
-    ]
-    if config.record_keys:
-        hooks.insert(0, KeysHook(config.model_dir, instrument.KEYS))
-    return hooks
-
-
-def _final_metrics(config, source, plan, model_fn, log, observer, step, stop):
-    """Evaluates what was not yet, on every split that was not trained on."""
-    metrics = {}
-    splits = [s for s in ('validation', 'test') if s in source.num_examples]
-    if plan.eval_split and plan.eval_split not in splits:
-        splits.append(plan.eval_split)
-    lines = log.read()
-    for split in splits:
-        known = [x for x in lines if x['split'] == split and x['step'] == step]
-        if known:
-            metrics[split] = {
-                k: math.nan if v is None else v
-                for k, v in known[-1].items()
-                if k not in ('step', 'split', 'time')
-            }
-            continue
-        evaluator = Evaluator(model_fn, evaluation_input(config, source, split))
-        found = evaluator.evaluate(tf.train.latest_checkpoint(config.model_dir), stop)
-        evaluator.close()
-        if found is None:
-            break
-        metrics[split] = found
-        _report_evaluation(config, log, observer, step, split, metrics[split])
-    return metrics
-
-
-def _report_evaluation(config, log, observer, step, split, metrics):
-    log.write(step, split, metrics)
-    # A folder of its own is a run of its own for TensorBoard: the same tags as in
-    # training lie over each other in one chart.
-    writer = events.event_writer(os.path.join(config.model_dir, split))
-    events.write_scalars(writer, step, metrics)
-    observer.on_evaluate(step, split, metrics)

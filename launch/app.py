@@ -51,6 +51,12 @@ def _guarded(main, arguments):
         # more when it flushes at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
+    except OSError as error:
+        if error.errno is None:  # Not from the system: somebody's own use of the class.
+            raise
+        # No right to read or write, a full disk: nothing that a traceback explains.
+        where = f'{error.filename}: ' if error.filename else ''
+        _fail(f'{where}{error.strerror}', 1)
 
 
 def no_arguments(arguments):
@@ -76,6 +82,9 @@ def _explain_flag_error(error):
     match = re.match(r'flag --(\w+)=.*?: (.*)', text, re.DOTALL)
     if match:
         text = f'--{match[1]} {_wanted(match[2])}'
+        value = re.match(r'flag --\w+=(.*?): value should be', str(error), re.DOTALL)
+        if value:
+            text += f', got {value[1]!r}'
     name = getattr(error, 'flagname', None) or (match and match[1])
     place = name and _place_in_flagfile(name)
     return f'{place}: {text}' if place else text
@@ -83,9 +92,12 @@ def _explain_flag_error(error):
 
 def _wanted(text):
     """What absl says of a value, as what must hold and what came."""
+    if text.endswith('must have a value other than None.'):
+        return 'is needed'
     for pattern, wanted in (
         (r"could not convert string to float: ('.*')", 'must be a number'),
         (r"invalid literal for int\(\).*: ('.*')", 'must be a whole number'),
+        (r'(.*) is not a positive integer', 'must be at least 1'),
         (r'value should be one of <(.*)>', 'must be one of'),
         (r"\('Non-boolean argument to boolean flag', (.*)\)", 'must be true or false'),
     ):

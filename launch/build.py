@@ -144,7 +144,7 @@ def load_info(model_dir):
 
 
 def checkpoint_of(model_dir, checkpoint=''):
-    """Returns the checkpoint asked for: a path, a step, or the latest.
+    """Returns the checkpoint asked for: a path, a step, 'best', or the latest.
 
     Raises:
       ConfigError: there is no such checkpoint.
@@ -157,6 +157,16 @@ def checkpoint_of(model_dir, checkpoint=''):
             raise ConfigError(f'--model_dir={model_dir} has no checkpoint')
         return path
     path = checkpoint
+    if checkpoint == 'best':
+        from estimator_clf.best import best_checkpoint
+
+        path = best_checkpoint(os.path.join(model_dir, 'best'))
+        if not path:
+            raise ConfigError(
+                f'--checkpoint=best: {model_dir} has none; the run had no evaluation, '
+                'or --keep_best=0'
+            )
+        return path
     if checkpoint.isdigit():
         path = os.path.join(model_dir, f'model.ckpt-{checkpoint}')
     path = path.removesuffix('.index')

@@ -19,7 +19,9 @@ def define_flags():
         'split', [], 'Splits to evaluate. Default: validation and test, as there are.'
     )
     absl_flags.DEFINE_string(
-        'checkpoint', '', 'Step or path of a checkpoint. Default: the latest.'
+        'checkpoint',
+        '',
+        "Step or path of a checkpoint, or 'best'. Default: the latest.",
     )
     absl_flags.DEFINE_string(
         'data_dir', '', 'Where the data is now, if it was moved since the training.'

@@ -19,7 +19,9 @@ def define_flags():
         'export_dir', '', 'Folder of the versions. Default: MODEL_DIR/export.'
     )
     absl_flags.DEFINE_string(
-        'checkpoint', '', 'Step or path of a checkpoint. Default: the latest.'
+        'checkpoint',
+        '',
+        "Step or path of a checkpoint, or 'best'. Default: the latest.",
     )
 
 

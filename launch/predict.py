@@ -19,6 +19,7 @@ from launch import app, flags
 FLAGS = flags.FLAGS
 
 _BATCH = 32
+_PAIR = ('class', 'probability')
 
 
 def define_flags():
@@ -30,7 +31,7 @@ def define_flags():
         'output', 'table', ['table', 'csv', 'jsonl'], 'What to print.'
     )
     absl_flags.DEFINE_integer(
-        'top', 1, 'How many classes to name for each picture.', lower_bound=1
+        'top', 1, 'How many classes to name for each picture, 5 at most.', lower_bound=1
     )
     absl_flags.DEFINE_enum('device', 'auto', ['auto', 'cpu', 'gpu'], 'What to run on.')
 
@@ -111,14 +112,23 @@ def _reason(error):
 
 class _Csv:
     def __init__(self, top):
+        del top
         self._out = csv.writer(sys.stdout, lineterminator='\n')
-        more = [f'{n}_{i}' for i in range(2, top + 1) for n in ('class', 'probability')]
-        self._out.writerow(['file', 'class', 'probability', *more])
+        self._begun = False
+
+    def _begin(self, count):
+        if not self._begun:
+            # As many columns as there are: a model names no more than it has classes.
+            more = (f'{n}_{i + 1}' for i in range(1, count) for n in _PAIR)
+            self._out.writerow(['file', *_PAIR, *more])
+            self._begun = True
 
     def write(self, path, result):
+        self._begin(len(result))
         self._out.writerow([path, *(x for n, p in result for x in (n, f'{p:.6f}'))])
 
     def close(self):
+        self._begin(1)
         sys.stdout.flush()
 
 
@@ -149,7 +159,7 @@ class _Table:
 
         if self._rows:
             pairs = (len(self._rows[0]) - 1) // 2
-            print(table(['file', *['class', 'probability'] * pairs], self._rows))
+            print(table(['file', *_PAIR * pairs], self._rows))
 
 
 _WRITERS = {'csv': _Csv, 'jsonl': _JsonLines, 'table': _Table}

@@ -7,6 +7,7 @@ Killed or interrupted, the same command goes on from the last checkpoint.
 """
 
 import functools
+import shlex
 import sys
 import time
 
@@ -55,12 +56,14 @@ def main(arguments):
     if results.metrics:
         print(metrics_tables(results.metrics))
     print(f'\n{results.step} steps, {seconds:.0f} s in all. Next:')
-    print(f'  tensorboard --logdir {config.model_dir}')
+    print(f'  tensorboard --logdir {shlex.quote(config.model_dir)}')
     if results.export_path:
+        export_dir = shlex.quote(config.export_dir)
+        if source.class_names:  # A regression has no pictures to classify.
+            print(f'  python -m launch.predict --export_dir={export_dir} PICTURE...')
         print(
-            f'  python -m launch.predict --export_dir={config.export_dir} PICTURE...\n'
             f'  tensorflow_model_server --rest_api_port=8501 --model_name=classifier '
-            f'--model_base_path=$(realpath {config.export_dir})'
+            f'--model_base_path="$(realpath {export_dir})"'
         )
     return 0
 

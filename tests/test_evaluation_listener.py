@@ -59,12 +59,20 @@ def test_interval_0_is_the_last_only():
     assert evaluator.paths == ['model.ckpt-4']
 
 
-@pytest.mark.parametrize('done, paths', [(4, []), (2, ['model.ckpt-4'])])
-def test_what_the_run_before_did_or_did_not_get_to(done, paths):
-    evaluator = Counting()
-    listener = EvaluationListener(evaluator, 2, lambda *x: None, done=done)
+@pytest.mark.parametrize('known, paths', [(4, []), (2, ['model.ckpt-4'])])
+def test_what_the_run_before_did_or_did_not_get_to(known, paths):
+    """What follows an evaluation follows in either case, with its metrics."""
+    evaluator, followed = Counting(), []
+    listener = EvaluationListener(
+        evaluator,
+        2,
+        lambda *x: None,
+        known={known: {'loss': 7.0}},
+        after=lambda *x: followed.append(x),
+    )
     told(listener, (4, False))
     assert evaluator.paths == paths
+    assert followed == [('model.ckpt-4', 4, {'loss': 1.0 if paths else 7.0})]
 
 
 def test_the_clock_stands_still_meanwhile():

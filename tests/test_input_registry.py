@@ -42,7 +42,7 @@ def test_none_and_empty_mean_not_given():
         (
             'digits',
             {'image_size': 8},
-            '--image_size has no meaning for .*digits, which ',
+            '--image_size has no meaning for .*, which takes: --validation_split$',
         ),
         ('idx', {'label_pattern': 'x'}, 'takes: --idx_prefix, --validation_split'),
     ],

@@ -3,6 +3,7 @@
 import functools
 import io
 import os
+import shutil
 
 from estimator_clf.compat import estimator
 
@@ -98,6 +99,18 @@ def test_no_model_there(tmp_path, what):
     elif what == 'file':
         path.write_text('')
     with pytest.raises(ConfigError, match='--export_dir must hold a SavedModel'):
+        Predictor(str(path))
+
+
+@pytest.mark.parametrize('damage', ['empty', 'junk', 'no weights'])
+def test_a_damaged_model(model, tmp_path, damage):
+    whole = os.path.join(model[0], os.listdir(model[0])[0])
+    path = shutil.copytree(whole, tmp_path / '1')
+    if damage == 'no weights':
+        shutil.rmtree(path / 'variables')
+    else:
+        (path / 'saved_model.pb').write_bytes(b'junk' if damage == 'junk' else b'')
+    with pytest.raises(ConfigError, match='--export_dir: .*export it again'):
         Predictor(str(path))
 
 

@@ -1,0 +1,165 @@
+"""The best of a run, kept beside the latest: checkpoints, or exports.
+
+What is kept, with value and step, is in `best.json`; it is read back at start, so that
+a restart forgets nothing, and only what it lists counts: a kill between two files
+leaves an orphan, which the next start removes, and never a list of what is not there.
+"""
+
+import contextlib
+import json
+import math
+import os
+import shutil
+
+import estimator_clf.compat  # noqa: F401  Loads TensorFlow without its chatter.
+
+import tensorflow as tf
+
+from estimator_clf.files import write_atomically
+
+STATE_FILE = 'best.json'
+
+
+class BestKeeper:
+    """Keeps the n best things that were made of checkpoints.
+
+    keeper = BestKeeper('runs/a/best', Goal('accuracy'), 2, copy_checkpoint)
+    listener = EvaluationListener(evaluator, 500, report, after=keeper.offer)
+    """
+
+    def __init__(self, folder, goal, count, make, records_only=False):
+        """Makes the keeper; removes what a killed run left unfinished.
+
+        Args:
+          folder: where; nothing else may be in it.
+          goal: `Goal`.
+          count: n, at least 1.
+          make: function (checkpoint, step, folder) that makes a folder inside of
+            `folder`, all at once, and returns its path.
+          records_only: keep a thing only if it is the best so far. For exports: a
+            server takes the last version, which must not be the second best.
+        """
+        self._folder = folder
+        self._goal = goal
+        self._count = count
+        self._make = make
+        self._records_only = records_only
+        self._entries = self._read()
+        self._remove_orphans()
+
+    @property
+    def entries(self):
+        """List of dicts of step, value and path, the best first."""
+        return [dict(entry) for entry in self._entries]
+
+    def offer(self, checkpoint, step, metrics):
+        """Keeps what is made of a checkpoint, if it is among the best.
+
+        Of equals the earlier one is better. Offering one twice changes nothing.
+
+        Args:
+          checkpoint: path prefix of the checkpoint.
+          step: its global step.
+          metrics: what evaluation found.
+
+        Returns:
+          Whether it is kept.
+        """
+        value = self._goal.value(metrics)
+        if math.isnan(value) or any(e['step'] == step for e in self._entries):
+            return False
+        rival = 0 if self._records_only else self._count - 1
+        if len(self._entries) > rival and not self._goal.better(
+            value, self._entries[rival]['value']
+        ):
+            return False
+        os.makedirs(self._folder, exist_ok=True)
+        path = self._make(checkpoint, step, self._folder)
+        entry = {'step': int(step), 'value': value, 'path': os.path.basename(path)}
+        place = sum(
+            not self._goal.better(value, other['value']) for other in self._entries
+        )
+        self._entries.insert(place, entry)
+        self._entries = self._entries[: self._count]
+        state = {'metric': self._goal.metric, 'best': self._entries}
+        write_atomically(self._state_path(), json.dumps(state, indent=2) + '\n')
+        # Only now: killed before this, the old list and all that it names are there.
+        self._remove_orphans()
+        return True
+
+    def best_path(self):
+        """Returns the path of the best, or None."""
+        if not self._entries:
+            return None
+        return os.path.join(self._folder, self._entries[0]['path'])
+
+    def _state_path(self):
+        return os.path.join(self._folder, STATE_FILE)
+
+    def _read(self):
+        try:
+            with open(self._state_path(), encoding='utf-8') as file:
+                state = json.load(file)
+            if state['metric'] != self._goal.metric:
+                return []  # The values of another metric say nothing about this one.
+            entries = [
+                {'step': e['step'], 'value': e['value'], 'path': e['path']}
+                for e in state['best']
+            ]
+        except (OSError, ValueError, KeyError, TypeError):
+            return []
+        return [
+            e for e in entries if os.path.isdir(os.path.join(self._folder, e['path']))
+        ]
+
+    def _remove_orphans(self):
+        if not os.path.isdir(self._folder):
+            return
+        kept = {entry['path'] for entry in self._entries}
+        for name in os.listdir(self._folder):
+            path = os.path.join(self._folder, name)
+            if os.path.isdir(path) and name not in kept:
+                shutil.rmtree(path, ignore_errors=True)
+
+
+def best_checkpoint(folder):
+    """Returns the path prefix of the best checkpoint that a keeper keeps, or None."""
+    try:
+        with open(os.path.join(folder, STATE_FILE), encoding='utf-8') as file:
+            path = json.load(file)['best'][0]['path']
+    except (OSError, ValueError, KeyError, IndexError):
+        return None
+    return tf.train.latest_checkpoint(os.path.join(folder, path))
+
+
+def copy_checkpoint(checkpoint, step, folder):
+    """Copies a checkpoint into `<folder>/<step>/`, for `BestKeeper`.
+
+    The copy is a hard link where the file system has such: it costs no time and no
+    space, and stays when the original is rotated away.
+
+    Returns:
+      Path of the new folder, which `tf.train.latest_checkpoint` understands.
+    """
+    target = os.path.join(folder, str(step))
+    partial = os.path.join(folder, f'.partial-{step}')
+    shutil.rmtree(partial, ignore_errors=True)
+    os.makedirs(partial)
+    source, prefix = os.path.split(checkpoint)
+    for name in os.listdir(source or '.'):
+        # The dot: model.ckpt-1 is also the beginning of model.ckpt-10.
+        if name.startswith(prefix + '.'):
+            _link(os.path.join(source, name), os.path.join(partial, name))
+    write_atomically(
+        os.path.join(partial, 'checkpoint'), f'model_checkpoint_path: "{prefix}"\n'
+    )
+    shutil.rmtree(target, ignore_errors=True)
+    os.rename(partial, target)
+    return target
+
+
+def _link(source, target):
+    with contextlib.suppress(OSError):
+        os.link(source, target)
+        return
+    shutil.copy2(source, target)
