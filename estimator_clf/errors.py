@@ -1,4 +1,4 @@
-"""The error for settings that cannot be."""
+"""The errors that are meant for the person who started the program."""
 
 
 class ConfigError(ValueError):
@@ -10,3 +10,21 @@ class ConfigError(ValueError):
 
 class RunError(RuntimeError):
     """A run that cannot go on, in words for the person who started it."""
+
+
+def explain_restore(error):
+    """Says what is wrong where a checkpoint could not be restored.
+
+    Args:
+      error: the exception.
+
+    Returns:
+      A sentence, or None if the error is about something else.
+    """
+    text = str(error)
+    if 'RestoreV2' not in text and 'Restoring from checkpoint failed' not in text:
+        return None
+    return (
+        'the checkpoint cannot be restored: it is damaged, or of another network than '
+        'this run has. Take another by --checkpoint, or another --model_dir'
+    )

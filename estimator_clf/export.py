@@ -8,7 +8,7 @@ from estimator_clf.compat import estimator
 
 import tensorflow as tf
 
-from estimator_clf.errors import RunError
+from estimator_clf.errors import RunError, explain_restore
 
 v1 = tf.compat.v1
 
@@ -64,8 +64,14 @@ def export_saved_model(model_fn, info, checkpoint, export_dir, decode=None):
     except OSError as error:
         shutil.rmtree(partial, ignore_errors=True)
         raise RunError(
-            f'--export_dir={export_dir}: {error.strerror or error}'
+            f'--export_dir={export_dir}: {error.strerror or error}; name another'
         ) from None
+    except tf.errors.OpError as error:
+        shutil.rmtree(partial, ignore_errors=True)
+        text = explain_restore(error)
+        if text is None:
+            raise
+        raise RunError(f'{checkpoint}: {text}') from None
     except BaseException:
         shutil.rmtree(partial, ignore_errors=True)
         raise

@@ -29,12 +29,15 @@ def claim(config, info):
     Raises:
       ConfigError: the folder belongs to a run of other settings or other data.
     """
+    _check_writable('model_dir', config.model_dir)
+    if config.export:  # Found out now, and not after the training.
+        _check_writable('export_dir', config.export_dir)
     try:
         os.makedirs(config.model_dir, exist_ok=True)
     except OSError as error:
         raise ConfigError(
-            f'--model_dir={config.model_dir} cannot be made: {error.strerror}; it must '
-            'be a folder, or a name that is free, where you may write'
+            f'--model_dir={config.model_dir} cannot be made: {error.strerror}; name '
+            'another'
         ) from None
     path = os.path.join(config.model_dir, configuration.FILE_NAME)
     if os.path.exists(path):
@@ -47,6 +50,21 @@ def claim(config, info):
     record = {'settings': config.to_dict(), **provenance.collect()}
     write_atomically(path, json.dumps(record, indent=2) + '\n')
     write_atomically(os.path.join(config.model_dir, DATASET_FILE), info.to_json())
+
+
+def _check_writable(flag, folder):
+    path = os.path.abspath(folder)
+    while not os.path.lexists(path):
+        path = os.path.dirname(path)
+    if not os.path.isdir(path):
+        wrong = 'is a file'
+    elif not os.access(path, os.W_OK | os.X_OK):
+        wrong = 'may not be written to'
+    else:
+        return
+    raise ConfigError(
+        f'--{flag}={folder} cannot be made or written: {path} {wrong}; name another'
+    )
 
 
 def _check_same_run(config, info):

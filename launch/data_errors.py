@@ -7,7 +7,7 @@ from estimator_clf.compat import estimator
 
 import tensorflow as tf
 
-from estimator_clf.errors import RunError
+from estimator_clf.errors import RunError, explain_restore
 
 
 @contextlib.contextmanager
@@ -25,20 +25,11 @@ def explained(source):
             'is from before. Try a smaller --learning_rate, or --clip_norm=1'
         ) from None
     except tf.errors.OpError as error:
-        text = _own_message(error) or _misfit(error) or source.explain(error)
+        text = _own_message(error) or explain_restore(error)
+        text = text or source.explain(error)
         if text is None:
             raise
         raise RunError(text) from None
-
-
-def _misfit(error):
-    """What to say of a checkpoint that is not of this network."""
-    if 'Restoring from checkpoint failed' not in str(error):
-        return None
-    return (
-        'the checkpoint does not fit the network of this run: it was made by another '
-        'one, or by another version of it. Give one of this run, or another --model_dir'
-    )
 
 
 def _own_message(error):

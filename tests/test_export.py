@@ -259,7 +259,7 @@ def test_a_folder_that_cannot_be(trained, tmp_path):
 
 def test_a_checkpoint_of_another_network(trained, tmp_path):
     other = make_model_fn('mlp', num_classes=3, network_args={'hidden': (4,)})
-    with pytest.raises(tf.errors.NotFoundError):
+    with pytest.raises(RunError, match='cannot be restored.*another network'):
         trained.export(tmp_path, model_fn=other)
     assert os.listdir(tmp_path) == []
 
