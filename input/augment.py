@@ -10,6 +10,7 @@ import math
 
 import tensorflow as tf
 
+from estimator_clf.registry import suggest
 from input.errors import DataError
 
 
@@ -163,7 +164,8 @@ def parse(text):
         name, _, given = part.partition(':')
         if name not in OPS:
             raise DataError(
-                f'--augment: there is no {name!r}. There are: ' + ', '.join(sorted(OPS))
+                f'--augment: there is no {name!r}{suggest(name, OPS)} There are: '
+                + ', '.join(sorted(OPS))
             )
         _, usual, low, high = OPS[name]
         try:

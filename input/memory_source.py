@@ -123,10 +123,11 @@ class MemorySource(Source):
             images.dtype != np.uint8
             or images.ndim != 4
             or images.shape[-1] not in (1, 3)
+            or 0 in images.shape[1:]
         ):
             raise DataError(
-                f'{name}: images must be uint8 [N, height, width, 1 or 3], got '
-                f'{images.dtype} {list(images.shape)}'
+                f'{name}: images must be uint8 [N, height, width, 1 or 3], values 0 to '
+                f'255, got {images.dtype} {list(images.shape)}'
             )
         if labels.ndim != 1 or len(images) != len(labels):
             raise DataError(

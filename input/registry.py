@@ -24,7 +24,8 @@ def open_dataset(name, data_dir=None, **options):
 
     Raises:
       DataError: an unknown name (the nearest one is suggested), an option that
-        this format does not have, or data that is not as it must be.
+        this format does not have, or data that is not as it must be; with an `info`
+        of an earlier run, also other classes or another shape than it had.
     """
     format_name, _, variant = name.partition(':')
     factory = FORMATS.get(format_name)
@@ -41,9 +42,35 @@ def open_dataset(name, data_dir=None, **options):
         raise DataError('--dataset=tfds needs a name: --dataset=tfds:NAME')
     for option in options:
         if option not in accepted:
-            takes = [p for p in accepted if p not in ('variant', 'data_dir')]
+            takes = [p for p in accepted if p not in ('variant', 'data_dir', 'info')]
             raise DataError(
                 f'--{option} has no meaning for --dataset={name}, which takes: '
                 + ', '.join(f'--{p}' for p in takes)
             )
-    return factory(data_dir, **options)
+    info = options.get('info')
+    if info and 'image_size' in accepted:
+        # What the pictures at hand would suggest is not what the network was built for.
+        height, width, channels = info.image_shape
+        options = {'image_size': f'{height}x{width}', 'channels': channels, **options}
+    source = factory(data_dir, **options)
+    if info:
+        _check_same(source, info)
+    return source
+
+
+def _check_same(source, info):
+    """Raises DataError if labels or shapes mean something else than in `info`."""
+    for what, here, there in (
+        ('classes', source.class_names, info.class_names),
+        ('shape', source.image_shape, info.image_shape),
+    ):
+        if tuple(here) != tuple(there):
+            raise DataError(
+                f'--data_dir: the {what} of {source.name} must be those of the run, '
+                f'{_listed(there)}, got {_listed(here)}'
+            )
+
+
+def _listed(values):
+    more = ', …' if len(values) > 20 else ''
+    return ', '.join(map(str, values[:20])) + more

@@ -1,11 +1,14 @@
 """`open_dataset`: the door to all formats."""
 
+import dataclasses
 import subprocess
 import sys
 
 import pytest
+from PIL import Image
 
 from input import FORMATS, DataError, open_dataset
+from input.dataset_info import DatasetInfo
 
 
 def test_formats_are_listed_with_a_line_each():
@@ -50,3 +53,20 @@ def test_none_and_empty_mean_not_given():
 def test_what_makes_no_sense_is_refused(name, options, match):
     with pytest.raises(DataError, match=match):
         open_dataset(name, **options)
+
+
+def test_data_of_other_classes_than_the_run_had_is_refused():
+    info = open_dataset('digits').info
+    renamed = dataclasses.replace(info, class_names=(*info.class_names[:9], 'nine'))
+    assert open_dataset('digits', info=info).info == info
+    with pytest.raises(DataError, match='the classes of digits .* 8, nine, got 0, 1'):
+        open_dataset('digits', info=renamed)
+
+
+def test_other_pictures_come_in_the_size_of_the_run(tmp_path):
+    for name in ('cat', 'dog'):
+        (tmp_path / name).mkdir()
+        Image.new('L', (20, 30)).save(tmp_path / name / '1.png')
+    info = DatasetInfo('x', ('cat', 'dog'), (8, 9, 3), {}, (1.0,) * 3, (1.0,) * 3)
+    source = open_dataset('image_folder', data_dir=str(tmp_path), info=info)
+    assert source.image_shape == (8, 9, 3)

@@ -89,7 +89,8 @@ _LABELS = np.arange(6) % 4
     [
         ((_IMAGES.astype(np.float32), _LABELS), r'must be uint8 .* got float32'),
         ((_IMAGES[..., 0], _LABELS), r'must be uint8 .* got uint8 \[6, 4, 4\]'),
-        ((_IMAGES.repeat(2, -1), _LABELS), r'1 or 3\], got uint8 \[6, 4, 4, 6\]'),
+        ((_IMAGES.repeat(2, -1), _LABELS), r'1 or 3\], .* got uint8 \[6, 4, 4, 6\]'),
+        ((_IMAGES[:, :, :0], _LABELS), r'must be uint8 .* got uint8 \[6, 4, 0, 3\]'),
         ((_IMAGES, _LABELS[:5]), r'6 images but labels of shape \[5\]'),
         ((_IMAGES, np.array(3)), r'6 images but labels of shape \[\]'),
         ((_IMAGES, np.eye(6, 4, dtype=int)), r'labels of shape \[6, 4\]'),

@@ -132,7 +132,7 @@ def _prepared(library, variant, data_dir):
         raise DataError(
             f'--dataset=tfds:{variant}: TensorFlow Datasets has no {name!r}'
             + (f', and {data_dir} neither' if data_dir else '')
-            + f'{near}. See https://www.tensorflow.org/datasets/catalog'
+            + f'{near} See https://www.tensorflow.org/datasets/catalog'
         ) from None
     except Exception as error:  # Assertions, for a version; ValueErrors, for a config.
         raise DataError(f'--dataset=tfds:{variant}: {_first_line(error)}') from error
