@@ -79,7 +79,7 @@ def make_model_fn(
             inputs = standardize(_feature(features, 'image'), mean, stddev)
         net = Layers(training, seed, compute_dtype)
         with v1.variable_scope(name):
-            logits = build(net, inputs, outputs, **network_args)
+            logits = _built(build, net, inputs, outputs, network_args)
         _refuse_keras_3()
         logits = tf.cast(logits, tf.float32)
         if kind == 'regression':
@@ -101,6 +101,16 @@ def make_model_fn(
             num_classes, class_names, label_smoothing, class_weights
         )
     return model_fn
+
+
+def _built(build, net, inputs, outputs, network_args):
+    try:
+        return build(net, inputs, outputs, **network_args)
+    except errors.SettingError as error:
+        if str(error).startswith('--'):
+            raise
+        # A layer knows its own name, not where its setting came from.
+        raise errors.SettingError(f'--network_args: {error}') from None
 
 
 def _feature(features, name):

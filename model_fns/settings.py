@@ -158,8 +158,8 @@ def check_schedule(
         check_number('total_steps', total_steps, least=1, whole=True)
         if warmup_steps > total_steps:
             raise errors.SettingError(
-                f'--warmup_steps must be at most the {total_steps} steps of the run, '
-                f'got {warmup_steps}'
+                f'--warmup must be at most the {total_steps} steps of the run, got '
+                f'{warmup_steps} steps'
             )
     elif schedule in ('exponential', 'polynomial', 'cosine'):
         raise errors.SettingError(
@@ -170,8 +170,8 @@ def check_schedule(
         steps = boundary_steps(boundaries, total_steps)
         if list(steps) != sorted(set(steps)):
             raise errors.SettingError(
-                f'--boundaries must rise, got {tuple(boundaries)}, which are the '
-                f'steps {steps}'
+                f'--decay_at (boundaries) must rise, got {tuple(boundaries)}, which '
+                f'are the steps {steps}'
             )
 
 
