@@ -170,6 +170,8 @@ def checkpoint_of(model_dir, checkpoint=''):
     if checkpoint.isdigit():
         path = os.path.join(model_dir, f'model.ckpt-{checkpoint}')
     path = path.removesuffix('.index')
+    if os.path.dirname(path) == '' and not os.path.exists(path + '.index'):
+        path = os.path.join(model_dir, path)  # As the list below names them.
     if not tf.compat.v1.train.checkpoint_exists(path):
         there = tf.train.get_checkpoint_state(model_dir)
         names = there.all_model_checkpoint_paths if there else ()
