@@ -19,6 +19,8 @@ try:
 except ImportError:  # Windows; what a killed run leaves is removed by the next all the
     fcntl = None  # same, but so is what another run is just writing.
 
+import estimator_clf.compat  # noqa: F401  Loads TensorFlow without its chatter.
+
 import numpy as np
 import tensorflow as tf
 

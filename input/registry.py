@@ -28,6 +28,9 @@ def open_dataset(name, data_dir=None, **options):
         of an earlier run, also other classes or another shape than it had.
     """
     format_name, _, variant = name.partition(':')
+    FORMATS.facts(format_name)  # A wrong name is said before TensorFlow is loaded,
+    import estimator_clf.compat  # noqa: F401  which this does without its chatter.
+
     factory = FORMATS.get(format_name)
     accepted = inspect.signature(factory).parameters
     options = {k: v for k, v in options.items() if v not in (None, '')}

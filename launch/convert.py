@@ -5,6 +5,7 @@
 Nothing is written under the name OUT until all of it is there.
 """
 
+import shlex
 import sys
 
 from absl import flags as absl_flags
@@ -94,7 +95,8 @@ def main(arguments):
     print(table(['split', 'examples', 'shards', 'MB'], rows))
     print(
         f'\n{manifest.info.num_classes} classes in {FLAGS.output_dir}. Next:\n'
-        f'  python -m launch.train --dataset=tfrecord --data_dir={FLAGS.output_dir}'
+        f'  python -m launch.train --dataset=tfrecord --data_dir='
+        + shlex.quote(FLAGS.output_dir)
     )
 
 

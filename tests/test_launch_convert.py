@@ -32,6 +32,7 @@ def test_converts_and_says_what_is_next(tmp_path):
     )
     assert done.returncode == 0, done.stderr
     assert done.stderr.splitlines()[-1] == '20/20 pictures'
+    assert 'oneDNN' not in done.stderr and 'cuda' not in done.stderr
     assert f'--dataset=tfrecord --data_dir={out}' in done.stdout
     assert done.stdout.splitlines()[2].split()[:3] == ['train', '10', '2']
     source = data.open_dataset('tfrecord', str(out))
