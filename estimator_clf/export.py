@@ -1,6 +1,7 @@
 """From a checkpoint to a SavedModel, with the preprocessing in its graph."""
 
 import os
+import re
 import shutil
 import time
 
@@ -37,7 +38,7 @@ def export_saved_model(model_fn, info, checkpoint, export_dir, decode=None):
       RunError: it could not be written.
     """
     version = _next_version(export_dir)
-    partial = os.path.join(export_dir, f'{_PARTIAL}{version}')
+    partial = os.path.join(export_dir, f'{_PARTIAL}{version}-{os.getpid()}')
     target = os.path.join(export_dir, str(version))
     try:
         os.makedirs(export_dir, exist_ok=True)
@@ -128,6 +129,18 @@ def _next_version(export_dir):
 
 
 def _remove_partial(export_dir):
+    """Removes what exports that were killed have left; not those under way."""
     for name in os.listdir(export_dir):
-        if name.startswith(_PARTIAL):
+        match = re.fullmatch(_PARTIAL + r'\d+-(\d+)', name)
+        if match and not _alive(int(match[1])):
             shutil.rmtree(os.path.join(export_dir, name), ignore_errors=True)
+
+
+def _alive(pid):
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True  # Somebody else's.
+    return pid != os.getpid()

@@ -29,6 +29,7 @@ from estimator_clf.hooks.pictures import SampleHook
 from estimator_clf.metrics_log import MetricsLog
 from estimator_clf.observer import Observer
 from estimator_clf.plan import evaluation_input, make_plan
+from estimator_clf.recovery import recover
 
 v1 = tf.compat.v1
 
@@ -98,6 +99,9 @@ class _Run:
         cluster.refuse()
         self.config, self.source, self.observer = config, source, observer
         self.replicas, self.stop = replicas, stop
+        damage = recover(config.model_dir)
+        if damage:
+            observer.on_message(damage)
         self.plan = make_plan(config, source, self.last_step())
         # Also the first check of the input's settings, before anything is written.
         self.train_input = source.input_fn(

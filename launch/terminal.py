@@ -50,7 +50,10 @@ class TerminalObserver(Observer):
         shown = {
             'loss': f'{metrics["loss"]:.4f}',
             'accuracy': f'{metrics["accuracy"]:.4f}' if 'accuracy' in metrics else None,
-            'images/s': f'{metrics["examples_per_second"]:,.0f}',
+            # A regression has rows, not images.
+            'images/s' if 'accuracy' in metrics else 'rows/s': (
+                f'{metrics["examples_per_second"]:,.0f}'
+            ),
         }
         shown = {name: text for name, text in shown.items() if text}
         if self._bar is not None:

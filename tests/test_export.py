@@ -294,12 +294,20 @@ def test_a_kill_in_the_middle_leaves_no_version(trained, tmp_path):
     )
     assert done.returncode == -signal.SIGKILL, done.stderr
     (left,) = os.listdir(tmp_path / 'e')
-    assert re.fullmatch(r'partial-\d+', left)
+    assert re.fullmatch(r'partial-\d+-\d+', left)
     assert versions(str(tmp_path / 'e')) == []
     # The next export takes the rest away.
     path = trained.export(tmp_path / 'e')
     assert os.listdir(tmp_path / 'e') == [os.path.basename(path)]
     assert versions(str(tmp_path / 'e')) == [path]
+
+
+def test_an_export_under_way_elsewhere_is_left_alone(trained, tmp_path):
+    under_way = tmp_path / f'partial-5-{os.getppid()}'
+    under_way.mkdir()
+    (tmp_path / 'partial-notes').mkdir()  # Somebody's own.
+    trained.export(tmp_path)
+    assert under_way.exists() and (tmp_path / 'partial-notes').exists()
 
 
 def test_regression(tmp_path):

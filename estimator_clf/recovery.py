@@ -1,0 +1,93 @@
+"""Going on from the newest checkpoint that is whole.
+
+A full disk, a pulled plug or a copy cut short leave a checkpoint that is listed and
+cannot be read, or a list that cannot. What was saved before it is not lost with it.
+"""
+
+import glob
+import os
+import re
+
+import estimator_clf.compat  # noqa: F401  Loads TensorFlow without its chatter.
+
+import tensorflow as tf
+
+from estimator_clf.errors import RunError
+from estimator_clf.files import write_atomically
+
+
+def recover(model_dir):
+    """Makes the newest checkpoint that is whole the latest one.
+
+    Costs reading the newest checkpoint once. Damaged ones are taken off the list; their
+    files stay, and are written over when the run comes to their steps again.
+
+    Args:
+      model_dir: folder of the checkpoints; need not exist.
+
+    Returns:
+      A sentence about what was damaged, or None.
+
+    Raises:
+      RunError: there are checkpoints and not one of them is whole.
+    """
+    listed = _listed(model_dir)
+    if listed and why_damaged(listed[-1]) is None:
+        return None
+    # The list may be damaged itself, or behind: the files count.
+    found = sorted({*listed, *_files(model_dir)}, key=_step)
+    if not found:
+        return None
+    damaged = []
+    for number, path in reversed(list(enumerate(found))):
+        reason = why_damaged(path)
+        if reason is None:
+            _write_list(model_dir, found[: number + 1])
+            what = ', '.join(damaged) or 'The list of checkpoints is damaged'
+            return f'{what}. Going on from {os.path.basename(path)}.'
+        damaged.append(f'{os.path.basename(path)} is damaged ({reason})')
+    raise RunError(
+        f'--model_dir={model_dir}: no checkpoint is whole: {", ".join(damaged)}. Take '
+        'another folder, or remove them to start anew'
+    )
+
+
+def why_damaged(path):
+    """Returns why a checkpoint cannot be read, or None if every byte of it can.
+
+    Args:
+      path: path prefix of the checkpoint.
+    """
+    try:
+        reader = tf.train.load_checkpoint(path)
+        for name in reader.get_variable_to_shape_map():
+            reader.get_tensor(name)  # Compares the checksum, too.
+    except Exception as error:  # Also IndexError and what else its C++ side maps to.
+        text = str(getattr(error, 'message', error)) or type(error).__name__
+        return text.splitlines()[0][:100]
+    return None
+
+
+def _listed(model_dir):
+    try:
+        state = tf.train.get_checkpoint_state(model_dir)
+    except (ValueError, tf.errors.OpError):
+        return []
+    return sorted(state.all_model_checkpoint_paths, key=_step) if state else []
+
+
+def _files(model_dir):
+    pattern = os.path.join(glob.escape(model_dir), 'model.ckpt-*.index')
+    return [path.removesuffix('.index') for path in glob.glob(pattern)]
+
+
+def _step(path):
+    match = re.search(r'-(\d+)$', path)
+    return int(match[1]) if match else -1
+
+
+def _write_list(model_dir, paths):
+    names = [os.path.basename(path) for path in paths]
+    lines = [f'model_checkpoint_path: "{names[-1]}"']
+    lines += [f'all_model_checkpoint_paths: "{name}"' for name in names]
+    write_atomically(os.path.join(model_dir, 'checkpoint'), '\n'.join(lines) + '\n')
