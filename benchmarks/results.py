@@ -23,6 +23,9 @@ def main(folders):
         if not os.path.exists(os.path.join(folder, 'metrics.jsonl')):
             continue
         run = read(folder)
+        if run is None:
+            print(f'{folder}: not finished', file=sys.stderr)
+            continue
         rows.setdefault(run['what'], []).append(run)
     print('| data | network | test accuracy | n | TensorFlow | minutes |')
     print('| --- | --- | --- | --- | --- | --- |')
@@ -47,7 +50,7 @@ def read(folder):
     Returns:
       dict with what (identity but for the seed), dataset, network, accuracy (of the
       last evaluation on test, or validation where there is no test split),
-      tensorflow (version) and seconds.
+      tensorflow (version) and seconds; None if nothing was evaluated yet.
     """
     with open(os.path.join(folder, 'config.json'), encoding='utf-8') as file:
         record = json.load(file)
@@ -56,13 +59,17 @@ def read(folder):
     settings = record['settings']
     splits = {line['split'] for line in lines}
     split = 'test' if 'test' in splits else 'validation'
-    final = [line for line in lines if line['split'] == split][-1]
+    results = [line for line in lines if line['split'] == split]
+    if not results:
+        return None
+    with open(os.path.join(folder, 'dataset.json'), encoding='utf-8') as file:
+        name = json.load(file)['name']
     what = {k: v for k, v in settings.items() if k not in _ASIDE}
     return {
         'what': json.dumps(what, sort_keys=True),
-        'dataset': settings['dataset'],
+        'dataset': name,
         'network': settings['network'],
-        'accuracy': final['accuracy'],
+        'accuracy': results[-1]['accuracy'],
         'tensorflow': record['versions']['tensorflow'],
         'seconds': lines[-1]['time'] - lines[0]['time'],
     }

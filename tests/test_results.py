@@ -1,0 +1,42 @@
+"""The table of results is what the runs wrote."""
+
+import json
+import subprocess
+import sys
+
+from launching import ROOT
+
+
+def _write(folder, seed, accuracies, rate=0.1):
+    folder.mkdir()
+    settings = {'network': 'cnn', 'learning_rate': rate, 'seed': seed}
+    config = {'settings': settings, 'versions': {'tensorflow': '2.21.0'}}
+    (folder / 'config.json').write_text(json.dumps(config))
+    (folder / 'dataset.json').write_text(json.dumps({'name': 'cifar10'}))
+    lines = [{'step': 0, 'split': 'train', 'time': 100.0}]
+    for number, accuracy in enumerate(accuracies, 1):
+        line = {'split': 'test', 'time': 100.0 + 60 * number, 'accuracy': accuracy}
+        lines.append(line)
+    text = ''.join(json.dumps(line) + '\n' for line in lines)
+    (folder / 'metrics.jsonl').write_text(text)
+
+
+def test_table(tmp_path):
+    _write(tmp_path / 'a', 0, [0.1, 0.70])
+    _write(tmp_path / 'b', 1, [0.2, 0.72])
+    _write(tmp_path / 'c', 0, [0.5], rate=0.2)
+    _write(tmp_path / 'unfinished', 2, [])
+    done = subprocess.run(
+        [sys.executable, 'benchmarks/results.py', *sorted(tmp_path.iterdir())],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stderr
+    rows = done.stdout.splitlines()[2:]
+    assert rows == [
+        '| cifar10 | cnn | 0.7100 ± 0.0141 | 2 | 2.21.0 | 2.0 |',
+        '| cifar10 | cnn | 0.5000 | 1 | 2.21.0 | 1.0 |',
+    ]
+    assert 'unfinished: not finished' in done.stderr
