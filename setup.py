@@ -49,6 +49,8 @@ setup(
         # The oldest supported. Later tensorflow-metadata, of which TensorFlow Datasets
         # takes the newest, cannot be imported beside the protobuf of 2.15.
         'tf215': ['tensorflow~=2.15.0', 'tensorflow-metadata<1.18'],
+        # TensorFlow Datasets prepares its largest sets with it.
+        'beam': ['apache-beam'],
         # TensorFlow's own extra: the CUDA libraries as wheels.
         'gpu': ['tensorflow[and-cuda]>=2.15,!=2.20.*,<2.22'],
     },

@@ -186,6 +186,14 @@ class Config:
         check=_at_least(1),
         free=True,
     )
+    resume: str = _setting(
+        'auto',
+        _RUN,
+        'With checkpoints in MODEL_DIR: auto: go on from them; never: refuse; '
+        'must: refuse if there are none.',
+        choices=('auto', 'never', 'must'),
+        free=True,
+    )
     seed: int = _setting(
         0, _RUN, 'Of weights, order, augmentation and dropout.', check=_at_least(0)
     )

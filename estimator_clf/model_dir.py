@@ -1,5 +1,6 @@
 """The folder of a run: whose it is, and how far it got."""
 
+import glob
 import json
 import os
 
@@ -23,11 +24,31 @@ def latest_step(model_dir):
     return int(tf.train.load_variable(checkpoint, 'global_step'))
 
 
-def claim(config, info):
+def check_resume(config):
+    """Raises ConfigError if `--resume` and what is in the folder do not agree."""
+    there = glob.glob(os.path.join(glob.escape(config.model_dir), 'model.ckpt-*.index'))
+    if config.resume == 'never' and there:
+        raise ConfigError(
+            f'--resume=never, but --model_dir={config.model_dir} holds checkpoints; '
+            'take another folder'
+        )
+    if config.resume == 'must' and not there:
+        raise ConfigError(
+            f'--resume=must, but --model_dir={config.model_dir} holds no checkpoint'
+        )
+
+
+def claim(config, info, lock):
     """Writes the settings into the model_dir, or checks that they belong to it.
 
+    Args:
+      config: `Config`.
+      info: `DatasetInfo`.
+      lock: `FolderLock` of the folder.
+
     Raises:
-      ConfigError: the folder belongs to a run of other settings or other data.
+      ConfigError: the folder belongs to a run of other settings or other data, or
+        another process is training in it.
     """
     _check_writable('model_dir', config.model_dir)
     if config.export:  # Found out now, and not after the training.
@@ -47,6 +68,7 @@ def claim(config, info):
             f'--model_dir={config.model_dir} holds checkpoints but no '
             f'{configuration.FILE_NAME}: it is not ours; take another folder'
         )
+    lock.take()  # Only now, if the folder is new.
     record = {'settings': config.to_dict(), **provenance.collect()}
     write_atomically(path, json.dumps(record, indent=2) + '\n')
     write_atomically(os.path.join(config.model_dir, DATASET_FILE), info.to_json())

@@ -6,6 +6,7 @@
 Everything that is written goes into `config.model_dir`, see README.md.
 """
 
+import contextlib
 import dataclasses
 import math
 import os
@@ -26,6 +27,7 @@ from estimator_clf.hooks.evaluation import EvaluationListener
 from estimator_clf.hooks.keys import KeysHook
 from estimator_clf.hooks.metrics import MetricsHook
 from estimator_clf.hooks.pictures import SampleHook
+from estimator_clf.lock import FolderLock
 from estimator_clf.metrics_log import MetricsLog
 from estimator_clf.observer import Observer
 from estimator_clf.plan import evaluation_input, make_plan
@@ -73,7 +75,11 @@ def train_and_evaluate(
       ConfigError: settings that cannot be, or a model_dir of other settings.
       tf.errors.OpError: data that cannot be read.
     """
-    with stopping.on_signals() as stop:
+    with contextlib.ExitStack() as stack:
+        stop = stack.enter_context(stopping.on_signals())
+        lock = FolderLock(config.model_dir)
+        stack.callback(lock.give_back)
+        lock.take()
         run = _Run(
             config,
             source,
@@ -82,6 +88,7 @@ def train_and_evaluate(
             replicas,
             observer or Observer(),
             stop,
+            lock,
         )
         run.train()
         metrics = run.final_metrics()
@@ -94,11 +101,12 @@ class _Run:
     """The parts of a run, wired together."""
 
     def __init__(
-        self, config, source, make_model_fn, make_decode, replicas, observer, stop
+        self, config, source, make_model_fn, make_decode, replicas, observer, stop, lock
     ):
         cluster.refuse()
         self.config, self.source, self.observer = config, source, observer
         self.replicas, self.stop = replicas, stop
+        model_dir.check_resume(config)
         damage = recover(config.model_dir)
         if damage:
             observer.on_message(damage)
@@ -123,7 +131,7 @@ class _Run:
             self.evaluator = self._new_evaluator(self.plan.eval_split)
             self.goal = self._goal()
         self._check_choice()
-        model_dir.claim(config, self.info)
+        model_dir.claim(config, self.info, lock)
         self.log = MetricsLog(config.model_dir)
         self.log.rewind(self.plan.start_step)
         self.keepers = self._keepers()

@@ -1,0 +1,53 @@
+"""One trainer per model_dir."""
+
+import contextlib
+import os
+
+from estimator_clf.errors import ConfigError
+
+try:
+    import fcntl
+except ImportError:  # Windows; there the lock is left out.
+    fcntl = None
+
+
+class FolderLock:
+    """Keeps other processes that ask for the same lock out of a folder.
+
+    The lock is on the folder itself: no file is left behind, and the system gives it
+    back when the process ends, however it ends.
+    """
+
+    def __init__(self, folder):
+        self._folder = folder
+        self._handle = None
+
+    def take(self):
+        """Takes the lock, unless it is taken by us or there is no such folder yet.
+
+        Raises:
+          ConfigError: another process holds it.
+        """
+        if self._handle is not None or fcntl is None or not os.path.isdir(self._folder):
+            return
+        handle = os.open(self._folder, os.O_RDONLY)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(handle)
+            raise ConfigError(
+                f'--model_dir={self._folder} is in use: another process is training '
+                'there. Wait for it, stop it, or take another folder'
+            ) from None
+        except OSError:
+            # A file system without locks; better to train there than not at all.
+            os.close(handle)
+            return
+        self._handle = handle
+
+    def give_back(self):
+        """Gives the lock back, if it is held."""
+        if self._handle is not None:
+            with contextlib.suppress(OSError):
+                os.close(self._handle)
+            self._handle = None
