@@ -107,7 +107,7 @@ def test_names_of_flags_are_right():
     from estimator_clf.config import Config
 
     known = set(Config.__dataclass_fields__)
-    known |= {'flagfile', 'help', 'output', 'output_dir', 'b64', 'logdir'}
+    known |= {'flagfile', 'help', 'output', 'output_dir', 'checkpoint', 'logdir'}
     texts = [README, *(p.read_text() for p in pathlib.Path(ROOT, 'docs').glob('*.md'))]
     for text in texts:
         for name in re.findall(r'--(?:no)?([a-z][a-z0-9_]+)', text):
