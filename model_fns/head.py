@@ -7,7 +7,7 @@ from estimator_clf.compat import estimator
 
 import tensorflow as tf
 
-from model_fns import errors, metrics, optimizers
+from model_fns import errors, metrics, optimizers, watched
 from model_fns.settings import OptimizerSettings, check_number
 
 v1 = tf.compat.v1
@@ -105,6 +105,7 @@ def classification(
 
     losses = _cross_entropy(logits, labels, 0.0)
     probabilities = tf.nn.softmax(logits)
+    watched.offer(labels=index, probabilities=probabilities, losses=losses)
     metric_ops = {
         'accuracy': metrics.accuracy(index, predicted),
         'average_loss': metrics.average('average_loss', losses, weights),

@@ -58,12 +58,15 @@ class Layers:
         seed: of the first weights and of the dropout.
         compute_dtype: in which the layers compute. Variables are always float32 and
             are cast where they are used.
+        dense_input: what the latest `dense` was given, floating [B, D]; None before.
+            In the end this is what the network knows of a picture.
     """
 
     def __init__(self, training: bool, seed: int = 0, compute_dtype=tf.float32):
         self.training = training
         self.seed = seed
         self.compute_dtype = tf.as_dtype(compute_dtype)
+        self.dense_input = None
 
     def conv(
         self,
@@ -122,6 +125,7 @@ class Layers:
             `compute_dtype` [B, units].
         """
         _check_positive(name, units=units)
+        self.dense_input = x
         with v1.variable_scope(name):
             weights = self._weights((_static(name, x, -1), units), kernel_initializer)
             y = tf.matmul(tf.cast(x, self.compute_dtype), weights)

@@ -8,7 +8,7 @@ from estimator_clf.compat import estimator
 
 import tensorflow as tf
 
-from model_fns import errors, head, registry
+from model_fns import errors, head, registry, watched
 from model_fns.layers import Layers
 from model_fns.settings import COMPUTE_DTYPES, OptimizerSettings
 from model_fns.standardize import standardize
@@ -81,6 +81,8 @@ def make_model_fn(
         with v1.variable_scope(name):
             logits = _built(build, net, inputs, outputs, network_args)
         _refuse_keras_3()
+        if mode == estimator.ModeKeys.EVAL:
+            watched.offer(embeddings=net.dense_input)
         logits = tf.cast(logits, tf.float32)
         if kind == 'regression':
             return head.regression(mode, features, logits, labels, optimizer=optimizer)
