@@ -73,6 +73,9 @@ class FileSource(EncodedSource):
         examples = tf.data.Dataset.range(1).map(loaded).flat_map(run)
         return self._decoded(examples, reading, load)
 
+    def _labels(self, split):
+        return self._files[split][1]
+
     def encoded(self, split, indices=None):
         self._check_split(split)
         paths, labels = self._files[split]

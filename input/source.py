@@ -108,6 +108,28 @@ class Source(abc.ABC):
         del error
         return None
 
+    def class_counts(self, split):
+        """Counts the examples of each class.
+
+        Args:
+          split: name of the split.
+
+        Returns:
+          int64 [classes].
+
+        Raises:
+          DataError: no such split, no classes (regression), or labels that cannot be
+            read.
+        """
+        self._check_split(split)
+        if not self.class_names:
+            raise DataError(f'{self.name} has no classes to count, only numbers')
+        return np.bincount(self._labels(split), minlength=len(self.class_names))
+
+    @abc.abstractmethod
+    def _labels(self, split):
+        """Returns the labels of a split in natural order, integers [N]."""
+
     # What follows from it.
 
     @functools.cached_property

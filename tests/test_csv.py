@@ -98,3 +98,9 @@ def test_values_that_do_not_fit():
         from_values({'train': ([1.0, 2.0], [1.0])})
     with pytest.raises(DataError, match='must be finite'):
         from_values({'train': ([1.0, np.inf], [1.0, 2.0])})
+
+
+def test_no_classes_to_count(tmp_path):
+    source = _open(tmp_path, '1,2\n3,4\n')
+    with pytest.raises(DataError, match='no classes to count'):
+        source.class_counts('train')

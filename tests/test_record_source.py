@@ -191,6 +191,20 @@ def test_encoded(shards):
     assert list(source.encoded('train', [])) == []
 
 
+def test_class_counts(shards):
+    source = _source(shards, num_classes=4, validation_split=0.3)
+    for split in ('train', 'validation'):
+        labels = [label for _, _, label in source.encoded(split)]
+        counts = source.class_counts(split)
+        assert counts.dtype == np.int64
+        assert counts.tolist() == [labels.count(n) for n in range(4)]
+
+
+def test_class_counts_of_damaged_records(shards):
+    with pytest.raises(DataError, match='record 2: its label must be from 0 to 1'):
+        _source(shards, num_classes=2).class_counts('train')
+
+
 def test_random_resized_crop_is_resumed_too(shards):
     options = {'augment': 'resized_crop:0.3', 'seed': 2}
     whole = _run(_source(shards), 6, **options)

@@ -157,6 +157,28 @@ def test_labels_belong_to_their_pictures(source):
         assert labels == [label_of[name] for name in names]
 
 
+def test_class_counts(source):
+    for split in ('train', 'test'):
+        labels = [label for _, _, label in source.encoded(split)]
+        counts = source.class_counts(split)
+        assert counts.dtype == np.int64
+        assert counts.tolist() == [labels.count(n) for n in range(3)]
+    with pytest.raises(DataError, match="no split 'dev'"):
+        source.class_counts('dev')
+
+
+def test_class_counts_of_a_held_out_part_and_of_classes_without_examples():
+    images = np.zeros([50, 4, 4, 1], np.uint8)
+    labels = np.arange(50) % 2
+    source = from_arrays(
+        {'train': (images, labels)}, ['a', 'b', 'none'], validation_split=0.3
+    )
+    counts = [source.class_counts(split) for split in ('train', 'validation')]
+    assert np.sum(counts, 0).tolist() == [25, 25, 0]
+    for split, count in zip(('train', 'validation'), counts, strict=True):
+        assert count.sum() == source.num_examples[split]
+
+
 def test_statistics(source):
     (batch,) = evaluate(source, 'train', _SIZE)
     pixels_ = batch[2].astype(np.float64)
