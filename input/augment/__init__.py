@@ -1,0 +1,11 @@
+"""Augmentation of whole batches of uint8 pictures.
+
+Every image op takes `(images, draw, amount)`: images uint8 [B, H, W, C], a `Draw`
+with one generator per example, and how strong; it returns images of the same shape
+and dtype. Whole batches, since for small pictures the cost of a tf.data element is more
+than the cost of its pixels.
+"""
+
+from input.augment.steps import OPS, apply, check_size, parse
+
+__all__ = ['OPS', 'apply', 'check_size', 'parse']

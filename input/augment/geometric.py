@@ -1,0 +1,104 @@
+"""Ops that move pixels."""
+
+import math
+
+import tensorflow as tf
+
+from input.augment.pixels import to_uint8
+
+
+def flip(images, draw, amount):
+    """Mirrors left to right, each with probability `amount`."""
+    chosen = draw.uniform('flip') < amount
+    return tf.where(chosen[:, None, None, None], tf.reverse(images, [2]), images)
+
+
+def vflip(images, draw, amount):
+    """Mirrors top to bottom, each with probability `amount`."""
+    chosen = draw.uniform('vflip') < amount
+    return tf.where(chosen[:, None, None, None], tf.reverse(images, [1]), images)
+
+
+def crop(images, draw, amount):
+    """Moves each by up to `amount` pixels each way; the edge is filled by reflection.
+
+    This is the padded random crop of He et al. 2015 ("Deep residual learning"),
+    section 4.2, which fills with black.
+    """
+    pad = int(amount)
+    height, width = images.shape[1:3]
+    padded = tf.pad(images, [[0, 0], [pad, pad], [pad, pad], [0, 0]], 'REFLECT')
+    rows = draw.integer('crop row', 0, 2 * pad)[:, None] + tf.range(height)
+    columns = draw.integer('crop column', 0, 2 * pad)[:, None] + tf.range(width)
+    moved = tf.gather(padded, rows, axis=1, batch_dims=1)
+    return tf.gather(moved, columns, axis=2, batch_dims=1)
+
+
+def zoom(images, draw, amount):
+    """Zooms each about its middle by a factor from [1 - amount, 1 + amount]."""
+    # Zooming out needs pixels from outside: as many as the largest window reaches.
+    height, width = images.shape[1:3]
+    sides = [int(s * amount / (1.0 - amount) / 2.0) + 1 for s in (height, width)]
+    pads = [min(p, s - 1) for p, s in zip(sides, (height, width), strict=True)]
+    padded = tf.pad(images, [[0, 0], [pads[0]] * 2, [pads[1]] * 2, [0, 0]], 'REFLECT')
+    half = 0.5 / draw.uniform('zoom', 1.0 - amount, 1.0 + amount)
+    ends = []
+    for side, pad in zip((height, width), pads, strict=True):
+        # `crop_and_resize` counts from the middle of the first pixel to the middle
+        # of the last: its 0..1 are side - 1 pixels.
+        middle, reach = pad + (side - 1) / 2.0, half * (side - 1)
+        last = max(1, side + 2 * pad - 1)
+        ends.append([(middle + s * reach) / last for s in (-1, 1)])
+    (top, bottom), (left, right) = ends
+    return _windows(padded, tf.stack([top, left, bottom, right], 1), (height, width))
+
+
+def rotate(images, draw, amount):
+    """Turns each about its middle by up to `amount` degrees either way, bilinearly.
+
+    What comes from outside of the picture is filled by reflection.
+    """
+    height, width = images.shape[1:3]
+    angle = draw.uniform('rotate', -amount, amount) * (math.pi / 180.0)
+    cos, sin = tf.cos(angle), tf.sin(angle)
+    middle_x, middle_y = (width - 1) / 2.0, (height - 1) / 2.0
+    zero = tf.zeros_like(cos)
+    # From a place in the output to the place in the input that it shows.
+    rows = [
+        (cos, -sin, middle_x - cos * middle_x + sin * middle_y),
+        (sin, cos, middle_y - sin * middle_x - cos * middle_y),
+        (zero, zero),
+    ]
+    turned = tf.raw_ops.ImageProjectiveTransformV3(
+        images=tf.cast(images, tf.float32),
+        transforms=tf.stack([entry for row in rows for entry in row], 1),
+        output_shape=tf.constant([height, width]),
+        fill_value=0.0,
+        interpolation='BILINEAR',
+        fill_mode='REFLECT',
+    )
+    return to_uint8(turned)
+
+
+def resized_crop(images, draw, amount):
+    """Cuts a window of `amount` to all of the area, aspect 3:4 to 4:3, to full size.
+
+    A window that would be taller or wider than the picture is cut to fit. Pictures
+    that come encoded are cut while they are decoded instead, see
+    `input.decode.random_window`.
+    """
+    height, width = images.shape[1:3]
+    area = draw.uniform('crop area', amount, 1.0)
+    ratio = tf.exp(draw.uniform('crop aspect', -0.28768207, 0.28768207))  # log(4/3)
+    tall = tf.minimum(tf.sqrt(area / ratio), 1.0)
+    wide = tf.minimum(tf.sqrt(area * ratio), 1.0)
+    top = draw.uniform('crop top') * (1.0 - tall)
+    left = draw.uniform('crop left') * (1.0 - wide)
+    boxes = tf.stack([top, left, top + tall, left + wide], 1)
+    return _windows(images, boxes, (height, width))
+
+
+def _windows(images, boxes, size):
+    """Cuts one box [top, left, bottom, right] of 0..1 out of each, resized."""
+    count = tf.shape(images)[0]
+    return to_uint8(tf.image.crop_and_resize(images, boxes, tf.range(count), size))
