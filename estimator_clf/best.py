@@ -122,8 +122,14 @@ class BestKeeper:
                 shutil.rmtree(path, ignore_errors=True)
 
 
-def best_checkpoint(folder):
-    """Returns the path prefix of the best checkpoint that a keeper keeps, or None."""
+def best_folder(model_dir):
+    """Returns the folder in which a run keeps its best checkpoints."""
+    return os.path.join(model_dir, 'best')
+
+
+def best_checkpoint(model_dir):
+    """Returns the path prefix of the best checkpoint that a run keeps, or None."""
+    folder = best_folder(model_dir)
     try:
         with open(os.path.join(folder, STATE_FILE), encoding='utf-8') as file:
             path = json.load(file)['best'][0]['path']

@@ -51,6 +51,10 @@ def _channels(x):
     return None if x in (None, 1, 3) else 'must be 1 or 3'
 
 
+def _inside_0_1(x):
+    return None if 0 < x < 1 else 'must be above 0 and below 1'
+
+
 def _crop(x):
     return None if 0 < x <= 1 else 'must be above 0 and at most 1'
 
@@ -206,6 +210,21 @@ class Config:
     keep_checkpoints: int = _setting(
         5, _RUN, 'How many of the latest to keep.', check=_at_least(1), free=True
     )
+    max_rollbacks: int = _setting(
+        0,
+        _RUN,
+        'How often to go back to the last checkpoint and on with a smaller learning '
+        'rate when the loss is not finite; 0: stop.',
+        check=_at_least(0),
+        free=True,
+    )
+    rollback_factor: float = _setting(
+        0.5,
+        _RUN,
+        'What the learning rate is multiplied with each time.',
+        check=_inside_0_1,
+        free=True,
+    )
     histograms: bool = _setting(
         False, _RUN, 'Write histograms of the weights for TensorBoard.', free=True
     )
@@ -223,6 +242,14 @@ class Config:
         '',
         _EVALUATION,
         'Split to evaluate on while training. Default: validation, or else test.',
+        free=True,
+    )
+    also_evaluate: str = _setting(
+        '',
+        _EVALUATION,
+        'More to evaluate while training: [NAME=]SPLIT[@DIR][:INTERVAL] between '
+        'commas; DIR holds other pictures of the same classes. Such as '
+        'fit=train:5epochs,phone=@photos/phone:1epochs.',
         free=True,
     )
     best_metric: str = _setting(

@@ -1,5 +1,7 @@
 """Evaluation that costs no new graph: one graph and one session, kept alive."""
 
+from collections.abc import Mapping
+
 from estimator_clf.compat import estimator
 
 import numpy as np
@@ -8,6 +10,9 @@ import tensorflow as tf
 from estimator_clf.devices import session_config
 
 v1 = tf.compat.v1
+
+# (tag, tensor) of what watchers may look at, as model_fns.watched writes it.
+EVAL_TENSORS = 'eval_tensors'
 
 
 class Evaluator:
@@ -20,16 +25,19 @@ class Evaluator:
         metrics = evaluator.evaluate(tf.train.latest_checkpoint(model_dir))
     """
 
-    def __init__(self, model_fn, input_fn):
+    def __init__(self, model_fn, input_fn, watchers=()):
         """Makes the evaluator; builds nothing yet.
 
         Args:
           model_fn: function (features, labels, mode) -> EstimatorSpec.
           input_fn: function without arguments that returns a tf.data.Dataset of
             (features, labels) that ends.
+          watchers: list of `estimator_clf.board.watcher.Watcher`, who see the batches
+            go by and then write what they made of them.
         """
         self._model_fn = model_fn
         self._input_fn = input_fn
+        self._watchers = watchers
         self._session = None
 
     def evaluate(self, checkpoint, stop=False):
@@ -54,13 +62,22 @@ class Evaluator:
         with self._session.graph.as_default():
             self._saver.restore(self._session, checkpoint)
         self._session.run(self._initializers)
+        for watcher, _ in self._watching:
+            watcher.begin()
+        fetches = [tensors for _, tensors in self._watching]
         while True:
             if stop:
                 return None
             try:
-                self._session.run(self._updates)
+                _, seen = self._session.run([self._updates, fetches])
             except tf.errors.OutOfRangeError:
                 break
+            for (watcher, _), values in zip(self._watching, seen, strict=True):
+                watcher.see(values)
+        if self._watching:
+            step = int(self._session.run(self._global_step))
+            for watcher, _ in self._watching:
+                watcher.end(step)
         values = self._session.run(self._values)
         metrics = {name: float(np.asarray(value)) for name, value in values.items()}
         if 'average_loss' in metrics:
@@ -81,7 +98,7 @@ class Evaluator:
 
     def _build(self):
         with tf.Graph().as_default():
-            v1.train.create_global_step()
+            self._global_step = v1.train.create_global_step()
             iterator = v1.data.make_initializable_iterator(self._input_fn())
             features, labels = iterator.get_next()
             spec = self._model_fn(features, labels, mode=estimator.ModeKeys.EVAL)
@@ -92,6 +109,10 @@ class Evaluator:
                 )
             self._values = {name: value for name, (value, _) in metrics.items()}
             self._updates = tf.group(*(update for _, update in metrics.values()))
+            tensors = dict(features) if isinstance(features, Mapping) else {}
+            tensors.update(tuple(pair) for pair in v1.get_collection(EVAL_TENSORS))
+            asked = [(watcher, watcher.fetches(tensors)) for watcher in self._watchers]
+            self._watching = [(watcher, wish) for watcher, wish in asked if wish]
             # The input may look something up in a table.
             with tf.control_dependencies([v1.tables_initializer()]):
                 start_input = tf.group(iterator.initializer)

@@ -8,30 +8,35 @@ Everything that is written goes into `config.model_dir`, see README.md.
 
 import contextlib
 import dataclasses
-import math
-import os
 
 from estimator_clf.compat import estimator
 
 import tensorflow as tf
 
 from estimator_clf import cluster, devices, events, instrument, model_dir, stopping
-from estimator_clf.best import BestKeeper, best_checkpoint, copy_checkpoint
+from estimator_clf.best import (
+    BestKeeper,
+    best_checkpoint,
+    best_folder,
+    copy_checkpoint,
+)
 from estimator_clf.early_stopping import EarlyStopping
-from estimator_clf.errors import ConfigError
-from estimator_clf.evaluator import Evaluator
+from estimator_clf.errors import ConfigError, RunError
+from estimator_clf.evaluation_sets import evaluation_sets
+from estimator_clf.evaluations import Evaluations
 from estimator_clf.export import export_saved_model
 from estimator_clf.goal import Goal
 from estimator_clf.hooks.checkpoint import CheckpointHook
-from estimator_clf.hooks.evaluation import EvaluationListener
+from estimator_clf.hooks.finite import FiniteHook, NotFiniteError
 from estimator_clf.hooks.keys import KeysHook
 from estimator_clf.hooks.metrics import MetricsHook
 from estimator_clf.hooks.pictures import SampleHook
 from estimator_clf.lock import FolderLock
 from estimator_clf.metrics_log import MetricsLog
 from estimator_clf.observer import Observer
-from estimator_clf.plan import evaluation_input, make_plan
+from estimator_clf.plan import make_plan
 from estimator_clf.recovery import recover
+from estimator_clf.rollback import Rollbacks
 
 v1 = tf.compat.v1
 
@@ -54,7 +59,13 @@ class Results:
 
 
 def train_and_evaluate(
-    config, source, make_model_fn, make_decode, replicas=1, observer=None
+    config,
+    source,
+    make_model_fn,
+    make_decode,
+    replicas=1,
+    observer=None,
+    open_folder=None,
 ):
     """Runs a training to its end; goes on where a killed one stopped.
 
@@ -63,10 +74,13 @@ def train_and_evaluate(
     Args:
       config: `estimator_clf.config.Config`.
       source: `input.source.Source`.
-      make_model_fn: function (DatasetInfo, total steps) -> model_fn.
+      make_model_fn: function (DatasetInfo, total steps, rate) -> model_fn, whose
+        learning rate is `rate` times that of the settings.
       make_decode: function DatasetInfo -> `decode` of `export_saved_model`.
       replicas: what `devices.set_up` returned.
       observer: `Observer`.
+      open_folder: function from a folder to the `Source` of it, for evaluation sets
+        that lie elsewhere.
 
     Returns:
       `Results`.
@@ -89,7 +103,9 @@ def train_and_evaluate(
             observer or Observer(),
             stop,
             lock,
+            open_folder,
         )
+        stack.callback(run.close)
         run.train()
         metrics = run.final_metrics()
         path = run.export() if config.export and not stop else None
@@ -101,7 +117,16 @@ class _Run:
     """The parts of a run, wired together."""
 
     def __init__(
-        self, config, source, make_model_fn, make_decode, replicas, observer, stop, lock
+        self,
+        config,
+        source,
+        make_model_fn,
+        make_decode,
+        replicas,
+        observer,
+        stop,
+        lock,
+        open_folder,
     ):
         cluster.refuse()
         self.config, self.source, self.observer = config, source, observer
@@ -124,15 +149,25 @@ class _Run:
             time_input=True,
         )
         self.info = source.info
+        self.make_model_fn = make_model_fn
+        self.rollbacks = Rollbacks(
+            config.model_dir, config.max_rollbacks, config.rollback_factor
+        )
+        # Evaluation and export do not move the weights: no rate is the wrong one.
         self.model_fn = make_model_fn(self.info, self.plan.total_steps)
         self.decode = make_decode(self.info)
-        self.evaluator, self.goal = None, None
-        if self.plan.eval_split:
-            self.evaluator = self._new_evaluator(self.plan.eval_split)
-            self.goal = self._goal()
+        self.log = MetricsLog(config.model_dir)
+        self.evaluations = Evaluations(
+            self.model_fn,
+            evaluation_sets(config, source, self.plan, open_folder),
+            config.model_dir,
+            self.log,
+            self._report_evaluation,
+            stop,
+        )
+        self.goal = self._goal()
         self._check_choice()
         model_dir.claim(config, self.info, lock)
-        self.log = MetricsLog(config.model_dir)
         self.log.rewind(self.plan.start_step)
         self.keepers = self._keepers()
         self.enough = stopping.Stop()
@@ -142,6 +177,10 @@ class _Run:
         """The step of the latest checkpoint."""
         return model_dir.latest_step(self.config.model_dir)
 
+    def close(self):
+        """Gives back what the run holds, however it ends."""
+        self.evaluations.close()
+
     def train(self):
         """Trains to the end, or until there is a reason to stop."""
         self.observer.on_start(self.plan)
@@ -150,52 +189,39 @@ class _Run:
                 f'This run has stopped early: {self.enough.requested}. To train '
                 'further, give it more patience (--early_stopping).'
             )
-        elif self.plan.start_step >= self.plan.total_steps:
+            return
+        if self._complete():
             self.observer.on_message(
                 f'{self.config.model_dir} has all {self.plan.total_steps} steps of '
                 'this run already; raise --epochs or --max_steps to train further'
             )
-        else:
-            classifier = estimator.Estimator(
-                instrument.instrument(self.model_fn),
-                model_dir=self.config.model_dir,
-                config=run_config(self.config, self.replicas),
-            )
-            classifier.train(
-                self.train_input, hooks=self._hooks(), max_steps=self.plan.total_steps
-            )
-        if self.evaluator:
-            self.evaluator.close()
+            return
+        while True:
+            try:
+                return self._train()
+            except NotFiniteError as error:
+                step = self.last_step()
+                if not self.rollbacks.allowed():
+                    raise RunError(self._not_finite(error, step)) from None
+                self.observer.on_message(self.rollbacks.note(error, step))
+                self.plan = dataclasses.replace(self.plan, start_step=step)
+                self.log.rewind(step)
 
     def final_metrics(self):
         """Evaluates what was not yet, on every split that was not trained on."""
-        splits = [s for s in ('validation', 'test') if s in self.source.num_examples]
-        if self.plan.eval_split and self.plan.eval_split not in splits:
-            splits.append(self.plan.eval_split)
-        step, metrics = self.last_step(), {}
-        for split in splits:
-            known = self._known(split).get(step)
-            if known is None:
-                evaluator = self._new_evaluator(split)
-                known = evaluator.evaluate(self._checkpoint(), self.stop)
-                evaluator.close()
-                if known is None:
-                    break
-                self._report_evaluation(step, split, known)
-            metrics[split] = known
-        return metrics
+        return self.evaluations.finish(self._checkpoint(), self.last_step())
 
     def export(self):
         """Exports the last weights, or the best; returns the path."""
         checkpoint = self._checkpoint()
         if self.config.export_weights == 'best':
-            best = best_checkpoint(os.path.join(self.config.model_dir, 'best'))
+            best = best_checkpoint(self.config.model_dir)
             if best is None:
-                raise ConfigError(
-                    '--export_weights=best needs --keep_best of at least 1 and '
-                    'something to evaluate, such as --validation_split=0.1'
+                self.observer.on_message(
+                    f'No evaluation gave a {self.goal.metric}, so there are no best '
+                    'weights to export; the last are.'
                 )
-            checkpoint = best
+            checkpoint = best or checkpoint
         return self._export(checkpoint, self.config.export_dir)
 
     def _checkpoint(self):
@@ -206,27 +232,42 @@ class _Run:
             self.model_fn, self.info, checkpoint, folder, self.decode
         )
 
-    def _new_evaluator(self, split):
-        return Evaluator(
-            self.model_fn, evaluation_input(self.config, self.source, split)
+    def _complete(self):
+        return self.plan.start_step >= self.plan.total_steps
+
+    def _train(self):
+        make, rate = self.make_model_fn, self.rollbacks.rate
+        model_fn = self.model_fn
+        if rate != 1.0:
+            model_fn = make(self.info, self.plan.total_steps, rate)
+        classifier = estimator.Estimator(
+            instrument.instrument(model_fn),
+            model_dir=self.config.model_dir,
+            config=run_config(self.config, self.replicas),
+        )
+        classifier.train(
+            self.train_input, hooks=self._hooks(), max_steps=self.plan.total_steps
         )
 
-    def _known(self, split):
-        """dict step -> metrics of the evaluations that metrics.jsonl tells of."""
-        return {
-            line['step']: {
-                name: math.nan if value is None else value
-                for name, value in line.items()
-                if name not in ('step', 'split', 'time')
-            }
-            for line in self.log.read()
-            if line['split'] == split
-        }
+    def _not_finite(self, error, step):
+        text = f'{error}; the last good checkpoint, of step {step}, is kept. Try a '
+        text += 'smaller --learning_rate, --clip_norm=1, or --max_rollbacks=3 to go on '
+        text += 'from it with a smaller learning rate'
+        if self.config.max_rollbacks:
+            text = f'{error}, after {self.config.max_rollbacks} rollbacks; the last '
+            text += f'good checkpoint, of step {step}, is kept. Take another '
+            text += '--model_dir with a smaller --learning_rate or --clip_norm=1'
+        return text
 
     def _goal(self):
-        names = self.evaluator.metric_names()
+        if not self.plan.eval_split:
+            return None
+        config = self.config
+        if self._complete() and config.best_metric:
+            return Goal(config.best_metric, config.best_mode)
+        names = self.evaluations.metric_names(self.plan.eval_split)
         usual = 'accuracy' if 'accuracy' in names else 'loss'
-        goal = Goal(self.config.best_metric or usual, self.config.best_mode)
+        goal = Goal(config.best_metric or usual, config.best_mode)
         goal.check(names)
         return goal
 
@@ -246,11 +287,15 @@ class _Run:
                 'split; hold some of the training set out with --validation_split=0.1, '
                 'or name a split with --eval_split'
             )
+        if config.export_weights == 'best' and not config.keep_best:
+            raise ConfigError(
+                '--export_weights=best needs --keep_best of at least 1, got 0'
+            )
 
     def _keepers(self):
         config, keepers = self.config, []
         if self.goal and config.keep_best:
-            folder = os.path.join(config.model_dir, 'best')
+            folder = best_folder(config.model_dir)
             keepers.append(
                 BestKeeper(folder, self.goal, config.keep_best, copy_checkpoint)
             )
@@ -272,7 +317,9 @@ class _Run:
         if patience is None:
             return None
         early = EarlyStopping(self.goal, *patience, self.config.min_delta)
-        for step, metrics in sorted(self._known(self.plan.eval_split).items()):
+        for step, metrics in sorted(
+            self.evaluations.known(self.plan.eval_split).items()
+        ):
             if early.tell(step, metrics):
                 self.enough.requested = early.why()
         return early
@@ -284,27 +331,19 @@ class _Run:
         self.writer.add_session_log(
             v1.SessionLog(status=v1.SessionLog.START), plan.start_step + 1
         )
+        saved = [plan.save_every, *self.evaluations.intervals()]
         metrics_hook = MetricsHook(
-            [plan.log_every, plan.save_every, plan.eval_every],
+            [plan.log_every, *saved],
             config.batch_size,
             self._report_training,
             instrument.METRICS,
             self.observer.on_step,
         )
-        listeners = []
-        if self.evaluator:
-            listeners.append(
-                EvaluationListener(
-                    self.evaluator,
-                    plan.eval_every,
-                    lambda step, m: self._report_evaluation(step, plan.eval_split, m),
-                    known=self._known(plan.eval_split),
-                    after=self._keep,
-                    clock=metrics_hook,
-                    stop=self.stop,
-                )
-            )
+        listeners = self.evaluations.listeners(
+            after={plan.eval_split: self._keep}, clock=metrics_hook
+        )
         hooks = [
+            FiniteHook(instrument.METRICS),
             metrics_hook,
             SampleHook(
                 self.writer,
@@ -313,9 +352,7 @@ class _Run:
                 config.histograms,
             ),
             # Behind the metrics: a line about a step is there before its checkpoint.
-            CheckpointHook(
-                config.model_dir, [plan.save_every, plan.eval_every], listeners
-            ),
+            CheckpointHook(config.model_dir, saved, listeners),
             stopping.StopHook(self.stop, self.observer.on_stop),
             stopping.StopHook(
                 self.enough,
@@ -333,11 +370,6 @@ class _Run:
         self.observer.on_train(step, metrics)
 
     def _report_evaluation(self, step, split, metrics):
-        self.log.write(step, split, metrics)
-        # A folder of its own is a run of its own for TensorBoard: the same tags as in
-        # training lie over each other in one chart.
-        writer = events.event_writer(os.path.join(self.config.model_dir, split))
-        events.write_scalars(writer, step, metrics)
         self.observer.on_evaluate(step, split, metrics)
         if self.early and split == self.plan.eval_split:
             if self.early.tell(step, metrics):

@@ -27,6 +27,12 @@ def open_source(config, info=None):
     return open_dataset(**source_args(config), info=info)
 
 
+def open_folder(config, source, folder):
+    """Opens another folder of pictures of the same classes, to evaluate on."""
+    config = dataclasses.replace(config, data_dir=folder, validation_split=0.0)
+    return open_source(config, source.info)
+
+
 def source_args(config):
     """Returns the arguments of `input.open_dataset` that the settings say."""
     options = {
@@ -61,9 +67,9 @@ def check(config):
 
 
 def model_fn_maker(config):
-    """Returns a function (DatasetInfo, total steps) -> model_fn."""
+    """Returns a function (DatasetInfo, total steps, rate=1) -> model_fn."""
 
-    def make(info, total_steps):
+    def make(info, total_steps, rate=1.0):
         from model_fns import registry
         from model_fns.model_fn import make_model_fn
         from model_fns.settings import OptimizerSettings
@@ -76,7 +82,7 @@ def model_fn_maker(config):
 
         optimizer = OptimizerSettings(
             name=config.optimizer,
-            learning_rate=config.learning_rate,
+            learning_rate=config.learning_rate * rate,
             momentum=config.momentum,
             weight_decay=config.weight_decay,
             clip_norm=config.clip_norm,
@@ -90,7 +96,7 @@ def model_fn_maker(config):
             if config.schedule == 'step'
             else (),
             power=config.decay_power,
-            end_learning_rate=config.end_learning_rate,
+            end_learning_rate=config.end_learning_rate * rate,
         )
         return make_model_fn(
             config.network,
@@ -160,7 +166,7 @@ def checkpoint_of(model_dir, checkpoint=''):
     if checkpoint == 'best':
         from estimator_clf.best import best_checkpoint
 
-        path = best_checkpoint(os.path.join(model_dir, 'best'))
+        path = best_checkpoint(model_dir)
         if not path:
             raise ConfigError(
                 f'--checkpoint=best: {model_dir} has none; the run had no evaluation, '

@@ -44,7 +44,7 @@ class TerminalObserver(Observer):
 
     def on_step(self, step):
         if self._bar is not None:
-            self._bar.update()
+            self._bar.update(step - self._bar.n)  # Below 0 after a rollback.
 
     def on_train(self, step, metrics):
         shown = {

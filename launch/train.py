@@ -42,6 +42,7 @@ def main(arguments):
                 functools.partial(build.decoder, config),
                 replicas,
                 observer,
+                functools.partial(build.open_folder, config, source),
             )
     finally:
         observer.close()

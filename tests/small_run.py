@@ -45,7 +45,7 @@ def model_fn_maker(config):
     """
     args = {'filters': (4,), 'hidden': (8,), 'dropout': 0.5, 'batch_norm': True}
 
-    def make(info, total_steps):
+    def make(info, total_steps, rate=1.0):
         return make_model_fn(
             config.network,
             num_classes=info.num_classes,
@@ -55,7 +55,7 @@ def model_fn_maker(config):
             network_args=args if config.network == 'cnn' else None,
             optimizer=OptimizerSettings(
                 name='adam',
-                learning_rate=0.01,
+                learning_rate=config.learning_rate * rate,
                 schedule='cosine',
                 total_steps=total_steps,
             ),
@@ -108,6 +108,7 @@ def run(model_dir, observer=None, data=None, **settings):
         'save_every': '3',
         'eval_every': '1epochs',
         'record_keys': True,
+        'learning_rate': 0.01,
         'export': False,
         'augment': 'flip,crop:1',
         **settings,

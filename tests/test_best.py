@@ -114,7 +114,7 @@ def test_copied_checkpoint_outlives_its_original(tmp_path):
         session.run(weight.assign([3.0, 4.0]))
         saver.save(session, str(tmp_path / 'model.ckpt'), global_step=10)
     assert not os.path.exists(first + '.index')
-    path = best_checkpoint(str(tmp_path / 'best'))
+    path = best_checkpoint(str(tmp_path))
     assert path.endswith('best/1/model.ckpt-1')
     np.testing.assert_array_equal(tf.train.load_variable(path, 'w'), [1.0, 2.0])
-    assert best_checkpoint(str(tmp_path)) is None
+    assert best_checkpoint(str(tmp_path / 'other')) is None

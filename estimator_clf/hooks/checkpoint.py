@@ -1,12 +1,17 @@
 """Checkpoints at steps that depend on the step alone, and what follows each."""
 
+import contextlib
+import glob
 import os
+import shutil
 
-from estimator_clf.compat import estimator
+import estimator_clf.compat  # noqa: F401  Loads TensorFlow without its chatter.
 
 import tensorflow as tf
 
 from estimator_clf.duration import due
+from estimator_clf.errors import RunError
+from estimator_clf.hooks.finite import NotFiniteError
 from estimator_clf.hooks.steps import StepHook
 
 v1 = tf.compat.v1
@@ -70,14 +75,36 @@ class CheckpointHook(StepHook):
         # Estimator looks at the loss only, which tells one step too late, and after
         # the other hooks.
         if not session.run(self._finite):
-            raise estimator.NanLossDuringTrainingError
+            raise NotFiniteError(self.step, 'weights')
         # Without the MetaGraph: it would be written anew each time, many times the
         # size of a small network's weights, and nothing here reads it.
-        self._saver.save(
-            session, self._path, global_step=self.step, write_meta_graph=False
-        )
+        try:
+            self._saver.save(
+                session, self._path, global_step=self.step, write_meta_graph=False
+            )
+        except (OSError, tf.errors.OpError) as error:
+            raise RunError(self._not_saved(error)) from None
         self._saved = self.step
         self._tell(final=False)
+
+    def _not_saved(self, error):
+        """What a full disk or the like has done, in words; removes what is half."""
+        path = f'{self._path}-{self.step}'
+        for name in glob.glob(glob.escape(path) + '[._]*'):
+            if os.path.isdir(name):
+                shutil.rmtree(name, ignore_errors=True)
+            else:
+                with contextlib.suppress(OSError):
+                    os.remove(name)
+        reason = getattr(error, 'message', None) or str(error)
+        # The last words are the system's; before them comes the name of the file.
+        reason = reason.splitlines()[0].rpartition('; ')[2]
+        text = f'the checkpoint of step {self.step} could not be written to '
+        text += f'--model_dir={os.path.dirname(self._path)}: {reason}. '
+        if self._saved is not None:
+            text += f'The one of step {self._saved} is whole: make room there, and the '
+            text += 'same command goes on from it'
+        return text
 
     def _tell(self, final):
         path = f'{self._path}-{self._saved}'

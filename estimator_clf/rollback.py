@@ -1,0 +1,75 @@
+"""Going on with a smaller learning rate when the loss was not finite any more."""
+
+import json
+import os
+
+from estimator_clf.files import write_atomically
+
+FILE_NAME = 'rollbacks.json'
+
+
+class Rollbacks:
+    """How often a run went back to its last checkpoint, and what rate that left.
+
+    It is kept in `rollbacks.json`, so that a run that is killed and started again
+    goes on with the rate that it had.
+    """
+
+    def __init__(self, model_dir, most, factor):
+        """Reads what there is.
+
+        Args:
+          model_dir: folder of the run.
+          most: how often a run may go back, all its processes together.
+          factor: what the learning rate is multiplied with each time.
+        """
+        self._path = os.path.join(model_dir, FILE_NAME)
+        self._most = most
+        self._factor = factor
+        self._done = self._read()
+
+    @property
+    def rate(self):
+        """What the learning rate is to be multiplied with."""
+        product = 1.0
+        for entry in self._done:
+            product *= entry['factor']
+        return product
+
+    def allowed(self):
+        """Tells whether the run may go back once more."""
+        return len(self._done) < self._most
+
+    def note(self, error, step):
+        """Notes that the run goes back.
+
+        Args:
+          error: `NotFiniteError`.
+          step: the step of the checkpoint that it goes on from.
+
+        Returns:
+          A sentence for a person.
+        """
+        self._done.append(
+            {'failed_at': error.step, 'from_step': step, 'factor': self._factor}
+        )
+        write_atomically(self._path, json.dumps(self._done, indent=2) + '\n')
+        return (
+            f'{str(error).capitalize()}. Going back to step {step}, from there with '
+            f'the learning rate times {self.rate:g} (time {len(self._done)} of at most '
+            f'{self._most}, see --max_rollbacks).'
+        )
+
+    def _read(self):
+        try:
+            with open(self._path, encoding='utf-8') as file:
+                return [
+                    {
+                        'failed_at': int(entry['failed_at']),
+                        'from_step': int(entry['from_step']),
+                        'factor': float(entry['factor']),
+                    }
+                    for entry in json.load(file)
+                ]
+        except (FileNotFoundError, NotADirectoryError):
+            return []
