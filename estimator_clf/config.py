@@ -228,6 +228,12 @@ class Config:
     histograms: bool = _setting(
         False, _RUN, 'Write histograms of the weights for TensorBoard.', free=True
     )
+    profile: str = _setting(
+        '',
+        _RUN,
+        "Steps to record for TensorBoard's profiler, such as 100:120.",
+        free=True,
+    )
     record_keys: bool = _setting(
         False,
         _RUN,
@@ -250,6 +256,21 @@ class Config:
         'More to evaluate while training: [NAME=]SPLIT[@DIR][:INTERVAL] between '
         'commas; DIR holds other pictures of the same classes. Such as '
         'fit=train:5epochs,phone=@photos/phone:1epochs.',
+        free=True,
+    )
+    eval_pictures: bool = _setting(
+        True,
+        _EVALUATION,
+        'Confusion matrix, worst mistakes, tables and precision-recall curves for '
+        'TensorBoard, at each evaluation.',
+        free=True,
+    )
+    projector: int = _setting(
+        0,
+        _EVALUATION,
+        "How many examples to show in TensorBoard's projector, by what the last "
+        'layer is given.',
+        check=_at_least(0),
         free=True,
     )
     best_metric: str = _setting(
@@ -340,6 +361,7 @@ class Config:
         if self.log_every:
             duration.parse(self.log_every, 'log_every')
         early_stopping.parse_patience(self.early_stopping, 'early_stopping')
+        duration.step_range(self.profile, 'profile')
         if self.epochs and self.max_steps:
             raise ConfigError('--epochs and --max_steps both say how long; give one')
         if not self.model_dir:

@@ -61,6 +61,30 @@ def in_steps(text, flag, steps_per_epoch, total_steps):
     return round(interval(text, flag, steps_per_epoch, total_steps))
 
 
+def step_range(text, flag):
+    """Reads a range of steps: '100:120', both ends belong to it.
+
+    Args:
+      text: what was given.
+      flag: name of the flag, for the message.
+
+    Returns:
+      (first, last), counted from 1; None for an empty text.
+
+    Raises:
+      ConfigError: it is not like this.
+    """
+    if not text:
+        return None
+    match = re.fullmatch(r'\s*(\d+)\s*:\s*(\d+)\s*', text)
+    if not match or not 1 <= int(match[1]) <= int(match[2]):
+        raise ConfigError(
+            f'--{flag} must be the first and the last step, 100:120, counted from 1, '
+            f'got {text!r}'
+        )
+    return int(match[1]), int(match[2])
+
+
 def due(step, every):
     """Tells whether something that happens at an interval happens after a step.
 

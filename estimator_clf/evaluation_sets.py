@@ -21,12 +21,14 @@ class EvaluationSet:
     Attributes:
       name: what its metrics are filed under; a split's name, usually.
       input_fn: function without arguments that returns a tf.data.Dataset that ends.
+      num_examples: how many it has.
       every: interval in steps, see `estimator_clf.duration.due`; 0: the last
         checkpoint only; None: when the training is over, by itself.
     """
 
     name: str
     input_fn: Callable
+    num_examples: int
     every: float | None = None
 
 
@@ -107,7 +109,8 @@ def evaluation_sets(config, source, plan, open_folder=None):
     sets = []
     if plan.eval_split:
         made = evaluation_input(config, source, plan.eval_split)
-        sets.append(EvaluationSet(plan.eval_split, made, plan.eval_every))
+        size = source.num_examples[plan.eval_split]
+        sets.append(EvaluationSet(plan.eval_split, made, size, plan.eval_every))
     for wish in parse(config.also_evaluate):
         if wish.name in {known.name for known in sets}:
             raise ConfigError(
@@ -118,12 +121,14 @@ def evaluation_sets(config, source, plan, open_folder=None):
         every = duration.interval(
             wish.every, 'also_evaluate', plan.steps_per_epoch, plan.total_steps
         )
-        made = evaluation_input(config, other, _split_of(wish, other))
-        sets.append(EvaluationSet(wish.name, made, every))
+        split = _split_of(wish, other)
+        made, size = evaluation_input(config, other, split), other.num_examples[split]
+        sets.append(EvaluationSet(wish.name, made, size, every))
     names = {known.name for known in sets}
     for split in ('validation', 'test'):
         if split in source.num_examples and split not in names:
-            sets.append(EvaluationSet(split, evaluation_input(config, source, split)))
+            made = evaluation_input(config, source, split)
+            sets.append(EvaluationSet(split, made, source.num_examples[split]))
     return sets
 
 

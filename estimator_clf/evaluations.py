@@ -17,7 +17,9 @@ class Evaluations:
     TensorBoard's events of a folder of the set's name.
     """
 
-    def __init__(self, model_fn, sets, model_dir, log, on_result, stop=False):
+    def __init__(
+        self, model_fn, sets, model_dir, log, on_result, stop=False, watchers=None
+    ):
         """Makes the object; builds and writes nothing yet.
 
         Args:
@@ -27,6 +29,7 @@ class Evaluations:
           log: `MetricsLog`.
           on_result: function (step, name of the set, metrics), called after each.
           stop: when this becomes true, evaluations are given up.
+          watchers: function from an `EvaluationSet` to the list of its `Watcher`s.
         """
         self._model_fn = model_fn
         self._sets = {known.name: known for known in sets}
@@ -34,6 +37,7 @@ class Evaluations:
         self._log = log
         self._on_result = on_result
         self._stop = stop
+        self._watchers = watchers or (lambda known: [])
         self._evaluators = {}
 
     def intervals(self):
@@ -107,8 +111,10 @@ class Evaluations:
 
     def _evaluator(self, name):
         if name not in self._evaluators:
-            input_fn = self._sets[name].input_fn
-            self._evaluators[name] = Evaluator(self._model_fn, input_fn)
+            known = self._sets[name]
+            self._evaluators[name] = Evaluator(
+                self._model_fn, known.input_fn, self._watchers(known)
+            )
         return self._evaluators[name]
 
     def _close(self, name):

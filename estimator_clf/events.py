@@ -18,6 +18,17 @@ def event_writer(folder):
         return v1.summary.FileWriter(folder)
 
 
+class LazyWriter:
+    """The writer of a folder, which is not there before something is written."""
+
+    def __init__(self, folder):
+        self._folder = folder
+
+    def add_summary(self, summary, step=None):
+        """Like `tf.compat.v1.summary.FileWriter.add_summary`."""
+        event_writer(self._folder).add_summary(summary, step)
+
+
 def write_scalars(writer, step, metrics):
     """Writes metrics as TensorBoard scalars, and flushes.
 

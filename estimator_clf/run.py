@@ -13,13 +13,23 @@ from estimator_clf.compat import estimator
 
 import tensorflow as tf
 
-from estimator_clf import cluster, devices, events, instrument, model_dir, stopping
+from estimator_clf import (
+    cluster,
+    devices,
+    duration,
+    events,
+    instrument,
+    model_dir,
+    stopping,
+)
 from estimator_clf.best import (
     BestKeeper,
     best_checkpoint,
     best_folder,
     copy_checkpoint,
 )
+from estimator_clf.board import hparams
+from estimator_clf.board.board import watchers
 from estimator_clf.early_stopping import EarlyStopping
 from estimator_clf.errors import ConfigError, RunError
 from estimator_clf.evaluation_sets import evaluation_sets
@@ -31,11 +41,12 @@ from estimator_clf.hooks.finite import FiniteHook, NotFiniteError
 from estimator_clf.hooks.keys import KeysHook
 from estimator_clf.hooks.metrics import MetricsHook
 from estimator_clf.hooks.pictures import SampleHook
+from estimator_clf.hooks.profile import ProfileHook
 from estimator_clf.lock import FolderLock
 from estimator_clf.metrics_log import MetricsLog
 from estimator_clf.observer import Observer
 from estimator_clf.plan import make_plan
-from estimator_clf.recovery import recover
+from estimator_clf.recovery import recover, step_back
 from estimator_clf.rollback import Rollbacks
 
 v1 = tf.compat.v1
@@ -164,6 +175,7 @@ class _Run:
             self.log,
             self._report_evaluation,
             stop,
+            lambda known: watchers(config, self.info.class_names, known),
         )
         self.goal = self._goal()
         self._check_choice()
@@ -203,6 +215,8 @@ class _Run:
                 step = self.last_step()
                 if not self.rollbacks.allowed():
                     raise RunError(self._not_finite(error, step)) from None
+                if self.rollbacks.in_vain(step) and step_back(self.config.model_dir):
+                    step = self.last_step()
                 self.observer.on_message(self.rollbacks.note(error, step))
                 self.plan = dataclasses.replace(self.plan, start_step=step)
                 self.log.rewind(step)
@@ -248,6 +262,8 @@ class _Run:
         classifier.train(
             self.train_input, hooks=self._hooks(), max_steps=self.plan.total_steps
         )
+        if not self.stop:
+            hparams.write_end(self.writer)
 
     def _not_finite(self, error, step):
         text = f'{error}; the last good checkpoint, of step {step}, is kept. Try a '
@@ -331,6 +347,7 @@ class _Run:
         self.writer.add_session_log(
             v1.SessionLog(status=v1.SessionLog.START), plan.start_step + 1
         )
+        hparams.write_start(self.writer, config, plan.total_steps)
         saved = [plan.save_every, *self.evaluations.intervals()]
         metrics_hook = MetricsHook(
             [plan.log_every, *saved],
@@ -361,6 +378,11 @@ class _Run:
         ]
         if config.record_keys:
             hooks.insert(0, KeysHook(config.model_dir, instrument.KEYS))
+        if config.profile:
+            steps = duration.step_range(config.profile, 'profile')
+            hooks.append(
+                ProfileHook(config.model_dir, *steps, self.observer.on_message)
+            )
         return hooks
 
     def _report_training(self, step, metrics):

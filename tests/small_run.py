@@ -18,8 +18,14 @@ v1 = tf.compat.v1
 
 NAMES = ('dark', 'middle', 'bright')
 
-#: What in metrics.jsonl depends on the clock.
-TIMED = ('time', 'examples_per_second', 'input_wait')
+#: What in metrics.jsonl depends on the clock and the machine.
+TIMED = (
+    'time',
+    'examples_per_second',
+    'input_wait',
+    'peak_memory_mb',
+    'gpu_peak_memory_mb',
+)
 
 
 def pictures(count, seed=0, size=8):

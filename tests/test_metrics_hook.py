@@ -113,5 +113,6 @@ def test_without_a_collection_there_is_still_the_speed(tmp_path):
     hook = MetricsHook([2], 4, lambda *x: lines.append(x), 'no such collection')
     bare_estimator(tmp_path).train(line_input_fn(), hooks=[hook], max_steps=2)
     ((step, metrics),) = lines
-    assert step == 2 and list(metrics) == ['examples_per_second']
+    assert step == 2 and list(metrics) == ['examples_per_second', 'peak_memory_mb']
     assert metrics['examples_per_second'] > 0
+    assert 50 < metrics['peak_memory_mb'] < 100_000

@@ -6,6 +6,7 @@ import tensorflow as tf
 
 from estimator_clf.duration import due
 from estimator_clf.hooks.steps import StepHook
+from estimator_clf.memory import peak_memory
 
 v1 = tf.compat.v1
 
@@ -27,8 +28,8 @@ class MetricsHook(StepHook):
             an average may not reach across the step at which a run is resumed.
           batch_size: examples per step.
           report: function (step, metrics): means over the interval of what is in the
-            collection, `examples_per_second`, and `input_wait`, the share
-            of the time that was spent waiting for data, if it is measured.
+            collection, `examples_per_second`, `peak_memory_mb`, and `input_wait`, the
+            share of the time that was spent waiting for data, if it is measured.
           collection: name of the graph collection of (name, scalar tensor).
           on_step: function (step), called after each step.
         """
@@ -77,7 +78,7 @@ class MetricsHook(StepHook):
         metrics['examples_per_second'] = self._count * self._batch_size / seconds
         if 'input_wait' in metrics:
             metrics['input_wait'] = self._sums['input_wait'] / seconds
-        self._report(self.step, metrics)
+        self._report(self.step, {**metrics, **peak_memory()})
         self._reset()
 
     def _reset(self):

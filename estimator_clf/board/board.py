@@ -1,0 +1,37 @@
+"""Which watchers the evaluations of a run have."""
+
+import os
+
+from estimator_clf.board.confusion import ConfusionMatrix
+from estimator_clf.board.mistakes import WorstMistakes
+from estimator_clf.board.pr_curves import PrecisionRecallCurves
+from estimator_clf.board.projector import Projector
+from estimator_clf.events import LazyWriter
+
+
+def watchers(config, class_names, known):
+    """Makes the watchers of one evaluation set; they write into its folder.
+
+    Args:
+      config: `Config`.
+      class_names: in the order of the labels; none in a regression, which has nothing
+        to draw.
+      known: `estimator_clf.evaluation_sets.EvaluationSet`.
+
+    Returns:
+      List of `Watcher`.
+    """
+    made = []
+    folder = os.path.join(config.model_dir, known.name)
+    writer = LazyWriter(folder)
+    if class_names and config.eval_pictures:
+        made += [
+            ConfusionMatrix(writer, class_names),
+            WorstMistakes(writer, class_names),
+            PrecisionRecallCurves(writer, class_names),
+        ]
+    if class_names and config.projector:
+        made.append(
+            Projector(folder, class_names, config.projector, known.num_examples)
+        )
+    return made

@@ -1,0 +1,85 @@
+"""Text and small pictures on a canvas."""
+
+import functools
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+INK = (32, 33, 36)
+FAINT = (110, 115, 122)
+
+
+@functools.cache
+def font(size):
+    """Returns Pillow's own font, so that it looks alike on every machine.
+
+    It has Latin, Greek and Cyrillic letters; others show as boxes.
+
+    Args:
+      size: in pixels.
+    """
+    return ImageFont.load_default(size)
+
+
+def text_width(text, size):
+    """Returns the width of a line in pixels."""
+    return int(np.ceil(font(size).getlength(text)))
+
+
+def shorten(text, size, width, keep='start'):
+    """Cuts a line to a width.
+
+    Args:
+      text: str.
+      size: of the font.
+      width: in pixels.
+      keep: 'start', or 'end', as of a path.
+
+    Returns:
+      The line, or its start or end with '…'.
+    """
+    text = ' '.join(text.split())
+    if text_width(text, size) <= width:
+        return text
+    while text and text_width(text + '…', size) > width:
+        text = text[:-1] if keep == 'start' else text[1:]
+    return text + '…' if keep == 'start' else '…' + text
+
+
+def canvas(width, height):
+    """Returns a white picture and what draws on it."""
+    picture = Image.new('RGB', (width, height), 'white')
+    return picture, ImageDraw.Draw(picture)
+
+
+def upright(picture, x, bottom, text, size):
+    """Writes a line upwards, centred on x, that begins at `bottom`."""
+    width, height = text_width(text, size) + 2, size + 4
+    label, draw = canvas(width, height)
+    draw.text((0, height // 2), text, INK, font(size), anchor='lm')
+    label = label.transpose(Image.Transpose.ROTATE_90)
+    picture.paste(label, (x - height // 2, bottom - width))
+
+
+def thumbnail(pixels, edge):
+    """Makes a picture that fills a square at one side at least.
+
+    Args:
+      pixels: uint8 or floating [H, W, C] in units 0..255, C 1 or 3.
+      edge: of the square, in pixels.
+
+    Returns:
+      `PIL.Image.Image`, RGB. Small pictures grow by whole factors, so that each of
+      their pixels stays a square.
+    """
+    pixels = np.clip(np.round(pixels), 0, 255).astype(np.uint8)
+    pixels = pixels[..., 0] if pixels.shape[-1] == 1 else pixels
+    picture = Image.fromarray(pixels).convert('RGB')
+    longest = max(picture.size)
+    if longest <= edge:
+        factor = edge // longest
+        size = (picture.width * factor, picture.height * factor)
+        return picture.resize(size, Image.Resampling.NEAREST)
+    scale = edge / longest
+    size = tuple(max(1, round(side * scale)) for side in picture.size)
+    return picture.resize(size, Image.Resampling.LANCZOS)
