@@ -5,7 +5,11 @@ between training and serving is not possible here. EXIF orientation is not appli
 TensorFlow's decoders do not read it.
 """
 
+import functools
+
 import tensorflow as tf
+
+from input import headers
 
 _KINDS = (  # First bytes of a file; the name of a file proves nothing.
     ('jpeg', b'\xff\xd8\xff'),
@@ -15,6 +19,8 @@ _KINDS = (  # First bytes of a file; the name of a file proves nothing.
 )
 
 NOT_A_PICTURE = 'bad example'  # Marks our own message inside TensorFlow's.
+_UNKNOWN = 'neither JPEG, PNG, GIF nor BMP'
+_ANY = (1 << 63) - 1
 
 
 def kind_of(data):
@@ -85,7 +91,7 @@ def whole_window(height, width):
     return tf.stack([0, 0, height, width])
 
 
-def decode(data, size, channels, window=None, key=None):
+def decode(data, size, channels, window=None, key=None, max_pixels=None):
     """Decodes one picture, cuts a window out and brings it to size.
 
     A JPEG is decoded only where the window is: what is damaged below it is not
@@ -100,15 +106,25 @@ def decode(data, size, channels, window=None, key=None):
       channels: 1 or 3 wanted.
       window: see `central_window`; by default the largest in the middle.
       key: string scalar that names the picture in errors.
+      max_pixels: refuse a picture of more pixels before it is decoded; None takes
+        whatever fits into memory.
 
     Returns:
       uint8 [height, width, channels].
 
     Raises:
-      tf.errors.InvalidArgumentError: at run time, if the picture cannot be decoded.
+      tf.errors.InvalidArgumentError: at run time, if the picture cannot be decoded, or
+        has too many pixels.
     """
     window = window or central_window(1.0, size[1] / size[0])
     key = tf.constant('(no name)') if key is None else key
+    if max_pixels:
+        words = fault(data, max_pixels)
+        message = tf.strings.join([NOT_A_PICTURE + ' <', key, '>: ', words])
+        with tf.control_dependencies(
+            [tf.debugging.Assert(tf.equal(words, ''), [message])]
+        ):
+            data = tf.identity(data)
 
     def cut(image):
         image = _to_channels(image, channels)
@@ -141,26 +157,21 @@ def decode(data, size, channels, window=None, key=None):
         'png': lambda: cut(tf.io.decode_png(data, channels=channels)),
         # One frame only; a GIF always has three channels.
         'gif': lambda: cut(
-            tf.io.decode_image(data, channels=3, expand_animations=False)
+            tf.io.decode_image(
+                headers.first_gif_frame(data)[0], channels=3, expand_animations=False
+            )
         ),
         # The file decides on 1, 3 or 4 channels, and anything else is refused.
         'bmp': lambda: cut(_decode_bmp(data)),
     }
 
     def unknown():
-        message = tf.strings.join(
-            [NOT_A_PICTURE + ' <', key, '>: neither JPEG, PNG, GIF nor BMP']
-        )
+        message = tf.strings.join([NOT_A_PICTURE + ' <', key, '>: ' + _UNKNOWN])
         with tf.control_dependencies([tf.debugging.Assert(False, [message])]):
             return tf.zeros([1, 1, channels], tf.uint8)
 
-    kind = tf.constant(len(_KINDS))
-    for number, (_, magic) in enumerate(_KINDS):
-        # `substr` of a text that is shorter gives what there is.
-        starts = tf.equal(tf.strings.substr(data, 0, len(magic)), magic)
-        kind = tf.where(starts, number, kind)
     branches = {n: decoders[name] for n, (name, _) in enumerate(_KINDS)}
-    image = tf.switch_case(kind, branches, default=unknown)
+    image = tf.switch_case(_kind_number(data), branches, default=unknown)
     image.set_shape([None, None, channels])
     return resize(image, size)
 
@@ -184,6 +195,38 @@ def resize(image, size):
     result = tf.cond(same, lambda: image, scale)
     result.set_shape([*size, image.shape[-1]])
     return result
+
+
+def fault(data, max_pixels):
+    """Says what is wrong with a picture, as far as its header tells.
+
+    Args:
+      data: string scalar.
+      max_pixels: most pixels that it may have; None: any.
+
+    Returns:
+      string scalar: words, empty if nothing is wrong.
+
+    Raises:
+      tf.errors.InvalidArgumentError: at run time, for a JPEG whose header is damaged.
+    """
+    branches = {
+        number: functools.partial(headers.fault, data, name, max_pixels or _ANY)
+        for number, (name, _) in enumerate(_KINDS)
+    }
+    return tf.switch_case(
+        _kind_number(data), branches, default=lambda: tf.constant(_UNKNOWN)
+    )
+
+
+def _kind_number(data):
+    """Place of a picture's kind in `_KINDS`, int32 scalar; their count for none."""
+    kind = tf.constant(len(_KINDS))
+    for number, (_, magic) in enumerate(_KINDS):
+        # `substr` of a text that is shorter gives what there is.
+        starts = tf.equal(tf.strings.substr(data, 0, len(magic)), magic)
+        kind = tf.where(starts, number, kind)
+    return kind
 
 
 def _decode_bmp(data):

@@ -1,0 +1,134 @@
+"""What the header of an encoded picture says, read inside the graph.
+
+A few hundred bytes can claim 20,000 x 20,000 pixels and become gigabytes when they are
+decoded, so a server has to look before. Sizes are read where TensorFlow's decoders
+read them: what is checked is what they would allocate.
+"""
+
+import tensorflow as tf
+
+# A GIF's pixels come in blocks of up to 255 bytes; an encoder fills all but the last.
+# Walking takes some 30 us a block, so that blocks of one byte would be an attack.
+_MOST_GIF_BLOCKS = 1 << 16
+
+_MOST = (1 << 31) - 1
+
+
+def fault(data, kind, max_pixels):
+    """Says why a picture must not be decoded.
+
+    Args:
+      data: string scalar, encoded picture.
+      kind: 'jpeg', 'png', 'gif' or 'bmp'.
+      max_pixels: most pixels that it may have.
+
+    Returns:
+      string scalar: words, empty if nothing is wrong.
+
+    Raises:
+      tf.errors.InvalidArgumentError: at run time, for a JPEG whose header is damaged.
+    """
+    height, width = _SIZES[kind](data)
+    height = tf.abs(height)  # Of a BMP that is stored from the top it is negative.
+    # The product of two 31-bit numbers fits into an int64.
+    pixels = tf.minimum(height, _MOST) * tf.minimum(tf.abs(width), _MOST)
+    return tf.where(
+        pixels > max_pixels,
+        tf.strings.join(
+            [
+                tf.strings.as_string(width),
+                ' x ',
+                tf.strings.as_string(height),
+                f' pixels are more than the {max_pixels} that may be decoded',
+            ]
+        ),
+        '',
+    )
+
+
+def first_gif_frame(data):
+    """Cuts the frames of an animated GIF off behind the first.
+
+    TensorFlow decodes all of them to hand out one, which costs time, and memory that
+    nobody counts; and makes the first as large as the largest.
+
+    Args:
+      data: string scalar: a GIF, whole or not.
+
+    Returns:
+      (string scalar: a GIF of one frame, or all of `data` if that ends before; its
+      height and width, int64 scalars, 0 if there is no frame). A frame of more blocks
+      than a sane encoder makes is cut off in the middle, and so damaged.
+    """
+    # A byte behind the end reads as 0, which ends every chain of blocks.
+    raw = tf.cast(tf.io.decode_raw(data + b'\0' * 16, tf.uint8), tf.int32)
+    end = tf.strings.length(data)
+
+    def table(flags):
+        """Bytes of a colour table (GIF89a, sections 18 and 20)."""
+        present = tf.bitwise.bitwise_and(flags, 0x80) > 0
+        size = 3 * tf.bitwise.left_shift(2, tf.bitwise.bitwise_and(flags, 7))
+        return tf.where(present, size, 0)
+
+    def word(position):
+        return raw[position] + 256 * raw[position + 1]
+
+    def block(position, size, count):
+        """An extension, an image's header, or the trailer, and what follows."""
+        label = raw[position]
+        image = tf.equal(label, 0x2C)
+
+        def header():
+            return (
+                position + 11 + table(raw[position + 9]),
+                tf.stack([word(position + 7), word(position + 5)]),
+            )
+
+        # An extension: its label; the blocks come behind.
+        start, found = tf.cond(image, header, lambda: (position + 2, size))
+        known = tf.logical_or(image, tf.equal(label, 0x21))
+        behind, more = tf.while_loop(
+            lambda p, n: (p < end) & (raw[tf.minimum(p, end)] > 0) & (n > 0),
+            lambda p, n: (p + 1 + raw[tf.minimum(p, end)], n - 1),
+            (start, tf.where(known, count, 0)),
+        )
+        # 0 blocks left stop the outer loop: too many, or nothing that is known.
+        return behind + 1, found, tf.where(known, more, 0)
+
+    start = 13 + table(raw[10])
+    behind, size, _ = tf.while_loop(
+        lambda p, s, n: (p < end) & tf.equal(tf.reduce_max(s), 0) & (n > 0),
+        block,
+        (start, tf.zeros([2], tf.int32), tf.constant(_MOST_GIF_BLOCKS)),
+    )
+    cut = tf.strings.join([tf.strings.substr(data, 0, behind), b';'])
+    found = tf.logical_and(behind <= end, tf.reduce_max(size) > 0)
+    size = tf.cast(size, tf.int64)
+    return tf.where(found, cut, data), size[0], size[1]
+
+
+def _numbers(data, position, **how):
+    """The two int32 at a position, as int64; 0 behind the end."""
+    eight = tf.strings.substr(data + b'\0' * 64, position, 8)
+    numbers = tf.io.decode_raw(eight, tf.int32, **how)
+    return tf.cast(numbers[0], tf.int64), tf.cast(numbers[1], tf.int64)
+
+
+def _png(data):
+    # IHDR comes first: width, height (PNG specification, 11.2.1), without a sign.
+    width, height = _numbers(data, 16, little_endian=False)
+    mask = tf.constant((1 << 32) - 1, tf.int64)
+    return tf.bitwise.bitwise_and(height, mask), tf.bitwise.bitwise_and(width, mask)
+
+
+def _jpeg(data):
+    shape = tf.cast(tf.io.extract_jpeg_shape(data), tf.int64)
+    return shape[0], shape[1]
+
+
+_SIZES = {
+    'jpeg': _jpeg,
+    'png': _png,
+    'gif': lambda data: first_gif_frame(data)[1:],
+    'bmp': lambda data: _numbers(data, 18)[::-1],
+}
