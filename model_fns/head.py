@@ -1,13 +1,13 @@
 """The one place where a network's outputs become an `EstimatorSpec`."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 from estimator_clf.compat import estimator
 
 import tensorflow as tf
 
-from model_fns import errors, metrics, optimizers, watched
+from model_fns import errors, metrics, training, watched
 from model_fns.settings import OptimizerSettings, check_number
 
 v1 = tf.compat.v1
@@ -81,12 +81,7 @@ def classification(
     """
     check_classification(num_classes, class_names, label_smoothing, class_weights)
     names = [str(name) for name in class_names or range(num_classes)]
-    logits = tf.cast(logits, tf.float32)
-    if not logits.shape.is_compatible_with((None, num_classes)):
-        raise ValueError(
-            f'logits must be [B, {num_classes}] for {num_classes} classes, got '
-            f'{logits.shape}'
-        )
+    logits = _checked_logits(logits, num_classes)
     if mode == ModeKeys.PREDICT:
         return _predict(features, _class_predictions(logits, names))
 
@@ -96,13 +91,16 @@ def classification(
     else:
         index = tf.argmax(labels, axis=1)
     predicted = tf.argmax(logits, axis=1)
-    weights = _example_weights(labels, class_weights)
     if mode == ModeKeys.TRAIN:
-        losses = _cross_entropy(logits, labels, label_smoothing)
-        right = tf.cast(tf.equal(index, predicted), tf.float32)
-        shown = {'accuracy': tf.reduce_mean(right)}
-        return _train(_weighted_mean(losses, weights), shown, optimizer)
+        loss_of = classification_loss(
+            labels,
+            num_classes=num_classes,
+            label_smoothing=label_smoothing,
+            class_weights=class_weights,
+        )
+        return _train(*loss_of(logits, labels), optimizer)
 
+    weights = _example_weights(labels, class_weights)
     losses = _cross_entropy(logits, labels, 0.0)
     probabilities = tf.nn.softmax(logits)
     watched.offer(labels=index, probabilities=probabilities, losses=losses)
@@ -119,6 +117,60 @@ def classification(
     return estimator.EstimatorSpec(
         mode, loss=_weighted_mean(losses, weights), eval_metric_ops=metric_ops
     )
+
+
+def classification_loss(
+    labels: tf.Tensor,
+    *,
+    num_classes: int,
+    label_smoothing: float = 0.0,
+    class_weights: Sequence[float] | None = None,
+    parts: int = 1,
+) -> Callable:
+    """Makes the function that gives the loss of training, in parts if need be.
+
+    Args:
+        labels: of the whole batch, see `classification`.
+        num_classes: at least 2.
+        label_smoothing: see `classification`.
+        class_weights: see `classification`.
+        parts: into how many equal parts the batch is cut.
+
+    Returns:
+        Function (logits, labels) of a part -> its shares in loss and metrics, float32
+        scalars; the shares of all parts add up to those of the batch.
+    """
+    labels = _checked_labels(labels, num_classes)
+    if class_weights is not None:
+        # By the whole batch: a part may have lighter examples than the others.
+        total = tf.reduce_sum(_example_weights(labels, class_weights))
+
+    def loss_of(logits, labels):
+        logits = _checked_logits(logits, num_classes)
+        labels = _checked_labels(labels, num_classes)
+        losses = _cross_entropy(logits, labels, label_smoothing)
+        index = labels if labels.shape.rank == 1 else tf.argmax(labels, axis=1)
+        right = tf.equal(tf.cast(index, tf.int64), tf.argmax(logits, axis=1))
+        accuracy = tf.reduce_mean(tf.cast(right, tf.float32))
+        if class_weights is None:
+            loss = tf.reduce_mean(losses) / parts
+        else:
+            weights = _example_weights(labels, class_weights)
+            loss = tf.math.divide_no_nan(tf.reduce_sum(losses * weights), total)
+        return loss, {'accuracy': accuracy / parts}
+
+    return loss_of
+
+
+def regression_loss(parts: int = 1) -> Callable:
+    """Makes the function for `regression` that `classification_loss` is for classes."""
+
+    def loss_of(y, labels):
+        y = _one_column('predictions', y)
+        labels = _one_column('labels', tf.convert_to_tensor(labels))
+        return tf.reduce_mean(tf.math.squared_difference(y, labels)) / parts, {}
+
+    return loss_of
 
 
 def regression(
@@ -154,7 +206,7 @@ def regression(
     losses = tf.math.squared_difference(y, labels)
     loss = tf.reduce_mean(losses)
     if mode == ModeKeys.TRAIN:
-        return _train(loss, {}, optimizer)
+        return _train(*regression_loss()(y, labels), optimizer)
     metric_ops = {
         'average_loss': metrics.average('average_loss', losses),
         'mean_absolute_error': metrics.average(
@@ -198,11 +250,14 @@ def check_classification(
         raise errors.SettingError('--class_weights must not all be 0')
 
 
-def _train(loss, shown, optimizer):
-    if optimizer is None:
-        raise errors.SettingError('training needs `optimizer`, got None')
-    op, rate = optimizers.train_op(loss, optimizer)
-    shown = {**shown, 'learning_rate': rate}
+def training_spec(loss: tf.Tensor, shown: Mapping[str, tf.Tensor], op: tf.Operation):
+    """Makes the `EstimatorSpec` of training, with its curves.
+
+    Args:
+        loss: float32 scalar.
+        shown: tag -> scalar, for TensorBoard and for `TRAIN_METRICS`.
+        op: the train_op.
+    """
     for tag, tensor in shown.items():
         # The tag is what evaluation calls it too, so that the curves can be overlaid.
         # Estimator itself writes the loss.
@@ -213,6 +268,13 @@ def _train(loss, shown, optimizer):
         if tag not in known:
             v1.add_to_collection(TRAIN_METRICS, TrainMetric(tag, tensor))
     return estimator.EstimatorSpec(ModeKeys.TRAIN, loss=loss, train_op=op)
+
+
+def _train(loss, shown, optimizer):
+    if optimizer is None:
+        raise errors.SettingError('training needs `optimizer`, got None')
+    op, rate = training.train_op(loss, optimizer)
+    return training_spec(loss, {**shown, 'learning_rate': rate}, op)
 
 
 def _predict(features, predictions):
@@ -269,6 +331,15 @@ def _weighted_mean(losses, weights):
     return tf.math.divide_no_nan(
         tf.reduce_sum(losses * weights), tf.reduce_sum(weights)
     )
+
+
+def _checked_logits(logits, num_classes):
+    if not logits.shape.is_compatible_with((None, num_classes)):
+        raise ValueError(
+            f'logits must be [B, {num_classes}] for {num_classes} classes, got '
+            f'{logits.shape}'
+        )
+    return tf.cast(logits, tf.float32)
 
 
 def _checked_labels(labels, num_classes):

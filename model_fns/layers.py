@@ -7,12 +7,14 @@ Two properties that the stock layers do not have:
 
 * A weight's first value is a function of (seed, name of the variable). It depends
   neither on the graph's seed nor on how many ops the input pipeline made before it.
-* A dropout mask is a function of (seed, name of the layer, global step, replica). A run
-  that was killed and started again drops what the unbroken run would have dropped.
+* A dropout mask is a function of (seed, name of the layer, global step, replica, part
+  of the batch). A run that was killed and started again drops what the unbroken run
+  would have dropped.
 """
 
 import hashlib
 import math
+from collections.abc import Callable
 
 import tensorflow as tf
 
@@ -60,12 +62,31 @@ class Layers:
             are cast where they are used.
         dense_input: what the latest `dense` was given, floating [B, D]; None before.
             In the end this is what the network knows of a picture.
+        frozen: function (name) -> whether the variable of this name is to stay as it
+            is. Batch normalisation with such moving averages normalises by them.
+        step: int64 scalar: the global step.
+        part: which part of the step's batch this is, a number or an int64 scalar.
+        parts: into how many parts it was cut.
     """
 
-    def __init__(self, training: bool, seed: int = 0, compute_dtype=tf.float32):
+    def __init__(
+        self,
+        training: bool,
+        seed: int = 0,
+        compute_dtype=tf.float32,
+        *,
+        frozen: Callable[[str], bool] = lambda name: False,
+        step: tf.Tensor | None = None,
+        part: int | tf.Tensor = 0,
+        parts: int = 1,
+    ):
         self.training = training
         self.seed = seed
         self.compute_dtype = tf.as_dtype(compute_dtype)
+        self.frozen = frozen
+        self.step = step
+        self.part = part
+        self.parts = parts
         self.dense_input = None
 
     def conv(
@@ -137,7 +158,9 @@ class Layers:
         """Batch normalisation over all axes but the last (Ioffe and Szegedy, 2015).
 
         In training it puts the updates of the moving averages into the collection
-        `UPDATE_OPS`; `optimizers.train_op` runs them.
+        `UPDATE_OPS`; `training.train_op` runs them. Each part of a batch that was cut
+        is normalised by its own statistics, and moves the averages by so much less that
+        all parts together move them as far as one whole batch.
 
         Args:
             name: of the variable scope that holds `gamma`, `beta`, `moving_mean` and
@@ -159,7 +182,8 @@ class Layers:
             # The fused op takes pictures only.
             flat = x.shape.rank == 2
             inputs = x[:, tf.newaxis, tf.newaxis, :] if flat else x
-            if self.training:
+            if self.training and not self._frozen_averages():
+                old = momentum ** (1.0 / self.parts)
                 y, batch_mean, batch_variance = v1.nn.fused_batch_norm(
                     inputs, gamma, beta, epsilon=epsilon, is_training=True
                 )
@@ -167,7 +191,7 @@ class Layers:
                     (mean, batch_mean),
                     (variance, batch_variance),
                 ):
-                    change = (average - value) * (1.0 - momentum)
+                    change = (average - value) * (1.0 - old)
                     v1.add_to_collection(
                         v1.GraphKeys.UPDATE_OPS,
                         average.assign_sub(change, read_value=False),
@@ -204,12 +228,15 @@ class Layers:
             )
         if not self.training or rate == 0:
             return x
-        step = tf.cast(v1.train.get_or_create_global_step(), tf.int64)
+        step = self.step
+        if step is None:
+            step = tf.cast(v1.train.get_or_create_global_step(), tf.int64)
         replica = tf.cast(
             tf.distribute.get_replica_context().replica_id_in_sync_group, tf.int64
         )
         # The generator takes two numbers: one for the layer, one for step and replica.
-        # Two to the 16th is more replicas than anybody has.
+        # Two to the 16th is more replicas, times parts, than anybody has.
+        replica = replica * self.parts + tf.cast(self.part, tf.int64)
         layer = _hash(self.seed, f'{v1.get_variable_scope().name}/{name}/dropout')
         seed = tf.stack([tf.constant(layer, tf.int64), step * 2**16 + replica])
         return tf.nn.experimental.stateless_dropout(x, rate, seed=seed, rng_alg=_RNG)
@@ -239,6 +266,13 @@ class Layers:
             return 'glorot_normal'
         # SELU normalises itself only from 1 / fan_in (Klambauer et al., 2017).
         return 'lecun_normal' if activation == 'selu' else 'he_normal'
+
+    def _frozen_averages(self):
+        scope = v1.get_variable_scope().name
+        return any(
+            self.frozen(f'{scope}/{name}')
+            for name in ('moving_mean', 'moving_variance')
+        )
 
     def _weights(self, shape, kernel_initializer):
         name = f'{v1.get_variable_scope().name}/kernel'

@@ -1,5 +1,6 @@
 """From a network's name to a model_fn."""
 
+import contextlib
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -8,9 +9,11 @@ from estimator_clf.compat import estimator
 
 import tensorflow as tf
 
-from model_fns import errors, head, registry, watched
+from model_fns import averaging, errors, head, registry, training, watched
 from model_fns.layers import Layers
-from model_fns.settings import COMPUTE_DTYPES, OptimizerSettings
+from model_fns.loss_scale import LossScale
+from model_fns.parts import loss_and_gradients
+from model_fns.settings import COMPUTE_DTYPES, OptimizerSettings, check_number
 from model_fns.standardize import standardize
 
 v1 = tf.compat.v1
@@ -29,6 +32,8 @@ def make_model_fn(
     class_weights: Sequence[float] | None = None,
     seed: int = 0,
     compute_dtype: str = 'float32',
+    accumulate_steps: int = 1,
+    xla: bool = False,
 ) -> Callable:
     """Makes a model_fn that a bare `estimator.Estimator` can be given.
 
@@ -45,8 +50,12 @@ def make_model_fn(
         label_smoothing: see `head.classification`.
         class_weights: see `head.classification`.
         seed: of the first weights and of the dropout.
-        compute_dtype: one of `settings.COMPUTE_DTYPES`; weights, loss and metrics stay
-            float32.
+        compute_dtype: one of `settings.COMPUTE_DTYPES`, in which training computes;
+            weights, loss, metrics and batch-norm statistics stay float32. Evaluation,
+            prediction and export compute in float32.
+        accumulate_steps: number of equal parts in which a training batch goes through
+            the network, one after the other; see parts.py.
+        xla: compile the network and its gradients when training.
 
     Returns:
         `model_fn(features, labels, mode) -> EstimatorSpec`. A classifier reads
@@ -66,24 +75,77 @@ def make_model_fn(
     network_args = dict(network_args or {})
     registry.check_args(build, network_args)
     if compute_dtype not in COMPUTE_DTYPES:
-        raise errors.unknown('--compute_dtype', 'type', compute_dtype, COMPUTE_DTYPES)
+        raise errors.unknown('--precision', 'type', compute_dtype, COMPUTE_DTYPES)
+    check_number('accumulate_steps', accumulate_steps, least=1, whole=True)
     optimizer = optimizer or OptimizerSettings()
 
-    def model_fn(features, labels, mode):
-        training = mode == estimator.ModeKeys.TRAIN
+    def run(net, inputs, reuse=None):
         if kind == 'regression':
-            outputs = 1
-            inputs = tf.cast(_feature(features, 'x'), tf.float32)
+            inputs, outputs = tf.cast(inputs, tf.float32), 1
         else:
-            outputs = num_classes
-            inputs = standardize(_feature(features, 'image'), mean, stddev)
-        net = Layers(training, seed, compute_dtype)
-        with v1.variable_scope(name):
-            logits = _built(build, net, inputs, outputs, network_args)
+            inputs, outputs = standardize(inputs, mean, stddev), num_classes
+        with v1.variable_scope(name, reuse=reuse):
+            outputs = _built(build, net, inputs, outputs, network_args)
+        return tf.cast(outputs, tf.float32)
+
+    def train(inputs, labels):
+        if labels is None:
+            raise ValueError('labels are needed to train and to evaluate, got None')
+        if kind == 'regression':
+            loss_from = head.regression_loss(accumulate_steps)
+        else:
+            loss_from = head.classification_loss(
+                labels,
+                num_classes=num_classes,
+                label_smoothing=label_smoothing,
+                class_weights=class_weights,
+                parts=accumulate_steps,
+            )
+        built = []
+
+        def loss_of(part, step, inputs, labels):
+            net = Layers(
+                True,
+                seed,
+                compute_dtype,
+                frozen=optimizer.frozen,
+                step=step,
+                part=part,
+                parts=accumulate_steps,
+            )
+            logits = run(net, inputs, reuse=True if built else None)
+            if not built:
+                _refuse_keras_3()
+            built.append(part)
+            return loss_from(logits, labels)
+
+        loss_scale = LossScale() if compute_dtype == 'float16' else None
+        loss, shown, gradients, variables = loss_and_gradients(
+            loss_of,
+            (inputs, tf.convert_to_tensor(labels)),
+            optimizer,
+            parts=accumulate_steps,
+            loss_scale=loss_scale,
+            xla=xla,
+        )
+        op, rate = training.apply(gradients, variables, optimizer, loss_scale)
+        shown = {**shown, 'learning_rate': rate}
+        if loss_scale:
+            shown['loss_scale'] = loss_scale.value
+        return head.training_spec(loss, shown, op)
+
+    def model_fn(features, labels, mode):
+        inputs = _feature(features, 'x' if kind == 'regression' else 'image')
+        if mode == estimator.ModeKeys.TRAIN:
+            return train(inputs, labels)
+        net = Layers(False, seed)
+        with contextlib.ExitStack() as stack:
+            if optimizer.ema_decay:
+                stack.enter_context(averaging.reading(optimizer.frozen))
+            logits = run(net, inputs)
         _refuse_keras_3()
         if mode == estimator.ModeKeys.EVAL:
             watched.offer(embeddings=net.dense_input)
-        logits = tf.cast(logits, tf.float32)
         if kind == 'regression':
             return head.regression(mode, features, logits, labels, optimizer=optimizer)
         return head.classification(

@@ -1,11 +1,11 @@
-"""The optimizers, and the one place where a train_op is made."""
+"""The optimizers, made from their settings."""
 
 import tensorflow as tf
 
-from model_fns import errors, schedules
+from model_fns import errors
 from model_fns.settings import OPTIMIZERS, OptimizerSettings
 
-__all__ = ['OPTIMIZERS', 'AdamW', 'OptimizerSettings', 'make', 'train_op']
+__all__ = ['OPTIMIZERS', 'AdamW', 'OptimizerSettings', 'make']
 
 v1 = tf.compat.v1
 
@@ -44,13 +44,44 @@ class AdamW(v1.train.AdamOptimizer):
             return super()._resource_apply_dense(grad, var)
 
 
-def make(settings: OptimizerSettings, learning_rate) -> v1.train.Optimizer:
+def make(
+    settings: OptimizerSettings, learning_rate, applied: tf.Tensor | None = None
+) -> v1.train.Optimizer:
     """Makes the optimizer that `settings.name` names.
 
     Args:
         settings: what to make.
         learning_rate: number or float32 scalar tensor.
+        applied: bool scalar; where it is false, a step changes nothing but the global
+            step, neither variables nor slots. None: every step counts.
     """
+    optimizer = _make(settings, learning_rate)
+    if applied is not None:
+        # Its class, not the object: the methods below call `super()`.
+        kind = type(optimizer)
+        optimizer.__class__ = type(kind.__name__, (_Skipping, kind), {})
+        optimizer.applied = applied
+    return optimizer
+
+
+class _Skipping:
+    """Puts what changes variables into a condition.
+
+    At this depth, and not around `apply_gradients`, which under a strategy leaves its
+    replica, as nothing inside of a condition may.
+    """
+
+    def _resource_apply_dense(self, grad, var):
+        change = super()._resource_apply_dense
+        return tf.cond(self.applied, lambda: change(grad, var), tf.no_op)
+
+    def _finish(self, update_ops, name_scope):
+        finish = super()._finish
+        with tf.control_dependencies(update_ops):  # Adam's powers of beta come last.
+            return tf.cond(self.applied, lambda: finish([], name_scope), tf.no_op)
+
+
+def _make(settings, learning_rate):
     name = settings.name
     momentum = settings.momentum
     adam = {
@@ -89,84 +120,6 @@ def make(settings: OptimizerSettings, learning_rate) -> v1.train.Optimizer:
     if name == 'ftrl':
         return v1.train.FtrlOptimizer(learning_rate)
     raise errors.unknown('--optimizer', 'optimizer', name, OPTIMIZERS)
-
-
-def train_op(loss: tf.Tensor, settings: OptimizerSettings):
-    """Makes the op of one training step.
-
-    In this order: the gradient of `loss`; clipped by the norm of all variables
-    together; plus the weight decay, where it is not decoupled (so that clipping does
-    not shrink the decay, and `loss` stays the plain loss); applied. The op also runs
-    the updates in the collection `UPDATE_OPS` (batch normalisation) and increments the
-    global step.
-
-    Under a strategy it is called once per replica, as a model_fn is. Clipping then sums
-    the gradients over the replicas first, at the price of a second all-reduce: it is
-    the global batch's gradient that is clipped, not each replica's share.
-
-    Args:
-        loss: float32 scalar, the mean over the (replica's) batch.
-        settings: how to train.
-
-    Returns:
-        The op, and the learning rate of this step as a float32 scalar tensor.
-
-    Raises:
-        ValueError: `loss` depends on no trainable variable.
-    """
-    step = v1.train.get_or_create_global_step()
-    rate = schedules.learning_rate(
-        step,
-        base=settings.learning_rate,
-        schedule=settings.schedule,
-        total_steps=settings.total_steps,
-        warmup_steps=settings.warmup_steps,
-        decay_rate=settings.decay_rate,
-        boundaries=settings.boundaries,
-        power=settings.power,
-        end=settings.end_learning_rate,
-    )
-    optimizer = make(settings, rate)
-    pairs = [(g, v) for g, v in optimizer.compute_gradients(loss) if g is not None]
-    if not pairs:
-        raise ValueError('the loss depends on no trainable variable')
-    # Dense, so that clipping and decay need not tell two kinds of gradient apart.
-    gradients = [tf.convert_to_tensor(gradient) for gradient, _ in pairs]
-    variables = [variable for _, variable in pairs]
-
-    # `apply_gradients` sums over the replicas: what is to count once is divided first.
-    replicas = tf.distribute.get_strategy().num_replicas_in_sync
-    if settings.clip_norm:
-        if replicas > 1:
-            gradients = _sum_over_replicas(gradients, variables)
-        gradients, _ = tf.clip_by_global_norm(gradients, settings.clip_norm)
-        gradients = [gradient / replicas for gradient in gradients]
-    if settings.weight_decay and settings.name != 'adamw':
-        share = settings.weight_decay / replicas
-        gradients = [
-            g + share * v if v.shape.rank >= settings.decay_min_rank else g
-            for g, v in zip(gradients, variables, strict=True)
-        ]
-
-    apply = optimizer.apply_gradients(
-        list(zip(gradients, variables, strict=True)), global_step=step
-    )
-    # Not `control_dependencies` around the gradients: that would make the step wait for
-    # the moving averages.
-    updates = v1.get_collection(v1.GraphKeys.UPDATE_OPS)
-    return tf.group(apply, *updates), rate
-
-
-def _sum_over_replicas(gradients, variables):
-    # Not `ReplicaContext.all_reduce`: it looks for the variables behind its arguments
-    # by name, and in a graph does not find those of the second replica.
-    def merged(strategy, gradients, variables):
-        return strategy.extended.batch_reduce_to(
-            tf.distribute.ReduceOp.SUM, list(zip(gradients, variables, strict=True))
-        )
-
-    context = tf.distribute.get_replica_context()
-    return context.merge_call(merged, args=(gradients, variables))
 
 
 def _or(value, default):

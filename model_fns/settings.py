@@ -7,7 +7,7 @@ printed, without the seconds that importing TensorFlow costs.
 import dataclasses
 import math
 
-from model_fns import errors
+from model_fns import errors, patterns
 
 OPTIMIZERS = {
     'sgd': 'gradient descent',
@@ -29,9 +29,9 @@ SCHEDULES = {
     'cosine': 'falls to the end rate along half a cosine (Loshchilov, Hutter, 2017)',
 }
 
-# float16 is left out on purpose: its narrow exponent needs loss scaling, which
-# bfloat16, with the exponent of float32, does not.
-COMPUTE_DTYPES = ('float32', 'bfloat16')
+# In training, float16 comes with loss scaling, see loss_scale.py: its exponent is
+# narrow. bfloat16 has the exponent of float32 and needs none.
+COMPUTE_DTYPES = ('float32', 'bfloat16', 'float16')
 
 # Half and three quarters of the steps: He et al., 2016, section 4.2 (CIFAR-10).
 DEFAULT_BOUNDARIES = (0.5, 0.75)
@@ -64,6 +64,13 @@ class OptimizerSettings:
             takes 0.9 and 0.95, as in their sources.
         epsilon: added to a denominator, by the optimizers that have one; None takes
             the optimizer's own.
+        ema_decay: of the moving averages of the weights, see averaging.py; 0: none.
+        freeze: patterns (`re.search`) of the names of variables to leave as they are:
+            no gradient, no decay, no update. Batch normalisation with frozen moving
+            averages normalises by these.
+        lr_multipliers: pairs (pattern, number): what the variables with such a name
+            train at is the learning rate times the number, weight decay included. The
+            first pattern that is found in the name counts.
     """
 
     name: str = 'momentum'
@@ -83,6 +90,9 @@ class OptimizerSettings:
     beta2: float = 0.999
     rho: float | None = None
     epsilon: float | None = None
+    ema_decay: float = 0.0
+    freeze: tuple[str, ...] = ()
+    lr_multipliers: tuple[tuple[str, float], ...] = ()
 
     def __post_init__(self):
         if self.name not in OPTIMIZERS:
@@ -98,18 +108,33 @@ class OptimizerSettings:
             check_number('rho', self.rho, least=0, below=1)
         if self.epsilon is not None:
             check_number('epsilon', self.epsilon, above=0)
+        check_number('ema_decay', self.ema_decay, least=0, below=1)
+        patterns.check_patterns('--freeze', self.freeze)
+        patterns.check_multipliers('--lr_multipliers', self.lr_multipliers)
         # A list, as JSON gives it back, would make the settings unhashable.
         object.__setattr__(self, 'boundaries', tuple(self.boundaries))
-        check_schedule(
-            base=self.learning_rate,
-            schedule=self.schedule,
-            total_steps=self.total_steps,
-            warmup_steps=self.warmup_steps,
-            decay_rate=self.decay_rate,
-            boundaries=self.boundaries,
-            power=self.power,
-            end=self.end_learning_rate,
+        object.__setattr__(self, 'freeze', tuple(self.freeze))
+        object.__setattr__(
+            self, 'lr_multipliers', tuple(map(tuple, self.lr_multipliers))
         )
+        check_schedule(**self.rate_arguments())
+
+    def rate_arguments(self):
+        """The arguments of `schedules.learning_rate`, but for the step."""
+        return {
+            'base': self.learning_rate,
+            'schedule': self.schedule,
+            'total_steps': self.total_steps,
+            'warmup_steps': self.warmup_steps,
+            'decay_rate': self.decay_rate,
+            'boundaries': self.boundaries,
+            'power': self.power,
+            'end': self.end_learning_rate,
+        }
+
+    def frozen(self, name):
+        """Whether the variable of this name stays as it is."""
+        return patterns.matches(self.freeze, name)
 
 
 def check_number(

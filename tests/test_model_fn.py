@@ -199,7 +199,7 @@ def test_wrong_arguments_are_refused_at_once():
     with pytest.raises(SettingError, match="did you mean 'kernel'"):
         make_model_fn('cnn', num_classes=2, network_args={'kernl': 3})
     with pytest.raises(SettingError, match="did you mean 'bfloat16'"):
-        make_model_fn('cnn', num_classes=2, compute_dtype='float16')
+        make_model_fn('cnn', num_classes=2, compute_dtype='bfloat61')
     with pytest.raises(SettingError, match='--num_classes must be at least 2'):
         make_model_fn('cnn', num_classes=1)
     with pytest.raises(SettingError, match='--label_smoothing'):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from model_fns import optimizers
+from model_fns import training
 from model_fns.settings import OPTIMIZERS, OptimizerSettings
 
 v1 = tf.compat.v1
@@ -28,7 +28,7 @@ def train(steps, *, extra=None, **settings):
         )
         if extra:
             extra()
-        op, rate = optimizers.train_op(loss, settings)
+        op, rate = training.train_op(loss, settings)
         session.run(v1.global_variables_initializer())
         shown = [session.run([loss, rate, op])[:2] for _ in range(steps)]
         variables = {v.op.name: v for v in v1.global_variables()}
@@ -219,7 +219,7 @@ def test_sparse_gradients_are_clipped_and_decayed_like_others():
     with tf.Graph().as_default(), v1.Session() as session:
         table = v1.get_variable('table', initializer=KERNEL.astype(np.float32))
         loss = tf.reduce_sum(tf.gather(table, [1]))
-        op, _ = optimizers.train_op(
+        op, _ = training.train_op(
             loss, OptimizerSettings('adamw', RATE, weight_decay=DECAY)
         )
         session.run(v1.global_variables_initializer())
@@ -233,4 +233,4 @@ def test_a_loss_without_variables_is_refused():
     with tf.Graph().as_default():
         v1.get_variable('w', (1,))
         with pytest.raises(ValueError, match='trainable variable'):
-            optimizers.train_op(tf.constant(1.0), OptimizerSettings())
+            training.train_op(tf.constant(1.0), OptimizerSettings())

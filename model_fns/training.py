@@ -1,0 +1,179 @@
+"""The one place where a train_op is made."""
+
+import tensorflow as tf
+
+from model_fns import averaging, errors, optimizers, patterns, schedules
+from model_fns.loss_scale import LossScale
+from model_fns.patterns import name_of
+from model_fns.settings import OptimizerSettings
+
+v1 = tf.compat.v1
+
+
+def train_op(loss: tf.Tensor, settings: OptimizerSettings):
+    """Makes the op of one training step, from its loss.
+
+    Args:
+        loss: float32 scalar, the mean over the (replica's) batch.
+        settings: how to train.
+
+    Returns:
+        The op, and the learning rate of this step as a float32 scalar tensor.
+
+    Raises:
+        ValueError: `loss` depends on no trainable variable.
+        SettingError: a pattern that no variable's name has, or nothing left to train.
+    """
+    variables = trained_variables(settings)
+    return apply(gradients(loss, variables), variables, settings)
+
+
+def trained_variables(settings: OptimizerSettings) -> list[tf.Variable]:
+    """The trainable variables that there are and that are not frozen.
+
+    Raises:
+        SettingError: a pattern that no variable's name has, or nothing left to train.
+    """
+    there = [name_of(v) for v in v1.global_variables()]
+    there = [
+        n for n in there if n != 'global_step' and not n.endswith(averaging.SUFFIX)
+    ]
+    patterns.check_found('--freeze', settings.freeze, there)
+    variables = v1.trainable_variables()
+    kept = [v for v in variables if not settings.frozen(name_of(v))]
+    if variables and not kept:
+        raise errors.SettingError(
+            f'--freeze={",".join(settings.freeze)} must leave something to train, but '
+            'it matches every variable'
+        )
+    patterns.check_found(
+        '--lr_multipliers',
+        [pattern for pattern, _ in settings.lr_multipliers],
+        [name_of(v) for v in kept],
+    )
+    return kept
+
+
+def gradients(loss: tf.Tensor, variables) -> list[tf.Tensor | None]:
+    """The gradient of the loss by each variable; None where it does not depend on it.
+
+    Dense, so that clipping and decay need not tell two kinds of gradient apart.
+    """
+    found = v1.gradients(loss, variables, gate_gradients=True) if variables else []
+    return [g if g is None else tf.convert_to_tensor(g) for g in found]
+
+
+def apply(
+    gradients: list[tf.Tensor | None],
+    variables: list[tf.Variable],
+    settings: OptimizerSettings,
+    loss_scale: LossScale | None = None,
+):
+    """Makes the op of one training step, from its gradients.
+
+    In this order: the gradients clipped by the norm of all variables together; plus the
+    weight decay, where it is not decoupled (so that clipping does not shrink the decay,
+    and the loss stays the plain loss); applied; the moving averages of the weights. The
+    op also runs the updates in the collection `UPDATE_OPS` (batch normalisation) and
+    increments the global step.
+
+    Under a strategy it is called once per replica, as a model_fn is. Clipping then sums
+    the gradients over the replicas first, at the price of a second all-reduce: it is
+    the global batch's gradient that is clipped, not each replica's share. So does loss
+    scaling: all replicas skip a step, or none.
+
+    Args:
+        gradients: of the mean loss of the (replica's) batch, float32, one for each
+            variable; those that are None are left out.
+        variables: what to train.
+        settings: how to train.
+        loss_scale: by which the loss was multiplied before its gradient was taken.
+
+    Returns:
+        The op, and the learning rate of this step as a float32 scalar tensor.
+
+    Raises:
+        ValueError: all gradients are None.
+    """
+    pairs = [(g, v) for g, v in zip(gradients, variables, strict=True) if g is not None]
+    if not pairs:
+        raise ValueError('the loss depends on no trainable variable')
+    gradients = [gradient for gradient, _ in pairs]
+    variables = [variable for _, variable in pairs]
+    averaged = []
+    if settings.ema_decay:
+        averaged = averaging.shadows(
+            [v for v in v1.global_variables() if _in_network(v, settings)]
+        )
+    step = v1.train.get_or_create_global_step()
+    rate = schedules.learning_rate(step, **settings.rate_arguments())
+
+    # `apply_gradients` sums over the replicas: what is to count once is divided first.
+    replicas = tf.distribute.get_strategy().num_replicas_in_sync
+    if replicas > 1:
+        gradients = [gradient / replicas for gradient in gradients]
+    whole = settings.clip_norm or loss_scale
+    if whole and replicas > 1:
+        gradients = _sum_over_replicas(gradients, variables)
+    applied = None
+    if loss_scale:
+        gradients = loss_scale.unscaled(gradients)
+        applied = loss_scale.applied(gradients)
+    if settings.clip_norm:
+        gradients, _ = tf.clip_by_global_norm(gradients, settings.clip_norm)
+    if whole and replicas > 1:
+        gradients = [gradient / replicas for gradient in gradients]
+    if settings.weight_decay and settings.name != 'adamw':
+        share = settings.weight_decay / replicas
+        gradients = [
+            g + share * v if v.shape.rank >= settings.decay_min_rank else g
+            for g, v in zip(gradients, variables, strict=True)
+        ]
+
+    op = _apply(gradients, variables, settings, rate, step, applied)
+    # Not `control_dependencies` around the gradients: that would make the step wait for
+    # the moving averages.
+    ops = [op, *v1.get_collection(v1.GraphKeys.UPDATE_OPS)]
+    if loss_scale:
+        ops.append(loss_scale.update())
+    if averaged:
+        with tf.control_dependencies(ops):
+            ops = [averaging.update(averaged, settings.ema_decay, applied)]
+    return tf.group(*ops), rate
+
+
+def _apply(gradients, variables, settings, rate, step, applied):
+    """Applies the gradients, at each variable's own rate; increments the step."""
+    groups = {1.0: []}
+    for pair in zip(gradients, variables, strict=True):
+        number = patterns.multiplier(settings.lr_multipliers, name_of(pair[1]))
+        groups.setdefault(number, []).append(pair)
+    # An optimizer for each rate: a multiplied gradient would be the same to Adam.
+    last, *others = [(number, pairs) for number, pairs in groups.items() if pairs]
+    ops = [
+        optimizers.make(settings, rate * number, applied).apply_gradients(pairs)
+        for number, pairs in others
+    ]
+    number, pairs = last
+    with tf.control_dependencies(ops):
+        return optimizers.make(settings, rate * number, applied).apply_gradients(
+            pairs, global_step=step
+        )
+
+
+def _in_network(variable, settings):
+    name = name_of(variable)
+    own = name == 'global_step' or name.startswith('loss_scale/')
+    return not own and not settings.frozen(name)
+
+
+def _sum_over_replicas(gradients, variables):
+    # Not `ReplicaContext.all_reduce`: it looks for the variables behind its arguments
+    # by name, and in a graph does not find those of the second replica.
+    def merged(strategy, gradients, variables):
+        return strategy.extended.batch_reduce_to(
+            tf.distribute.ReduceOp.SUM, list(zip(gradients, variables, strict=True))
+        )
+
+    context = tf.distribute.get_replica_context()
+    return context.merge_call(merged, args=(gradients, variables))
