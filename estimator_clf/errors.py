@@ -1,5 +1,8 @@
 """The errors that are meant for the person who started the program."""
 
+import errno
+import os
+
 
 class ConfigError(ValueError):
     """A setting, or settings together, that a person has to mend.
@@ -10,6 +13,24 @@ class ConfigError(ValueError):
 
 class RunError(RuntimeError):
     """A run that cannot go on, in words for the person who started it."""
+
+
+# What the system says when no more can be written.
+_NO_ROOM = tuple(
+    os.strerror(number) for number in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+)
+
+
+def no_room(error):
+    """Returns the system's words where an error is about a full disk, else None.
+
+    Whoever wrote last when the disk became full, TensorFlow or Python, and whatever
+    class of error that made of it: those words are in its text.
+
+    Args:
+      error: the exception.
+    """
+    return next((words for words in _NO_ROOM if words in str(error)), None)
 
 
 def explain_restore(error):

@@ -52,6 +52,21 @@ def recover(model_dir):
     )
 
 
+def step_back(model_dir):
+    """Takes the newest checkpoint off the list, if there is one before it.
+
+    Its files stay, and are written over when the run comes to its step again.
+
+    Returns:
+      Whether there was one before it.
+    """
+    listed = _listed(model_dir)
+    if len(listed) < 2:
+        return False
+    _write_list(model_dir, listed[:-1])
+    return True
+
+
 def why_damaged(path):
     """Returns why a checkpoint cannot be read, or None if every byte of it can.
 

@@ -40,6 +40,14 @@ class Rollbacks:
         """Tells whether the run may go back once more."""
         return len(self._done) < self._most
 
+    def in_vain(self, step):
+        """Tells whether the run has gone back to this step the last time, too.
+
+        Weights may be lost while they are still finite: what was saved of them is
+        nothing to go on from, at whatever rate.
+        """
+        return bool(self._done) and self._done[-1]['from_step'] == step
+
     def note(self, error, step):
         """Notes that the run goes back.
 
@@ -54,8 +62,9 @@ class Rollbacks:
             {'failed_at': error.step, 'from_step': step, 'factor': self._factor}
         )
         write_atomically(self._path, json.dumps(self._done, indent=2) + '\n')
+        what = str(error)
         return (
-            f'{str(error).capitalize()}. Going back to step {step}, from there with '
+            f'{what[0].upper()}{what[1:]}. Going back to step {step}, from there with '
             f'the learning rate times {self.rate:g} (time {len(self._done)} of at most '
             f'{self._most}, see --max_rollbacks).'
         )

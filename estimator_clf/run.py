@@ -31,7 +31,7 @@ from estimator_clf.best import (
 from estimator_clf.board import hparams
 from estimator_clf.board.board import watchers
 from estimator_clf.early_stopping import EarlyStopping
-from estimator_clf.errors import ConfigError, RunError
+from estimator_clf.errors import ConfigError, RunError, no_room
 from estimator_clf.evaluation_sets import evaluation_sets
 from estimator_clf.evaluations import Evaluations
 from estimator_clf.export import export_saved_model
@@ -117,11 +117,28 @@ def train_and_evaluate(
             open_folder,
         )
         stack.callback(run.close)
+        stack.enter_context(_room_is_needed(run))
         run.train()
         metrics = run.final_metrics()
         path = run.export() if config.export and not stop else None
         # A wish that came during the export came too late to stop anything.
         return Results(run.last_step(), metrics, path, None if path else stop.requested)
+
+
+@contextlib.contextmanager
+def _room_is_needed(run):
+    """Raises RunError, in words, for a full disk."""
+    try:
+        yield
+    except Exception as error:
+        words = no_room(error)
+        if words is None:
+            raise
+        raise RunError(
+            f'{words}, writing to --model_dir={run.config.model_dir}. Its checkpoint '
+            f'of step {run.last_step()} is whole: make room there, and the same '
+            'command goes on from it'
+        ) from None
 
 
 class _Run:

@@ -10,7 +10,7 @@ import estimator_clf.compat  # noqa: F401  Loads TensorFlow without its chatter.
 import tensorflow as tf
 
 from estimator_clf.duration import due
-from estimator_clf.errors import RunError
+from estimator_clf.errors import RunError, no_room
 from estimator_clf.hooks.finite import NotFiniteError
 from estimator_clf.hooks.steps import StepHook
 
@@ -96,9 +96,7 @@ class CheckpointHook(StepHook):
             else:
                 with contextlib.suppress(OSError):
                     os.remove(name)
-        reason = getattr(error, 'message', None) or str(error)
-        # The last words are the system's; before them comes the name of the file.
-        reason = reason.splitlines()[0].rpartition('; ')[2]
+        reason = no_room(error) or getattr(error, 'message', None) or str(error)
         text = f'the checkpoint of step {self.step} could not be written to '
         text += f'--model_dir={os.path.dirname(self._path)}: {reason}. '
         if self._saved is not None:

@@ -1,0 +1,97 @@
+"""Which sets are evaluated, under which names."""
+
+import pytest
+from small_run import Recorder, run, source
+
+from estimator_clf.config import Config
+from estimator_clf.errors import ConfigError
+from estimator_clf.evaluation_sets import Wish, evaluation_sets, parse
+from estimator_clf.metrics_log import MetricsLog
+from estimator_clf.plan import make_plan
+
+
+@pytest.mark.parametrize(
+    'text, wish',
+    [
+        ('test', Wish('test', 'test', '', '1epochs')),
+        ('test:5epochs', Wish('test', 'test', '', '5epochs')),
+        ('fit=train:100', Wish('fit', 'train', '', '100')),
+        ('phone=@a/b:10%', Wish('phone', '', 'a/b', '10%')),
+        ('phone=test@a/b', Wish('phone', 'test', 'a/b', '1epochs')),
+    ],
+)
+def test_parse(text, wish):
+    assert parse(text) == (wish,)
+    assert parse(f'{text}, other={text.rpartition("=")[2]}')[0] == wish
+
+
+@pytest.mark.parametrize(
+    'text, words',
+    [
+        ('test:often', 'must be a number of steps'),
+        ('=test', 'must be'),
+        ('name=', 'must be'),
+        ('train', 'a name of its own'),
+        ('@folder', 'a name of its own'),
+        ('a/b=test', 'a name of its own'),
+        ('best=test', 'a name of its own'),
+        ('test,test:5', 'given twice'),
+    ],
+)
+def test_mistakes(text, words):
+    with pytest.raises(ConfigError, match=f'--also_evaluate.*{words}'):
+        parse(text)
+
+
+def _names(text=''):
+    config = Config(batch_size=9, also_evaluate=text, eval_every='5', max_steps=50)
+    data = source(train=60, validation_split=0.25)
+    plan = make_plan(config, data)
+    opened = []
+
+    def open_folder(folder):
+        opened.append(folder)
+        return source(train=30, test=10)
+
+    sets = evaluation_sets(config, data, plan, open_folder)
+    return [(s.name, s.every) for s in sets], opened
+
+
+def test_the_order_of_the_sets():
+    assert _names() == ([('validation', 5.0), ('test', None)], [])
+    assert _names('test:3,x=train:50%')[0] == [
+        ('validation', 5.0),
+        ('test', 3.0),
+        ('x', 25.0),
+    ]
+    found, opened = _names('x=@some/where:0')
+    assert found == [('validation', 5.0), ('x', 0), ('test', None)]
+    assert opened == ['some/where']
+
+
+def test_split_that_is_not_there_or_is_evaluated_already():
+    with pytest.raises(ConfigError, match="no split 'tset'; it has: train"):
+        _names('x=tset')
+    with pytest.raises(ConfigError, match='evaluated already'):
+        _names('validation:3')
+
+
+def _steps(folder, name):
+    return [x['step'] for x in MetricsLog(str(folder)).read() if x['split'] == name]
+
+
+def test_each_at_its_own_interval_and_after_a_kill_too(tmp_path):
+    settings = {'eval_every': '5', 'also_evaluate': 'fit=train:7'}
+    data = source(train=60, validation_split=0.25)
+    with pytest.raises(Recorder.Killed):
+        run(tmp_path, Recorder(kill_after=8), data, **settings)
+    results = run(tmp_path, None, data, **settings)
+    assert _steps(tmp_path, 'validation') == [5, 10, 14]
+    assert _steps(tmp_path, 'fit') == [7, 14]
+    assert _steps(tmp_path, 'test') == [14]
+    assert set(results.metrics) == {'validation', 'fit', 'test'}
+    assert list((tmp_path / 'fit').glob('events.out.tfevents.*'))
+    # The set with the examples that were trained on is the one that was fitted.
+    lines = MetricsLog(str(tmp_path)).read()
+    by_name = {x['split']: x['loss'] for x in lines if x['step'] == 14}
+    assert len({by_name[n] for n in ('validation', 'fit', 'test')}) == 3
