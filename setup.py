@@ -41,6 +41,7 @@ setup(
         'tqdm',
         'Pillow',
         'scikit-learn',
+        'scipy',
         'importlib_resources',  # Of tensorflow-datasets, which forgets to say so.
     ],
     extras_require={

@@ -118,7 +118,8 @@ class Config:
         '',
         _DATA,
         'Augmentation, in order: flip, vflip, crop:PIXELS, zoom:SHARE, rotate:DEGREES, '
-        'resized_crop:AREA, brightness:SHARE, contrast:SHARE, saturation:SHARE.',
+        'resized_crop:AREA, brightness:SHARE, contrast:SHARE, saturation:SHARE, '
+        'cutout:SIDE, randaugment:OPSxMAGNITUDE; then mixup:ALPHA, cutmix:ALPHA.',
     )
     eval_crop: float = _setting(
         1.0,

@@ -186,7 +186,8 @@ class Source(abc.ABC):
         Returns:
           A function without arguments that returns a tf.data.Dataset of
           (features, labels): features {'image': uint8 [B, H, W, C], 'key': string
-          [B]}, labels int32 [B] (for regression see `input.formats.csv`).
+          [B]}, labels int32 [B], or float32 [B, classes] with mixup or cutmix (for
+          regression see `input.formats.csv`).
 
         Raises:
           DataError: no such split, a batch larger than the split, a bad option.
@@ -247,11 +248,14 @@ class Source(abc.ABC):
 
     def _finish(self, reading, batch):
         """Augments a batch and gives it the form that leaves `input`."""
-        images = batch['image']
+        images, labels = batch['image'], batch['label']
         if reading.steps:
             draw = Draw(reading.seed, batch['epoch'], batch['index'])
             images = augmentation.apply(images, draw, self._batch_steps(reading.steps))
-        return {'image': images, 'key': batch['key']}, batch['label']
+            images, labels = augmentation.mix(
+                images, labels, draw, reading.steps, len(self.class_names)
+            )
+        return {'image': images, 'key': batch['key']}, labels
 
     def _batch_steps(self, steps):
         """The steps that are left to do on whole batches."""

@@ -190,6 +190,29 @@ def test_colours(channels):
         assert (_apply('saturation:0.5', images) != images).any()
 
 
+@pytest.mark.parametrize('side', [1, 4, 5])
+def test_cutout(side):
+    images = _images()
+    rows = _draw().integer('cutout row', 0, 8).numpy()
+    columns = _draw().integer('cutout column', 0, 11).numpy()
+    expected = images.copy()
+    for image, row, column in zip(expected, rows, columns, strict=True):
+        mean = np.round(image.mean((0, 1))).astype(np.uint8)
+        top, left = row - side // 2, column - side // 2
+        image[max(top, 0) : top + side, max(left, 0) : left + side] = mean
+    # A mean of ...,5 may be rounded either way.
+    _assert_near(_apply(f'cutout:{side}', images), expected)
+    assert (expected != images).any((1, 2, 3)).all()
+
+
+def test_cutout_reaches_every_pixel():
+    images = np.zeros([500, 5, 6, 1], np.uint8)
+    images[:, ::2] = 200
+    changed = (_apply('cutout:3', images) != images)[..., 0]
+    share = changed.mean(0)
+    assert share.min() > 0.1 and share[2, 2] > share[0, 0]
+
+
 def test_steps_are_applied_in_their_order():
     images = _images()
     one_by_one = _apply('flip', _apply('crop:3', images))
@@ -199,7 +222,8 @@ def test_steps_are_applied_in_their_order():
 
 def test_an_example_is_changed_alike_in_any_batch():
     images = _images()
-    text = 'flip,crop:2,zoom,brightness,contrast,saturation,vflip,resized_crop'
+    text = 'flip,crop:2,zoom,brightness,contrast,saturation,vflip,resized_crop,'
+    text += 'cutout:3,randaugment:2x9'
     whole = _apply(text, images)
     parts = [_apply(text, images[n : n + 6], first=n) for n in range(0, _COUNT, 6)]
     np.testing.assert_array_equal(np.concatenate(parts), whole)
@@ -219,6 +243,14 @@ def test_parse():
         ('crop', 2.0),
         ('zoom', 0.3),
     )
+    assert augment.parse('randaugment') == (('randaugment', (2, 9)),)
+    assert augment.parse('randaugment:3x4.5') == (('randaugment', (3, 4.5)),)
+    # Behind everything else, wherever they are named.
+    assert augment.parse('cutmix,mixup:0.4,flip') == (
+        ('flip', 0.5),
+        ('cutmix', 1.0),
+        ('mixup', 0.4),
+    )
 
 
 @pytest.mark.parametrize(
@@ -235,6 +267,12 @@ def test_parse():
         ('flip:nan', 'amount of flip'),
         ('flip:-1', 'amount of flip'),
         ('flip,crop,flip', 'flip must be named once only'),
+        ('cutout:2.5', "cutout must be whole pixels, got '2.5'"),
+        ('randaugment:31', 'amount of randaugment must be a number from 0 to 30'),
+        ('randaugment:0x5', 'randaugment:NxM, with N from 1 to 14'),
+        ('randaugment:x5', "randaugment:NxM.* got 'x5'"),
+        ('randaugment:2xx', "randaugment:NxM.* got '2xx'"),
+        ('mixup:0', 'amount of mixup must be a number from 0.01 to 100'),
     ],
 )
 def test_what_makes_no_sense_is_refused(text, match):
@@ -247,3 +285,5 @@ def test_crop_must_fit():
     augment.check_size(augment.parse('crop:7'), (8, 9, 3))
     with pytest.raises(DataError, match='--augment=crop:8 must be smaller .* 8x9'):
         augment.check_size(augment.parse('crop:8'), (8, 9, 3))
+    with pytest.raises(DataError, match='--augment=cutout:8 must be smaller .* 8x9'):
+        augment.check_size(augment.parse('cutout'), (8, 9, 3))

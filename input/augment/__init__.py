@@ -6,6 +6,6 @@ and dtype. Whole batches, since for small pictures the cost of a tf.data element
 than the cost of its pixels.
 """
 
-from input.augment.steps import OPS, apply, check_size, parse
+from input.augment.steps import OPS, apply, check_size, mix, parse
 
-__all__ = ['OPS', 'apply', 'check_size', 'parse']
+__all__ = ['OPS', 'apply', 'check_size', 'mix', 'parse']

@@ -58,26 +58,43 @@ def rotate(images, draw, amount):
 
     What comes from outside of the picture is filled by reflection.
     """
-    height, width = images.shape[1:3]
     angle = draw.uniform('rotate', -amount, amount) * (math.pi / 180.0)
     cos, sin = tf.cos(angle), tf.sin(angle)
+    return affine(images, ((cos, -sin), (sin, cos)), (0.0, 0.0), 'REFLECT')
+
+
+def affine(images, matrix, shift, fill_mode, fill_value=0.0):
+    """Moves pixels about the middle of each picture, bilinearly.
+
+    Args:
+      images: uint8 [B, H, W, C].
+      matrix: ((a, b), (c, d)), float32 [B] each: the pixel at (x, y) from the middle
+        shows what was at (a x + b y, c x + d y) from it.
+      shift: (right, down), float32 [B] or float, added to that place.
+      fill_mode: what comes from outside: 'REFLECT', or 'CONSTANT'.
+      fill_value: the constant.
+
+    Returns:
+      uint8 [B, H, W, C].
+    """
+    height, width = images.shape[1:3]
     middle_x, middle_y = (width - 1) / 2.0, (height - 1) / 2.0
-    zero = tf.zeros_like(cos)
-    # From a place in the output to the place in the input that it shows.
-    rows = [
-        (cos, -sin, middle_x - cos * middle_x + sin * middle_y),
-        (sin, cos, middle_y - sin * middle_x - cos * middle_y),
+    (a, b), (c, d) = matrix
+    zero = tf.zeros_like(a)
+    entries = [
+        (a, b, middle_x - a * middle_x - b * middle_y + shift[0]),
+        (c, d, middle_y - c * middle_x - d * middle_y + shift[1]),
         (zero, zero),
     ]
-    turned = tf.raw_ops.ImageProjectiveTransformV3(
+    moved = tf.raw_ops.ImageProjectiveTransformV3(
         images=tf.cast(images, tf.float32),
-        transforms=tf.stack([entry for row in rows for entry in row], 1),
+        transforms=tf.stack([entry for row in entries for entry in row], 1),
         output_shape=tf.constant([height, width]),
-        fill_value=0.0,
+        fill_value=fill_value,
         interpolation='BILINEAR',
-        fill_mode='REFLECT',
+        fill_mode=fill_mode,
     )
-    return to_uint8(turned)
+    return to_uint8(moved)
 
 
 def resized_crop(images, draw, amount):
