@@ -4,6 +4,8 @@ import contextlib
 import os
 import tempfile
 
+PARTIAL = '.partial-'  # How the name of a file begins that is not whole yet.
+
 
 def write_atomically(path, text):
     """Writes a text file such that no reader ever sees a part of it.
@@ -13,7 +15,7 @@ def write_atomically(path, text):
       text: str.
     """
     folder = os.path.dirname(os.path.abspath(path))
-    handle, partial = tempfile.mkstemp(dir=folder, prefix='.partial-')
+    handle, partial = tempfile.mkstemp(dir=folder, prefix=PARTIAL)
     try:
         with os.fdopen(handle, 'w', encoding='utf-8') as file:
             file.write(text)

@@ -4,16 +4,18 @@ A full disk, a pulled plug or a copy cut short leave a checkpoint that is listed
 cannot be read, or a list that cannot. What was saved before it is not lost with it.
 """
 
+import contextlib
 import glob
 import os
 import re
+import shutil
 
 import estimator_clf.compat  # noqa: F401  Loads TensorFlow without its chatter.
 
 import tensorflow as tf
 
 from estimator_clf.errors import RunError
-from estimator_clf.files import write_atomically
+from estimator_clf.files import PARTIAL, write_atomically
 
 
 def recover(model_dir):
@@ -50,6 +52,24 @@ def recover(model_dir):
         f'--model_dir={model_dir}: no checkpoint is whole: {", ".join(damaged)}. Take '
         'another folder, or remove them to start anew'
     )
+
+
+def sweep(model_dir):
+    """Removes what a killed run left half written; for who holds the folder's lock.
+
+    Args:
+      model_dir: folder of the run; need not exist.
+    """
+    if not os.path.isdir(model_dir):
+        return
+    for name in os.listdir(model_dir):
+        path = os.path.join(model_dir, name)
+        # TensorFlow writes a checkpoint there first; the other is `files`'s.
+        if re.fullmatch(r'model\.ckpt-\d+_temp', name):
+            shutil.rmtree(path, ignore_errors=True)
+        elif name.startswith(PARTIAL) and os.path.isfile(path):
+            with contextlib.suppress(OSError):
+                os.remove(path)
 
 
 def step_back(model_dir):

@@ -8,6 +8,7 @@ Everything that is written goes into `config.model_dir`, see README.md.
 
 import contextlib
 import dataclasses
+import functools
 
 from estimator_clf.compat import estimator
 
@@ -34,7 +35,7 @@ from estimator_clf.early_stopping import EarlyStopping
 from estimator_clf.errors import ConfigError, RunError, no_room
 from estimator_clf.evaluation_sets import evaluation_sets
 from estimator_clf.evaluations import Evaluations
-from estimator_clf.export import export_saved_model
+from estimator_clf.export import export_saved_model, samples
 from estimator_clf.goal import Goal
 from estimator_clf.hooks.checkpoint import CheckpointHook
 from estimator_clf.hooks.finite import FiniteHook, NotFiniteError
@@ -46,7 +47,7 @@ from estimator_clf.lock import FolderLock
 from estimator_clf.metrics_log import MetricsLog
 from estimator_clf.observer import Observer
 from estimator_clf.plan import make_plan
-from estimator_clf.recovery import recover, step_back
+from estimator_clf.recovery import recover, step_back, sweep
 from estimator_clf.rollback import Rollbacks
 
 v1 = tf.compat.v1
@@ -132,13 +133,14 @@ def _room_is_needed(run):
         yield
     except Exception as error:
         words = no_room(error)
-        if words is None:
+        if words is None or isinstance(error, RunError):
             raise
-        raise RunError(
-            f'{words}, writing to --model_dir={run.config.model_dir}. Its checkpoint '
-            f'of step {run.last_step()} is whole: make room there, and the same '
-            'command goes on from it'
-        ) from None
+        step, folder = run.last_step(), run.config.model_dir
+        text = f'{words}, writing to --model_dir={folder}. Make room there'
+        if step:
+            text += f'; its checkpoint of step {step} is whole, and the same command '
+            text += 'goes on from it'
+        raise RunError(text) from None
 
 
 class _Run:
@@ -160,6 +162,7 @@ class _Run:
         self.config, self.source, self.observer = config, source, observer
         self.replicas, self.stop = replicas, stop
         model_dir.check_resume(config)
+        sweep(config.model_dir)
         damage = recover(config.model_dir)
         if damage:
             observer.on_message(damage)
@@ -260,8 +263,21 @@ class _Run:
 
     def _export(self, checkpoint, folder):
         return export_saved_model(
-            self.model_fn, self.info, checkpoint, folder, self.decode
+            self.model_fn,
+            self.info,
+            checkpoint,
+            folder,
+            self.decode,
+            config=self.config,
+            examples=self.examples,
+            check=self.config.check_export,
         )
+
+    @functools.cached_property
+    def examples(self):
+        """Examples that every export is held against, with the data's own pixels."""
+        split = self.plan.eval_split or self.config.train_split
+        return samples.take(self.source, split, eval_crop=self.config.eval_crop)
 
     def _complete(self):
         return self.plan.start_step >= self.plan.total_steps

@@ -9,7 +9,7 @@ from small_run import Recorder, run
 
 from estimator_clf.errors import RunError
 from estimator_clf.model_dir import latest_step
-from estimator_clf.recovery import recover, why_damaged
+from estimator_clf.recovery import recover, sweep, why_damaged
 
 v1 = tf.compat.v1
 
@@ -116,3 +116,15 @@ def test_it_is_said(tmp_path):
     assert 'Going on from model.ckpt-23.' in done.stderr
     steps = [line['step'] for line in lines(tmp_path / 'keys.jsonl')]
     assert steps == list(range(1, 41))
+
+
+def test_sweep_removes_what_is_half_and_nothing_else(tmp_path):
+    half = ['model.ckpt-7_temp/part-00000-of-00001.data', '.partial-abc']
+    whole = ['model.ckpt-7.index', 'metrics.jsonl', 'model.ckpt-8_temporary', 'best/x']
+    for name in half + whole:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text('')
+    sweep(str(tmp_path))
+    left = {str(p.relative_to(tmp_path)) for p in tmp_path.rglob('*') if p.is_file()}
+    assert left == set(whole)
+    sweep(str(tmp_path / 'not there'))
