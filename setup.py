@@ -29,7 +29,10 @@ setup(
             for tail in ('', '.*')
         ]
     ),
-    package_data={'launch': ['flagfiles/*.flags']},
+    package_data={
+        'estimator_clf.serving': ['page.html'],
+        'launch': ['flagfiles/*.flags'],
+    },
     python_requires='>=3.10,<3.14',
     install_requires=[
         # 2.20's first checkpoint raises with protobuf 7, which it lets pip install.
@@ -50,6 +53,15 @@ setup(
         # The oldest supported. Later tensorflow-metadata, of which TensorFlow Datasets
         # takes the newest, cannot be imported beside the protobuf of 2.15.
         'tf215': ['tensorflow~=2.15.0', 'tensorflow-metadata<1.18'],
+        # `launch.serve`. TensorFlow Serving's own protos; each release of them wants a
+        # TensorFlow at least as new, and pip takes the one that goes with yours if
+        # both are named in one command.
+        'serving': [
+            'aiohttp',
+            'grpcio',
+            'prometheus-client',
+            'tensorflow-serving-api>=2.15,!=2.20.*,<2.22',
+        ],
         # TensorFlow Datasets prepares its largest sets with it.
         'beam': ['apache-beam'],
         # TensorFlow's own extra: the CUDA libraries as wheels.

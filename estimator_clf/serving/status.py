@@ -2,8 +2,6 @@
 
 import re
 
-import tensorflow as tf
-
 #: As TensorFlow Serving's `model_servers/http_server.cc` maps them.
 HTTP = {
     'OK': 200,
@@ -68,13 +66,18 @@ def invalid(message):
 def of_tensorflow(error):
     """Returns the `ServingError` for a `tf.errors.OpError`."""
     code = _NAME.get(error.error_code, 'UNKNOWN')
-    return ServingError(code, _first_words(error.message or type(error).__name__))
+    return ServingError(code, _what_happened(error.message or ''))
 
 
-def _first_words(message):
-    """What happened, without the list of nodes where."""
-    message = re.sub(r'^(\d+ root error\(s\) found\.\s*)', '', message.strip())
-    message = re.sub(r'^\(\d+\)\s*(?:[\w ]+:\s*)?', '', message)
-    message = message.partition('\n')[0]
-    message = re.sub(r'\s*\[?\[?\{\{node [^}]*\}\}\]?\]?', '', message)
-    return tf.compat.as_str_any(message).strip() or 'the model failed'
+def _what_happened(message):
+    """The one line of TensorFlow's message that is about the request."""
+    lines = [line.strip() for line in message.splitlines()]
+    # The line before the first list of nodes; above it stand headings.
+    where = [n for n, line in enumerate(lines) if line.startswith('[[{{node')]
+    lines = [line for line in lines[: where[0] if where else None] if line]
+    if lines and lines[0] == 'Graph execution error:':
+        del lines[0]
+    text = lines[-1 if where else 0] if lines else ''
+    text = re.sub(r'^\(\d+\) [\w ]+: ', '', text)  # Of several errors at once.
+    match = re.fullmatch(r'assertion failed: \[(.*)\]', text)
+    return (match[1] if match else text) or 'the model failed'
