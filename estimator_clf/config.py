@@ -121,6 +121,13 @@ class Config:
         'resized_crop:AREA, brightness:SHARE, contrast:SHARE, saturation:SHARE, '
         'cutout:SIDE, randaugment:OPSxMAGNITUDE; then mixup:ALPHA, cutmix:ALPHA.',
     )
+    sampling: str = _setting(
+        'natural',
+        _DATA,
+        'How often training draws a class: natural: as often as it occurs; balanced: '
+        'each equally often; sqrt: by the square root of its examples. Not for records.',
+        choices=('natural', 'balanced', 'sqrt'),
+    )
     eval_crop: float = _setting(
         1.0,
         _DATA,
@@ -169,13 +176,41 @@ class Config:
         0.0, _OPTIMIZATION, 'Of the training labels.', check=_between(0, 1)
     )
     class_weights: str = _setting(
-        '', _OPTIMIZATION, 'Weight of each class in the loss: 1,2.5,1 in their order.'
+        '',
+        _OPTIMIZATION,
+        'Weight of each class in the loss: 1,2.5,1 in their order; or balanced: examples '
+        '/ (classes * examples of the class).',
     )
     batch_size: int = _setting(
         128,
         _OPTIMIZATION,
         'Examples per step, all devices together.',
         check=_at_least(1),
+    )
+    accumulate_steps: int = _setting(
+        1,
+        _OPTIMIZATION,
+        'Send the batch through the network in so many parts, one after the other, and '
+        'add up their gradients: takes less memory.',
+        check=_at_least(1),
+    )
+    ema_decay: float = _setting(
+        0.0,
+        _OPTIMIZATION,
+        'Evaluate and export an exponential moving average of the weights, with this '
+        'decay, such as 0.999; 0: the weights themselves.',
+        check=_between(0, 1),
+    )
+    freeze: str = _setting(
+        '',
+        _OPTIMIZATION,
+        'Patterns of the names of variables that are not trained: conv1,conv2.',
+    )
+    lr_multipliers: str = _setting(
+        '',
+        _OPTIMIZATION,
+        'Multiply the learning rate of variables with such names: conv:0.1,logits:10. '
+        'The first pattern that is found in a name counts.',
     )
 
     model_dir: str = _setting(
@@ -331,6 +366,21 @@ class Config:
     export_dir: str = _setting(
         '', _EVALUATION, 'Where to. Default: MODEL_DIR/export.', free=True
     )
+    check_export: bool = _setting(
+        True,
+        _EVALUATION,
+        'Compare each export with its checkpoint, in a fresh process, before a server '
+        'can see it; takes some seconds.',
+        free=True,
+    )
+    max_pixels: int = _setting(
+        64_000_000,
+        _EVALUATION,
+        'Most pixels of a picture that an exported model decodes: a few hundred bytes '
+        'can claim gigabytes.',
+        check=_at_least(1),
+        free=True,
+    )
 
     device: str = _setting(
         'auto',
@@ -346,6 +396,18 @@ class Config:
         'every GPU, or one CPU.',
         check=_at_least(1),
         free=True,
+    )
+    precision: str = _setting(
+        'float32',
+        _HARDWARE,
+        'What training computes in; weights and loss stay float32, so do evaluation and '
+        'export. auto: what this machine does well.',
+        choices=('float32', 'bfloat16', 'float16', 'auto'),
+    )
+    xla: bool = _setting(
+        False,
+        _HARDWARE,
+        'Compile the training step. For GPUs: on a CPU, convolutions become slower.',
     )
 
     def __post_init__(self):
@@ -363,6 +425,17 @@ class Config:
             duration.parse(self.log_every, 'log_every')
         early_stopping.parse_patience(self.early_stopping, 'early_stopping')
         duration.step_range(self.profile, 'profile')
+        parts = self.accumulate_steps * (self.replicas or 1)
+        if self.accumulate_steps > 1 and self.batch_size % parts:
+            raise ConfigError(
+                f'--batch_size must be a multiple of --accumulate_steps (times '
+                f'--replicas), {parts}, got {self.batch_size}'
+            )
+        if self.class_weights == 'balanced' and self.sampling != 'natural':
+            raise ConfigError(
+                '--class_weights=balanced and --sampling both make rare classes count '
+                'more; give one of them'
+            )
         if self.epochs and self.max_steps:
             raise ConfigError('--epochs and --max_steps both say how long; give one')
         if not self.model_dir:

@@ -176,6 +176,7 @@ class _Run:
             start_step=self.last_step,
             augment=config.augment,
             eval_crop=config.eval_crop,
+            sampling=config.sampling,
             replicas=replicas,
             time_input=True,
         )
@@ -380,7 +381,8 @@ class _Run:
         self.writer.add_session_log(
             v1.SessionLog(status=v1.SessionLog.START), plan.start_step + 1
         )
-        hparams.write_start(self.writer, config, plan.total_steps)
+        regression = not self.info.class_names
+        hparams.write_start(self.writer, config, plan.total_steps, regression)
         saved = [plan.save_every, *self.evaluations.intervals()]
         metrics_hook = MetricsHook(
             [plan.log_every, *saved],
@@ -413,8 +415,9 @@ class _Run:
             hooks.insert(0, KeysHook(config.model_dir, instrument.KEYS))
         if config.profile:
             steps = duration.step_range(config.profile, 'profile')
-            hooks.append(
-                ProfileHook(config.model_dir, *steps, self.observer.on_message)
+            # First, so that what the others do does not count as the step's.
+            hooks.insert(
+                0, ProfileHook(config.model_dir, *steps, self.observer.on_message)
             )
         return hooks
 

@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from input.decode import whole_window
 from input.encoded_source import EncodedSource, short_reason
-from input.order import locate
+from input.sampling import make_order
 from input.source import iterate
 
 
@@ -37,16 +37,20 @@ class FileSource(EncodedSource):
         paths, labels = self._files[reading.split]
         size, share = len(paths), reading.share
 
+        order = make_order(reading.sampling, labels, reading.order_seed)
+
         def files():
-            return _as_bytes(paths), labels.astype(np.int32)
+            return _as_bytes(paths), labels.astype(np.int32), *order.arrays()
 
         def loaded(_):
-            tensors = tf.numpy_function(files, [], (tf.string, tf.int32))
-            for tensor in tensors:
-                tensor.set_shape([size])
+            shapes = [[size], [size], *(array.shape for array in order.arrays())]
+            types = [tf.string, tf.int32, *(array.dtype for array in order.arrays())]
+            tensors = tf.numpy_function(files, [], types)
+            for tensor, shape in zip(tensors, shapes, strict=True):
+                tensor.set_shape(shape)
             return tuple(tensors)
 
-        def run(paths, labels):
+        def run(paths, labels, *arrays):
             if reading.training:
                 first = reading.start_step * share.per_step * share.block
                 examples = tf.data.Dataset.range(first, np.iinfo(np.int64).max)
@@ -55,7 +59,7 @@ class FileSource(EncodedSource):
                 positions = tf.data.Dataset.range(size)
 
             def name(position):
-                epoch, index = locate(position, size, reading.order_seed)
+                epoch, index = order.locate(position, *arrays)
                 return {
                     'path': paths[index],
                     'label': labels[index],

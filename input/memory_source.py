@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from input.errors import DataError
 from input.mixing import held_out
-from input.order import locate
+from input.sampling import make_order
 from input.source import Source
 
 
@@ -58,9 +58,10 @@ class MemorySource(Source):
         origin, part = self._parts[reading.split]
         size, share = len(part), reading.share
         images, labels = self._arrays[origin]
+        order = make_order(reading.sampling, labels[part], reading.order_seed)
 
         def load():
-            return images, labels, part
+            return images, labels, part, *order.arrays()
 
         def loaded(_):
             # Through a Python function, once per run: as a constant the pictures
@@ -71,8 +72,8 @@ class MemorySource(Source):
                 tensor.set_shape(array.shape)
             return tuple(tensors)
 
-        def gather(positions, images, labels, part):
-            epochs, offsets = locate(positions, size, reading.order_seed)
+        def gather(positions, images, labels, part, *arrays):
+            epochs, offsets = order.locate(positions, *arrays)
             indices = tf.gather(part, offsets)
             return {
                 'image': tf.gather(images, indices),
@@ -84,7 +85,7 @@ class MemorySource(Source):
                 'index': indices,
             }
 
-        def run(images, labels, part):
+        def run(*arrays):
             if reading.training:
                 blocks = tf.data.Dataset.range(
                     reading.start_step * share.per_step, np.iinfo(np.int64).max
@@ -97,7 +98,7 @@ class MemorySource(Source):
                 )
             # Tuning does not reach into a flat_map; two keep ahead of any network.
             return positions.map(
-                lambda p: gather(p, images, labels, part),
+                lambda p: gather(p, *arrays),
                 num_parallel_calls=2,
                 deterministic=True,
             )
@@ -108,18 +109,23 @@ class MemorySource(Source):
         origin, part = self._parts[split]
         return self._arrays[origin][1][part]
 
-    def encoded(self, split, indices=None):
-        from PIL import Image
-
+    def pictures(self, split, indices=None):
+        """Yields (key, uint8 [H, W, C], label), as `encoded` does encoded ones."""
         self._check_split(split)
         origin, part = self._parts[split]
         images, labels = self._arrays[origin]
         for index in part if indices is None else part[np.asarray(indices, np.int64)]:
-            picture, buffer = images[index], io.BytesIO()
+            yield f'{self.name}/{origin}/{index}', images[index], int(labels[index])
+
+    def encoded(self, split, indices=None):
+        from PIL import Image
+
+        for key, picture, label in self.pictures(split, indices):
+            buffer = io.BytesIO()
             if picture.shape[-1] == 1:
                 picture = picture[..., 0]
             Image.fromarray(picture).save(buffer, 'PNG')
-            yield f'{self.name}/{origin}/{index}', buffer.getvalue(), int(labels[index])
+            yield key, buffer.getvalue(), label
 
     @staticmethod
     def _check(name, split, images, labels, num_classes):

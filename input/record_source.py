@@ -103,7 +103,7 @@ class RecordSource(EncodedSource):
         shards = splits.get('train', [])
         # In range before the hash is asked.
         fraction = self._fraction if 0.0 <= self._fraction < 1.0 else 0.0
-        out = [held_out(_record_ids(shard), fraction) for shard in shards]
+        out = [held_out(record_ids(shard), fraction) for shard in shards]
         out = np.concatenate(out) if out else np.zeros([0], bool)
         check_validation_split(self.name, self._fraction, splits, out)
         train, count = self._parts['train'], int(out.sum())
@@ -115,6 +115,14 @@ class RecordSource(EncodedSource):
     @property
     def num_examples(self):
         return {split: part.count for split, part in self._parts.items()}
+
+    def _check_sampling(self, sampling):
+        super()._check_sampling(sampling)
+        raise DataError(
+            f'--sampling={sampling} must reach examples by their number, and records '
+            'have none; take --class_weights=balanced, or the pictures as a folder '
+            '(--dataset=image_folder)'
+        )
 
     def _batches(self, reading):
         size = self.num_examples[reading.split]
@@ -420,7 +428,7 @@ def _why_lost(shard):
     return 'its data do not match their checksum: a bit has flipped; get the file again'
 
 
-def _record_ids(shard):
+def record_ids(shard):
     """uint64 [count]: what tells the records of a shard from all others."""
     places = np.arange(shard.skip, shard.skip + shard.count, dtype=np.uint64)
     return places + np.uint64(mix_text(shard.name))

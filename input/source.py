@@ -20,6 +20,7 @@ from input.dataset_info import DatasetInfo
 from input.errors import DataError
 from input.mixing import Draw
 from input.order import Share
+from input.sampling import SAMPLINGS
 from input.timing import timed
 
 # Pixel statistics are taken from this many training pictures, spread evenly.
@@ -38,6 +39,7 @@ class Reading:
       start_step: the first step to read for.
       steps: parsed augmentation, see `input.augment.parse`.
       eval_crop: share of the picture's sides that evaluation keeps.
+      sampling: see `input.sampling`.
     """
 
     split: str
@@ -47,6 +49,7 @@ class Reading:
     start_step: int
     steps: tuple
     eval_crop: float
+    sampling: str
 
     @property
     def order_seed(self):
@@ -158,6 +161,7 @@ class Source(abc.ABC):
         start_step=0,
         augment='',
         eval_crop=1.0,
+        sampling='natural',
         replicas=1,
         worker=0,
         num_workers=1,
@@ -176,6 +180,8 @@ class Source(abc.ABC):
           augment: see `input.augment.parse`; for training only.
           eval_crop: share of the sides of the largest middle window that is kept
             of pictures of natural size.
+          sampling: how often each class is drawn, see `input.sampling`; for training
+            only.
           replicas: devices on this worker; each is handed batch_size / replicas
             (/ num_workers) examples at a time.
           worker: index of this worker.
@@ -203,6 +209,8 @@ class Source(abc.ABC):
             )
         steps = augmentation.parse(augment) if training else ()
         self._check_augment(steps)
+        if training and sampling != 'natural':
+            self._check_sampling(sampling)
         if not 0.0 < eval_crop <= 1.0:
             raise DataError(
                 f'--eval_crop must be more than 0 and at most 1, got {eval_crop}'
@@ -221,6 +229,7 @@ class Source(abc.ABC):
                 start_step=int(start_step() if callable(start_step) else start_step),
                 steps=steps,
                 eval_crop=eval_crop,
+                sampling=sampling,
             )
             dataset = self._batches(reading)
             dataset = dataset.map(
@@ -245,6 +254,15 @@ class Source(abc.ABC):
     def _check_augment(self, steps):
         """Raises DataError for augmentation that these examples cannot have."""
         augmentation.check_size(steps, self.image_shape)
+
+    def _check_sampling(self, sampling):
+        """Raises DataError for sampling that these examples cannot have."""
+        if sampling not in SAMPLINGS:
+            raise DataError(
+                f'--sampling must be one of {", ".join(SAMPLINGS)}, got {sampling!r}'
+            )
+        if not self.class_names:
+            raise DataError(f'--sampling has no meaning for {self.name}: no classes')
 
     def _finish(self, reading, batch):
         """Augments a batch and gives it the form that leaves `input`."""

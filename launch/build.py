@@ -1,7 +1,6 @@
 """From settings to the three things that a run is made of."""
 
 import dataclasses
-import functools
 import os
 
 from estimator_clf.config import Config
@@ -9,7 +8,15 @@ from estimator_clf.duration import in_steps
 from estimator_clf.errors import ConfigError
 
 # Settings of the group "Data" that say how to read, not what.
-_NOT_OPTIONS = ('dataset', 'data_dir', 'augment', 'eval_crop', 'train_split')
+_NOT_OPTIONS = (
+    'dataset',
+    'data_dir',
+    'augment',
+    'sampling',
+    'eval_crop',
+    'max_bad_examples',
+    'train_split',
+)
 
 
 def open_source(config, info=None):
@@ -66,13 +73,61 @@ def check(config):
         )
 
 
+def settled(config, source):
+    """Returns the settings with what follows from data and machine put in their place.
+
+    `config.json` then says what the run did, and a run that goes on is refused where
+    the same word would mean something else.
+
+    Args:
+      config: `Config`.
+      source: an `input.source.Source`.
+
+    Raises:
+      ConfigError, DataError: class weights that cannot be balanced.
+    """
+    from estimator_clf import precision
+
+    weights = config.class_weights
+    if weights == 'balanced':
+        counts = source.class_counts(config.train_split)
+        weights = ','.join(f'{w:.6g}' for w in balanced(counts, source.class_names))
+    return dataclasses.replace(
+        config, precision=precision.resolve(config.precision), class_weights=weights
+    )
+
+
+def balanced(counts, names):
+    """Returns weights in which all classes count the same, with a mean of 1.
+
+    `examples / (classes * examples of the class)`, as scikit-learn's
+    `compute_class_weight('balanced')`.
+
+    Args:
+      counts: examples of each class.
+      names: of the classes.
+
+    Raises:
+      ConfigError: a class has no example.
+    """
+    for name, count in zip(names, counts, strict=True):
+        if not count:
+            raise ConfigError(
+                f'--class_weights=balanced: the class {name!r} has no example to train '
+                'on; give the weights as numbers'
+            )
+    return [float(sum(counts)) / (len(counts) * float(count)) for count in counts]
+
+
 def model_fn_maker(config):
     """Returns a function (DatasetInfo, total steps, rate=1) -> model_fn."""
 
     def make(info, total_steps, rate=1.0):
-        from model_fns import registry
+        from model_fns import patterns, registry
         from model_fns.model_fn import make_model_fn
         from model_fns.settings import OptimizerSettings
+
+        from estimator_clf.precision import resolve
 
         size = info.num_examples.get(config.train_split) or config.batch_size
         per_epoch = size / config.batch_size
@@ -97,6 +152,11 @@ def model_fn_maker(config):
             else (),
             power=config.decay_power,
             end_learning_rate=config.end_learning_rate * rate,
+            ema_decay=config.ema_decay,
+            freeze=patterns.parse_patterns('--freeze', config.freeze),
+            lr_multipliers=patterns.parse_multipliers(
+                '--lr_multipliers', config.lr_multipliers
+            ),
         )
         return make_model_fn(
             config.network,
@@ -109,23 +169,27 @@ def model_fn_maker(config):
             label_smoothing=config.label_smoothing,
             class_weights=_class_weights(config.class_weights),
             seed=config.seed,
+            compute_dtype=resolve(config.precision),
+            accumulate_steps=config.accumulate_steps,
+            xla=config.xla,
         )
 
     return make
 
 
 def decoder(config, info):
-    """Returns the function from an encoded picture to pixels, or None (regression)."""
+    """Returns what `export_saved_model` decodes with, or None (regression)."""
     if not info.class_names:
         return None
-    from input import decode
+    from input.batch_decoder import BatchDecoder
+    from input.decode import central_window
 
     height, width, channels = info.image_shape
-    return functools.partial(
-        decode.decode,
+    return BatchDecoder(
         size=(height, width),
         channels=channels,
-        window=decode.central_window(config.eval_crop, width / height),
+        window=central_window(config.eval_crop, width / height),
+        max_pixels=config.max_pixels,
     )
 
 

@@ -205,6 +205,13 @@ def test_class_counts_of_damaged_records(shards):
         _source(shards, num_classes=2).class_counts('train')
 
 
+def test_sampling_by_class_is_refused(shards):
+    with pytest.raises(DataError, match='--class_weights=balanced'):
+        _source(shards).input_fn('train', 5, training=True, sampling='balanced')
+    with pytest.raises(DataError, match='--sampling must be one of'):
+        _source(shards).input_fn('train', 5, training=True, sampling='fair')
+
+
 def test_random_resized_crop_is_resumed_too(shards):
     options = {'augment': 'resized_crop:0.3', 'seed': 2}
     whole = _run(_source(shards), 6, **options)
