@@ -10,7 +10,7 @@ from estimator_clf.events import LazyWriter
 
 
 def watchers(config, class_names, known):
-    """Makes the watchers of one evaluation set; they write into its folder.
+    """Makes the watchers of one evaluation set.
 
     Args:
       config: `Config`.
@@ -22,8 +22,7 @@ def watchers(config, class_names, known):
       List of `Watcher`.
     """
     made = []
-    folder = os.path.join(config.model_dir, known.name)
-    writer = LazyWriter(folder)
+    writer = LazyWriter(os.path.join(config.model_dir, known.name))
     if class_names and config.eval_pictures:
         made += [
             ConfusionMatrix(writer, class_names),
@@ -31,7 +30,6 @@ def watchers(config, class_names, known):
             PrecisionRecallCurves(writer, class_names),
         ]
     if class_names and config.projector:
-        made.append(
-            Projector(folder, class_names, config.projector, known.num_examples)
-        )
+        facts = (known.name, class_names, config.projector, known.num_examples)
+        made.append(Projector(config.model_dir, *facts))
     return made

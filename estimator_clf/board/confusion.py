@@ -47,7 +47,8 @@ class ConfusionMatrix(Watcher):
 
     def end(self, step):
         if len(self._names) <= MAX_CLASSES:
-            picture = draw(self._counts, self._names)
+            # Few colours: a third of the size.
+            picture = draw(self._counts, self._names).quantize(64, dither=0)
             self._write(summaries.image('confusion_matrix', picture), step)
             table = class_table(self._counts, self._names)
             self._write(summaries.text('tables/classes', table), step)
@@ -131,6 +132,7 @@ def draw(counts, names):
         top + side // 2 + drawing.text_width('true class', size) // 2,
         'true class',
         size,
+        drawing.FAINT,
     )
     shares = counts / counts.sum(axis=1, keepdims=True).clip(min=1)
     for i, label in enumerate(labels):

@@ -6,19 +6,25 @@ import estimator_clf.compat  # noqa: F401  Loads TensorFlow without its chatter.
 
 from tensorboard.plugins.hparams import api_pb2, summary
 
-#: Metrics that get a column, of each of these sets.
-METRICS = ('accuracy', 'macro_f1', 'root_mean_squared_error', 'loss')
-SETS = ('validation', 'test')
+# Metrics that get a column, of each of these sets.
+_CLASSIFICATION = ('accuracy', 'macro_f1', 'loss')
+_REGRESSION = ('root_mean_squared_error', 'mean_absolute_error', 'loss')
+_SETS = ('validation', 'test')
 
-# What people compare first comes first; the other settings follow in their own order.
-_FIRST = (
-    'network',
-    'network_args',
-    'optimizer',
-    'learning_rate',
-    'batch_size',
-    'augment',
-    'schedule',
+# TensorBoard sorts the settings by name and shows the first five, but those that are
+# marked as differing before the others.
+_FIRST = ('batch_size', 'learning_rate', 'network', 'optimizer', 'steps')
+
+# How the files are read, which makes no run better than another.
+_LEFT_OUT = (
+    'label_pattern',
+    'idx_prefix',
+    'compression',
+    'image_key',
+    'label_key',
+    'text_key',
+    'label_offset',
+    'log_every',
 )
 
 _TYPES = {
@@ -29,33 +35,33 @@ _TYPES = {
 }
 
 
-def write_start(writer, config, total_steps, metric_names=METRICS):
+def write_start(writer, config, total_steps, regression=False):
     """Writes the settings of a run that starts, or goes on.
 
     Args:
       writer: `tf.compat.v1.summary.FileWriter` of the model_dir.
-      config: `Config`; of its settings those in which one run cannot be the
-        continuation of another.
+      config: `Config`; its settings that are not `free` are written.
       total_steps: length of the run.
-      metric_names: of what its evaluations have.
+      regression: whether it predicts numbers, not classes.
     """
-    values = _settings(config)
+    types = {f.name: _TYPES[f.type] for f in _fields(config)}
+    types['steps'] = api_pb2.DATA_TYPE_FLOAT64
+    values = {f.name: getattr(config, f.name) for f in _fields(config)}
+    values = {name: value for name, value in values.items() if value is not None}
     # All settings, those at their defaults too: TensorBoard takes the columns from one
     # of the runs, whichever it finds first, and that one cannot know the others.
     infos = [
-        api_pb2.HParamInfo(name=field.name, type=_TYPES[field.type])
-        for field in _fields(config)
+        api_pb2.HParamInfo(name=name, type=kind, differs=name in _FIRST)
+        for name, kind in types.items()
     ]
-    infos.append(api_pb2.HParamInfo(name='steps', type=api_pb2.DATA_TYPE_FLOAT64))
     # Left to itself it would make a column of every scalar in every folder.
     metrics = [
         api_pb2.MetricInfo(
             name=api_pb2.MetricName(group=split, tag=tag),
             display_name=f'{split} {tag}',
         )
-        for split in SETS
-        for tag in METRICS
-        if tag in metric_names
+        for split in _SETS
+        for tag in (_REGRESSION if regression else _CLASSIFICATION)
     ]
     writer.add_summary(summary.experiment_pb(infos, metrics))
     writer.add_summary(summary.session_start_pb({**values, 'steps': total_steps}))
@@ -72,12 +78,9 @@ def write_end(writer):
     writer.flush()
 
 
-def _settings(config):
-    values = {field.name: getattr(config, field.name) for field in _fields(config)}
-    return {name: value for name, value in values.items() if value is not None}
-
-
 def _fields(config):
-    fields = [f for f in dataclasses.fields(config) if not f.metadata['free']]
-    rank = {name: number for number, name in enumerate(_FIRST)}
-    return sorted(fields, key=lambda field: rank.get(field.name, len(rank)))
+    return [
+        field
+        for field in dataclasses.fields(config)
+        if not field.metadata['free'] and field.name not in _LEFT_OUT
+    ]

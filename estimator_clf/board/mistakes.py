@@ -106,7 +106,7 @@ class WorstMistakes(Watcher):
             )
             y += _EDGE + 2
             for word, label, chance, ink in captions:
-                share = f' {chance:.0%}'
+                share = f' ({chance:.0%})'
                 room = _EDGE - drawing.text_width(word + share, _SIZE)
                 name = drawing.shorten(self._names[label], _SIZE, room)
                 draw.text((x, y), word + name + share, ink, drawing.font(_SIZE))

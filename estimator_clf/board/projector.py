@@ -7,11 +7,9 @@ import estimator_clf.compat  # noqa: F401  Loads TensorFlow without its chatter.
 
 import numpy as np
 import tensorflow as tf
+from google.protobuf import text_format
 from PIL import Image
-from tensorboard.plugins.projector import (
-    EmbeddingInfo,
-    ProjectorConfig,
-)
+from tensorboard.plugins.projector import EmbeddingInfo, ProjectorConfig
 
 from estimator_clf.board import drawing
 from estimator_clf.board.watcher import Watcher, choose
@@ -34,20 +32,22 @@ class Projector(Watcher):
     classes may come one after the other; they are the same in every evaluation. The
     graph picks them, so that nothing else is copied.
 
-    Leaves `projector_config.pbtxt` and `projector/` in a folder; those of the latest
+    Leaves `projector_config.pbtxt` and `projector/NAME/` in a folder, of the latest
     evaluation only.
     """
 
-    def __init__(self, folder, class_names, count, num_examples):
+    def __init__(self, folder, name, class_names, count, num_examples):
         """Makes the watcher.
 
         Args:
-          folder: one with event files, or TensorBoard does not look there.
+          folder: the run's; TensorBoard looks into folders with event files only.
+          name: of the set of examples.
           class_names: in the order of the labels.
           count: how many examples at most.
           num_examples: how many there are.
         """
         self._folder = folder
+        self._name = name
         self._names = [str(name) for name in class_names]
         self._count = min(count, num_examples)
         self._share = min(1.0, count / max(num_examples, 1))
@@ -90,7 +90,7 @@ class Projector(Watcher):
             for tag in self._parts[0]
         }
         self._parts = []
-        folder = os.path.join(self._folder, 'projector')
+        folder = os.path.join(self._folder, 'projector', self._name)
         os.makedirs(folder, exist_ok=True)
         points = '\n'.join(
             '\t'.join(f'{x:.4g}' for x in row) for row in rows['embeddings'].tolist()
@@ -99,19 +99,27 @@ class Projector(Watcher):
         write_atomically(os.path.join(folder, 'metadata.tsv'), self._metadata(rows))
         sprite, edge = draw_sprite(rows['image'])
         _save(sprite, os.path.join(folder, 'sprite.png'))
-        config = ProjectorConfig(
-            embeddings=[
-                EmbeddingInfo(
-                    tensor_name=f'penultimate layer, step {step}',
-                    tensor_path='projector/tensors.tsv',
-                    tensor_shape=rows['embeddings'].shape,
-                    metadata_path='projector/metadata.tsv',
-                )
-            ]
-        )
-        config.embeddings[0].sprite.image_path = 'projector/sprite.png'
-        config.embeddings[0].sprite.single_image_dim.extend([edge, edge])
+        self._enter(rows['embeddings'].shape, edge)
+
+    def _enter(self, shape, edge):
+        """Puts our entry into the list of embeddings, in place of an older one."""
         path = os.path.join(self._folder, 'projector_config.pbtxt')
+        config = ProjectorConfig()
+        if os.path.exists(path):
+            with open(path, encoding='utf-8') as file:
+                text_format.Parse(file.read(), config)
+        name = f'penultimate layer ({self._name})'
+        kept = [info for info in config.embeddings if info.tensor_name != name]
+        entry = EmbeddingInfo(
+            tensor_name=name,
+            tensor_path=f'projector/{self._name}/tensors.tsv',
+            tensor_shape=shape,
+            metadata_path=f'projector/{self._name}/metadata.tsv',
+        )
+        entry.sprite.image_path = f'projector/{self._name}/sprite.png'
+        entry.sprite.single_image_dim.extend([edge, edge])
+        del config.embeddings[:]
+        config.embeddings.extend([*kept, entry])
         write_atomically(path, str(config))
 
     def _metadata(self, rows):

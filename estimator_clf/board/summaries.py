@@ -16,7 +16,7 @@ def image(tag, picture):
 
     Args:
       tag: its name in TensorBoard.
-      picture: `PIL.Image.Image`.
+      picture: `PIL.Image.Image`, in colours.
 
     Returns:
       `tf.compat.v1.Summary`.
@@ -26,7 +26,7 @@ def image(tag, picture):
     value = v1.Summary.Image(
         width=picture.width,
         height=picture.height,
-        colorspace=len(picture.getbands()),
+        colorspace=3,
         encoded_image_string=buffer.getvalue(),
     )
     return v1.Summary(value=[v1.Summary.Value(tag=tag, image=value)])

@@ -36,8 +36,7 @@ class ProfileHook(StepHook):
     def before_run(self, run_context):
         step = self.step + 1
         if not self._recording and self._first <= step <= self._last:
-            tf.profiler.experimental.start(self._folder)
-            self._recording = True
+            self._start()
         if self._recording:
             # By these spans the plugin tells one step from the next.
             self._span = tf.profiler.experimental.Trace('train', step_num=step, _r=1)
@@ -59,6 +58,15 @@ class ProfileHook(StepHook):
         if self._span is not None:
             self._span.__exit__(None, None, None)
             self._span = None
+
+    def _start(self):
+        try:
+            tf.profiler.experimental.start(self._folder)
+        except tf.errors.AlreadyExistsError:
+            # An earlier training of this process has ended by an error while recording.
+            tf.profiler.experimental.stop(save=False)
+            tf.profiler.experimental.start(self._folder)
+        self._recording = True
 
     def _stop(self):
         self._recording = False
