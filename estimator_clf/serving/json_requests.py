@@ -16,6 +16,7 @@ import tensorflow as tf
 from estimator_clf.serving.servable import dtype_name
 from estimator_clf.serving.status import ServingError, invalid
 
+_DEEPEST = 32  # Dimensions of an array of any NumPy.
 _SPACE = re.compile(r'[ \t\n\r\f\v]+')
 
 
@@ -184,6 +185,8 @@ def _tensor(value, dtype):
     while isinstance(item, list):
         shape.append(len(item))
         item = item[0] if item else None
+    if len(shape) > _DEEPEST:
+        raise invalid(f'lists are nested deeper than {_DEEPEST}')
     flat = []
     _fill(value, 0, shape, _converter(dtype), flat)
     if dtype == tf.string:
@@ -266,7 +269,7 @@ def _converter(dtype):
 def _lossless(value, dtype):
     if isinstance(value, int):
         return abs(value) < 2 ** (np.finfo(dtype.as_numpy_dtype).nmant + 1)
-    return not math.isfinite(value) or dtype.min <= value <= dtype.max
+    return not math.isfinite(value) or abs(value) <= float(dtype.max)
 
 
 def _bytes(value):
