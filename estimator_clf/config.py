@@ -178,8 +178,8 @@ class Config:
     class_weights: str = _setting(
         '',
         _OPTIMIZATION,
-        'Weight of each class in the loss: 1,2.5,1 in their order; or balanced: examples '
-        '/ (classes * examples of the class).',
+        'Weight of each class in the loss: 1,2.5,1 in their order; or balanced: '
+        'examples / (classes * examples of the class).',
     )
     batch_size: int = _setting(
         128,
@@ -400,8 +400,8 @@ class Config:
     precision: str = _setting(
         'float32',
         _HARDWARE,
-        'What training computes in; weights and loss stay float32, so do evaluation and '
-        'export. auto: what this machine does well.',
+        'What training computes in; weights and loss stay float32, so do evaluation '
+        'and export. auto: what this machine does well.',
         choices=('float32', 'bfloat16', 'float16', 'auto'),
     )
     xla: bool = _setting(

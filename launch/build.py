@@ -61,8 +61,10 @@ def check(config):
       SettingError, ConfigError, DataError: something that cannot be.
     """
     from input import FORMATS
-    from model_fns import registry
+    from model_fns import patterns, registry
 
+    patterns.parse_patterns('--freeze', config.freeze)
+    patterns.parse_multipliers('--lr_multipliers', config.lr_multipliers)
     FORMATS.facts(config.dataset.partition(':')[0])
     head = registry.head(config.network)
     regression = config.dataset.partition(':')[0] == 'csv'
@@ -123,11 +125,10 @@ def model_fn_maker(config):
     """Returns a function (DatasetInfo, total steps, rate=1) -> model_fn."""
 
     def make(info, total_steps, rate=1.0):
+        from estimator_clf.precision import resolve
         from model_fns import patterns, registry
         from model_fns.model_fn import make_model_fn
         from model_fns.settings import OptimizerSettings
-
-        from estimator_clf.precision import resolve
 
         size = info.num_examples.get(config.train_split) or config.batch_size
         per_epoch = size / config.batch_size
@@ -259,5 +260,6 @@ def _class_weights(text):
         return tuple(float(part) for part in text.split(','))
     except ValueError:
         raise ConfigError(
-            f'--class_weights must be numbers between commas, got {text!r}'
+            "--class_weights must be numbers between commas, or 'balanced', got "
+            f'{text!r}'
         ) from None

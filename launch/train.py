@@ -33,6 +33,12 @@ def main(arguments):
     replicas = devices.set_up(config.device, config.replicas)
     source = build.open_source(config)
     observer = TerminalObserver()
+    wanted, config = config, build.settled(config, source)
+    for name in ('precision', 'class_weights'):
+        if getattr(config, name) != getattr(wanted, name):
+            observer.on_message(
+                f'--{name}={getattr(wanted, name)}: {getattr(config, name)}'
+            )
     try:
         with explained(source):
             results = train_and_evaluate(

@@ -239,7 +239,14 @@ class Layers:
         replica = replica * self.parts + tf.cast(self.part, tf.int64)
         layer = _hash(self.seed, f'{v1.get_variable_scope().name}/{name}/dropout')
         seed = tf.stack([tf.constant(layer, tf.int64), step * 2**16 + replica])
-        return tf.nn.experimental.stateless_dropout(x, rate, seed=seed, rng_alg=_RNG)
+        # Not `tf.nn.experimental.stateless_dropout`: XLA makes other floats of the same
+        # random bits. This drops what that op drops outside of XLA, in float32.
+        bits = tf.random.stateless_uniform(
+            tf.shape(x), seed, None, None, tf.int32, alg=_RNG
+        )
+        uniform = tf.cast(tf.bitwise.bitwise_and(bits, 2**23 - 1), tf.float32) / 2.0**23
+        scaled = x * tf.cast(1.0 / (1.0 - rate), x.dtype)
+        return tf.where(uniform >= rate, scaled, tf.zeros_like(x))
 
     def max_pool(self, x: tf.Tensor, size: int = 2, strides: int = 2) -> tf.Tensor:
         """Largest value of each window of `size` by `size` pixels, without padding."""
