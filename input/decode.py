@@ -102,7 +102,7 @@ def decode(data, size, channels, window=None, key=None, max_pixels=None):
 
     Args:
       data: string scalar: JPEG, PNG, GIF or BMP.
-      size: (height, width) wanted.
+      size: (height, width) wanted; None: that of the window, which is then needed.
       channels: 1 or 3 wanted.
       window: see `central_window`; by default the largest in the middle.
       key: string scalar that names the picture in errors.
@@ -173,7 +173,7 @@ def decode(data, size, channels, window=None, key=None, max_pixels=None):
     branches = {n: decoders[name] for n, (name, _) in enumerate(_KINDS)}
     image = tf.switch_case(_kind_number(data), branches, default=unknown)
     image.set_shape([None, None, channels])
-    return resize(image, size)
+    return image if size is None else resize(image, size)
 
 
 def resize(image, size):
@@ -214,8 +214,11 @@ def fault(data, max_pixels):
         number: functools.partial(headers.fault, data, name, max_pixels or _ANY)
         for number, (name, _) in enumerate(_KINDS)
     }
+    empty = tf.equal(tf.strings.length(data), 0)
     return tf.switch_case(
-        _kind_number(data), branches, default=lambda: tf.constant(_UNKNOWN)
+        _kind_number(data),
+        branches,
+        default=lambda: tf.where(empty, 'no picture at all', _UNKNOWN),
     )
 
 

@@ -6,7 +6,6 @@ Nothing is written under the name OUT until all of it is there.
 """
 
 import shlex
-import sys
 
 from absl import flags as absl_flags
 
@@ -69,9 +68,10 @@ def main(arguments):
     args = build.source_args(flags.config_from_flags(compression=''))
 
     from input.convert import convert
+    from launch.progress import Progress
     from launch.terminal import table
 
-    progress = _Progress()
+    progress = Progress()
     try:
         manifest = convert(
             args,
@@ -98,31 +98,6 @@ def main(arguments):
         f'  python -m launch.train --dataset=tfrecord --data_dir='
         + shlex.quote(FLAGS.output_dir)
     )
-
-
-class _Progress:
-    """A progress bar on a terminal, a plain line per tenth in a log."""
-
-    def __init__(self):
-        self._bar = None
-        self._said = 0
-
-    def __call__(self, done, total):
-        if not sys.stderr.isatty():
-            if done * 10 // total > self._said:
-                self._said = done * 10 // total
-                print(f'{done}/{total} pictures', file=sys.stderr, flush=True)
-            return
-        if self._bar is None:
-            from tqdm import tqdm
-
-            self._bar = tqdm(total=total, unit='picture', dynamic_ncols=True)
-        self._bar.update(done - self._bar.n)
-
-    def close(self):
-        """Leaves the bar as it is and goes on below it."""
-        if self._bar is not None:
-            self._bar.close()
 
 
 def _help():

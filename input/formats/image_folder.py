@@ -53,12 +53,12 @@ def image_folder(
       DataError: no such folder, no pictures, fewer than two classes, a class that
         is not in the training split.
     """
-    root = _existing_folder(data_dir)
-    pattern = _compile(label_pattern)
+    root = existing_folder(data_dir)
+    pattern = compile_pattern(label_pattern)
     found = {}
     for split, folder in _split_folders(root).items():
         paths = sorted(pictures_below(folder))
-        labelled = [(p, _class_of(p, folder, pattern)) for p in paths]
+        labelled = [(p, class_of(p, folder, pattern)) for p in paths]
         known = [(p, c) for p, c in labelled if c is not None]
         # Kaggle's test pictures carry no class: a split without any is left out.
         if known or split == 'train':
@@ -81,7 +81,8 @@ def image_folder(
     return FileSource(name, class_names, shape, files, info)
 
 
-def _existing_folder(data_dir):
+def existing_folder(data_dir):
+    """Returns data_dir; raises DataError if it is no folder."""
     if not data_dir:
         raise DataError('--data_dir is needed for --dataset=image_folder')
     if not os.path.isdir(data_dir):
@@ -90,7 +91,8 @@ def _existing_folder(data_dir):
     return data_dir
 
 
-def _compile(label_pattern):
+def compile_pattern(label_pattern):
+    """Returns `label_pattern` compiled, or None; raises DataError if it is wrong."""
     if not label_pattern:
         return None
     try:
@@ -123,12 +125,20 @@ def _split_folders(root):
 
 
 def pictures_below(folder):
+    """Yields the paths of what has a picture's extension, in no order."""
+    for path in files_below(folder):
+        if path.lower().endswith(EXTENSIONS):
+            yield path
+
+
+def files_below(folder):
+    """Yields the paths of all files but hidden ones, in no order."""
     for parent, folders, names in os.walk(folder, followlinks=True):
         folders[:] = [
             f for f in folders if not f.startswith('.') and not _leads_back(parent, f)
         ]
         for name in names:
-            if name.lower().endswith(EXTENSIONS) and not name.startswith('.'):
+            if not name.startswith('.'):
                 yield os.path.join(parent, name)
 
 
@@ -141,7 +151,8 @@ def _leads_back(parent, name):
     return os.path.commonpath([target, os.path.realpath(parent)]) == target
 
 
-def _class_of(path, folder, pattern):
+def class_of(path, folder, pattern):
+    """Returns the class of a picture of the split in `folder`, or None."""
     inside = os.path.relpath(path, folder)
     if pattern:
         match = pattern.search(os.path.basename(path))
@@ -194,6 +205,17 @@ def _class_names(found, root):
 
 def _hold_out(root, files, validation_split):
     paths, labels = files['train']
+    out = held_out_files(root, paths, validation_split)
+    check_validation_split(f'{root}', validation_split, files, out)
+    for split, keep in (('train', ~out), ('validation', out)):
+        files[split] = (
+            [p for p, k in zip(paths, keep, strict=True) if k],
+            labels[keep],
+        )
+
+
+def held_out_files(root, paths, validation_split):
+    """Returns a bool array: which of the training files are held out."""
     ids = [
         int.from_bytes(
             hashlib.md5(os.path.relpath(p, root).encode('utf-8', 'replace')).digest()[
@@ -203,10 +225,4 @@ def _hold_out(root, files, validation_split):
         )
         for p in paths
     ]
-    out = held_out(np.array(ids, np.uint64), validation_split)
-    check_validation_split(f'{root}', validation_split, files, out)
-    for split, keep in (('train', ~out), ('validation', out)):
-        files[split] = (
-            [p for p, k in zip(paths, keep, strict=True) if k],
-            labels[keep],
-        )
+    return held_out(np.array(ids, np.uint64), validation_split)

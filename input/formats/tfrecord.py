@@ -84,7 +84,7 @@ def tfrecord(
     keys = (image_key, label_key, text_key)
     _check_features(splits, *keys)
     class_names = (
-        _names_in_file(data_dir)
+        names_in_file(data_dir)
         or (manifest.class_names if manifest else None)
         or _collect_names(splits['train'], label_key, text_key, label_offset)
     )
@@ -128,7 +128,7 @@ def _shard(path, compression, manifest):
     return Shard(path, count, compression=found)
 
 
-def _names_in_file(data_dir):
+def names_in_file(data_dir):
     """Lines of labels.txt; `0:daisy`, as TF-Slim writes them, is understood too."""
     folder = data_dir if os.path.isdir(data_dir) else os.path.dirname(data_dir)
     path = os.path.join(folder, 'labels.txt')

@@ -1,0 +1,162 @@
+"""Looks a data set over before a training: every file is read, every picture decoded.
+
+    python -m launch.check_data --dataset=image_folder --data_dir=DIR
+
+Finds what cannot be read, the same picture in two splits or classes, empty classes,
+labels out of range, odd sizes and more; see docs/data_problems.md. Nothing is
+changed. The exit code is 1 if there is an error among what it found, 0 if there are
+warnings and notes only.
+"""
+
+import os
+import shlex
+
+from absl import flags as absl_flags
+
+from launch import app, flags
+
+FLAGS = flags.FLAGS
+
+# Settings of a run that say which data to read.
+_SETTINGS = (
+    'dataset',
+    'data_dir',
+    'image_size',
+    'channels',
+    'validation_split',
+    'train_split',
+    'label_pattern',
+    'cifar100_labels',
+    'idx_prefix',
+    'compression',
+    'image_key',
+    'label_key',
+    'text_key',
+    'label_offset',
+)
+_OWN = ('report', 'examples', 'workers')
+
+# Rows of the table of classes; of more, the largest and the smallest are shown.
+_CLASSES = 24
+
+
+def define_flags():
+    """Defines the flags of this program."""
+    flags.define_config(_SETTINGS)
+    absl_flags.DEFINE_string(
+        'report', '', 'File for all that is found, a JSON object a line.'
+    )
+    absl_flags.DEFINE_integer(
+        'examples', 5, 'How many of each kind to print.', lower_bound=1
+    )
+    absl_flags.DEFINE_integer(
+        'workers', None, 'Threads. Default: one per core.', lower_bound=1
+    )
+
+
+def main(arguments):
+    """Checks as the flags say."""
+    from launch import build
+
+    app.no_arguments(arguments)
+    args = build.source_args(flags.config_from_flags())
+    # What its decoders would log in the midst of it is in the report, with the name.
+    if os.environ['TF_CPP_MIN_LOG_LEVEL'] == '2':
+        os.environ['TF_CPP_MIN_LOG_LEVEL'] = '3'
+
+    from input.check import Report, check_data, lines_file
+    from launch.progress import Progress
+
+    progress = Progress()
+    with lines_file(FLAGS.report) as file:
+        report = Report(file, FLAGS.examples)
+        try:
+            counts = check_data(args, report, workers=FLAGS.workers, progress=progress)
+        finally:
+            progress.close()
+        summary = {
+            'kind': 'summary',
+            'classes': counts,
+            'kinds': dict(report.counts),
+            'levels': report.levels(),
+        }
+        report.write(summary)
+    _print(report, counts)
+    return 1 if report.levels()['error'] else 0
+
+
+def _print(report, counts):
+    if counts:
+        print(_class_table(counts) + '\n')
+    for name in report.kinds():
+        print(_kind_table(report, name) + '\n')
+    if report.counts and not FLAGS.report:
+        print('All of it goes into a file with --report=check.jsonl')
+    elif report.counts:
+        worst = next(level for level, n in report.levels().items() if n)
+        print(f'All {worst}s, a line each, with all names:')
+        print(f'  grep \'"level": "{worst}"\' {shlex.quote(FLAGS.report)}')
+    print(_verdict(report, sum(sum(n.values()) for n in counts.values())))
+
+
+def _class_table(counts):
+    """Table of the examples per class and split; of many classes, the extremes."""
+    from launch.terminal import table
+
+    classes = list(dict.fromkeys(c for split in counts.values() for c in split))
+    splits = list(counts)
+    first = counts[splits[0]]
+    shown = sorted(classes)
+    if len(classes) > _CLASSES:
+        by_size = sorted(classes, key=lambda name: -first.get(name, 0))
+        shown = [*by_size[: _CLASSES // 2], None, *by_size[-(_CLASSES // 2) :]]
+    rows = []
+    for name in shown:
+        if name is None:
+            rows.append([f'… {len(classes) - _CLASSES} more', *('…' for _ in splits)])
+        else:
+            rows.append([_safe(name), *(counts[s].get(name, 0) for s in splits)])
+    totals = [sum(counts[s].values()) for s in splits]
+    return table(['class', *splits], [*rows, ['all', *totals]])
+
+
+def _kind_table(report, name):
+    from input.check import KINDS
+    from launch.terminal import table
+
+    kind, count, first = KINDS[name], report.counts[name], report.first[name]
+    rows = [[_safe(finding.where), _safe(finding.detail)] for finding in first]
+    if count > len(first):
+        rows.append([f'… and {count - len(first)} more', ''])
+    lines = table(['where', 'what'], rows).splitlines()
+    head = f'{kind.level}: {kind.title} ({count}, {name})'
+    return '\n'.join([head, *(f'  {x}' for x in lines), f'  To do: {kind.advice}.'])
+
+
+def _verdict(report, examples):
+    levels = report.levels()
+    facts = ', '.join(
+        f'{n} {level}{"" if n == 1 else "s"}' for level, n in levels.items()
+    )
+    if levels['error']:
+        text = 'to be mended before a training'
+    elif levels['warning']:
+        text = 'can be trained on; see the warnings'
+    else:
+        text = 'nothing stands in the way of a training'
+    return f'{examples} examples: {facts}; {text}.'
+
+
+def _safe(text):
+    """Text that can be printed, whatever bytes a name has."""
+    return ''.join(c if c.isprintable() else '\ufffd' for c in text)
+
+
+def _help():
+    own = '\n'.join(map(flags.flag_help, _OWN))
+    return f'{__doc__}\n{own}\n\n' + flags.config_help(_SETTINGS)
+
+
+if __name__ == '__main__':
+    define_flags()
+    app.run(main, _help)
