@@ -72,3 +72,15 @@ def test_due_once_in_every_interval(every):
     assert abs(len(due) - 19999 / every) < 1 + 1e-6
     gaps = {b - a for a, b in zip(due, due[1:], strict=False)}
     assert gaps <= {int(every) - 1, int(every), int(every) + 1, int(every) + 2} - {0}
+
+
+def test_range_of_steps():
+    assert duration.step_range('', 'profile') is None
+    assert duration.step_range('100:120', 'profile') == (100, 120)
+    assert duration.step_range(' 7 : 7 ', 'profile') == (7, 7)
+
+
+@pytest.mark.parametrize('text', ['7', '0:3', '5:4', 'a:b', '1:2:3', '-1:2'])
+def test_no_range_of_steps(text):
+    with pytest.raises(ConfigError, match=f"--profile must be .* got '{text}'"):
+        duration.step_range(text, 'profile')
