@@ -69,8 +69,10 @@ class HttpServer:
     async def _answered(self, request, handler):
         """Has each request answered in time, whatever happens."""
         self._begun.add(request.protocol)
-        size = min(request.content_length or 0, self._max_body)
-        if size > self._room:
+        size = request.content_length or 0
+        if size > self._max_body:
+            response = self._too_large()
+        elif size > self._room:
             response = error_response('Too many large requests at once', 503)
         else:
             self._room -= size
@@ -92,9 +94,7 @@ class HttpServer:
             if request.can_read_body:
                 await asyncio.wait_for(request.read(), self._timeout)
         except web.HTTPRequestEntityTooLarge:
-            return error_response(
-                f'the body is larger than {self._max_body} bytes (--max_body_mb)', 413
-            )
+            return self._too_large()
         except asyncio.TimeoutError:
             return error_response('the body did not come in time', 408)
         except Exception as error:  # Not gzip though it says so, a broken chunk, …
@@ -110,6 +110,11 @@ class HttpServer:
         except Exception as error:
             _logger.exception('%s %s', request.method, request.path)
             return error_response(f'internal error: {type(error).__name__}', 500)
+
+    def _too_large(self):
+        return error_response(
+            f'the body is larger than {self._max_body} bytes (--max_body_mb)', 413
+        )
 
     async def _show_metrics(self, request):
         body, kind = self._metrics.page()
