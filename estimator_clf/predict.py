@@ -4,7 +4,7 @@ import tensorflow as tf
 
 from estimator_clf.devices import session_config
 from estimator_clf.errors import ConfigError
-from estimator_clf.export import versions
+from estimator_clf.export import newest
 
 v1 = tf.compat.v1
 
@@ -21,7 +21,7 @@ class Predictor:
         Raises:
           ConfigError: there is none, or none that takes pictures.
         """
-        path = _newest(path)
+        path = newest(path)
         self._session = v1.Session(graph=tf.Graph(), config=session_config())
         with self._session.graph.as_default():
             try:
@@ -65,12 +65,3 @@ class Predictor:
             [(n.decode(), float(s)) for n, s in zip(names, scores, strict=True)]
             for names, scores in zip(out['classes'], out['scores'], strict=True)
         ]
-
-
-def _newest(path):
-    if tf.saved_model.contains_saved_model(path):
-        return path
-    found = versions(path)
-    if not found:
-        raise ConfigError(f'--export_dir must hold a SavedModel, but {path} has none')
-    return found[-1]

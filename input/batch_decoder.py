@@ -39,30 +39,33 @@ class BatchDecoder:
             or has too many pixels; names the first such, counted from 0.
         """
         shape = (*self._size, self._channels)
+        # A function: it is in the graph once, and TensorFlow prepares it once.
+        text = tf.TensorSpec([], tf.string)
+        decode = tf.function(self, input_signature=[text, text], autograph=False)
 
         def few():
             key = _name(0, 1)
             return tf.map_fn(
-                lambda one: self(one, key),
+                lambda one: decode(one, key),
                 data,
                 fn_output_signature=tf.TensorSpec(shape, tf.uint8),
             )
 
         def many():
-            return self._many(data, shape)
+            return self._many(decode, data, shape)
 
         # What makes and tears down a dataset takes as long as decoding a small picture.
         images = tf.cond(tf.size(data) <= 1, few, many)
         images.set_shape([None, *shape])
         return images
 
-    def _many(self, data, shape):
+    def _many(self, decode, data, shape):
         # An op's error ends a graph's run, nobody can catch it there: but a dataset can
         # leave out what failed, and then it shows by what is missing.
         count = tf.size(data, out_type=tf.int64)
         numbers = tf.data.Dataset.range(count)
         decoded = numbers.map(
-            lambda number: (number, self(data[number])),
+            lambda number: (number, decode(data[number], '')),
             num_parallel_calls=tf.data.AUTOTUNE,
         ).ignore_errors()
         # One more, or a batch of nothing but bad pictures would be no element at all.

@@ -1,6 +1,5 @@
 """A SavedModel that appears all at once and says what the checkpoint says."""
 
-import functools
 import io
 import os
 import pathlib
@@ -17,11 +16,17 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 from small_run import NAMES, linear_model_fn, source
+from test_headers import png_bomb
 
-from estimator_clf import export
 from estimator_clf.errors import RunError
-from estimator_clf.export import export_saved_model, versions
-from input import decode
+from estimator_clf.export import (
+    export_saved_model,
+    samples,
+    saved_model,
+    self_check,
+    versions,
+)
+from input.batch_decoder import BatchDecoder
 from input.dataset_info import DatasetInfo
 from model_fns import make_model_fn
 
@@ -39,7 +44,8 @@ class Trained:
         self.model = estimator.Estimator(self.model_fn, str(folder))
         self.model.train(self.data.input_fn('train', 9, training=True), max_steps=3)
         self.checkpoint = tf.train.latest_checkpoint(str(folder))
-        self.decode = functools.partial(decode.decode, size=(8, 8), channels=1)
+        self.examples = samples.take(self.data, 'test', 3)
+        self.decode = BatchDecoder((8, 8), 1, max_pixels=10_000_000)
 
     def export(self, folder, **changed):
         facts = {
@@ -48,6 +54,7 @@ class Trained:
             'checkpoint': self.checkpoint,
             'export_dir': str(folder),
             'decode': self.decode,
+            'examples': self.examples,
         }
         return export_saved_model(**{**facts, **changed})
 
@@ -63,6 +70,13 @@ def exported(trained, tmp_path_factory):
 
 
 @pytest.fixture(scope='module')
+def loaded(exported):
+    model = tf.saved_model.load(exported)
+    yield model.signatures
+    del model  # It owns the variables.
+
+
+@pytest.fixture(scope='module')
 def expected(trained):
     """(encoded pictures, predictions) of the checkpoint itself, through Estimator."""
     predictions = {
@@ -73,14 +87,11 @@ def expected(trained):
     return [d for _, d, _ in examples], [predictions[key] for key, _, _ in examples]
 
 
-def check_outputs(outputs, expected):
-    assert set(outputs) == {
-        'classes',
-        'scores',
-        'class_index',
-        'probabilities',
-        'logits',
-    }
+def check_outputs(outputs, expected, classify=False):
+    names = {'classes', 'scores'}
+    if not classify:
+        names |= {'class_index', 'probabilities', 'logits'}
+    assert set(outputs) == names
     for name, values in outputs.items():
         values = np.asarray(values)
         wanted = np.array([p[name] for p in expected])
@@ -90,45 +101,65 @@ def check_outputs(outputs, expected):
             assert (values == wanted).all(), name
 
 
-def test_both_signatures_in_tensorflow_2(exported, expected):
-    pictures, predictions = expected
-    loaded = tf.saved_model.load(exported)
-    assert set(loaded.signatures) == {'serving_default', 'tensor'}
-    by_bytes = loaded.signatures['serving_default'](image_bytes=tf.constant(pictures))
-    check_outputs({k: v.numpy() for k, v in by_bytes.items()}, predictions)
-    pixels = np.stack([decode_png(p) for p in pictures])
-    by_pixels = loaded.signatures['tensor'](image=tf.constant(pixels))
-    check_outputs({k: v.numpy() for k, v in by_pixels.items()}, predictions)
+def as_examples(pictures):
+    """Serialized `tf.Example`s, as a client makes them."""
+    return [
+        tf.train.Example(
+            features=tf.train.Features(
+                feature={
+                    'image/encoded': tf.train.Feature(
+                        bytes_list=tf.train.BytesList(value=[picture])
+                    )
+                }
+            )
+        ).SerializeToString()
+        for picture in pictures
+    ]
 
 
-def test_both_signatures_in_the_loader_of_serving(exported, expected):
+def requests(pictures):
+    """dict signature -> (method, name of the input, value)."""
+    return {
+        'serving_default': ('predict', 'image_bytes', pictures),
+        'tensor': ('predict', 'image', np.stack([decode_png(p) for p in pictures])),
+        'examples': ('predict', 'examples', as_examples(pictures)),
+        'classify': ('classify', 'inputs', as_examples(pictures)),
+    }
+
+
+def test_all_signatures_in_tensorflow_2(loaded, expected):
     pictures, predictions = expected
-    pixels = np.stack([decode_png(p) for p in pictures])
+    assert set(loaded) == set(requests(pictures))
+    for name, (method, key, value) in requests(pictures).items():
+        got = loaded[name](**{key: tf.constant(value)})
+        got = {k: v.numpy() for k, v in got.items()}
+        check_outputs(got, predictions, method == 'classify')
+
+
+def test_all_signatures_in_the_loader_of_serving(exported, expected):
+    pictures, predictions = expected
     with tf.Graph().as_default(), v1.Session() as session:
         meta = v1.saved_model.load(session, ['serve'], exported)
-        for name, key, value in (
-            ('serving_default', 'image_bytes', pictures),
-            ('tensor', 'image', pixels),
-        ):
+        for name, (method, key, value) in requests(pictures).items():
             signature = meta.signature_def[name]
             assert list(signature.inputs) == [key]
-            assert signature.method_name == 'tensorflow/serving/predict'
+            assert signature.method_name == f'tensorflow/serving/{method}'
             assert signature.inputs[key].tensor_shape.dim[0].size == -1
             outputs = {k: t.name for k, t in signature.outputs.items()}
             # No text may end so: REST would encode it in base 64.
             assert not [k for k in outputs if k.endswith('_bytes')]
             got = session.run(outputs, {signature.inputs[key].name: value})
-            check_outputs(got, predictions)
+            check_outputs(got, predictions, method == 'classify')
 
 
 def decode_png(data):
     return np.asarray(Image.open(io.BytesIO(data)))[..., None]
 
 
-def test_any_number_of_pictures(exported, expected):
-    loaded = tf.saved_model.load(exported).signatures['serving_default']
+def test_any_number_of_pictures(loaded, expected):
     for count in (0, 1, 2, 11):
-        out = loaded(image_bytes=tf.constant(expected[0][:count], tf.string, [count]))
+        pictures = tf.constant(expected[0][:count], tf.string, [count])
+        out = loaded['serving_default'](image_bytes=pictures)
         assert out['classes'].shape == (count, 3)
         assert out['probabilities'].shape == (count, 3)
 
@@ -139,7 +170,7 @@ def encode(image, kind, **options):
     return buffer.getvalue()
 
 
-def test_pictures_of_every_kind_and_size(trained, exported):
+def test_pictures_of_every_kind_and_size(trained, loaded):
     rng = np.random.default_rng(0)
     noise = Image.fromarray(rng.integers(0, 256, (31, 47, 3)).astype(np.uint8))
     grey = noise.convert('L')
@@ -164,22 +195,44 @@ def test_pictures_of_every_kind_and_size(trained, exported):
         'bmp': encode(noise, 'BMP'),
         'grey bmp': encode(grey, 'BMP'),
     }
-    signatures = tf.saved_model.load(exported).signatures
-    out = signatures['serving_default'](image_bytes=tf.constant([*pictures.values()]))
+    out = loaded['serving_default'](image_bytes=tf.constant([*pictures.values()]))
     # As decoded one by one with the very function that training reads with.
     pixels = np.stack([trained.decode(tf.constant(p)) for p in pictures.values()])
     assert pixels.shape == (len(pictures), 8, 8, 1)
-    wanted = signatures['tensor'](image=tf.constant(pixels))
+    wanted = loaded['tensor'](image=tf.constant(pixels))
     np.testing.assert_allclose(out['logits'], wanted['logits'], rtol=1e-5, atol=1e-6)
     assert np.isfinite(out['logits']).all()
     assert len(np.unique(out['logits'].numpy().round(6), axis=0)) > len(pictures) // 2
 
 
-def test_what_is_no_picture_is_an_error_and_not_a_class(exported, expected):
-    signature = tf.saved_model.load(exported).signatures['serving_default']
-    for bad in (b'', b'text', expected[0][0][:40]):
-        with pytest.raises(tf.errors.InvalidArgumentError):
-            signature(image_bytes=tf.constant([expected[0][0], bad]))
+BAD = {
+    b'': 'no picture at all',
+    b'text': 'neither JPEG, PNG, GIF nor BMP',
+    png_bomb(20000): '20000 x 20000 pixels are more than the 10000000',
+    b'\x89PNG\r\n\x1a\nxxxxxxxxxxx': 'damaged or cut short',
+    b'\xff\xd8\xffxxxxxx': 'damaged or cut short',
+}
+
+
+@pytest.mark.parametrize('bad', BAD, ids=lambda data: repr(data[:12]))
+def test_an_error_names_the_picture_and_the_reason(loaded, expected, bad):
+    good = expected[0]
+    words = f'picture 2 .from 0. of 4>: .*{BAD[bad]}'
+    with pytest.raises(tf.errors.InvalidArgumentError, match=words):
+        pictures = [good[0], good[1], bad, good[2]]
+        loaded['serving_default'](image_bytes=tf.constant(pictures))
+    with pytest.raises(tf.errors.InvalidArgumentError, match='picture 0 .* of 2'):
+        loaded['classify'](inputs=tf.constant(as_examples([bad, bad])))
+    with pytest.raises(tf.errors.InvalidArgumentError):
+        loaded['serving_default'](image_bytes=tf.constant([bad]))
+
+
+def test_an_example_without_a_picture_is_named(loaded, expected):
+    examples = [*as_examples(expected[0][:1]), b'']
+    with pytest.raises(tf.errors.InvalidArgumentError, match='picture 1 .* of 2'):
+        loaded['examples'](examples=tf.constant(examples))
+    with pytest.raises(tf.errors.InvalidArgumentError):
+        loaded['classify'](inputs=tf.constant([b'\n\x7f']))
 
 
 def test_labels_travel(exported):
@@ -188,32 +241,6 @@ def test_labels_travel(exported):
     graph = pathlib.Path(exported, 'saved_model.pb').read_bytes()
     assert all(name.encode() in graph for name in NAMES)
     assert b'/tmp/' not in graph and str(ROOT).encode() not in graph
-
-
-def test_versions_increase_within_one_second(trained, tmp_path, monkeypatch):
-    monkeypatch.setattr(export.time, 'time', lambda: 1700000000.9)
-    paths = [trained.export(tmp_path) for _ in range(3)]
-    names = [os.path.basename(path) for path in paths]
-    assert names == ['1700000000', '1700000001', '1700000002']
-    assert versions(str(tmp_path)) == paths
-    # Nor is the clock trusted when it was set back.
-    monkeypatch.setattr(export.time, 'time', lambda: 5.0)
-    assert trained.export(tmp_path).endswith('/1700000003')
-
-
-def test_versions_are_whole_exports_in_order_of_number(exported, tmp_path):
-    for name in ('9', '10'):
-        os.symlink(exported, tmp_path / name)
-    for name in ('11', 'partial-12', '²', 'notes'):
-        (tmp_path / name).mkdir()
-    (tmp_path / '13').write_text('a file')
-    assert versions(str(tmp_path)) == [str(tmp_path / '9'), str(tmp_path / '10')]
-    assert versions(str(tmp_path / 'none')) == []
-
-
-def test_a_number_that_is_taken_is_not_taken_again(trained, tmp_path):
-    (tmp_path / '99999999999').mkdir()
-    assert trained.export(tmp_path).endswith('/100000000000')
 
 
 class Broken(Exception):
@@ -231,7 +258,7 @@ def test_an_error_in_the_middle_leaves_nothing(
         raise error
 
     if where == 'labelled':
-        monkeypatch.setattr(export, '_write_labels', fail)
+        monkeypatch.setattr(saved_model, 'write_labels', fail)
     elif where == 'renamed':
         monkeypatch.setattr(os, 'rename', fail)
     changed = {'model_fn': fail} if where == 'built' else {}
@@ -244,7 +271,7 @@ def test_a_full_disk_is_an_error_in_words(trained, tmp_path, monkeypatch):
     def fail(*args):
         raise OSError(28, 'No space left on device')
 
-    monkeypatch.setattr(export, '_write_labels', fail)
+    monkeypatch.setattr(saved_model, 'write_labels', fail)
     with pytest.raises(RunError, match='--export_dir=.*: No space left on device'):
         trained.export(tmp_path)
     assert os.listdir(tmp_path) == []
@@ -268,7 +295,7 @@ KILLED = """
     import os, signal, sys
     from estimator_clf.compat import estimator
     import tensorflow as tf
-    from estimator_clf import export
+    from estimator_clf.export import saved_model
     from input.dataset_info import DatasetInfo
     from model_fns import make_model_fn
 
@@ -280,8 +307,8 @@ KILLED = """
         model_fn({'x': tf.zeros([1, 2])}, None, mode='infer')
         session.run(v1.global_variables_initializer())
         checkpoint = v1.train.Saver().save(session, sys.argv[1] + '/model')
-    export._write_labels = lambda *args: os.kill(os.getpid(), signal.SIGKILL)
-    export.export_saved_model(model_fn, info, checkpoint, sys.argv[2])
+    saved_model.warmup.write = lambda *args: os.kill(os.getpid(), signal.SIGKILL)
+    saved_model.export_saved_model(model_fn, info, checkpoint, sys.argv[2])
 """
 
 
@@ -302,14 +329,6 @@ def test_a_kill_in_the_middle_leaves_no_version(trained, tmp_path):
     assert versions(str(tmp_path / 'e')) == [path]
 
 
-def test_an_export_under_way_elsewhere_is_left_alone(trained, tmp_path):
-    under_way = tmp_path / f'partial-5-{os.getppid()}'
-    under_way.mkdir()
-    (tmp_path / 'partial-notes').mkdir()  # Somebody's own.
-    trained.export(tmp_path)
-    assert under_way.exists() and (tmp_path / 'partial-notes').exists()
-
-
 def test_regression(tmp_path):
     info = DatasetInfo('csv', (), (2,), {'train': 4}, (0.0,), (1.0,))
     model_fn = make_model_fn('linear_regression')
@@ -325,8 +344,18 @@ def test_regression(tmp_path):
         model_fn, info, model.latest_checkpoint(), str(tmp_path / 'export')
     )
     loaded = tf.saved_model.load(path)
-    assert set(loaded.signatures) == {'serving_default'}
+    assert set(loaded.signatures) == {'serving_default', 'examples', 'regress'}
     out = loaded.signatures['serving_default'](x=tf.constant(x[:3]))
     wanted = [p['y'] for p in model.predict(input_fn)][:3]
     np.testing.assert_allclose(out['y'], wanted, rtol=1e-6)
-    assert not os.path.exists(os.path.join(path, 'assets.extra'))
+    examples = []
+    for row in x[:3]:
+        numbers = tf.train.Feature(float_list=tf.train.FloatList(value=row))
+        features = tf.train.Features(feature={'x': numbers})
+        examples.append(tf.train.Example(features=features).SerializeToString())
+    out = loaded.signatures['examples'](examples=tf.constant(examples))
+    np.testing.assert_allclose(out['y'], wanted, rtol=1e-6)
+    out = loaded.signatures['regress'](inputs=tf.constant(examples))
+    np.testing.assert_allclose(out['outputs'], wanted, rtol=1e-6)
+    self_check.check(path)
+    assert 'labels.txt' not in os.listdir(os.path.join(path, 'assets.extra'))

@@ -1,0 +1,140 @@
+"""From a checkpoint to a SavedModel, with the preprocessing in its graph."""
+
+import os
+
+from estimator_clf.compat import estimator
+
+import tensorflow as tf
+
+from estimator_clf.errors import RunError, explain_restore
+from estimator_clf.export import card, samples, self_check, warmup
+from estimator_clf.export.folders import new_version
+from estimator_clf.export.signatures import (
+    receivers,
+    signature_defs,
+    tensor_receiver,
+)
+
+v1 = tf.compat.v1
+
+EXTRA = 'assets.extra'  # TensorFlow Serving's name for what is not the graph's.
+
+
+def export_saved_model(
+    model_fn,
+    info,
+    checkpoint,
+    export_dir,
+    decode=None,
+    *,
+    config=None,
+    examples=None,
+    check=False,
+):
+    """Exports a checkpoint as `<export_dir>/<version>/`, appearing all at once.
+
+    The signatures are those of `estimator_clf.export.signatures`. Beside the graph are
+    `MODEL_CARD.md` and, in `assets.extra/`, `labels.txt`, the warm-up requests of
+    TensorFlow Serving, and pictures with the checkpoint's own predictions, with which
+    `estimator_clf.export.self_check` compares what the export says.
+
+    Args:
+      model_fn: function (features, labels, mode) -> EstimatorSpec.
+      info: `DatasetInfo`.
+      checkpoint: path prefix of the checkpoint.
+      export_dir: folder of the versions; made if need be.
+      decode: function from one encoded picture (string scalar) to uint8 [H, W, C], or
+        an `input.batch_decoder.BatchDecoder`, whose errors say which picture of a
+        request is wrong; None for regression.
+      config: `Config` of the run, for the card; its metrics are read from its folder.
+      examples: list of `samples.Sample` from the data, see `samples.take`; without,
+        pictures are made up.
+      check: compare, in a fresh process, before the version appears.
+
+    Returns:
+      Path of the version's folder.
+
+    Raises:
+      RunError: it could not be written, or is not what the checkpoint is.
+    """
+    try:
+        with new_version(export_dir) as (partial, target):
+            signatures = write_graph(model_fn, info, checkpoint, partial, decode)
+            _write_extras(partial, info)
+            if not examples:
+                examples = samples.made_up(info, decode)
+            samples.write(
+                os.path.join(partial, EXTRA, samples.FILE_NAME),
+                examples,
+                samples.predict(model_fn, checkpoint, examples),
+                _tolerance(config),
+            )
+            card.write(partial, info, signatures, checkpoint, config)
+            if check:
+                self_check.run(partial)
+    except OSError as error:
+        raise RunError(
+            f'--export_dir={export_dir}: {error.strerror or error}; name another'
+        ) from None
+    except tf.errors.OpError as error:
+        text = explain_restore(error)
+        if text is None:
+            raise
+        raise RunError(f'{checkpoint}: {text}') from None
+    return target
+
+
+def write_graph(model_fn, info, checkpoint, folder, decode=None, tensor_only=False):
+    """Writes `saved_model.pb` and the variables.
+
+    Args:
+      model_fn: see `export_saved_model`, as are `info`, `checkpoint` and `decode`.
+      folder: where; must not be there yet.
+      tensor_only: a graph that takes pixels and gives numbers, no text anywhere.
+
+    Returns:
+      dict name -> `SignatureDef`.
+    """
+    with tf.Graph().as_default(), v1.Session() as session:
+        v1.train.create_global_step()
+        if tensor_only:
+            features, inputs = tensor_receiver(info)
+        else:
+            features, inputs = receivers(info, decode)
+        spec = model_fn(features, None, mode=estimator.ModeKeys.PREDICT)
+        outputs = {n: t for n, t in spec.predictions.items() if n != 'key'}
+        if tensor_only:
+            outputs = {n: t for n, t in outputs.items() if t.dtype != tf.string}
+        signatures = signature_defs(inputs, outputs)
+        samples.saver_of(spec).restore(session, checkpoint)
+        builder = v1.saved_model.Builder(folder)
+        builder.add_meta_graph_and_variables(
+            session, ['serve'], signatures, strip_default_attrs=True
+        )
+        builder.save()
+    return signatures
+
+
+def _write_extras(folder, info):
+    extra = os.path.join(folder, EXTRA)
+    os.makedirs(extra)
+    if info.class_names:
+        write_labels(os.path.join(extra, 'labels.txt'), info)
+    warmup.write(os.path.join(extra, warmup.FILE_NAME), info)
+
+
+def _tolerance(config):
+    """Largest difference of a probability between two ways to compute it.
+
+    Other batch sizes take other paths through the kernels: the last digits differ. A
+    bfloat16 has 8 bits (Kalamkar et al., 2019, "A study of bfloat16").
+    """
+    if getattr(config, 'precision', 'float32') == 'float32':
+        return 1e-5
+    return 2e-2
+
+
+def write_labels(path, info):
+    """Writes the class names, a line each, in the order of the labels."""
+    with open(path, 'w', encoding='utf-8') as file:
+        file.write(''.join(name + '\n' for name in info.class_names))

@@ -1,0 +1,292 @@
+"""Does an export say what its checkpoint says? Asked in a process of its own.
+
+    python -m estimator_clf.export.self_check FOLDER
+
+It loads the SavedModel with the loader that TensorFlow Serving uses, knows nothing of
+the network, pushes the examples of `assets.extra/check.tfrecord` through every
+signature, and compares with the predictions in it.
+"""
+
+import os
+import re
+import subprocess
+import sys
+import tempfile
+
+import estimator_clf.compat  # noqa: F401  Loads TensorFlow without its chatter.
+
+import numpy as np
+import tensorflow as tf
+
+from estimator_clf.errors import RunError
+from estimator_clf.export import samples, warmup
+
+v1 = tf.compat.v1
+
+_SECONDS = 600
+_METHODS = {
+    'classify': 'tensorflow/serving/classify',
+    'regress': 'tensorflow/serving/regress',
+}
+_INPUTS = {
+    'serving_default': ('image_bytes', tf.string),
+    'tensor': ('image', tf.uint8),
+    'examples': ('examples', tf.string),
+    'classify': ('inputs', tf.string),
+}
+_INPUTS_OF_NUMBERS = {
+    'serving_default': ('x', tf.float32),
+    'examples': ('examples', tf.string),
+    'regress': ('inputs', tf.string),
+}
+
+
+class CheckError(RunError):
+    """An export is not what it must be."""
+
+
+def run(path):
+    """Checks an export in a fresh process, on the CPU.
+
+    Args:
+      path: folder of the SavedModel.
+
+    Raises:
+      CheckError: it is not what it must be.
+    """
+    root = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+    paths = [root, *filter(None, [os.environ.get('PYTHONPATH')])]
+    try:
+        done = subprocess.run(
+            [sys.executable, '-m', __name__, os.path.abspath(path)],
+            env={
+                **os.environ,
+                'PYTHONPATH': os.pathsep.join(paths),
+                # The memory of a GPU is the training's.
+                'CUDA_VISIBLE_DEVICES': '-1',
+            },
+            capture_output=True,
+            text=True,
+            timeout=_SECONDS,
+            # A Ctrl-C is for the run, which ends in good order.
+            start_new_session=True,
+        )
+    except subprocess.TimeoutExpired:
+        raise CheckError(f'the check of {path} has not ended in {_SECONDS} s') from None
+    if done.returncode:
+        lines = (done.stdout if done.returncode == 1 else done.stderr).strip()
+        raise CheckError(
+            'the export is not what the checkpoint is, and was not made: '
+            + (lines or f'the check ended with {done.returncode}')
+        )
+
+
+def check(path, tolerance=None):
+    """Checks an export.
+
+    Args:
+      path: folder of the SavedModel.
+      tolerance: largest difference of a probability; None: what the export says.
+
+    Returns:
+      List of str: what was found to be right.
+
+    Raises:
+      CheckError: something is wrong.
+    """
+    file = os.path.join(path, 'assets.extra', samples.FILE_NAME)
+    if not os.path.exists(file):
+        raise CheckError(f'{path} has no {samples.FILE_NAME}; export it again')
+    records, examples, wanted, usual = samples.read(file)
+    tolerance = usual if tolerance is None else tolerance
+    with tf.Graph().as_default(), v1.Session() as session:
+        try:
+            meta = v1.saved_model.load(session, ['serve'], path)
+        except (OSError, RuntimeError, ValueError, tf.errors.OpError) as error:
+            reason = str(error).strip().partition('\n')[0][:200]
+            raise CheckError(f'{path} cannot be loaded: {reason}') from None
+        signatures = meta.signature_def
+        pictures = examples[0].encoded is not None
+        _check_form(signatures, _INPUTS if pictures else _INPUTS_OF_NUMBERS)
+        found = [f'signatures: {", ".join(sorted(signatures))}']
+        worst = 0.0
+        for name in sorted(signatures):
+            values = _values(name, records, examples)
+            for part in (slice(0, 1), slice(0, None)):
+                got = _run(session, signatures[name], values[part])
+                here = {n: a[part] for n, a in wanted.items()}
+                worst = max(worst, _compare(name, got, here, tolerance))
+        found.append(
+            f'{len(examples)} examples, one by one and together: the same; the largest '
+            f'difference is {worst:.1e}'
+        )
+        if pictures:
+            _check_labels(path, wanted)
+            _check_refusal(session, signatures['serving_default'], examples)
+            found.append('labels; what is no picture is refused')
+        found.append(f'{_check_warmup(path, session, signatures)} warm-up requests')
+    _check_paths(path)
+    return [*found, 'no path of this machine in the graph']
+
+
+def _check_form(signatures, inputs):
+    if set(signatures) != set(inputs):
+        raise CheckError(
+            f'the signatures must be {", ".join(inputs)}; they are '
+            + ', '.join(sorted(signatures))
+        )
+    for name, (key, dtype) in inputs.items():
+        signature = signatures[name]
+        method = _METHODS.get(name, 'tensorflow/serving/predict')
+        if signature.method_name != method:
+            raise CheckError(
+                f'{name}: the method must be {method}, is {signature.method_name}'
+            )
+        if list(signature.inputs) != [key]:
+            raise CheckError(
+                f'{name}: the input must be {key}, is {", ".join(signature.inputs)}'
+            )
+        if signature.inputs[key].dtype != dtype.as_datatype_enum:
+            raise CheckError(f'{name}: the type of {key} must be {dtype.name}')
+        for tensor in (signature.inputs[key], *signature.outputs.values()):
+            if tensor.tensor_shape.dim[0].size != -1:
+                raise CheckError(
+                    f'{name}: {tensor.name} must take any number of examples, but '
+                    f'takes {tensor.tensor_shape.dim[0].size}'
+                )
+
+
+def _values(signature, records, examples):
+    if signature in ('examples', 'classify', 'regress'):
+        return np.array(records, object)
+    if signature == 'serving_default' and examples[0].encoded is not None:
+        return np.array([example.encoded for example in examples], object)
+    (name,) = examples[0].features
+    return np.stack([example.features[name] for example in examples])
+
+
+def _run(session, signature, values):
+    (tensor,) = signature.inputs.values()
+    outputs = {name: t.name for name, t in signature.outputs.items()}
+    try:
+        return session.run(outputs, {tensor.name: values})
+    except tf.errors.OpError as error:
+        reason = error.message.strip().partition('\n\t [[')[0][:400]
+        raise CheckError(
+            f'{tensor.name} does not take the examples: {reason}'
+        ) from None
+
+
+def _compare(signature, got, wanted, tolerance):
+    """Raises CheckError for a difference; returns the largest of the probabilities."""
+    if signature == 'regress':
+        got = {'y': got['outputs']}
+    elif signature != 'classify' and set(got) != set(wanted):
+        raise CheckError(
+            f'{signature}: the outputs must be {", ".join(sorted(wanted))}; they are '
+            + ', '.join(sorted(got))
+        )
+    worst = 0.0
+    for name, value in got.items():
+        want = wanted[name]
+        if value.shape != want.shape:
+            raise CheckError(
+                f'{signature}: the shape of {name} must be {list(want.shape)}, is '
+                f'{list(value.shape)}'
+            )
+        if value.dtype.kind != 'f':
+            # Two that are equally probable may change places.
+            clear = _clear(name, wanted, value.ndim, tolerance)
+            if (value != want)[clear].any():
+                raise CheckError(
+                    f'{signature}: {name} are {value.tolist()}, those of the '
+                    f'checkpoint {want.tolist()}'
+                )
+            continue
+        # Logits and other numbers have no scale of their own.
+        scale = 1.0 if name in ('scores', 'probabilities') else _scale(want)
+        difference = float(np.abs(value - want).max() / scale)
+        if not difference <= tolerance:
+            raise CheckError(
+                f'{signature}: {name} differ from those of the checkpoint by '
+                f'{difference:.1e}, which is more than {tolerance:.0e}'
+            )
+        worst = max(worst, difference)
+    return worst
+
+
+def _clear(name, wanted, rank, tolerance):
+    """bool array: where the next probability is not as good as the same."""
+    scores = wanted['scores']
+    gaps = -np.diff(scores, axis=1, append=-1.0) > 2 * tolerance
+    before = np.concatenate([np.ones_like(gaps[:, :1]), gaps[:, :-1]], axis=1)
+    return (gaps & before)[:, 0] if rank == 1 else gaps & before
+
+
+def _scale(values):
+    return max(1.0, float(np.abs(values).max()))
+
+
+def _check_labels(path, wanted):
+    with open(os.path.join(path, 'assets.extra', 'labels.txt'), encoding='utf-8') as f:
+        labels = f.read().split('\n')[:-1]
+    classes, index = wanted['classes'][:, 0], wanted['class_index']
+    if len(labels) != wanted['probabilities'].shape[1] or any(
+        labels[i] != name.decode() for i, name in zip(index, classes, strict=True)
+    ):
+        raise CheckError(f'labels.txt has other classes than the graph: {labels}')
+
+
+def _check_refusal(session, signature, examples):
+    (tensor,) = signature.inputs.values()
+    outputs = [t.name for t in signature.outputs.values()]
+    try:
+        session.run(outputs, {tensor.name: [examples[0].encoded, b'no picture']})
+    except tf.errors.InvalidArgumentError:
+        return
+    raise CheckError('serving_default: classifies what is no picture')
+
+
+def _check_warmup(path, session, signatures):
+    requests = warmup.read(os.path.join(path, 'assets.extra', warmup.FILE_NAME))
+    for name, inputs in requests:
+        signature = signatures[name]
+        session.run(
+            [t.name for t in signature.outputs.values()],
+            {signature.inputs[key].name: value for key, value in inputs.items()},
+        )
+    missing = set(signatures) - {name for name, _ in requests}
+    if missing:
+        raise CheckError(f'there are no warm-up requests for {", ".join(missing)}')
+    return len(requests)
+
+
+def _check_paths(path):
+    """Raises CheckError for a path of this machine in the graph.
+
+    A class may be called anything, '/m/0k4j' for one, so only folders count that there
+    are.
+    """
+    with open(os.path.join(path, 'saved_model.pb'), 'rb') as file:
+        graph = file.read()
+    here = {os.getcwd(), os.path.expanduser('~'), tempfile.gettempdir()}
+    here |= {os.path.abspath(path), os.path.dirname(os.path.abspath(__file__))}
+    here |= {sys.prefix, os.path.dirname(os.path.abspath(path))}
+    for folder in sorted(here - {'/'}):
+        pattern = rb'(?<![\w.-])' + re.escape(folder.encode()) + rb'(?![\w.-])'
+        if re.search(pattern, graph):
+            raise CheckError(f'the graph has a path of this machine in it: {folder}')
+
+
+def main(arguments):
+    """Checks the folder that is named; returns the exit code."""
+    try:
+        print('\n'.join(check(*arguments)))
+    except CheckError as error:
+        print(error)
+        return 1
+    return 0
+
+
+if __name__ == '__main__':
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,183 @@
+"""Warm-up requests for TensorFlow Serving: the first client does not wait.
+
+Serving plays the records of `assets.extra/tf_serving_warmup_requests` before it takes a
+version into service (https://www.tensorflow.org/tfx/serving/saved_model_warmup). A
+record is a `tensorflow.serving.PredictionLog`. Its official classes come with
+`tensorflow-serving-api`, which must match TensorFlow's version to the dot and is not
+needed for anything else here; so the few fields that matter are declared anew, with
+their numbers in prediction_log.proto, predict.proto, classification.proto,
+regression.proto, input.proto and model.proto. Fields that hold TensorFlow's own
+messages are declared as bytes, which is the same on the wire.
+"""
+
+import functools
+import io
+
+import estimator_clf.compat  # noqa: F401  Loads TensorFlow without its chatter.
+
+import numpy as np
+import tensorflow as tf
+
+from estimator_clf.export.signatures import IMAGE_KEY, VALUES_KEY
+
+v1 = tf.compat.v1
+
+FILE_NAME = 'tf_serving_warmup_requests'
+
+#: Examples in a request. Of two sizes, so that the second shape is not a surprise.
+BATCH_SIZES = (1, 8)
+
+# message -> field -> (number, type, repeated)
+_MESSAGES = {
+    'PredictionLog': {
+        'classify_log': (2, 'ClassifyLog'),
+        'regress_log': (3, 'RegressLog'),
+        'predict_log': (6, 'PredictLog'),
+    },
+    'PredictLog': {'request': (1, 'PredictRequest')},
+    'ClassifyLog': {'request': (1, 'ExamplesRequest')},
+    'RegressLog': {'request': (1, 'ExamplesRequest')},
+    'PredictRequest': {'model_spec': (1, 'ModelSpec'), 'inputs': (2, 'Entry', True)},
+    # Of a classification and of a regression alike.
+    'ExamplesRequest': {'model_spec': (1, 'ModelSpec'), 'input': (2, 'Input')},
+    'ModelSpec': {'name': (1, 'string'), 'signature_name': (3, 'string')},
+    # A map is a repeated message of key and value.
+    'Entry': {'key': (1, 'string'), 'value': (2, 'bytes')},
+    'Input': {'example_list': (1, 'ExampleList')},
+    'ExampleList': {'examples': (1, 'bytes', True)},
+}
+
+
+def write(path, info, model='classifier'):
+    """Writes requests for every signature that an export of `info` has.
+
+    Args:
+      path: the file.
+      info: `DatasetInfo`.
+      model: name of the model in the requests; Serving does not look at it.
+    """
+    with tf.io.TFRecordWriter(path) as file:
+        for size in BATCH_SIZES:
+            for log in _logs(info, size, model):
+                file.write(log.SerializeToString(deterministic=True))
+
+
+def read(path):
+    """Reads warm-up requests, ours or anybody's.
+
+    Returns:
+      List of (signature name, dict input -> value to feed: array or list of bytes).
+
+    Raises:
+      ValueError: a record that is no request of a kind that we write.
+    """
+    requests = []
+    for record in v1.io.tf_record_iterator(path):
+        log = _message('PredictionLog').FromString(record)
+        if log.HasField('predict_log'):
+            request = log.predict_log.request
+            inputs = {entry.key: _array(entry.value) for entry in request.inputs}
+        elif log.HasField('classify_log') or log.HasField('regress_log'):
+            some = 'classify_log' if log.HasField('classify_log') else 'regress_log'
+            request = getattr(log, some).request
+            inputs = {'inputs': list(request.input.example_list.examples)}
+        else:
+            raise ValueError('is no predict, classify or regress request')
+        requests.append((request.model_spec.signature_name, inputs))
+    return requests
+
+
+def _logs(info, size, model):
+    def predict(signature, name, values):
+        log = _message('PredictionLog')()
+        request = log.predict_log.request
+        request.model_spec.name = model
+        request.model_spec.signature_name = signature
+        proto = v1.make_tensor_proto(values)
+        request.inputs.add(key=name, value=proto.SerializeToString())
+        return log
+
+    def examples(signature, field, records):
+        log = _message('PredictionLog')()
+        request = getattr(log, field).request
+        request.model_spec.name = model
+        request.model_spec.signature_name = signature
+        request.input.example_list.examples.extend(records)
+        return log
+
+    if not info.class_names:
+        x = np.zeros([size, *info.image_shape], np.float32)
+        numbers = tf.train.FloatList(value=x[0])
+        records = [_example(VALUES_KEY, float_list=numbers)] * size
+        yield predict('serving_default', 'x', x)
+        yield predict('examples', 'examples', records)
+        yield examples('regress', 'regress_log', records)
+        return
+    pixels = _picture(info.image_shape)
+    # A client sends JPEG for the most part; the other decoders cost no start-up.
+    data = _encoded(pixels)
+    records = [_example(IMAGE_KEY, bytes_list=tf.train.BytesList(value=[data]))] * size
+    yield predict('serving_default', 'image_bytes', [data] * size)
+    yield predict('tensor', 'image', np.stack([pixels] * size))
+    yield predict('examples', 'examples', records)
+    yield examples('classify', 'classify_log', records)
+
+
+def _picture(shape):
+    """A small picture: from dark to bright, uint8 [H, W, C]."""
+    height, width, channels = shape
+    shades = np.linspace(0, 255, height * width).reshape(height, width, 1)
+    return np.repeat(shades, channels, axis=2).astype(np.uint8)
+
+
+def _encoded(pixels):
+    from PIL import Image
+
+    file = io.BytesIO()
+    Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels).save(
+        file, 'JPEG'
+    )
+    return file.getvalue()
+
+
+def _example(key, **values):
+    features = tf.train.Features(feature={key: tf.train.Feature(**values)})
+    return tf.train.Example(features=features).SerializeToString()
+
+
+def _array(data):
+    proto = v1.make_tensor_proto(0)  # The only public way to the message's class.
+    proto.ParseFromString(data)
+    return tf.make_ndarray(proto)
+
+
+@functools.cache
+def _classes():
+    from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
+
+    field = descriptor_pb2.FieldDescriptorProto
+    package = 'estimator_clf.warmup'  # Not that of the official ones: no clash.
+    file = descriptor_pb2.FileDescriptorProto(
+        name='estimator_clf/warmup.proto', package=package, syntax='proto3'
+    )
+    simple = {'string': field.TYPE_STRING, 'bytes': field.TYPE_BYTES}
+    for message, fields in _MESSAGES.items():
+        described = file.message_type.add(name=message)
+        for name, (number, kind, *repeated) in fields.items():
+            new = described.field.add(name=name, number=number)
+            new.label = field.LABEL_REPEATED if repeated else field.LABEL_OPTIONAL
+            new.type = simple.get(kind, field.TYPE_MESSAGE)
+            if kind not in simple:
+                new.type_name = f'.{package}.{kind}'
+    pool = descriptor_pool.DescriptorPool()
+    pool.Add(file)
+    return {
+        name: message_factory.GetMessageClass(
+            pool.FindMessageTypeByName(f'{package}.{name}')
+        )
+        for name in _MESSAGES
+    }
+
+
+def _message(name):
+    return _classes()[name]

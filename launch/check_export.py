@@ -1,0 +1,52 @@
+"""Checks an exported model against the predictions that its checkpoint made.
+
+    python -m launch.check_export RUN/export
+
+Every signature is fed the examples that lie in the export, one by one and together;
+also looked at are the signatures' form, the labels, the warm-up requests, and whether
+the graph names a folder of this machine. Of a folder of versions the last counts. The
+exit code is 1 if something is wrong.
+"""
+
+from absl import flags as absl_flags
+
+from launch import app, flags
+
+FLAGS = flags.FLAGS
+
+
+def define_flags():
+    """Defines the flags of this program."""
+    absl_flags.DEFINE_float(
+        'tolerance',
+        None,
+        'Largest difference of a probability. Default: what the export itself asks '
+        'for, 1e-5 in float32.',
+        lower_bound=0.0,
+    )
+
+
+def main(arguments):
+    """Checks the folder that is named."""
+    from estimator_clf.errors import ConfigError
+
+    if len(arguments) != 1:
+        raise ConfigError('give one folder to check: python -m launch.check_export DIR')
+
+    from estimator_clf import devices
+    from estimator_clf.export import newest, self_check
+
+    devices.set_up('cpu')
+    path = newest(arguments[0])
+    for line in self_check.check(path, FLAGS.tolerance):
+        print(line)
+    print(f'{path} is as it should be')
+
+
+def _help():
+    return __doc__ + '\n' + flags.flag_help('tolerance')
+
+
+if __name__ == '__main__':
+    define_flags()
+    app.run(main, _help)

@@ -1,0 +1,71 @@
+"""Versions appear whole, in order, and under numbers that were not taken."""
+
+import os
+
+from estimator_clf.compat import estimator  # noqa: F401
+
+import pytest
+
+from estimator_clf.errors import ConfigError
+from estimator_clf.export import folders, newest, versions
+from estimator_clf.export.folders import new_version
+
+
+def make(export_dir):
+    """Makes a version that looks whole; returns its path."""
+    with new_version(str(export_dir)) as (partial, target):
+        os.makedirs(partial)
+        with open(os.path.join(partial, 'saved_model.pb'), 'wb'):
+            pass
+        assert not os.path.exists(target)
+    return target
+
+
+def test_versions_increase_within_one_second(tmp_path, monkeypatch):
+    monkeypatch.setattr(folders.time, 'time', lambda: 1700000000.9)
+    paths = [make(tmp_path) for _ in range(3)]
+    names = [os.path.basename(path) for path in paths]
+    assert names == ['1700000000', '1700000001', '1700000002']
+    assert versions(str(tmp_path)) == paths
+    # Nor is the clock trusted when it was set back.
+    monkeypatch.setattr(folders.time, 'time', lambda: 5.0)
+    assert make(tmp_path).endswith('/1700000003')
+
+
+def test_versions_are_whole_exports_in_order_of_number(tmp_path):
+    whole = make(tmp_path / 'made')
+    for name in ('9', '10'):
+        os.symlink(whole, tmp_path / name)
+    for name in ('11', 'partial-12', '²', 'notes'):
+        (tmp_path / name).mkdir()
+    (tmp_path / '13').write_text('a file')
+    assert versions(str(tmp_path)) == [str(tmp_path / '9'), str(tmp_path / '10')]
+    assert newest(str(tmp_path)) == str(tmp_path / '10')
+    assert newest(whole) == whole
+    assert versions(str(tmp_path / 'none')) == []
+    with pytest.raises(ConfigError, match='must hold a SavedModel'):
+        newest(str(tmp_path / 'none'))
+
+
+def test_a_number_that_is_taken_is_not_taken_again(tmp_path):
+    (tmp_path / '99999999999').mkdir()
+    assert make(tmp_path).endswith('/100000000000')
+
+
+@pytest.mark.parametrize('error', [ValueError, KeyboardInterrupt])
+def test_an_error_leaves_nothing(tmp_path, error):
+    with pytest.raises(error), new_version(str(tmp_path)) as (partial, _):
+        os.makedirs(partial)
+        raise error
+    assert os.listdir(tmp_path) == []
+
+
+def test_what_a_killed_export_left_goes_and_one_under_way_stays(tmp_path):
+    under_way = tmp_path / f'partial-5-{os.getppid()}'
+    under_way.mkdir()
+    (tmp_path / 'partial-notes').mkdir()  # Somebody's own.
+    dead = tmp_path / 'partial-6-99999999'  # More than a process id can be.
+    dead.mkdir()
+    make(tmp_path)
+    assert under_way.exists() and (tmp_path / 'partial-notes').exists()
+    assert not dead.exists()
