@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 
 import tensorflow as tf
 
+from model_fns import scopes
 from model_fns.patterns import name_of
 
 v1 = tf.compat.v1
@@ -95,7 +96,7 @@ def _dtype(kwargs):
 
 def _shadow(variable):
     # From the root: the name is whole already.
-    with v1.variable_scope(v1.VariableScope(False, ''), auxiliary_name_scope=False):
+    with scopes.root():
         return v1.get_variable(
             name_of(variable) + SUFFIX,
             initializer=variable.initial_value,

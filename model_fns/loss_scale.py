@@ -4,6 +4,8 @@ from collections.abc import Sequence
 
 import tensorflow as tf
 
+from model_fns import scopes
+
 v1 = tf.compat.v1
 
 # Micikevicius et al., 2018, section 3.2, and the numbers of NVIDIA's apex.amp, but for
@@ -34,7 +36,7 @@ class LossScale:
             period: finite steps in a row before the scale is doubled.
         """
         self._period = period
-        with v1.variable_scope(v1.VariableScope(False, ''), auxiliary_name_scope=False):
+        with scopes.root():
             self._value = _variable('loss_scale/value', start, tf.float32)
             self._good = _variable('loss_scale/good_steps', 0, tf.int64)
         # Read once: what multiplies the loss must divide the gradient.

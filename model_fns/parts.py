@@ -112,7 +112,14 @@ def _compiled(function, build):
     # nothing asks for, and a session drops it.
     with _leaving_no_traces():
         build()
-    return tf.function(function, autograph=False, jit_compile=True)
+
+    def anywhere(*tensors):
+        # It runs where it is called. Devices inside, which a strategy would set, let
+        # TensorFlow merge ops for them, before compiling, to such as XLA does not know.
+        with tf.device(None):
+            return function(*tensors)
+
+    return tf.function(anywhere, autograph=False, jit_compile=True)
 
 
 @contextlib.contextmanager
