@@ -1,0 +1,155 @@
+"""What evaluation beside the training costs: here, and with stock Estimator's loop.
+
+    python -m benchmarks.evaluation --data_dir=cifar-10-batches-bin --json=out.json
+
+Trains the `cnn` of launch/flagfiles/cifar10_cnn.flags for a few steps, evaluates the
+whole test split, and so on, 20 times: with `estimator_clf.run` ("here") and with
+`estimator.train_and_evaluate` of the same TensorFlow ("stock"), in turn, each in a
+process of its own. Both have the same model_fn, seed, order of examples, checkpoints
+and evaluations; that their last accuracy is the same is checked. Importing
+TensorFlow and reading the data come before the clock starts. Pictures for TensorBoard
+(--eval_pictures) are off, for stock has none.
+
+Printed are the ratios here / stock of each pair of runs (n, median, least and most) in
+wall time as a whole, in the evaluations alone (building their graph included) and in
+the rest, and resident memory after each evaluation. Nothing else should run meanwhile.
+
+For memory over a longer run: `--programs=here --evaluations=50 --repetitions=1`.
+"""
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+
+PROGRAMS = ('here', 'stock')
+
+PARTS = {
+    'seconds': 'training and evaluation',
+    'evaluation_seconds': 'the evaluations alone',
+    'other_seconds': 'the rest: training, checkpoints',
+}
+
+# Memory is compared with that after this evaluation; before it, things are still built.
+SETTLED = 5
+
+
+def main(arguments):
+    """Runs all programs in turn and prints what they took."""
+    options = parser().parse_args(arguments)
+    if options.child:
+        from benchmarks.evaluation_run import measure  # Which costs seconds.
+
+        print(json.dumps(measure(options)))
+        return
+    programs = options.programs.split(',')
+    if not set(programs) <= set(PROGRAMS):
+        sys.exit(f'--programs must be of {", ".join(PROGRAMS)}')
+    runs = []
+    for number in range(options.repetitions):
+        for program in programs:
+            run = {'program': program, **in_a_process(program, arguments)}
+            runs.append(run)
+            print(
+                f'{number + 1}/{options.repetitions} {program}: '
+                f'{run["seconds"]:.1f} s, of which evaluation '
+                f'{run["evaluation_seconds"]:.1f} s; accuracy {run["accuracy"]:.4f}',
+                flush=True,
+            )
+    if len({run['accuracy'] for run in runs}) != 1:
+        sys.exit('the programs did not do the same: their last accuracies differ')
+    report = {
+        'settings': vars(options),
+        'ratios': ratios(runs),
+        'memory': [memory(run) for run in runs],
+        'runs': runs,
+    }
+    print_report(report)
+    if options.json:
+        with open(options.json, 'w', encoding='utf-8') as file:
+            json.dump(report, file, indent=1)
+
+
+def parser():
+    """Returns the parser of the command line."""
+    made = argparse.ArgumentParser(description=__doc__.partition('\n')[0])
+    made.add_argument('--data_dir', default='', help='CIFAR-10, the binary files')
+    made.add_argument('--generated', type=int, help='so many made-up pictures instead')
+    made.add_argument('--evaluations', type=int, default=20)
+    made.add_argument('--steps', type=int, default=20, help='between evaluations')
+    made.add_argument('--repetitions', type=int, default=5, help='runs of each')
+    made.add_argument('--programs', default=','.join(PROGRAMS))
+    made.add_argument('--json', default='', help='file for everything measured')
+    made.add_argument('--child', choices=PROGRAMS, help=argparse.SUPPRESS)
+    return made
+
+
+def in_a_process(program, arguments):
+    """Runs one program in a process of its own; returns what it measured."""
+    done = subprocess.run(
+        [sys.executable, '-m', 'benchmarks.evaluation', *arguments]
+        + [f'--child={program}'],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    if done.returncode:
+        sys.exit(f'{program} failed, see above')
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def ratios(runs):
+    """Compares the runs in pairs, as they followed each other.
+
+    Returns:
+      dict part of the time -> dict with n, median, least, most of here / stock.
+    """
+    here, stock = ([r for r in runs if r['program'] == p] for p in PROGRAMS)
+    found = {}
+    for part in PARTS:
+        pairs = [a[part] / b[part] for a, b in zip(here, stock, strict=False)]
+        if pairs:
+            found[part] = {
+                'n': len(pairs),
+                'median': statistics.median(pairs),
+                'least': min(pairs),
+                'most': max(pairs),
+            }
+    return found
+
+
+def memory(run):
+    """Returns what a run's resident memory did, in MB and as a share."""
+    kilobytes = run['resident_kilobytes']
+    first, last = kilobytes[min(SETTLED, len(kilobytes)) - 1], kilobytes[-1]
+    return {
+        'program': run['program'],
+        'settled_mb': first / 1024,
+        'last_mb': last / 1024,
+        'growth': last / first - 1,
+    }
+
+
+def print_report(report):
+    """Prints the ratios and the memory."""
+    print('\nhere / stock            n  median  least   most')
+    for part, found in report['ratios'].items():
+        print(
+            f'{found["n"]:25} {found["median"]:7.3f} {found["least"]:6.3f} '
+            f'{found["most"]:6.3f}  {PARTS[part]}'
+        )
+    print(f'\nresident memory, MB, after evaluation {SETTLED} and the last')
+    for entry in report['memory']:
+        verdict = 'flat' if abs(entry['growth']) < 0.03 else 'NOT within 3 %'
+        print(
+            f'{entry["program"]:6} {entry["settled_mb"]:7.1f} {entry["last_mb"]:7.1f} '
+            f'{entry["growth"]:+7.1%}  {verdict}'
+        )
+
+
+if __name__ == '__main__':
+    main(sys.argv[1:])
