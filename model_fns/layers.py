@@ -8,8 +8,8 @@ Two properties that the stock layers do not have:
 * A weight's first value is a function of (seed, name of the variable). It depends
   neither on the graph's seed nor on how many ops the input pipeline made before it.
 * A dropout mask is a function of (seed, name of the layer, global step, replica, part
-  of the batch). A run that was killed and started again drops what the unbroken run
-  would have dropped.
+  of the batch), and so are the regions of fractional pooling. A run that was killed and
+  started again drops what the unbroken run would have dropped.
 """
 
 import hashlib
@@ -18,7 +18,7 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
-from model_fns import errors
+from model_fns import errors, fractional
 
 v1 = tf.compat.v1
 
@@ -67,6 +67,10 @@ class Layers:
         step: int64 scalar: the global step.
         part: which part of the step's batch this is, a number or an int64 scalar.
         parts: into how many parts it was cut.
+        pass_number: outside of training, which of several passes over the same
+            pictures this is: each has its own regions of fractional pooling.
+        random: whether a layer was random outside of training: only then is one pass
+            another than the next.
     """
 
     def __init__(
@@ -79,6 +83,7 @@ class Layers:
         step: tf.Tensor | None = None,
         part: int | tf.Tensor = 0,
         parts: int = 1,
+        pass_number: int = 0,
     ):
         self.training = training
         self.seed = seed
@@ -87,6 +92,8 @@ class Layers:
         self.step = step
         self.part = part
         self.parts = parts
+        self.pass_number = pass_number
+        self.random = False
         self.dense_input = None
 
     def conv(
@@ -99,6 +106,7 @@ class Layers:
         padding: str = 'SAME',
         use_bias: bool = True,
         kernel_initializer: str | None = None,
+        groups: int = 1,
     ) -> tf.Tensor:
         """Convolution with a square kernel.
 
@@ -112,17 +120,35 @@ class Layers:
             use_bias: leave it out before batch normalisation, which has its own.
             kernel_initializer: 'he_normal' (the default), 'glorot_normal',
                 'lecun_normal' or 'zeros'.
+            groups: into how many equal groups the channels are cut, of which the n-th
+                of the outputs sees the n-th of the inputs only.
 
         Returns:
             `compute_dtype` [B, H', W', filters].
+
+        Raises:
+            SettingError: a size below 1, or groups that do not divide the channels.
         """
-        _check_positive(name, filters=filters, kernel=kernel, strides=strides)
-        with v1.variable_scope(name):
-            shape = (kernel, kernel, _static(name, x, -1), filters)
-            weights = self._weights(shape, kernel_initializer)
-            y = tf.nn.conv2d(
-                tf.cast(x, self.compute_dtype), weights, strides, padding.upper()
+        _check_positive(
+            name, filters=filters, kernel=kernel, strides=strides, groups=groups
+        )
+        channels = _static(name, x, -1)
+        if channels % groups or filters % groups:
+            raise errors.SettingError(
+                f'{name}: {groups} groups must divide the {channels} channels and the '
+                f'{filters} filters'
             )
+        with v1.variable_scope(name):
+            shape = (kernel, kernel, channels // groups, filters)
+            weights = self._weights(shape, kernel_initializer)
+            # One by one: on a CPU `tf.nn.conv2d` has no gradient for groups.
+            xs = tf.split(tf.cast(x, self.compute_dtype), groups, axis=-1)
+            ws = tf.split(weights, groups, axis=-1)
+            ys = [
+                tf.nn.conv2d(x, w, strides, padding.upper())
+                for x, w in zip(xs, ws, strict=True)
+            ]
+            y = ys[0] if groups == 1 else tf.concat(ys, axis=-1)
             return self._add_bias(y, filters) if use_bias else y
 
     def dense(
@@ -153,7 +179,12 @@ class Layers:
             return self._add_bias(y, units) if use_bias else y
 
     def batch_norm(
-        self, name: str, x: tf.Tensor, momentum: float = 0.99, epsilon: float = 1e-3
+        self,
+        name: str,
+        x: tf.Tensor,
+        momentum: float = 0.99,
+        epsilon: float = 1e-3,
+        zero_gamma: bool = False,
     ) -> tf.Tensor:
         """Batch normalisation over all axes but the last (Ioffe and Szegedy, 2015).
 
@@ -168,13 +199,14 @@ class Layers:
             x: [B, H, W, C] or [B, C].
             momentum: weight of the old moving average at each step.
             epsilon: added to the variance.
+            zero_gamma: whether `gamma` starts at 0 instead of 1.
 
         Returns:
             `compute_dtype`, of the shape of `x`.
         """
         with v1.variable_scope(name):
             channels = _static(name, x, -1)
-            gamma = _variable('gamma', (channels,), tf.ones)
+            gamma = _variable('gamma', (channels,), tf.zeros if zero_gamma else tf.ones)
             beta = _variable('beta', (channels,), tf.zeros)
             mean = _moving_average('moving_mean', (channels,), tf.zeros)
             variance = _moving_average('moving_variance', (channels,), tf.ones)
@@ -228,17 +260,7 @@ class Layers:
             )
         if not self.training or rate == 0:
             return x
-        step = self.step
-        if step is None:
-            step = tf.cast(v1.train.get_or_create_global_step(), tf.int64)
-        replica = tf.cast(
-            tf.distribute.get_replica_context().replica_id_in_sync_group, tf.int64
-        )
-        # The generator takes two numbers: one for the layer, one for step and replica.
-        # Two to the 16th is more replicas, times parts, than anybody has.
-        replica = replica * self.parts + tf.cast(self.part, tf.int64)
-        layer = _hash(self.seed, f'{v1.get_variable_scope().name}/{name}/dropout')
-        seed = tf.stack([tf.constant(layer, tf.int64), step * 2**16 + replica])
+        seed = self._training_seed(f'{name}/dropout')
         # Not `tf.nn.experimental.stateless_dropout`: XLA makes other floats of the same
         # random bits. This drops what that op drops outside of XLA, in float32.
         bits = tf.random.stateless_uniform(
@@ -248,9 +270,74 @@ class Layers:
         scaled = x * tf.cast(1.0 / (1.0 - rate), x.dtype)
         return tf.where(uniform >= rate, scaled, tf.zeros_like(x))
 
-    def max_pool(self, x: tf.Tensor, size: int = 2, strides: int = 2) -> tf.Tensor:
-        """Largest value of each window of `size` by `size` pixels, without padding."""
-        return tf.nn.max_pool2d(x, size, strides, 'VALID')
+    def max_pool(
+        self, x: tf.Tensor, size: int = 2, strides: int = 2, padding: str = 'VALID'
+    ) -> tf.Tensor:
+        """Largest value of each window of `size` by `size` pixels."""
+        return tf.nn.max_pool2d(x, size, strides, padding.upper())
+
+    def fractional_max_pool(
+        self,
+        name: str,
+        x: tf.Tensor,
+        height: int,
+        width: int,
+        pseudo_random: bool = False,
+        overlapping: bool = True,
+    ) -> tf.Tensor:
+        """Largest value of each of height by width random regions, see fractional.py.
+
+        In training each step has its own regions, the same for all pictures of its
+        batch; else they follow from seed, layer and `pass_number` alone, so that what a
+        picture is taken for does not depend on its company.
+
+        Args:
+            name: two layers with one name and one scope would have the same regions.
+            x: [B, H, W, C]; H and W are at least height and width, at most twice those.
+            height: of the output in pixels.
+            width: likewise.
+            pseudo_random: how the regions are drawn, see `fractional.boundaries`.
+            overlapping: whether neighbouring regions share a row or column of pixels.
+
+        Returns:
+            Of the type of `x`, [B, height, width, C].
+        """
+        starts = []
+        for axis, outputs in ((1, height), (2, width)):
+            what = f'{name}/regions{axis}'
+            if self.training:
+                seed = self._training_seed(what)
+            else:
+                seed = tf.constant(
+                    [self._layer_seed(f'{what}/evaluation'), self.pass_number], tf.int64
+                )
+            starts.append(
+                fractional.boundaries(
+                    _static(name, x, axis), outputs, seed, pseudo_random
+                )
+            )
+        self.random = True
+        return fractional.max_pool(x, *starts, overlapping)
+
+    def local_response_norm(
+        self, x: tf.Tensor, radius: int, bias: float, alpha: float, beta: float
+    ) -> tf.Tensor:
+        """Divides by the activity of neighbouring channels (Krizhevsky et al., 2012).
+
+        `x / (bias + alpha * sum(x ** 2)) ** beta`, the sum over the channels up to
+        `radius` away: section 3.3 of the paper, where radius is n / 2, bias is k.
+
+        Returns:
+            Of the type and shape of `x`; computed in float32.
+        """
+        y = tf.nn.local_response_normalization(
+            tf.cast(x, tf.float32), radius, bias, alpha, beta
+        )
+        return tf.cast(y, x.dtype)
+
+    def global_average_pool(self, x: tf.Tensor) -> tf.Tensor:
+        """The mean over all pixels: [B, H, W, C] to [B, C], computed in float32."""
+        return tf.cast(tf.reduce_mean(tf.cast(x, tf.float32), axis=(1, 2)), x.dtype)
 
     def flatten(self, x: tf.Tensor) -> tf.Tensor:
         """[B, ...] to [B, product of the rest]; the rest must be known."""
@@ -273,6 +360,23 @@ class Layers:
             return 'glorot_normal'
         # SELU normalises itself only from 1 / fan_in (Klambauer et al., 2017).
         return 'lecun_normal' if activation == 'selu' else 'he_normal'
+
+    def _layer_seed(self, what):
+        return _hash(self.seed, f'{v1.get_variable_scope().name}/{what}')
+
+    def _training_seed(self, what):
+        """int64 [2], for what is random in one layer and differs from step to step."""
+        step = self.step
+        if step is None:
+            step = tf.cast(v1.train.get_or_create_global_step(), tf.int64)
+        replica = tf.cast(
+            tf.distribute.get_replica_context().replica_id_in_sync_group, tf.int64
+        )
+        # The generator takes two numbers: one for the layer, one for step and replica.
+        # Two to the 16th is more replicas, times parts, than anybody has.
+        replica = replica * self.parts + tf.cast(self.part, tf.int64)
+        layer = tf.constant(self._layer_seed(what), tf.int64)
+        return tf.stack([layer, step * 2**16 + replica])
 
     def _frozen_averages(self):
         scope = v1.get_variable_scope().name
