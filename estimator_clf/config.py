@@ -12,6 +12,7 @@ import os
 from estimator_clf import duration, early_stopping
 from estimator_clf.errors import ConfigError
 from estimator_clf.goal import MODES
+from estimator_clf.warm_start.rules import Rules
 
 FILE_NAME = 'config.json'
 
@@ -124,9 +125,17 @@ class Config:
     sampling: str = _setting(
         'natural',
         _DATA,
-        'How often training draws a class: natural: as often as it occurs; balanced: '
-        'each equally often; sqrt: by the square root of its examples. Not for records.',
+        'How often training draws a class: natural: as it occurs; balanced: each '
+        'equally often; sqrt: by the square root of its examples. Not for records.',
         choices=('natural', 'balanced', 'sqrt'),
+    )
+    max_bad_examples: int = _setting(
+        10,
+        _DATA,
+        'How many pictures that cannot be read are left out, and named, before the run '
+        'stops; 0: it stops at the first.',
+        check=_at_least(0),
+        free=True,
     )
     eval_crop: float = _setting(
         1.0,
@@ -138,6 +147,26 @@ class Config:
     network: str = _setting('cnn', _NETWORK, 'Which network; see the list below.')
     network_args: str = _setting(
         '', _NETWORK, "Its settings: 'hidden=256x128,dropout=0.5'; see the list below."
+    )
+    warm_start: str = _setting(
+        '',
+        _NETWORK,
+        'Weights to begin with: a checkpoint, the folder of a run (its latest; its '
+        'best with :best behind it), a SavedModel, or a Keras file (.h5, .keras).',
+    )
+    warm_start_include: str = _setting(
+        '',
+        _NETWORK,
+        "--warm_start: patterns of the new network's variables to restore: "
+        'conv1,conv2. Default: all that have the same name and shape.',
+    )
+    warm_start_exclude: str = _setting(
+        '', _NETWORK, '--warm_start: patterns of those that begin fresh: logits.'
+    )
+    warm_start_map: str = _setting(
+        '',
+        _NETWORK,
+        'Changes names of the source as re.sub does: FROM=TO,FROM=TO; ^vgg/=cnn/',
     )
 
     optimizer: str = _setting('adam', _OPTIMIZATION, 'Which optimizer; see below.')
@@ -436,6 +465,7 @@ class Config:
                 '--class_weights=balanced and --sampling both make rare classes count '
                 'more; give one of them'
             )
+        self.warm_start_rules()
         if self.epochs and self.max_steps:
             raise ConfigError('--epochs and --max_steps both say how long; give one')
         if not self.model_dir:
@@ -470,6 +500,19 @@ class Config:
         if found is None or found[1] == 'evaluations':
             return found
         return self.interval('early_stopping', num_examples), 'steps'
+
+    def warm_start_rules(self):
+        """Returns the `Rules` of --warm_start."""
+        texts = {
+            name: getattr(self, f'warm_start_{name}')
+            for name in ('include', 'exclude', 'map')
+        }
+        for name, text in texts.items():
+            if text and not self.warm_start:
+                raise ConfigError(
+                    f'--warm_start_{name} needs --warm_start, got {text!r}'
+                )
+        return Rules.parse(*texts.values())
 
     def to_dict(self):
         """Returns the settings as a dict of JSON values."""

@@ -118,6 +118,7 @@ def evaluation_sets(config, source, plan, open_folder=None):
                 'give it another name, or leave it out'
             )
         other = open_folder(wish.data_dir) if wish.data_dir else source
+        other.bad_examples = source.bad_examples
         every = duration.interval(
             wish.every, 'also_evaluate', plan.steps_per_epoch, plan.total_steps
         )

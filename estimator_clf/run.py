@@ -23,6 +23,7 @@ from estimator_clf import (
     model_dir,
     stopping,
 )
+from estimator_clf.bad_examples_log import leave_out
 from estimator_clf.best import (
     BestKeeper,
     best_checkpoint,
@@ -49,6 +50,7 @@ from estimator_clf.observer import Observer
 from estimator_clf.plan import make_plan
 from estimator_clf.recovery import recover, step_back, sweep
 from estimator_clf.rollback import Rollbacks
+from estimator_clf.warm_start.of_run import warm_start_of
 
 v1 = tf.compat.v1
 
@@ -167,6 +169,9 @@ class _Run:
         if damage:
             observer.on_message(damage)
         self.plan = make_plan(config, source, self.last_step())
+        self.bad_examples = leave_out(
+            source, config.max_bad_examples, observer.on_message, config.model_dir
+        )
         # Also the first check of the input's settings, before anything is written.
         self.train_input = source.input_fn(
             config.train_split,
@@ -200,6 +205,9 @@ class _Run:
         )
         self.goal = self._goal()
         self._check_choice()
+        self.warm_start = warm_start_of(
+            config, self.model_fn, self.train_input, observer.on_message
+        )
         model_dir.claim(config, self.info, lock)
         self.log.rewind(self.plan.start_step)
         self.keepers = self._keepers()
@@ -212,6 +220,7 @@ class _Run:
 
     def close(self):
         """Gives back what the run holds, however it ends."""
+        self.bad_examples.flush()
         self.evaluations.close()
 
     def train(self):
@@ -411,6 +420,8 @@ class _Run:
                 lambda why: self.observer.on_message(f'Stopping early: {why}.'),
             ),
         ]
+        if self.warm_start:  # First: the checkpoint of step 0 is to have its weights.
+            hooks.insert(0, self.warm_start)
         if config.record_keys:
             hooks.insert(0, KeysHook(config.model_dir, instrument.KEYS))
         if config.profile:

@@ -3,9 +3,10 @@
 import abc
 import re
 
+import numpy as np
 import tensorflow as tf
 
-from input.decode import NOT_A_PICTURE
+from input.decode import NOT_A_PICTURE, whole_window
 from input.source import Source
 
 _BEFORE = re.compile(r'^Error in user-defined function .* with iterator: \S+: ')
@@ -20,23 +21,134 @@ class EncodedSource(Source):
         Args:
           examples: dataset of dicts with 'epoch' and 'index', int64 scalars.
           reading: see `Source._batches`.
-          load: function from such a dict to one with 'data', 'key', 'label', 'epoch'
-            and 'index'; runs in parallel.
+          load: function from such a dict to one with 'data' (what `_read` takes),
+            'key', 'label', 'epoch' and 'index'; runs in parallel.
 
         Returns:
           What `Source._batches` must return.
         """
-
-        def read(example):
-            example = dict(load(example))
-            data = example.pop('data')
-            window = self._window(reading, example['epoch'], example['index'])
-            return dict(example, image=self.decode(data, example['key'], window))
-
-        dataset = examples.map(
-            read, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True
+        share, training = reading.share, reading.training
+        if self.bad_examples is None:
+            examples = examples.map(
+                lambda example: self._with_pixels(reading, dict(load(example))),
+                num_parallel_calls=tf.data.AUTOTUNE,
+                deterministic=True,
+            )
+            return examples.batch(share.block, drop_remainder=training)
+        examples = examples.map(
+            load, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True
         )
-        return dataset.batch(reading.share.block, drop_remainder=reading.training)
+        batches = examples.batch(share.block, drop_remainder=training)
+        # Several batches at a time, each by one thread after the other: tuning does not
+        # reach into what is done with a batch.
+        batches = batches.map(
+            lambda batch: self._without_bad(reading, batch),
+            num_parallel_calls=tf.data.AUTOTUNE,
+            deterministic=True,
+        )
+        return batches if training else batches.filter(lambda b: tf.size(b['key']) > 0)
+
+    def _read(self, data):
+        """From what an example has as 'data' to the encoded picture."""
+        return data
+
+    def _with_pixels(self, reading, example):
+        """Replaces 'data' of an example by 'image'."""
+        window = self._window(reading, example['epoch'], example['index'])
+        data = self._read(example.pop('data'))
+        return dict(example, image=self.decode(data, example['key'], window))
+
+    def _without_bad(self, reading, batch):
+        """Decodes a batch; what cannot be is left out, or another takes its place.
+
+        The dataset inside catches the errors. One for each batch costs nothing that
+        could be measured, where one for each picture took 2.7 times as long for
+        pictures of 32 pixels.
+
+        Args:
+          reading: see `Source._batches`.
+          batch: dict like an example of `_decoded`, with one more dimension.
+
+        Returns:
+          The dict with 'image' in place of 'data'.
+        """
+        count = tf.size(batch['key'])
+
+        def decode(place, example):
+            return place, self._with_pixels(reading, dict(example))['image']
+
+        good = tf.data.Dataset.from_tensor_slices((tf.range(count), batch))
+        good = good.map(decode).ignore_errors(log_warning=False)
+        good = good.batch(reading.share.block)
+        none = tf.data.Dataset.from_tensors(
+            (tf.zeros([0], tf.int32), tf.zeros([0, *self.image_shape], tf.uint8))
+        )
+        places, images = good.concatenate(none).take(1).get_single_element()
+        batch = dict(batch)
+        data = batch.pop('data')
+
+        def repaired():
+            note = tf.numpy_function(
+                lambda *args: self._note_bad(reading.training, *args),
+                [data, batch['key'], places],
+                tf.int64,
+            )
+            with tf.control_dependencies([note]):
+                if not reading.training:
+                    kept = {k: tf.gather(v, places) for k, v in batch.items()}
+                    return dict(kept, image=tf.identity(images))
+                # The n-th place takes the n-th good one, counted round and round.
+                number = tf.range(count) % tf.size(places)
+            number = tf.tensor_scatter_nd_update(
+                number, places[:, None], tf.range(tf.size(places))
+            )
+            place = tf.gather(places, number)
+            return dict(
+                batch,  # With its own draw, so that the two do not look the same.
+                image=tf.gather(images, number),
+                key=tf.gather(batch['key'], place),
+                label=tf.gather(batch['label'], place),
+            )
+
+        result = tf.cond(
+            tf.equal(tf.size(places), count),
+            lambda: dict(batch, image=tf.identity(images)),
+            repaired,
+        )
+        size = reading.share.block if reading.training else None
+        for tensor in result.values():
+            tensor.set_shape([size, *tensor.shape[1:]])
+        return result
+
+    def _note_bad(self, training, data, keys, places):
+        """Tells `bad_examples` which pictures of a batch are not at `places`."""
+        good = set(places.tolist())
+        names = [key.decode('utf-8', 'replace') for key in keys]
+        for place, name in enumerate(names):
+            if place not in good:
+                self.bad_examples.note(name, lambda p=place: self._reason(data[p]))
+        if training and not good:
+            self.bad_examples.none_left(names)
+        return np.int64(len(names) - len(good))
+
+    def _reason(self, data):
+        """Says why a picture cannot be decoded, from 'data' of its example."""
+        # Threads of its own: those of all sessions may be waiting for this answer.
+        config = tf.compat.v1.ConfigProto(
+            use_per_session_threads=True,
+            intra_op_parallelism_threads=1,
+            inter_op_parallelism_threads=1,
+        )
+        with tf.Graph().as_default():
+            given = tf.compat.v1.placeholder(tf.string, [])
+            # All of it: damage may lie outside the middle.
+            image = self.decode(self._read(given), window=whole_window)
+            with tf.compat.v1.Session(config=config) as session:
+                try:
+                    session.run(image.op, {given: data})
+                except tf.errors.OpError as error:
+                    return short_reason(error)
+        return 'could not be read a moment ago'
 
     def _batch_steps(self, steps):
         return tuple(s for s in steps if s[0] != 'resized_crop')
@@ -54,7 +166,10 @@ class EncodedSource(Source):
 
     def explain(self, error):
         del error
-        return listed(self.unreadable(limit=10), 10)
+        return self._stopped() or listed(self.unreadable(limit=10), 10)
+
+    def _stopped(self):
+        return self.bad_examples and self.bad_examples.stopped_by
 
 
 def listed(bad, limit):

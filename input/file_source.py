@@ -6,7 +6,7 @@ import numpy as np
 import tensorflow as tf
 
 from input.decode import whole_window
-from input.encoded_source import EncodedSource, short_reason
+from input.encoded_source import EncodedSource
 from input.sampling import make_order
 from input.source import iterate
 
@@ -72,10 +72,13 @@ class FileSource(EncodedSource):
         def load(example):
             example = dict(example)
             path = example.pop('path')
-            return dict(example, data=tf.io.read_file(path), key=_key(path))
+            return dict(example, data=path, key=_key(path))
 
         examples = tf.data.Dataset.range(1).map(loaded).flat_map(run)
         return self._decoded(examples, reading, load)
+
+    def _read(self, data):
+        return tf.io.read_file(data)
 
     def _labels(self, split):
         return self._files[split][1]
@@ -84,8 +87,16 @@ class FileSource(EncodedSource):
         self._check_split(split)
         paths, labels = self._files[split]
         for index in range(len(paths)) if indices is None else indices:
-            with open(paths[index], 'rb') as file:
-                yield _printable(paths[index]), file.read(), int(labels[index])
+            key = _printable(paths[index])
+            try:
+                with open(paths[index], 'rb') as file:
+                    data = file.read()
+            except OSError as error:
+                if self.bad_examples is None:
+                    raise
+                self.bad_examples.note(key, lambda why=error.strerror: why)
+                continue
+            yield key, data, int(labels[index])
 
     def unreadable(self, limit=None):
         bad = []
@@ -95,7 +106,7 @@ class FileSource(EncodedSource):
                 good.update(batch.tolist())
             for number, path in enumerate(paths):
                 if number not in good:
-                    bad.append((_printable(path), self._why(path)))
+                    bad.append((_printable(path), self._reason(os.fsencode(path))))
                     if limit and len(bad) >= limit:
                         return bad
         return bad
@@ -113,18 +124,6 @@ class FileSource(EncodedSource):
         )
         dataset = dataset.map(attempt, num_parallel_calls=tf.data.AUTOTUNE)
         return dataset.ignore_errors().batch(256)
-
-    def _why(self, path):
-        try:
-            for _ in iterate(
-                lambda: tf.data.Dataset.from_tensors(os.fsencode(path)).map(
-                    self._decode_whole
-                )
-            ):
-                pass
-        except tf.errors.OpError as error:
-            return short_reason(error)
-        return 'could not be read a moment ago'
 
     def _decode_whole(self, path):
         """Decodes all of a picture: damage may lie outside the middle."""

@@ -265,6 +265,8 @@ class RecordSource(EncodedSource):
                 return
 
     def explain(self, error):
+        if self._stopped():
+            return self._stopped()
         # To find a damaged picture takes decoding all; a damaged record, reading.
         decode = isinstance(error, tf.errors.InvalidArgumentError)
         return listed(self.unreadable(limit=10, decode=decode), 10)

@@ -74,6 +74,9 @@ class Source(abc.ABC):
         self.class_names = tuple(class_names)
         self.image_shape = tuple(image_shape)
         self._info = info
+        #: `input.bad_examples.BadExamples` to leave out what cannot be read, set
+        #: before anything is read; None: the first such picture ends the reading.
+        self.bad_examples = None
 
     # What a kind of source supplies.
 

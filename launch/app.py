@@ -70,6 +70,11 @@ def no_arguments(arguments):
         )
 
 
+def tell(text):
+    """Says something on the standard error; the standard output is for results."""
+    print(text, file=sys.stderr, flush=True)
+
+
 def _fail(message, code):
     print(f'error: {message}', file=sys.stderr, flush=True)
     sys.exit(code)

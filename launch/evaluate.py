@@ -44,6 +44,7 @@ def main(arguments):
     info = build.load_info(FLAGS.model_dir)
 
     from estimator_clf import devices
+    from estimator_clf.bad_examples_log import leave_out
     from estimator_clf.errors import ConfigError
     from estimator_clf.evaluator import Evaluator
     from estimator_clf.plan import evaluation_input
@@ -53,6 +54,7 @@ def main(arguments):
     devices.set_up(FLAGS.device)
     checkpoint = build.checkpoint_of(FLAGS.model_dir, FLAGS.checkpoint)
     source = build.open_source(config, info)
+    leave_out(source, config.max_bad_examples, app.tell)
     there = list(source.num_examples)
     splits = FLAGS.split or [s for s in ('validation', 'test') if s in there]
     if not splits:

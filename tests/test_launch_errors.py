@@ -57,16 +57,48 @@ def test_one_class_only(tmp_path):
 def test_text_file_named_jpg(tmp_path):
     bad = _folder(tmp_path / 'data') / 'dog' / '3.jpg'
     bad.write_text('I am not a picture.')
-    said = _refused(tmp_path, *FOLDER, f'--data_dir={tmp_path}/data', code=1)
+    said = _refused(
+        tmp_path,
+        *FOLDER,
+        f'--data_dir={tmp_path}/data',
+        '--max_bad_examples=0',
+        code=1,
+    )
     assert str(bad) in said and 'neither JPEG, PNG, GIF nor BMP' in said
 
 
-def test_truncated_jpeg(tmp_path):
+def test_truncated_jpegs_beyond_the_limit(tmp_path):
+    bad = [_folder(tmp_path / 'data') / 'cat' / f'{n}.jpg' for n in (2, 4, 5)]
+    for path in bad:
+        path.write_bytes(path.read_bytes()[:400])
+    said = _refused(
+        tmp_path,
+        *FOLDER,
+        f'--data_dir={tmp_path}/data',
+        '--max_bad_examples=2',
+        code=1,
+    )
+    assert '3 pictures cannot be read, where --max_bad_examples=2 is the most' in said
+    last = said.rpartition('error: ')[2]
+    assert all(str(path) in last for path in bad)
+    assert 'user-defined function' not in said  # TensorFlow's words, not a person's.
+
+
+def test_a_truncated_jpeg_is_left_out_and_said(tmp_path):
     bad = _folder(tmp_path / 'data') / 'cat' / '2.jpg'
     bad.write_bytes(bad.read_bytes()[:400])
-    said = _refused(tmp_path, *FOLDER, f'--data_dir={tmp_path}/data', code=1)
-    assert str(bad) in said
-    assert 'user-defined function' not in said  # TensorFlow's words, not a person's.
+    done = launch(
+        'train',
+        *FOLDER,
+        f'--data_dir={tmp_path}/data',
+        '--epochs=1',
+        f'--model_dir={tmp_path}/run',
+    )
+    assert done.returncode == 0, done.stderr
+    assert f'Left out, since it cannot be read: {bad}: ' in done.stderr
+    assert done.stderr.count(str(bad)) == 1
+    assert 'user-defined function' not in done.stderr
+    assert (tmp_path / 'run' / 'bad_examples.jsonl').exists()
 
 
 def test_cifar_file_cut_short(tmp_path):
