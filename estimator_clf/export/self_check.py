@@ -94,6 +94,7 @@ def check(path, tolerance=None):
     Raises:
       CheckError: something is wrong.
     """
+    path = os.fspath(path)
     file = os.path.join(path, 'assets.extra', samples.FILE_NAME)
     if not os.path.exists(file):
         raise CheckError(f'{path} has no {samples.FILE_NAME}; export it again')

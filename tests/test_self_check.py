@@ -1,0 +1,232 @@
+"""What is wrong with an export is found, whatever it is; a failed check stops it."""
+
+import os
+import pathlib
+import shutil
+
+from estimator_clf.compat import estimator
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from launching import launch
+from small_run import linear_model_fn, source
+
+from estimator_clf.errors import RunError
+from estimator_clf.export import export_saved_model, samples, self_check, warmup
+from estimator_clf.export.self_check import CheckError, check
+from input.batch_decoder import BatchDecoder
+
+v1 = tf.compat.v1
+EXTRA = 'assets.extra'
+
+
+@pytest.fixture(scope='module')
+def parts(tmp_path_factory):
+    """The arguments of an export of a trained classifier."""
+    folder = tmp_path_factory.mktemp('model')
+    data = source()
+    model_fn = linear_model_fn(data.info)
+    model = estimator.Estimator(model_fn, str(folder))
+    model.train(data.input_fn('train', 9, training=True), max_steps=3)
+    return {
+        'model_fn': model_fn,
+        'info': data.info,
+        'checkpoint': model.latest_checkpoint(),
+        'decode': BatchDecoder((8, 8), 1),
+        'examples': samples.take(data, 'test', 5),
+    }
+
+
+@pytest.fixture(scope='module')
+def whole(parts, tmp_path_factory):
+    return export_saved_model(**parts, export_dir=str(tmp_path_factory.mktemp('whole')))
+
+
+@pytest.fixture
+def copy(whole, tmp_path):
+    """An export to be spoilt."""
+    return shutil.copytree(whole, tmp_path / '1')
+
+
+def test_an_export_is_as_it_should_be(whole):
+    found = '\n'.join(check(whole))
+    assert 'classify, examples, serving_default, tensor' in found
+    assert '5 examples, one by one and together: the same' in found
+    assert '8 warm-up requests' in found
+
+
+def test_samples_are_spread_and_have_the_pixels_of_the_pipeline(parts):
+    chosen = parts['examples']
+    assert [s.name for s in chosen] == ['0', '4', '9', '14', '19']
+    assert all(s.encoded.startswith(b'\x89PNG') for s in chosen)
+    assert all(s.features['image'].shape == (8, 8, 1) for s in chosen)
+    assert samples.take(source(), 'test', 1000)[-1].name == '19'
+
+
+def test_samples_are_found_again(parts, tmp_path):
+    path = str(tmp_path / 'samples')
+    wanted = samples.predict(parts['model_fn'], parts['checkpoint'], parts['examples'])
+    samples.write(path, parts['examples'], wanted, 0.25)
+    records, found, predictions, tolerance = samples.read(path)
+    assert len(records) == 5 and tolerance == 0.25
+    assert [s.name for s in found] == [s.name for s in parts['examples']]
+    assert [s.encoded for s in found] == [s.encoded for s in parts['examples']]
+    assert set(predictions) == set(wanted)
+    for name, array in wanted.items():
+        np.testing.assert_array_equal(predictions[name], array)
+        assert predictions[name].dtype.kind == array.dtype.kind
+
+
+def spoil_predictions(path, change):
+    """Lets the checkpoint have said something else."""
+    file = str(path / EXTRA / samples.FILE_NAME)
+    _, examples, predictions, tolerance = samples.read(file)
+    change(predictions)
+    samples.write(file, examples, predictions, tolerance)
+
+
+@pytest.mark.parametrize('name', ['probabilities', 'logits', 'scores'])
+def test_a_different_number(copy, name):
+    def change(predictions):
+        predictions[name][3, 1] += 2e-5 * max(1, abs(predictions[name]).max())
+
+    spoil_predictions(copy, change)
+    with pytest.raises(CheckError, match=f'{name} differ .* by .*more than 1e-05'):
+        check(copy)
+    check(copy, tolerance=1e-3)
+
+
+def test_another_class(copy):
+    def change(predictions):
+        predictions['class_index'][2] ^= 1
+
+    spoil_predictions(copy, change)
+    with pytest.raises(CheckError, match='class_index are'):
+        check(copy)
+
+
+def test_what_is_not_a_number_is_a_difference(copy):
+    def change(predictions):
+        predictions['logits'][0, 0] = np.nan
+
+    spoil_predictions(copy, change)
+    with pytest.raises(CheckError, match='logits differ'):
+        check(copy)
+
+
+def test_names_of_equally_probable_classes_may_change_places():
+    wanted = {
+        'scores': np.array([[0.4, 0.4, 0.2], [0.5, 0.3, 0.2]], np.float32),
+        'classes': np.array([[b'a', b'b', b'c'], [b'a', b'b', b'c']], object),
+        'class_index': np.array([0, 0]),
+    }
+    clear = self_check._clear('classes', wanted, 2, 1e-5)
+    assert clear.tolist() == [[False, False, True], [True, True, True]]
+    assert self_check._clear('class_index', wanted, 1, 1e-5).tolist() == [False, True]
+
+
+def test_labels_of_something_else(copy):
+    labels = copy / EXTRA / 'labels.txt'
+    labels.write_text('bright\nmiddle\ndark\n')
+    with pytest.raises(CheckError, match='labels.txt has other classes'):
+        check(copy)
+
+
+def edit_signatures(path, change):
+    from tensorflow.core.protobuf import saved_model_pb2
+
+    file = path / 'saved_model.pb'
+    model = saved_model_pb2.SavedModel.FromString(file.read_bytes())
+    change(model.meta_graphs[0].signature_def)
+    file.write_bytes(model.SerializeToString())
+
+
+def _without_classify(signatures):
+    del signatures['classify']
+
+
+def _another_method(signatures):
+    signatures['classify'].method_name = 'tensorflow/serving/predict'
+
+
+def _a_fixed_batch(signatures):
+    signatures['tensor'].inputs['image'].tensor_shape.dim[0].size = 1
+
+
+def _another_input(signatures):
+    inputs = signatures['classify'].inputs
+    inputs['examples'].CopyFrom(inputs['inputs'])
+    del inputs['inputs']
+
+
+def _pictures_for_examples(signatures):
+    # What stock Estimator does: Serving would feed tf.Examples to a JPEG decoder.
+    wrong = signatures['serving_default'].inputs['image_bytes'].name
+    signatures['classify'].inputs['inputs'].name = wrong
+
+
+@pytest.mark.parametrize(
+    'change, words',
+    [
+        (_without_classify, 'the signatures must be .*classify'),
+        (_another_method, 'classify: the method must be'),
+        (_a_fixed_batch, 'tensor: .* must take any number'),
+        (_another_input, 'classify: the input must be inputs, is examples'),
+        (_pictures_for_examples, 'does not take the examples: .*picture'),
+    ],
+)
+def test_signatures_of_another_form(copy, change, words):
+    edit_signatures(copy, change)
+    with pytest.raises(CheckError, match=f'(?s){words}'):
+        check(copy)
+
+
+def test_no_warmup_for_a_signature(copy):
+    file = copy / EXTRA / warmup.FILE_NAME
+    records = list(v1.io.tf_record_iterator(str(file)))
+    with tf.io.TFRecordWriter(str(file)) as writer:
+        writer.write(records[0])
+    with pytest.raises(CheckError, match='no warm-up requests for'):
+        check(copy)
+
+
+def test_a_damaged_model(copy):
+    (copy / 'saved_model.pb').write_bytes(b'junk')
+    with pytest.raises(CheckError, match='cannot be loaded'):
+        check(copy)
+    with pytest.raises(CheckError, match='has no check.tfrecord; export it again'):
+        check(copy.parent)
+
+
+def test_a_path_of_this_machine_in_the_graph(copy, monkeypatch):
+    monkeypatch.setattr(self_check.os, 'getcwd', lambda: '/home/somebody/clone')
+    graph = (copy / 'saved_model.pb').read_bytes()
+    for text in (b'', b'a/home/somebody/clone', b'\0/home/somebody/clones'):
+        (copy / 'saved_model.pb').write_bytes(graph + text)
+        self_check._check_paths(str(copy))
+    (copy / 'saved_model.pb').write_bytes(graph + b'\0/home/somebody/clone/x')
+    with pytest.raises(CheckError, match='a path of this machine'):
+        self_check._check_paths(str(copy))
+
+
+def test_a_failed_check_leaves_no_version(parts, tmp_path, monkeypatch):
+    """In the fresh process that an export is checked in."""
+
+    def other(*args):
+        predictions = dict(samples_predict(*args))
+        predictions['probabilities'] = predictions['probabilities'][:, ::-1]
+        return predictions
+
+    samples_predict = samples.predict
+    monkeypatch.setattr(samples, 'predict', other)
+    with pytest.raises(RunError, match='not what the checkpoint is.*probabilities'):
+        export_saved_model(**parts, export_dir=str(tmp_path), check=True)
+    assert os.listdir(tmp_path) == []
+
+
+def test_the_program(copy):
+    pathlib.Path(copy, EXTRA, 'labels.txt').write_text('a\n')
+    done = launch('check_export', copy.parent)
+    assert done.returncode == 1
+    assert done.stderr.startswith('error: labels.txt has other classes')
