@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from estimator_clf.devices import session_config
-from estimator_clf.serving.status import invalid, of_tensorflow
+from estimator_clf.serving.status import invalid, of_tensorflow, what_happened
 
 v1 = tf.compat.v1
 
@@ -197,6 +197,11 @@ class Servable:
             return self._session.run(fetches, feed)
         except tf.errors.OpError as error:
             raise of_tensorflow(error) from None
+        except UnicodeDecodeError as error:
+            # An error whose message quotes the request's bytes: TensorFlow's Python
+            # trips over them before it can raise it, and its code is lost.
+            message = error.object.decode(errors='replace')
+            raise invalid(what_happened(message)) from None
 
 
 def dtype_name(dtype):

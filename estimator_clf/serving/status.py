@@ -66,11 +66,11 @@ def invalid(message):
 def of_tensorflow(error):
     """Returns the `ServingError` for a `tf.errors.OpError`."""
     code = _NAME.get(error.error_code, 'UNKNOWN')
-    return ServingError(code, _what_happened(error.message or ''))
+    return ServingError(code, what_happened(error.message or ''))
 
 
-def _what_happened(message):
-    """The one line of TensorFlow's message that is about the request."""
+def what_happened(message):
+    """Returns the one line of a message of TensorFlow's that is about the request."""
     lines = [line.strip() for line in message.splitlines()]
     # The line before the first list of nodes; above it stand headings.
     where = [n for n, line in enumerate(lines) if line.startswith('[[{{node')]
