@@ -18,6 +18,9 @@ ModeKeys = estimator.ModeKeys
 # strategy they are those of the first replica.
 TRAIN_METRICS = 'train_metrics'
 
+# What the loss of a classifier can be, see `classification`.
+LOSSES = ('cross_entropy', 'squared_error')
+
 # How many classes a prediction lists by name.
 TOP_CLASSES = 5
 
@@ -45,15 +48,22 @@ def classification(
     class_names: Sequence[str] | None = None,
     label_smoothing: float = 0.0,
     class_weights: Sequence[float] | None = None,
+    loss: str = 'cross_entropy',
     optimizer: OptimizerSettings | None = None,
 ):
-    """Softmax cross-entropy over mutually exclusive classes.
+    """Softmax cross-entropy, or sigmoids' squared error, over exclusive classes.
 
     The loss is `sum(w * l) / sum(w)` over the batch, where `l` is an example's
-    cross-entropy and `w` the weight of its class (1 without `class_weights`), so
+    loss and `w` the weight of its class (1 without `class_weights`), so
     that its size does not change with the weights' scale. Smoothing (Szegedy et
     al., 2016, section 7) turns a label into `(1 - s) * label + s / num_classes`, in
     training only: evaluation and `average_loss` always have the plain loss.
+
+    An example's loss is its cross-entropy; or, with `squared_error`, as in the lessons
+    that write a network in NumPy, `sum((a - y) ** 2) / 2` over the classes, where `a`
+    is the sigmoid of the network's output and `y` the one-hot label (Nielsen, 2015,
+    "Neural Networks and Deep Learning", equation 6). What is called `logits` is then
+    `log(a)`, so that the probabilities, its softmax, are the `a` divided by their sum.
 
     Args:
         mode: one of `estimator.ModeKeys`.
@@ -65,6 +75,7 @@ def classification(
         class_names: their names, in order; None counts from '0'.
         label_smoothing: s, at least 0 and below 1.
         class_weights: w, one number for each class, none negative.
+        loss: one of `LOSSES`.
         optimizer: needed for training only.
 
     Returns:
@@ -79,9 +90,10 @@ def classification(
         SettingError: a setting that cannot be used.
         ValueError: `logits` or `labels` of the wrong shape.
     """
-    check_classification(num_classes, class_names, label_smoothing, class_weights)
+    check_classification(num_classes, class_names, label_smoothing, class_weights, loss)
     names = [str(name) for name in class_names or range(num_classes)]
-    logits = _checked_logits(logits, num_classes)
+    if mode != ModeKeys.TRAIN:
+        logits = _activated(_checked_logits(logits, num_classes), loss)
     if mode == ModeKeys.PREDICT:
         return _predict(features, _class_predictions(logits, names))
 
@@ -90,18 +102,19 @@ def classification(
         index = tf.cast(labels, tf.int64)
     else:
         index = tf.argmax(labels, axis=1)
-    predicted = tf.argmax(logits, axis=1)
     if mode == ModeKeys.TRAIN:
         loss_of = classification_loss(
             labels,
             num_classes=num_classes,
             label_smoothing=label_smoothing,
             class_weights=class_weights,
+            kind=loss,
         )
         return _train(*loss_of(logits, labels), optimizer)
 
+    predicted = tf.argmax(logits, axis=1)
     weights = _example_weights(labels, class_weights)
-    losses = _cross_entropy(logits, labels, 0.0)
+    losses = _losses(logits, labels, 0.0, loss)
     probabilities = tf.nn.softmax(logits)
     watched.offer(labels=index, probabilities=probabilities, losses=losses)
     metric_ops = {
@@ -125,6 +138,7 @@ def classification_loss(
     num_classes: int,
     label_smoothing: float = 0.0,
     class_weights: Sequence[float] | None = None,
+    kind: str = 'cross_entropy',
     parts: int = 1,
 ) -> Callable:
     """Makes the function that gives the loss of training, in parts if need be.
@@ -134,6 +148,7 @@ def classification_loss(
         num_classes: at least 2.
         label_smoothing: see `classification`.
         class_weights: see `classification`.
+        kind: one of `LOSSES`.
         parts: into how many equal parts the batch is cut.
 
     Returns:
@@ -146,9 +161,9 @@ def classification_loss(
         total = tf.reduce_sum(_example_weights(labels, class_weights))
 
     def loss_of(logits, labels):
-        logits = _checked_logits(logits, num_classes)
+        logits = _activated(_checked_logits(logits, num_classes), kind)
         labels = _checked_labels(labels, num_classes)
-        losses = _cross_entropy(logits, labels, label_smoothing)
+        losses = _losses(logits, labels, label_smoothing, kind)
         index = labels if labels.shape.rank == 1 else tf.argmax(labels, axis=1)
         right = tf.equal(tf.cast(index, tf.int64), tf.argmax(logits, axis=1))
         accuracy = tf.reduce_mean(tf.cast(right, tf.float32))
@@ -222,12 +237,15 @@ def check_classification(
     class_names: Sequence[str] | None,
     label_smoothing: float,
     class_weights: Sequence[float] | None,
+    loss: str,
 ) -> None:
     """Checks the settings of `classification`, which has them explained.
 
     Raises:
         SettingError: one of them cannot be used.
     """
+    if loss not in LOSSES:
+        raise errors.unknown('--loss', 'loss', loss, LOSSES)
     check_number('num_classes', num_classes, least=2, whole=True)
     check_number('label_smoothing', label_smoothing, least=0, below=1)
     if class_names is not None and len(class_names) != num_classes:
@@ -299,6 +317,24 @@ def _class_predictions(logits, names):
         'probabilities': probabilities,
         'logits': logits,
     }
+
+
+def _activated(logits, kind):
+    """What the probabilities are the softmax of, float32 [B, classes]."""
+    return tf.math.log_sigmoid(logits) if kind == 'squared_error' else logits
+
+
+def _losses(logits, labels, smoothing, kind):
+    """The loss of each example, float32 [B]; `logits` as `_activated` returns them."""
+    if kind == 'cross_entropy':
+        return _cross_entropy(logits, labels, smoothing)
+    classes = logits.shape[1]
+    if labels.dtype.is_integer:
+        # Not `tf.one_hot`: a label out of range would be a row of zeros.
+        labels = tf.gather(tf.eye(classes), labels)
+    labels = (1.0 - smoothing) * labels + smoothing / classes
+    squares = tf.math.squared_difference(tf.exp(logits), labels)
+    return tf.reduce_sum(squares, axis=1) / 2.0
 
 
 def _cross_entropy(logits, labels, smoothing):

@@ -13,6 +13,7 @@ from model_fns import averaging, errors, head, registry, training, watched
 from model_fns.layers import Layers
 from model_fns.loss_scale import LossScale
 from model_fns.parts import loss_and_gradients
+from model_fns.passes import averaged
 from model_fns.settings import COMPUTE_DTYPES, OptimizerSettings, check_number
 from model_fns.standardize import standardize
 
@@ -30,6 +31,8 @@ def make_model_fn(
     optimizer: OptimizerSettings | None = None,
     label_smoothing: float = 0.0,
     class_weights: Sequence[float] | None = None,
+    loss: str = 'cross_entropy',
+    eval_passes: int = 1,
     seed: int = 0,
     compute_dtype: str = 'float32',
     accumulate_steps: int = 1,
@@ -49,6 +52,9 @@ def make_model_fn(
         optimizer: None takes `OptimizerSettings()`.
         label_smoothing: see `head.classification`.
         class_weights: see `head.classification`.
+        loss: see `head.classification`.
+        eval_passes: number of passes over which evaluation, prediction and export
+            average, see passes.py.
         seed: of the first weights and of the dropout.
         compute_dtype: one of `settings.COMPUTE_DTYPES`, in which training computes;
             weights, loss, metrics and batch-norm statistics stay float32. Evaluation,
@@ -77,6 +83,12 @@ def make_model_fn(
     if compute_dtype not in COMPUTE_DTYPES:
         raise errors.unknown('--precision', 'type', compute_dtype, COMPUTE_DTYPES)
     check_number('accumulate_steps', accumulate_steps, least=1, whole=True)
+    check_number('eval_passes', eval_passes, least=1, whole=True)
+    if eval_passes > 1 and (kind == 'regression' or loss != 'cross_entropy'):
+        raise errors.SettingError(
+            '--eval_passes averages the probabilities of a softmax: it needs a '
+            'classifier and --loss=cross_entropy'
+        )
     optimizer = optimizer or OptimizerSettings()
 
     def run(net, inputs, reuse=None):
@@ -99,6 +111,7 @@ def make_model_fn(
                 num_classes=num_classes,
                 label_smoothing=label_smoothing,
                 class_weights=class_weights,
+                kind=loss,
                 parts=accumulate_steps,
             )
         built = []
@@ -120,7 +133,7 @@ def make_model_fn(
             return loss_from(logits, labels)
 
         loss_scale = LossScale() if compute_dtype == 'float16' else None
-        loss, shown, gradients, variables = loss_and_gradients(
+        total, shown, gradients, variables = loss_and_gradients(
             loss_of,
             (inputs, tf.convert_to_tensor(labels)),
             optimizer,
@@ -132,17 +145,21 @@ def make_model_fn(
         shown = {**shown, 'learning_rate': rate}
         if loss_scale:
             shown['loss_scale'] = loss_scale.value
-        return head.training_spec(loss, shown, op)
+        return head.training_spec(total, shown, op)
 
     def model_fn(features, labels, mode):
         inputs = _feature(features, 'x' if kind == 'regression' else 'image')
         if mode == estimator.ModeKeys.TRAIN:
             return train(inputs, labels)
-        net = Layers(False, seed)
         with contextlib.ExitStack() as stack:
             if optimizer.ema_decay:
                 stack.enter_context(averaging.reading(optimizer.frozen))
-            logits = run(net, inputs)
+            logits, net = averaged(
+                run,
+                lambda number: Layers(False, seed, pass_number=number),
+                inputs,
+                eval_passes,
+            )
         _refuse_keras_3()
         if mode == estimator.ModeKeys.EVAL:
             watched.offer(embeddings=net.dense_input)
@@ -157,12 +174,13 @@ def make_model_fn(
             class_names=class_names,
             label_smoothing=label_smoothing,
             class_weights=class_weights,
+            loss=loss,
             optimizer=optimizer,
         )
 
     if kind == 'classification':
         head.check_classification(
-            num_classes, class_names, label_smoothing, class_weights
+            num_classes, class_names, label_smoothing, class_weights, loss
         )
     return model_fn
 

@@ -65,7 +65,7 @@ def loss_and_gradients(
 
     if xla:
         one = _compiled(one, lambda: loss_of(0, step, *pieces[0]))
-    total, count = None, 0
+    total, count = None, None
     for part, tensors in enumerate(pieces):
         # The moving averages of batch normalisation, too: in order, or the last bit of
         # a run would depend on which part comes first.
@@ -73,17 +73,15 @@ def loss_and_gradients(
         with tf.control_dependencies(before if part else []):
             tensors = [tf.identity(tensor) for tensor in tensors]
             found = one(tf.constant(part, tf.int64), step, *tensors)
+            if count not in (None, len(v1.global_variables())):
+                raise errors.SettingError(
+                    '--accumulate_steps builds the network several times on one set of '
+                    'variables; this one makes new ones each time: let it use '
+                    '`tf.compat.v1.get_variable`, as `model_fns.layers.Layers` does'
+                )
             if total is not None:
                 found = tf.nest.map_structure(tf.add, total, found)
-        if part == 0:
-            count = len(v1.global_variables())
-        total = found
-    if len(v1.global_variables()) != count:
-        raise errors.SettingError(
-            '--accumulate_steps builds the network several times on one set of '
-            'variables; this one makes new ones each time: let it use '
-            '`tf.compat.v1.get_variable`, as `model_fns.layers.Layers` does'
-        )
+        total, count = found, len(v1.global_variables())
     loss, shown, found = total
     variables = training.trained_variables(settings)
     return loss, shown, [found.get(str(i)) for i in range(len(variables))], variables
