@@ -270,6 +270,11 @@ BAD_PREDICTIONS = {
     'one too deep': ({'instances': [[ONE]]}, 'to have shape [-1] but [1,1]'),
     'scalar': ({'inputs': ONE}, 'to have shape [-1] but []'),
     'half a pair': (b'{"instances": ["\\ud800"]}', 'surrogate'),
+    'half a pair as a name': (b'{"signature_name": "\\ud800"}', 'surrogate'),
+    'bytes in the message': (
+        {'signature_name': 'examples', 'instances': [b64(b'\xae\xff' * 9)]},
+        'Could not parse example input',
+    ),
     'plain text': ({'instances': ['text']}, 'neither JPEG, PNG, GIF nor BMP'),
     'not a picture': ({'instances': [b64(b'text')]}, 'neither JPEG, PNG, GIF nor BMP'),
     'truncated': ({'instances': [b64(PICTURES[0][:50])]}, 'Invalid PNG data'),

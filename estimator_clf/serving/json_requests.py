@@ -46,6 +46,7 @@ def parse(body):
             f'JSON Value: {_shown(document)} not formatted correctly. '
             "'signature_name' key must be a string value."
         )
+    _utf8(name)
     return document
 
 
