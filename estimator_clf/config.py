@@ -201,6 +201,13 @@ class Config:
     clip_norm: float = _setting(
         0.0, _OPTIMIZATION, 'Largest norm of the gradient; 0: any.', check=_at_least(0)
     )
+    loss: str = _setting(
+        'cross_entropy',
+        _OPTIMIZATION,
+        'What training makes small: the cross_entropy of a softmax, or the '
+        'squared_error of sigmoids.',
+        choices=('cross_entropy', 'squared_error'),
+    )
     label_smoothing: float = _setting(
         0.0, _OPTIMIZATION, 'Of the training labels.', check=_between(0, 1)
     )
@@ -336,6 +343,14 @@ class Config:
         "How many examples to show in TensorBoard's projector, by what the last "
         'layer is given.',
         check=_at_least(0),
+        free=True,
+    )
+    eval_passes: int = _setting(
+        1,
+        _EVALUATION,
+        'Over how many passes to average what the network says, if it is one that is '
+        'random (fmp); in evaluation and in the export.',
+        check=_at_least(1),
         free=True,
     )
     best_metric: str = _setting(

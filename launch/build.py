@@ -169,6 +169,8 @@ def model_fn_maker(config):
             optimizer=optimizer,
             label_smoothing=config.label_smoothing,
             class_weights=_class_weights(config.class_weights),
+            loss=config.loss,
+            eval_passes=config.eval_passes,
             seed=config.seed,
             compute_dtype=resolve(config.precision),
             accumulate_steps=config.accumulate_steps,

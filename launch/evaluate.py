@@ -26,6 +26,11 @@ def define_flags():
     absl_flags.DEFINE_string(
         'data_dir', '', 'Where the data is now, if it was moved since the training.'
     )
+    absl_flags.DEFINE_integer(
+        'eval_passes',
+        None,
+        "Passes to average over. Default: as the run's own evaluations.",
+    )
     absl_flags.DEFINE_enum('device', 'auto', ['auto', 'cpu', 'gpu'], 'What to run on.')
     absl_flags.DEFINE_enum('output', 'table', ['table', 'json'], 'What to print.')
 
@@ -41,6 +46,8 @@ def main(arguments):
     config = configuration.load(FLAGS.model_dir)
     if FLAGS.data_dir:
         config = dataclasses.replace(config, data_dir=FLAGS.data_dir)
+    if FLAGS.eval_passes is not None:
+        config = dataclasses.replace(config, eval_passes=FLAGS.eval_passes)
     info = build.load_info(FLAGS.model_dir)
 
     from estimator_clf import devices
@@ -75,8 +82,8 @@ def main(arguments):
 
 
 def _help():
-    names = ['model_dir', 'split', 'checkpoint', 'data_dir', 'device', 'output']
-    return __doc__ + '\n' + '\n'.join(map(flags.flag_help, names))
+    names = ['model_dir', 'split', 'checkpoint', 'data_dir', 'eval_passes', 'device']
+    return __doc__ + '\n' + '\n'.join(map(flags.flag_help, [*names, 'output']))
 
 
 if __name__ == '__main__':

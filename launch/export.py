@@ -28,6 +28,11 @@ def define_flags():
     absl_flags.DEFINE_string(
         'data_dir', '', 'Where the data is now, if it was moved since the training.'
     )
+    absl_flags.DEFINE_integer(
+        'eval_passes',
+        None,
+        "Passes to average over. Default: as the run's own evaluations.",
+    )
     flags.define_config(['check_export', 'max_pixels'])
 
 
@@ -44,6 +49,8 @@ def main(arguments):
     )
     if FLAGS.data_dir:
         config = dataclasses.replace(config, data_dir=FLAGS.data_dir)
+    if FLAGS.eval_passes is not None:
+        config = dataclasses.replace(config, eval_passes=FLAGS.eval_passes)
     info = build.load_info(FLAGS.model_dir)
 
     from estimator_clf import devices
@@ -88,8 +95,9 @@ def _examples(config, info):
 
 
 def _help():
-    names = ['model_dir', 'export_dir', 'checkpoint', 'data_dir', 'check_export']
-    return __doc__ + '\n' + '\n'.join(map(flags.flag_help, [*names, 'max_pixels']))
+    names = ['model_dir', 'export_dir', 'checkpoint', 'data_dir', 'eval_passes']
+    names += ['check_export', 'max_pixels']
+    return __doc__ + '\n' + '\n'.join(map(flags.flag_help, names))
 
 
 if __name__ == '__main__':
