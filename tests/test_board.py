@@ -106,7 +106,7 @@ def test_confusion_matrix_and_tables(trained, tmp_path, batch):
     assert seen == sorted(seen, reverse=True)
     assert sum(seen) == truth.sum() - np.trace(truth)
     picture = Image.open(
-        io.BytesIO(found['confusion_matrix'].image.encoded_image_string)
+        io.BytesIO(found['evaluation/confusion_matrix'].image.encoded_image_string)
     )
     assert picture.size == confusion.draw(truth, NAMES).size
 
@@ -180,7 +180,9 @@ def test_worst_mistakes(trained, tmp_path, batch):
         )
         assert float(row[2]) == pytest.approx(chance[k], abs=1e-4)
         assert float(row[4]) == pytest.approx(trained.probabilities[k].max(), abs=1e-4)
-    picture = Image.open(io.BytesIO(found['mistakes'].image.encoded_image_string))
+    picture = Image.open(
+        io.BytesIO(found['evaluation/mistakes'].image.encoded_image_string)
+    )
     pixels = np.asarray(picture.convert('RGB'))
     for number, k in enumerate(worst):
         # 8 pixels grow to 112, one beside the other with a gap of 10.

@@ -167,6 +167,7 @@ def test_events_of_training_and_evaluation_carry_the_same_tags(unbroken):
         'learning_rate',
         'examples_per_second',
         'input_wait',
+        'peak_memory_mb',
         'epoch',
     }
     assert {'loss', 'accuracy', 'macro_f1'} <= {tag for tag, _, _ in evaluated}
@@ -186,7 +187,7 @@ def test_events_show_pictures_histograms_and_the_graph(unbroken):
         for event in found
         for value in event.summary.value
     }
-    assert {('image', f'input/image/{n}') for n in range(8)} <= tags
+    assert ('image', 'input') in tags
     assert {t for kind, t in tags if kind == 'histo'} >= {
         'weights/cnn/conv1/kernel',
         'weights/cnn/logits/bias',

@@ -17,9 +17,10 @@ _PAIRS = 20
 class ConfusionMatrix(Watcher):
     """Counts which class was taken for which, exactly.
 
-    Writes the picture 'confusion_matrix' and the texts 'tables/classes' (precision,
-    recall, F1, count of each) and 'tables/confused' (the pairs confused most often);
-    with more than `MAX_CLASSES` classes only the last, with more than 2,000 nothing.
+    Writes the picture 'evaluation/confusion_matrix' and the texts 'tables/classes'
+    (precision, recall, F1, count of each) and 'tables/confused' (the pairs confused
+    most often). With more than `MAX_CLASSES` classes it writes the last only, with more
+    than 2,000 nothing.
     """
 
     def __init__(self, writer, class_names):
@@ -49,7 +50,7 @@ class ConfusionMatrix(Watcher):
         if len(self._names) <= MAX_CLASSES:
             # Few colours: a third of the size.
             picture = draw(self._counts, self._names).quantize(64, dither=0)
-            self._write(summaries.image('confusion_matrix', picture), step)
+            self._write(summaries.image('evaluation/confusion_matrix', picture), step)
             table = class_table(self._counts, self._names)
             self._write(summaries.text('tables/classes', table), step)
         pairs = confused_table(self._counts, self._names)

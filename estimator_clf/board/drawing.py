@@ -61,6 +61,29 @@ def upright(picture, x, bottom, text, size, ink=INK):
     picture.paste(label, (x - height // 2, bottom - width))
 
 
+def grid(images, edge, columns):
+    """Lays pictures out in lines, the first at the top left.
+
+    Args:
+      images: uint8 or floating [N, H, W, C], see `thumbnail`.
+      edge: of the square of each, in pixels.
+      columns: how many in a line.
+
+    Returns:
+      `PIL.Image.Image`, RGB.
+    """
+    lines = -(-len(images) // columns)
+    columns = min(columns, len(images))
+    picture, _ = canvas(columns * edge, lines * edge)
+    for number, pixels in enumerate(images):
+        small = thumbnail(pixels, edge)
+        x, y = number % columns * edge, number // columns * edge
+        picture.paste(
+            small, (x + (edge - small.width) // 2, y + (edge - small.height) // 2)
+        )
+    return picture
+
+
 def thumbnail(pixels, edge):
     """Makes a picture that fills a square at one side at least.
 

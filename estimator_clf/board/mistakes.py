@@ -17,8 +17,8 @@ _COLUMNS = 5
 class WorstMistakes(Watcher):
     """Keeps the wrongly classified examples of the highest loss.
 
-    Writes the picture 'mistakes', the worst first, and the text 'tables/mistakes' with
-    the examples' whole keys.
+    Writes the picture 'evaluation/mistakes', the worst first, and the text
+    'tables/mistakes' with the examples' whole keys.
 
     The graph remembers the losses of the worst so far, and hands out only the pictures
     of a batch that are worse: about count * log(batches) of them in a whole pass.
@@ -85,7 +85,7 @@ class WorstMistakes(Watcher):
             self._writer.add_summary(summaries.text('tables/mistakes', nothing), step)
             return
         picture = self._draw()
-        self._writer.add_summary(summaries.image('mistakes', picture), step)
+        self._writer.add_summary(summaries.image('evaluation/mistakes', picture), step)
         self._writer.add_summary(summaries.text('tables/mistakes', self._table()), step)
 
     def _draw(self):

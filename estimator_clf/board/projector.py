@@ -8,7 +8,6 @@ import estimator_clf.compat  # noqa: F401  Loads TensorFlow without its chatter.
 import numpy as np
 import tensorflow as tf
 from google.protobuf import text_format
-from PIL import Image
 from tensorboard.plugins.projector import EmbeddingInfo, ProjectorConfig
 
 from estimator_clf.board import drawing
@@ -148,13 +147,8 @@ def draw_sprite(images):
     """
     columns = math.ceil(math.sqrt(len(images)))
     edge = max(1, min(32, _SPRITE // columns))
-    sprite = Image.new('RGB', (columns * edge, columns * edge), 'white')
-    for number, pixels in enumerate(images):
-        small = drawing.thumbnail(pixels, edge)
-        x, y = number % columns * edge, number // columns * edge
-        sprite.paste(
-            small, (x + (edge - small.width) // 2, y + (edge - small.height) // 2)
-        )
+    sprite, _ = drawing.canvas(columns * edge, columns * edge)
+    sprite.paste(drawing.grid(images, edge, columns))
     return sprite, edge
 
 

@@ -2,10 +2,14 @@
 
 import tensorflow as tf
 
+from estimator_clf.board import drawing, summaries
 from estimator_clf.duration import due
 from estimator_clf.hooks.steps import StepHook
 
 v1 = tf.compat.v1
+
+_EDGE = 96  # Of a picture, in pixels.
+_COLUMNS = 6
 
 
 class SampleHook(StepHook):
@@ -15,7 +19,7 @@ class SampleHook(StepHook):
     draw a batch from the input and so change the order of the examples.
     """
 
-    def __init__(self, writer, every, image_collection, histograms=False, count=8):
+    def __init__(self, writer, every, image_collection, histograms=False, count=12):
         """Makes the hook.
 
         Args:
@@ -23,7 +27,7 @@ class SampleHook(StepHook):
           every: interval in steps; the first step of a session is always sampled.
           image_collection: graph collection that holds the images [B, H, W, C].
           histograms: whether to write a histogram of every trainable variable.
-          count: how many pictures.
+          count: how many pictures; they are written as one.
         """
         self._writer = writer
         self._every = every
@@ -36,9 +40,7 @@ class SampleHook(StepHook):
         images = v1.get_collection(self._collection)
         self._fetches = {}
         if images:
-            self._fetches['image'] = v1.summary.image(
-                'input', images[0], self._count, collections=[]
-            )
+            self._fetches['images'] = images[0][: self._count]
         if self._histograms:
             self._fetches['weights'] = v1.summary.merge(
                 [
@@ -56,6 +58,9 @@ class SampleHook(StepHook):
         return v1.train.SessionRunArgs(self._fetches if self._ask else {})
 
     def after_step(self, run_context, results):
-        for summary in results.values():
-            self._writer.add_summary(summary, self.step)
+        if 'images' in results:
+            picture = drawing.grid(results['images'], _EDGE, _COLUMNS)
+            self._writer.add_summary(summaries.image('input', picture), self.step)
+        if 'weights' in results:
+            self._writer.add_summary(results['weights'], self.step)
         self._ask = due(self.step + 1, self._every)
