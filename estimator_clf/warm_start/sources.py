@@ -1,0 +1,131 @@
+"""Where the weights of a warm start come from: names, shapes and values."""
+
+import os
+
+import estimator_clf.compat  # noqa: F401  Loads TensorFlow without its chatter.
+
+import tensorflow as tf
+
+from estimator_clf.best import best_checkpoint
+from estimator_clf.errors import ConfigError
+from estimator_clf.export.folders import versions
+
+_OBJECT_GRAPH = '_CHECKPOINTABLE_OBJECT_GRAPH'
+_VALUE = '/.ATTRIBUTES/VARIABLE_VALUE'
+_KERAS = ('.h5', '.hdf5', '.keras')
+
+
+def open_source(path):
+    """Opens what `--warm_start` names.
+
+    Args:
+      path: prefix of a checkpoint; folder of a run, whose latest checkpoint counts, or
+        with ':best' behind it its best; a SavedModel, or the folder of its versions, of
+        which the last counts; a Keras weights file.
+
+    Returns:
+      A `Checkpoint` or a `KerasFile`.
+
+    Raises:
+      ConfigError: there is no such thing.
+    """
+    if path.lower().endswith(_KERAS):
+        if not os.path.isfile(path):
+            raise ConfigError(f'--warm_start={path}: there is no such file')
+        from estimator_clf.warm_start.keras_file import KerasFile
+
+        return KerasFile(path)
+    return Checkpoint(_prefix(path))
+
+
+class Checkpoint:
+    """Variables of a checkpoint, of Estimator, `tf.train.Checkpoint` or a SavedModel.
+
+    Attributes:
+      path: prefix of the checkpoint.
+      shapes: dict name -> tuple of int.
+      has_slots: optimizers' variables may be among them.
+    """
+
+    has_slots = True
+
+    def __init__(self, prefix):
+        """Opens it.
+
+        Raises:
+          ConfigError: it cannot be read.
+        """
+        self.path = prefix
+        try:
+            self._reader = tf.train.load_checkpoint(prefix)
+            dtypes = self._reader.get_variable_to_dtype_map()
+            shapes = self._reader.get_variable_to_shape_map()
+            names = _object_names(self._reader) if _OBJECT_GRAPH in dtypes else {}
+        except (tf.errors.OpError, ValueError, RuntimeError) as error:
+            raise ConfigError(
+                f'--warm_start={prefix} cannot be read: {error}'
+            ) from None
+        # What is no number is a table, or a note of the Saver's.
+        self._keys = {
+            names.get(key, key): key
+            for key in sorted(dtypes)
+            if dtypes[key] != tf.string and '.OPTIMIZER_SLOT/' not in key
+        }
+        self.shapes = {name: tuple(shapes[key]) for name, key in self._keys.items()}
+
+    def read(self, name):
+        """Returns a variable's value as an array."""
+        try:
+            return self._reader.get_tensor(self._keys[name])
+        except (tf.errors.OpError, RuntimeError) as error:
+            raise ConfigError(
+                f'--warm_start={self.path}: {name} cannot be read: {error}'
+            ) from None
+
+
+def _prefix(path):
+    if path.endswith(':best'):
+        best = best_checkpoint(path.removesuffix(':best'))
+        if best:
+            return best
+        raise ConfigError(f'--warm_start={path}: there is no best checkpoint')
+    prefix = path.removesuffix('.index')
+    if os.path.isfile(prefix + '.index'):
+        return prefix
+    if os.path.isdir(path):
+        latest = tf.train.latest_checkpoint(path)
+        if latest:
+            return latest
+        if tf.saved_model.contains_saved_model(path):
+            model = path
+        else:
+            model = next(reversed(versions(path)), None)
+        if model:
+            inside = os.path.join(model, 'variables', 'variables')
+            if os.path.isfile(inside + '.index'):
+                return inside
+            raise ConfigError(f'--warm_start={path}: the SavedModel has no variables')
+    raise ConfigError(
+        f'--warm_start={path} must be a checkpoint, the folder of a run, a SavedModel '
+        'or a Keras file (.h5, .keras); there is '
+        + ('none of them in it' if os.path.isdir(path) else 'no such file or folder')
+    )
+
+
+def _object_names(reader):
+    """dict key -> name of the variables of an object-based checkpoint."""
+    from tensorflow.core.protobuf import trackable_object_graph_pb2
+
+    graph = trackable_object_graph_pb2.TrackableObjectGraph.FromString(
+        reader.get_tensor(_OBJECT_GRAPH)
+    )
+    names = {
+        attribute.checkpoint_key: attribute.full_name
+        for node in graph.nodes
+        for attribute in node.attributes
+        if attribute.name == 'VARIABLE_VALUE'
+    }
+    if not all(names.values()) or len(set(names.values())) < len(names):
+        # Names that do not tell them apart are none; the paths of the objects do.
+        names = {key: key.removesuffix(_VALUE) for key in names}
+    return names
