@@ -1,14 +1,13 @@
-"""Classifies pictures with an exported model.
+"""Classifies pictures with an exported model, or with a checkpoint of a run.
 
-    python -m launch.predict --export_dir=RUN/export PICTURE|FOLDER|'GLOB'...
+    python -m launch.predict --export_dir=RUN/export PICTURE|FOLDER|'GLOB'|TFRECORDS...
+    python -m launch.predict --model_dir=RUN [--checkpoint=STEP] PICTURE...
 
 A picture that cannot be read is named on the standard error, the others are classified
-all the same, and the exit code is 1.
+all the same, and the exit code is 1. With --output_file the same command goes on where
+a killed one stopped.
 """
 
-import csv
-import glob
-import json
 import os
 import sys
 
@@ -18,46 +17,71 @@ from launch import app, flags
 
 FLAGS = flags.FLAGS
 
-_BATCH = 32
-_PAIR = ('class', 'probability')
-
 
 def define_flags():
     """Defines the flags of this program."""
     absl_flags.DEFINE_string(
-        'export_dir', None, 'SavedModel, or the folder of its versions.', required=True
+        'export_dir', '', 'SavedModel, or the folder of its versions.'
+    )
+    absl_flags.DEFINE_string(
+        'model_dir', '', 'Folder of a run, to take a checkpoint instead of an export.'
+    )
+    absl_flags.DEFINE_string(
+        'checkpoint',
+        '',
+        "Step or path of a checkpoint, or 'best'. Default: the latest.",
     )
     absl_flags.DEFINE_enum(
         'output', 'table', ['table', 'csv', 'jsonl'], 'What to print.'
     )
+    absl_flags.DEFINE_string(
+        'output_file', '', 'Write csv or jsonl there, which appears when all is done.'
+    )
     absl_flags.DEFINE_integer(
         'top', 1, 'How many classes to name for each picture, 5 at most.', lower_bound=1
     )
+    absl_flags.DEFINE_string(
+        'image_key', 'image/encoded', 'Feature of the picture in TFRecords.'
+    )
+    absl_flags.DEFINE_integer('batch_size', 32, 'Pictures in a batch.', lower_bound=1)
     absl_flags.DEFINE_enum('device', 'auto', ['auto', 'cpu', 'gpu'], 'What to run on.')
 
 
 def main(arguments):
     """Classifies as the flags say."""
-    paths = find_pictures(arguments)
+    from estimator_clf.errors import ConfigError
+    from launch import predictions
+
+    if bool(FLAGS.export_dir) == bool(FLAGS.model_dir):
+        raise ConfigError('give either --export_dir or --model_dir')
+    if FLAGS.checkpoint and not FLAGS.model_dir:
+        raise ConfigError('--checkpoint is one of a run: give its --model_dir')
+    if FLAGS.output_file and FLAGS.output == 'table':
+        raise ConfigError('--output_file needs --output=csv or --output=jsonl')
+    files = find_files(arguments)
 
     from estimator_clf import devices
-    from estimator_clf.predict import Predictor
 
     devices.set_up(FLAGS.device)
-    predictor = Predictor(FLAGS.export_dir)
-    writer = _WRITERS[FLAGS.output](FLAGS.top)
+    predictor = _predictor()
+    facts = {
+        'model': os.path.abspath(predictor.source),
+        'output': FLAGS.output,
+        'top': FLAGS.top,
+    }
     failed = 0
-    for path, result in _classify(predictor, paths):
-        if isinstance(result, Exception):
-            failed += 1
-            print(f'error: {path}: {_reason(result)}', file=sys.stderr)
-        else:
-            writer.write(path, result[: FLAGS.top])
-    writer.close()
+    with predictions.Output(FLAGS.output, FLAGS.top, FLAGS.output_file, facts) as out:
+        pairs = pictures(files, FLAGS.image_key, out.done)
+        for key, result in predictor.predict_all(pairs, FLAGS.batch_size):
+            if isinstance(result, Exception):
+                failed += 1
+                print(f'error: {key}: {_reason(result)}', file=sys.stderr)
+            else:
+                out.write(key, result[: FLAGS.top])
     return 1 if failed else 0
 
 
-def find_pictures(arguments):
+def find_files(arguments):
     """Returns the paths that files, folders and globs stand for.
 
     Args:
@@ -67,6 +91,8 @@ def find_pictures(arguments):
     Raises:
       ConfigError: nothing given, or something that is not there.
     """
+    import glob
+
     from estimator_clf.errors import ConfigError
     from input.formats.image_folder import pictures_below
 
@@ -88,85 +114,66 @@ def find_pictures(arguments):
     return paths
 
 
-def _classify(predictor, paths):
-    for start in range(0, len(paths), _BATCH):
-        data, results = [], {}
-        for path in paths[start : start + _BATCH]:
-            try:
-                with open(path, 'rb') as file:
-                    data.append((path, file.read()))
-            except OSError as error:
-                results[path] = error
-        if data:
-            predicted = predictor.predict([content for _, content in data])
-            results.update(zip([path for path, _ in data], predicted, strict=True))
-        for path in paths[start : start + _BATCH]:
-            yield path, results[path]
+def pictures(files, image_key, done=()):
+    """Yields what `Predictor.predict_all` takes.
+
+    Args:
+      files: paths of pictures and of TFRecord files.
+      image_key: feature of the picture in the records.
+      done: keys to leave out. The key of a picture is its path, that of a record
+        `path:number`.
+
+    Raises:
+      DataError: a TFRecord file that is damaged.
+    """
+    from input.record_pictures import is_record_file, read_pictures
+
+    for path in files:
+        if not is_record_file(path):
+            if path not in done:
+                yield path, lambda path=path: _content(path)
+            continue
+        for number, data in enumerate(read_pictures(path, image_key)):
+            key = f'{path}:{number}'
+            if key not in done:
+                yield key, lambda data=data: data
+
+
+def _content(path):
+    with open(path, 'rb') as file:
+        return file.read()
+
+
+def _predictor():
+    from estimator_clf.predict import Predictor
+
+    if FLAGS.export_dir:
+        return Predictor(FLAGS.export_dir)
+    from estimator_clf import config as configuration
+    from estimator_clf.errors import ConfigError
+    from launch import build
+
+    config = configuration.load(FLAGS.model_dir)
+    info = build.load_info(FLAGS.model_dir)
+    decoder = build.decoder(config, info)
+    if decoder is None:
+        raise ConfigError(f'--model_dir={FLAGS.model_dir} does not take pictures')
+    return Predictor.of_checkpoint(
+        build.model_fn_maker(config)(info, total_steps=1),
+        build.checkpoint_of(FLAGS.model_dir, FLAGS.checkpoint),
+        decoder,
+    )
 
 
 def _reason(error):
-    from input.file_source import short_reason
+    from input.encoded_source import short_reason
 
     return error.strerror if isinstance(error, OSError) else short_reason(error)
 
 
-class _Csv:
-    def __init__(self, top):
-        del top
-        self._out = csv.writer(sys.stdout, lineterminator='\n')
-        self._begun = False
-
-    def _begin(self, count):
-        if not self._begun:
-            # As many columns as there are: a model names no more than it has classes.
-            more = (f'{n}_{i + 1}' for i in range(1, count) for n in _PAIR)
-            self._out.writerow(['file', *_PAIR, *more])
-            self._begun = True
-
-    def write(self, path, result):
-        self._begin(len(result))
-        self._out.writerow([path, *(x for n, p in result for x in (n, f'{p:.6f}'))])
-
-    def close(self):
-        self._begin(1)
-        sys.stdout.flush()
-
-
-class _JsonLines:
-    def __init__(self, top):
-        self._top = top
-
-    def write(self, path, result):
-        line = {'file': path, 'class': result[0][0], 'probability': result[0][1]}
-        if self._top > 1:
-            line['top'] = [{'class': n, 'probability': p} for n, p in result]
-        print(json.dumps(line))
-
-    def close(self):
-        sys.stdout.flush()
-
-
-class _Table:
-    def __init__(self, top):
-        self._top = top
-        self._rows = []
-
-    def write(self, path, result):
-        self._rows.append([path, *(x for pair in result for x in pair)])
-
-    def close(self):
-        from launch.terminal import table
-
-        if self._rows:
-            pairs = (len(self._rows[0]) - 1) // 2
-            print(table(['file', *_PAIR * pairs], self._rows))
-
-
-_WRITERS = {'csv': _Csv, 'jsonl': _JsonLines, 'table': _Table}
-
-
 def _help():
-    names = ['export_dir', 'output', 'top', 'device']
+    names = ['export_dir', 'model_dir', 'checkpoint', 'output', 'output_file', 'top']
+    names += ['image_key', 'batch_size', 'device']
     return __doc__ + '\n' + '\n'.join(map(flags.flag_help, names))
 
 

@@ -1,6 +1,5 @@
 """Pictures in, names and probabilities out."""
 
-import functools
 import io
 import os
 import shutil
@@ -13,10 +12,10 @@ import tensorflow as tf
 from PIL import Image
 from small_run import NAMES, linear_model_fn, source
 
-from estimator_clf.errors import ConfigError
+from estimator_clf.errors import ConfigError, RunError
 from estimator_clf.export import export_saved_model
 from estimator_clf.predict import Predictor
-from input import decode
+from input.batch_decoder import BatchDecoder
 from input.dataset_info import DatasetInfo
 from model_fns import make_model_fn
 
@@ -34,7 +33,7 @@ def model(tmp_path_factory):
         data.info,
         model.latest_checkpoint(),
         str(folder / 'export'),
-        functools.partial(decode.decode, size=(8, 8), channels=1),
+        BatchDecoder((8, 8), 1),
     )
     predictions = model.predict(data.input_fn('test', 20))
     return str(folder / 'export'), data, {p['key'].decode(): p for p in predictions}
@@ -129,3 +128,77 @@ def test_a_model_of_somebody_else(tmp_path):
     tf.saved_model.save(tf.Module(), str(tmp_path / '1'))
     with pytest.raises(ConfigError, match='does not take pictures, but nothing'):
         Predictor(str(tmp_path))
+
+
+def pairs_of(pictures):
+    return [(str(i), lambda data=data: data) for i, data in enumerate(pictures)]
+
+
+def test_any_number_in_order_a_batch_at_a_time(model):
+    folder, data, _ = model
+    pictures = [picture for _, picture, _ in data.encoded('test')]
+    predictor = Predictor(folder)
+    wanted = predictor.predict(pictures)
+    for size in (1, 7, 64):
+        found = list(predictor.predict_all(pairs_of(pictures), size))
+        assert [key for key, _ in found] == [str(i) for i in range(20)]
+        for (_, result), want in zip(found, wanted, strict=True):
+            assert [n for n, _ in result] == [n for n, _ in want]
+            assert dict(result) == pytest.approx(dict(want), 1e-5)
+    assert list(predictor.predict_all([])) == []
+
+
+def test_what_cannot_be_read_is_a_result_like_any_other(model, tmp_path):
+    folder, data, _ = model
+    good = [picture for _, picture, _ in data.encoded('test', [0, 1, 2])]
+
+    def missing():
+        raise FileNotFoundError(2, 'No such file or directory')
+
+    pairs = pairs_of([good[0], b'no picture', good[1], good[2]])
+    pairs.insert(2, ('missing', missing))
+    found = dict(Predictor(folder).predict_all(pairs, 5))
+    assert isinstance(found['missing'], FileNotFoundError)
+    assert isinstance(found['1'], tf.errors.InvalidArgumentError)
+    assert [len(found[name]) for name in '023'] == [3, 3, 3]
+
+
+def test_reading_is_no_further_ahead_than_needed(model):
+    """Or a folder of a million pictures would be in memory."""
+    folder, data, _ = model
+    ((_, picture, _),) = data.encoded('test', [0])
+    read = []
+
+    def pairs():
+        for number in range(1000):
+            read.append(number)
+            yield number, lambda: picture
+
+    results = Predictor(folder).predict_all(pairs(), 4)
+    next(results)
+    assert len(read) <= 20
+    results.close()
+
+
+def test_a_checkpoint_says_what_its_export_says(model):
+    folder, data, expected = model
+    checkpoint = tf.train.latest_checkpoint(os.path.dirname(folder))
+    predictor = Predictor.of_checkpoint(
+        linear_model_fn(data.info), checkpoint, BatchDecoder((8, 8), 1)
+    )
+    examples = list(data.encoded('test'))
+    results = predictor.predict([picture for _, picture, _ in examples])
+    for (key, _, _), result in zip(examples, results, strict=True):
+        assert [n for n, _ in result] == [n.decode() for n in expected[key]['classes']]
+        scores = [p for _, p in result]
+        assert scores == pytest.approx(expected[key]['scores'].tolist(), 1e-5)
+    (bad,) = predictor.predict([b'no picture'])
+    assert isinstance(bad, tf.errors.InvalidArgumentError)
+
+
+def test_a_checkpoint_of_another_network(model):
+    folder, data, _ = model
+    checkpoint = tf.train.latest_checkpoint(os.path.dirname(folder))
+    other = make_model_fn('mlp', num_classes=3, network_args={'hidden': (4,)})
+    with pytest.raises(RunError, match='another network'):
+        Predictor.of_checkpoint(other, checkpoint, BatchDecoder((8, 8), 1))
