@@ -343,6 +343,8 @@ def test_mistakes(tmp_path):
     wrong(tmp_path / 'z', 'cannot be read')
     with pytest.raises(ConfigError, match='--warm_start_include needs --warm_start'):
         Config(warm_start_include='a')
+    # What a run began with cannot be changed afterwards.
+    assert Config().differences(Config(warm_start='a'))
     with pytest.raises(ConfigError, match='--warm_start_map must be written'):
         Config(warm_start='a', warm_start_map='b')
 
