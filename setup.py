@@ -42,7 +42,7 @@ setup(
         'tensorflow-datasets',
         'absl-py',
         'tqdm',
-        'Pillow',
+        'Pillow>=10.1',  # Its own font in any size.
         'scikit-learn',
         'scipy',
         'importlib_resources',  # Of tensorflow-datasets, which forgets to say so.

@@ -1,6 +1,8 @@
 """What watchers of an evaluation write, against a reference in NumPy and sklearn."""
 
 import io
+import pathlib
+import re
 import types
 
 from estimator_clf.compat import estimator
@@ -9,6 +11,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from google.protobuf import text_format
+from launching import ROOT
 from PIL import Image
 from sklearn import metrics
 from small_run import NAMES, events, linear_model_fn, source
@@ -317,3 +320,13 @@ def test_markdown_takes_names_literally():
         '| x\\|y\\_\\* | 1 |',
         '| z | 0.5000 |',
     ]
+
+
+def test_the_program_in_the_docs(tmp_path, monkeypatch, capsys):
+    text = pathlib.Path(ROOT, 'docs', 'tensorboard.md').read_text(encoding='utf-8')
+    (program,) = re.findall(r'^```python\n(.*?)^```', text, re.DOTALL | re.MULTILINE)
+    monkeypatch.chdir(tmp_path)
+    exec(compile(program, 'docs/tensorboard.md', 'exec'), {})
+    assert "'accuracy': 0." in capsys.readouterr().out
+    found = {v.tag for e in events('runs/watched/test') for v in e.summary.value}
+    assert {'evaluation/confusion_matrix', 'tables/mistakes'} <= found
