@@ -28,6 +28,11 @@ class Plan:
     eval_every: float
     eval_split: str | None
 
+    @property
+    def complete(self):
+        """Whether nothing is left to do."""
+        return self.start_step >= self.total_steps
+
 
 def make_plan(config, source, start_step=0):
     """Turns the durations of the settings into steps of this data set.

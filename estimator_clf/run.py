@@ -8,7 +8,6 @@ Everything that is written goes into `config.model_dir`, see README.md.
 
 import contextlib
 import dataclasses
-import functools
 
 from estimator_clf.compat import estimator
 
@@ -24,20 +23,12 @@ from estimator_clf import (
     stopping,
 )
 from estimator_clf.bad_examples_log import leave_out
-from estimator_clf.best import (
-    BestKeeper,
-    best_checkpoint,
-    best_folder,
-    copy_checkpoint,
-)
 from estimator_clf.board import hparams
 from estimator_clf.board.board import watchers
-from estimator_clf.early_stopping import EarlyStopping
-from estimator_clf.errors import ConfigError, RunError, no_room
+from estimator_clf.choice import Choice
+from estimator_clf.errors import RunError, no_room
 from estimator_clf.evaluation_sets import evaluation_sets
 from estimator_clf.evaluations import Evaluations
-from estimator_clf.export import export_saved_model, samples
-from estimator_clf.goal import Goal
 from estimator_clf.hooks.checkpoint import CheckpointHook
 from estimator_clf.hooks.finite import FiniteHook, NotFiniteError
 from estimator_clf.hooks.keys import KeysHook
@@ -50,6 +41,7 @@ from estimator_clf.observer import Observer
 from estimator_clf.plan import make_plan
 from estimator_clf.recovery import recover, step_back, sweep
 from estimator_clf.rollback import Rollbacks
+from estimator_clf.run_exports import RunExports
 from estimator_clf.warm_start.of_run import warm_start_of
 
 v1 = tf.compat.v1
@@ -192,7 +184,14 @@ class _Run:
         )
         # Evaluation and export do not move the weights: no rate is the wrong one.
         self.model_fn = make_model_fn(self.info, self.plan.total_steps)
-        self.decode = make_decode(self.info)
+        self.exports = RunExports(
+            config,
+            self.plan,
+            source,
+            self.model_fn,
+            make_decode(self.info),
+            observer.on_message,
+        )
         self.log = MetricsLog(config.model_dir)
         self.evaluations = Evaluations(
             self.model_fn,
@@ -203,16 +202,14 @@ class _Run:
             stop,
             lambda known: watchers(config, self.info.class_names, known),
         )
-        self.goal = self._goal()
-        self._check_choice()
+        self.choice = Choice(config, self.plan, self.evaluations)
         self.warm_start = warm_start_of(
             config, self.model_fn, self.train_input, observer.on_message
         )
         model_dir.claim(config, self.info, lock)
         self.log.rewind(self.plan.start_step)
-        self.keepers = self._keepers()
-        self.enough = stopping.Stop()
-        self.early = self._early_stopping()
+        size = source.num_examples[config.train_split]
+        self.choice.go_on(size, self.exports.export)
 
     def last_step(self):
         """The step of the latest checkpoint."""
@@ -226,13 +223,14 @@ class _Run:
     def train(self):
         """Trains to the end, or until there is a reason to stop."""
         self.observer.on_start(self.plan)
-        if self.enough:
+        enough = self.choice.enough
+        if enough:
             self.observer.on_message(
-                f'This run has stopped early: {self.enough.requested}. To train '
+                f'This run has stopped early: {enough.requested}. To train '
                 'further, give it more patience (--early_stopping).'
             )
             return
-        if self._complete():
+        if self.plan.complete:
             self.observer.on_message(
                 f'{self.config.model_dir} has all {self.plan.total_steps} steps of '
                 'this run already; raise --epochs or --max_steps to train further'
@@ -256,41 +254,11 @@ class _Run:
         return self.evaluations.finish(self._checkpoint(), self.last_step())
 
     def export(self):
-        """Exports the last weights, or the best; returns the path."""
-        checkpoint = self._checkpoint()
-        if self.config.export_weights == 'best':
-            best = best_checkpoint(self.config.model_dir)
-            if best is None:
-                self.observer.on_message(
-                    f'No evaluation gave a {self.goal.metric}, so there are no best '
-                    'weights to export; the last are.'
-                )
-            checkpoint = best or checkpoint
-        return self._export(checkpoint, self.config.export_dir)
+        """Exports the weights that are asked for; returns the path."""
+        return self.exports.export_chosen(self._checkpoint())
 
     def _checkpoint(self):
         return tf.train.latest_checkpoint(self.config.model_dir)
-
-    def _export(self, checkpoint, folder):
-        return export_saved_model(
-            self.model_fn,
-            self.info,
-            checkpoint,
-            folder,
-            self.decode,
-            config=self.config,
-            examples=self.examples,
-            check=self.config.check_export,
-        )
-
-    @functools.cached_property
-    def examples(self):
-        """Examples that every export is held against, with the data's own pixels."""
-        split = self.plan.eval_split or self.config.train_split
-        return samples.take(self.source, split, eval_crop=self.config.eval_crop)
-
-    def _complete(self):
-        return self.plan.start_step >= self.plan.total_steps
 
     def _train(self):
         make, rate = self.make_model_fn, self.rollbacks.rate
@@ -318,71 +286,6 @@ class _Run:
             text += '--model_dir with a smaller --learning_rate or --clip_norm=1'
         return text
 
-    def _goal(self):
-        if not self.plan.eval_split:
-            return None
-        config = self.config
-        if self._complete() and config.best_metric:
-            return Goal(config.best_metric, config.best_mode)
-        names = self.evaluations.metric_names(self.plan.eval_split)
-        usual = 'accuracy' if 'accuracy' in names else 'loss'
-        goal = Goal(config.best_metric or usual, config.best_mode)
-        goal.check(names)
-        return goal
-
-    def _check_choice(self):
-        """Nothing is chosen by test accuracy, unless somebody insists."""
-        config = self.config
-        if self.plan.eval_split == 'test' and config.eval_split != 'test':
-            self.goal = None
-        wanted = [
-            name for name in ('early_stopping', 'export_best') if getattr(config, name)
-        ]
-        if config.export_weights == 'best':
-            wanted.append('export_weights')
-        if wanted and self.goal is None:
-            raise ConfigError(
-                f'--{wanted[0]} needs something to choose by that is not the test '
-                'split; hold some of the training set out with --validation_split=0.1, '
-                'or name a split with --eval_split'
-            )
-        if config.export_weights == 'best' and not config.keep_best:
-            raise ConfigError(
-                '--export_weights=best needs --keep_best of at least 1, got 0'
-            )
-
-    def _keepers(self):
-        config, keepers = self.config, []
-        if self.goal and config.keep_best:
-            folder = best_folder(config.model_dir)
-            keepers.append(
-                BestKeeper(folder, self.goal, config.keep_best, copy_checkpoint)
-            )
-        if self.goal and config.export_best:
-            keepers.append(
-                BestKeeper(
-                    config.export_dir.rstrip('/') + '-best',
-                    self.goal,
-                    config.export_best,
-                    lambda path, step, folder: self._export(path, folder),
-                    records_only=True,
-                )
-            )
-        return keepers
-
-    def _early_stopping(self):
-        size = self.source.num_examples[self.config.train_split]
-        patience = self.config.patience(size)
-        if patience is None:
-            return None
-        early = EarlyStopping(self.goal, *patience, self.config.min_delta)
-        for step, metrics in sorted(
-            self.evaluations.known(self.plan.eval_split).items()
-        ):
-            if early.tell(step, metrics):
-                self.enough.requested = early.why()
-        return early
-
     def _hooks(self):
         config, plan = self.config, self.plan
         self.writer = events.event_writer(config.model_dir)
@@ -401,7 +304,7 @@ class _Run:
             self.observer.on_step,
         )
         listeners = self.evaluations.listeners(
-            after={plan.eval_split: self._keep}, clock=metrics_hook
+            after={plan.eval_split: self.choice.keep}, clock=metrics_hook
         )
         hooks = [
             FiniteHook(instrument.METRICS),
@@ -416,7 +319,7 @@ class _Run:
             CheckpointHook(config.model_dir, saved, listeners),
             stopping.StopHook(self.stop, self.observer.on_stop),
             stopping.StopHook(
-                self.enough,
+                self.choice.enough,
                 lambda why: self.observer.on_message(f'Stopping early: {why}.'),
             ),
         ]
@@ -440,13 +343,7 @@ class _Run:
 
     def _report_evaluation(self, step, split, metrics):
         self.observer.on_evaluate(step, split, metrics)
-        if self.early and split == self.plan.eval_split:
-            if self.early.tell(step, metrics):
-                self.enough.requested = self.early.why()
-
-    def _keep(self, checkpoint, step, metrics):
-        for keeper in self.keepers:
-            keeper.offer(checkpoint, step, metrics)
+        self.choice.tell(step, split, metrics)
 
 
 def run_config(config, replicas=1):

@@ -1,0 +1,106 @@
+"""What a run chooses by its evaluations: what it keeps, and when it is enough."""
+
+from estimator_clf.best import BestKeeper, best_folder, copy_checkpoint
+from estimator_clf.early_stopping import EarlyStopping
+from estimator_clf.errors import ConfigError
+from estimator_clf.goal import Goal
+from estimator_clf.stopping import Stop
+
+
+class Choice:
+    """The goal of a run, and all that follows from it.
+
+    Attributes:
+      goal: `Goal`; None if there is nothing to choose by.
+      enough: `Stop`, true once evaluation has not become better for long enough.
+    """
+
+    def __init__(self, config, plan, evaluations):
+        """Checks what is wished for; writes nothing.
+
+        Args:
+          config: `Config`.
+          plan: `Plan`.
+          evaluations: `Evaluations`.
+
+        Raises:
+          ConfigError: no such metric, or nothing to choose by but the test split.
+        """
+        self._config = config
+        self._split = plan.eval_split
+        self._evaluations = evaluations
+        self.goal = _goal(config, plan, evaluations)
+        _check(config, self.goal)
+        self.enough = Stop()
+        self._keepers, self._early = [], None
+
+    def go_on(self, num_examples, export):
+        """Takes up what the run before has kept and how long it has waited.
+
+        Args:
+          num_examples: of the training split.
+          export: function (checkpoint, folder) that exports and returns the path.
+        """
+        config = self._config
+        if self.goal and config.keep_best:
+            folder = best_folder(config.model_dir)
+            self._keepers.append(
+                BestKeeper(folder, self.goal, config.keep_best, copy_checkpoint)
+            )
+        if self.goal and config.export_best:
+            self._keepers.append(
+                BestKeeper(
+                    config.export_dir.rstrip('/') + '-best',
+                    self.goal,
+                    config.export_best,
+                    lambda path, step, folder: export(path, folder),
+                    records_only=True,
+                )
+            )
+        patience = config.patience(num_examples)
+        if patience:
+            self._early = EarlyStopping(self.goal, *patience, config.min_delta)
+            known = self._evaluations.known(self._split)
+            for step in sorted(known):
+                self.tell(step, self._split, known[step])
+
+    def tell(self, step, name, metrics):
+        """Takes the result of an evaluation of the set `name`."""
+        if self._early and name == self._split and self._early.tell(step, metrics):
+            self.enough.requested = self._early.why()
+
+    def keep(self, checkpoint, step, metrics):
+        """Keeps what is made of a checkpoint, if it is among the best."""
+        for keeper in self._keepers:
+            keeper.offer(checkpoint, step, metrics)
+
+
+def _goal(config, plan, evaluations):
+    if not plan.eval_split:
+        return None
+    if plan.complete and config.best_metric:  # Not worth building a graph for.
+        goal = Goal(config.best_metric, config.best_mode)
+    else:
+        names = evaluations.metric_names(plan.eval_split)
+        usual = 'accuracy' if 'accuracy' in names else 'loss'
+        goal = Goal(config.best_metric or usual, config.best_mode)
+        goal.check(names)
+    # Nothing is chosen by test accuracy, unless somebody insists.
+    by_test = plan.eval_split == 'test' and config.eval_split != 'test'
+    return None if by_test else goal
+
+
+def _check(config, goal):
+    wanted = [n for n in ('early_stopping', 'export_best') if getattr(config, n)]
+    if config.export_weights == 'best':
+        wanted.append('export_weights')
+    if wanted and goal is None:
+        raise ConfigError(
+            f'--{wanted[0]} needs something to choose by that is not the test split; '
+            'hold some of the training set out with --validation_split=0.1, or name a '
+            'split with --eval_split'
+        )
+    if config.export_weights == 'best' and not config.keep_best:
+        raise ConfigError(
+            '--export_weights=best needs --keep_best of at least 1, got 0'
+        )
