@@ -24,6 +24,8 @@ import statistics
 import subprocess
 import sys
 
+from estimator_clf import provenance
+
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
 PROGRAMS = ('here', 'stock')
@@ -35,6 +37,7 @@ PARTS = {
 }
 
 # Memory is compared with that after this evaluation; before it, things are still built.
+# With fewer evaluations the comparison says nothing.
 SETTLED = 5
 
 
@@ -64,6 +67,7 @@ def main(arguments):
         sys.exit('the programs did not do the same: their last accuracies differ')
     report = {
         'settings': vars(options),
+        **provenance.collect(),
         'ratios': ratios(runs),
         'memory': [memory(run) for run in runs],
         'runs': runs,
@@ -144,7 +148,7 @@ def print_report(report):
         )
     print(f'\nresident memory, MB, after evaluation {SETTLED} and the last')
     for entry in report['memory']:
-        verdict = 'flat' if abs(entry['growth']) < 0.03 else 'NOT within 3 %'
+        verdict = 'within 3 %' if entry['growth'] < 0.03 else 'NOT within 3 %'
         print(
             f'{entry["program"]:6} {entry["settled_mb"]:7.1f} {entry["last_mb"]:7.1f} '
             f'{entry["growth"]:+7.1%}  {verdict}'

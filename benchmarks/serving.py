@@ -1,0 +1,296 @@
+"""How fast `launch.serve` is, with and without batching, beside a plain loop.
+
+    python benchmarks/serving.py --export_dir=RUN/export --pictures=FOLDER
+
+Each way of serving gets a process of its own, and the clients another, all on this
+machine: what is printed are ratios within one run, not speeds that another machine
+would have. The limit is a loop over `session.run` in one process, of batches, without
+any network; a loop of single pictures shows what the batches alone are worth. Every
+request is one picture. The first seconds of everything are left out. In the end the
+versions change under load, and a request that fails would be counted.
+"""
+
+import argparse
+import asyncio
+import base64
+import glob
+import itertools
+import json
+import os
+import random
+import re
+import shutil
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+
+_ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+_WARM = 2.0  # Seconds that do not count.
+
+
+def main(options):
+    """Measures all ways in turn, several times, and prints a table."""
+    servers = {
+        'batching': [f'--max_batch_size={options.batch}'],
+        'no batching': ['--max_batch_size=1'],
+    }
+    ways = {}
+    for name, flags in servers.items():
+        for api in ('REST', 'gRPC'):
+            ways[f'{api}, {name}'] = (_through_server, (api, flags))
+    ways[f'loop, {options.batch} at a time'] = (_loop, (options.batch,))
+    ways['loop, 1 at a time'] = (_loop, (1,))
+    results = {name: [] for name in ways}
+    for round_ in range(options.rounds):
+        # Another order each time: the machine does not stay the same.
+        for name in random.Random(round_).sample(sorted(ways), len(ways)):
+            measure, arguments = ways[name]
+            results[name].append(measure(options, *arguments))
+            print(f'round {round_ + 1}, {name}: {results[name][-1]}', file=sys.stderr)
+    limit = f'loop, {options.batch} at a time'
+    print(f'{options.clients} clients, {options.seconds:g} s, {options.rounds} rounds')
+    print('| way | pictures/s | of the limit | p50 ms | p99 ms | failed |')
+    print('| --- | --- | --- | --- | --- | --- |')
+    for name, found in results.items():
+        ratios = [
+            one['rate'] / other['rate']
+            for one, other in zip(found, results[limit], strict=True)
+        ]
+
+        def middle(key, found=found):
+            return statistics.median(result[key] for result in found)
+
+        print(
+            f'| {name} | {middle("rate"):.0f} | {statistics.median(ratios):.2f} '
+            f'({min(ratios):.2f} to {max(ratios):.2f}) | {middle("p50"):.1f} '
+            f'| {middle("p99"):.1f} | {sum(r["failed"] for r in found)} |'
+        )
+    print(_swaps(options))
+
+
+def _through_server(options, api, flags, during=None):
+    """Has the clients ask a server; returns what they found."""
+    process = subprocess.Popen(
+        [
+            *(sys.executable, '-m', 'launch.serve', '--port=0', '--grpc_port=0'),
+            f'--export_dir={options.export_dir}',
+            *flags,
+        ],
+        cwd=_ROOT,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        text = ''.join(process.stdout.readline() for _ in range(4))
+        where = re.search(rf'^{api}: +(\S+)', text, re.MULTILINE)[1]
+        clients = subprocess.Popen(
+            [
+                *(sys.executable, os.path.abspath(__file__), f'--load={where}'),
+                f'--pictures={options.pictures}',
+                f'--clients={options.clients}',
+                f'--seconds={options.seconds}',
+            ],
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        if during:
+            during(clients)
+        output, _ = clients.communicate(timeout=options.seconds + 120)
+        return json.loads(output)
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.wait(60)
+
+
+def _loop(options, batch):
+    """Runs this file once more, for a loop over `session.run`."""
+    output = subprocess.run(
+        [
+            *(sys.executable, os.path.abspath(__file__), f'--loop={batch}'),
+            f'--export_dir={options.export_dir}',
+            f'--pictures={options.pictures}',
+            f'--seconds={options.seconds}',
+        ],
+        env={**os.environ, 'PYTHONPATH': _ROOT},
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+        timeout=options.seconds + 120,
+    ).stdout
+    return json.loads(output)
+
+
+def _swaps(options):
+    """Changes the version under load; returns a sentence on what failed."""
+    from_ = sorted(
+        (name for name in os.listdir(options.export_dir) if name.isdecimal()), key=int
+    )[-1]
+    with tempfile.TemporaryDirectory() as folder:
+        shutil.copytree(os.path.join(options.export_dir, from_), f'{folder}/1')
+
+        def during(clients):
+            for number in range(2, 2 + options.swaps):
+                time.sleep((_WARM + options.seconds) / (options.swaps + 1))
+                source = os.path.join(options.export_dir, from_)
+                shutil.copytree(source, f'{folder}/partial-{number}')
+                os.rename(f'{folder}/partial-{number}', f'{folder}/{number}')
+
+        changed = argparse.Namespace(**{**vars(options), 'export_dir': folder})
+        found = _through_server(changed, 'REST', ['--poll_seconds=0.1'], during)
+    return (
+        f'{options.swaps} new versions under load: {found["failed"]} of '
+        f'{found["count"]} requests failed, answered by {found["versions"]} versions; '
+        f'p99 {found["p99"]:.1f} ms.'
+    )
+
+
+def _read(options):
+    """The encoded pictures, 256 at most."""
+    paths = glob.glob(os.path.join(options.pictures, '**', '*.*'), recursive=True)
+    paths = [p for p in sorted(paths) if p.lower().endswith(('jpg', 'jpeg', 'png'))]
+    if not paths:
+        sys.exit(f'--pictures must be a folder of pictures, got {options.pictures!r}')
+    found = []
+    for path in random.Random(0).sample(paths, min(256, len(paths))):
+        with open(path, 'rb') as file:
+            found.append(file.read())
+    return found
+
+
+def _summary(times, begin, end, failed=0, versions=()):
+    """What is handed over: of what ended between two instants.
+
+    Args:
+      times: list of (instant of the end, seconds, pictures).
+    """
+    inside = [t for t in times if begin <= t[0] <= end]
+    seconds = sorted(t[1] for t in inside)
+    return {
+        'rate': sum(t[2] for t in inside) / (end - begin),
+        'p50': 1000 * seconds[len(seconds) // 2],
+        'p99': 1000 * seconds[min(len(seconds) - 1, int(len(seconds) * 0.99))],
+        'failed': failed,
+        'count': len(times),
+        'versions': len(set(versions)),
+    }
+
+
+def loop(options):
+    """A loop over `session.run`, as tight as it can be."""
+    from estimator_clf.compat import estimator  # noqa: F401
+
+    import numpy as np
+
+    from estimator_clf import devices, export
+    from estimator_clf.serving.servable import Servable
+
+    devices.set_up('cpu')
+    servable = Servable(export.versions(options.export_dir)[-1])
+    signature = servable.signature('')
+    source = itertools.cycle(_read(options))
+    clock, times = time.perf_counter, []
+    begin = clock() + _WARM
+    while (now := clock()) < begin + options.seconds:
+        pictures = np.array(list(itertools.islice(source, options.loop)), object)
+        servable.run(signature, {'image_bytes': pictures})
+        end = clock()
+        times.append((end, end - now, options.loop))
+    return _summary(times, begin, begin + options.seconds)
+
+
+async def load(options):
+    """Clients that each ask again as soon as they have their answer."""
+    ask, close = await (_rest if '://' in options.load else _grpc)(options.load)
+    requests = [ask(picture) for picture in _read(options)]
+    clock, times, versions, failed = time.perf_counter, [], [], 0
+    begin = clock() + _WARM
+
+    async def client(number):
+        nonlocal failed
+        while (now := clock()) < begin + options.seconds:
+            number += options.clients
+            try:
+                versions.append(await requests[number % len(requests)]())
+            except Exception as error:
+                failed += 1
+                print(f'failed: {error}', file=sys.stderr)
+            times.append(((end := clock()), end - now, 1))
+
+    await asyncio.gather(*map(client, range(options.clients)))
+    await close()
+    return _summary(times, begin, begin + options.seconds, failed, versions)
+
+
+async def _rest(url):
+    import aiohttp
+
+    session = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0))
+
+    def ask(picture):
+        text = base64.b64encode(picture).decode()
+        body = json.dumps({'instances': [{'image_bytes': {'b64': text}}]}).encode()
+
+        async def one():
+            async with session.post(url, data=body) as response:
+                answer = await response.read()
+                if response.status != 200:
+                    raise RuntimeError(answer[:200])
+                timing = response.headers['Server-Timing']
+                return re.search(r'version;desc="(\d+)"', timing)[1]
+
+        return one
+
+    return ask, session.close
+
+
+async def _grpc(address):
+    import grpc
+    import numpy as np
+    import tensorflow as tf
+    from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
+
+    channel = grpc.aio.insecure_channel(address)
+    stub = prediction_service_pb2_grpc.PredictionServiceStub(channel)
+
+    def ask(picture):
+        request = predict_pb2.PredictRequest()
+        request.model_spec.name = 'classifier'
+        tensor = tf.make_tensor_proto(np.array([picture], object))
+        request.inputs['image_bytes'].CopyFrom(tensor)
+
+        async def one():
+            answer = await stub.Predict(request, timeout=60)
+            return answer.model_spec.version.value
+
+        return one
+
+    return ask, channel.close
+
+
+def _options():
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument('--export_dir', help='folder of the versions')
+    parser.add_argument('--pictures', required=True, help='folder of pictures')
+    parser.add_argument('--clients', type=int, default=32)
+    parser.add_argument('--batch', type=int, default=32, help='most pictures in a run')
+    parser.add_argument('--seconds', type=float, default=10.0, help='of each measure')
+    parser.add_argument('--rounds', type=int, default=3)
+    parser.add_argument('--swaps', type=int, default=5)
+    parser.add_argument('--loop', type=int, help=argparse.SUPPRESS)
+    parser.add_argument('--load', help=argparse.SUPPRESS)
+    return parser.parse_args()
+
+
+if __name__ == '__main__':
+    chosen = _options()
+    if chosen.load:
+        print(json.dumps(asyncio.run(load(chosen))))
+    elif chosen.loop:
+        print(json.dumps(loop(chosen)))
+    else:
+        main(chosen)
