@@ -26,7 +26,7 @@ def latest_step(model_dir):
 
 def check_resume(config):
     """Raises ConfigError if `--resume` and what is in the folder do not agree."""
-    there = glob.glob(os.path.join(glob.escape(config.model_dir), 'model.ckpt-*.index'))
+    there = _checkpoints(config.model_dir)
     if config.resume == 'never' and there:
         raise ConfigError(
             f'--resume=never, but --model_dir={config.model_dir} holds checkpoints; '
@@ -61,7 +61,8 @@ def claim(config, info, lock):
             'another'
         ) from None
     path = os.path.join(config.model_dir, configuration.FILE_NAME)
-    if os.path.exists(path):
+    # A run that a mistake has stopped before its first step left nothing to go on from.
+    if os.path.exists(path) and _checkpoints(config.model_dir):
         _check_same_run(config, info)
     elif latest_step(config.model_dir):
         raise ConfigError(
@@ -72,6 +73,10 @@ def claim(config, info, lock):
     record = {'settings': config.to_dict(), **provenance.collect()}
     write_atomically(path, json.dumps(record, indent=2) + '\n')
     write_atomically(os.path.join(config.model_dir, DATASET_FILE), info.to_json())
+
+
+def _checkpoints(folder):
+    return glob.glob(os.path.join(glob.escape(folder), 'model.ckpt-*.index'))
 
 
 def _check_writable(flag, folder):

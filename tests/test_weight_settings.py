@@ -9,10 +9,11 @@ import tensorflow as tf
 from sklearn.utils.class_weight import compute_class_weight
 
 from estimator_clf.config import Config
-from estimator_clf.errors import ConfigError
+from estimator_clf.errors import ConfigError, RunError
 from estimator_clf.observer import Observer
 from estimator_clf.run import train_and_evaluate
 from launch import build
+from launch.data_errors import explained
 from model_fns.averaging import SUFFIX
 from model_fns.errors import SettingError
 from tests import small_run, stepping
@@ -153,3 +154,18 @@ def test_a_program_compiles_and_says_what_auto_means(tmp_path, monkeypatch):
     assert f'--class_weights=balanced: {settings["class_weights"]}\n' in done.stderr
     assert len(settings['class_weights'].split(',')) == 10
     assert lines(tmp_path / 'metrics.jsonl')[-1]['split'] == 'test'
+
+
+def test_a_mistake_before_the_first_step_does_not_bind_the_folder(tmp_path):
+    with pytest.raises(SettingError, match="--freeze: no variable has 'dense9'"):
+        run(tmp_path, freeze='dense9')
+    assert run(tmp_path, freeze='dense1', max_steps=1).step == 1
+
+
+def test_what_xla_cannot_compile_is_said_in_words():
+    def names(x):
+        return tf.strings.length(tf.strings.as_string(x))
+
+    with pytest.raises(RunError, match='--xla: XLA cannot compile AsString'):
+        with explained(small_run.source()):
+            tf.function(names, jit_compile=True)(tf.constant(1.0))
