@@ -37,8 +37,8 @@ def _own_message(error):
     match = re.search(r'unsupported operations when .*?: (\w+)', str(error), re.DOTALL)
     if match and 'compile' in match[0]:
         return (
-            f'--xla: XLA cannot compile {match[1]}, which is in this network; leave the '
-            'flag out'
+            f'--xla: XLA cannot compile {match[1]}, which is in this network; leave '
+            'the flag out'
         )
     match = re.search(r'bad example <(.*?)>: ([^\]"]*)', str(error), re.DOTALL)
     return f'{match[1]}: {match[2].strip()}' if match else None
