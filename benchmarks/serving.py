@@ -4,15 +4,16 @@
 
 Each way of serving gets a process of its own, and the clients another, all on this
 machine: what is printed are ratios within one run, not speeds that another machine
-would have. The limit is a loop over `session.run` in one process, of batches, without
-any network; a loop of single pictures shows what the batches alone are worth. Every
-request is one picture. The first seconds of everything are left out. In the end the
+would have. The limit is a loop over `session.run` in one process, of batches, in as many
+threads as the server has, without any network; the loops of one thread show what the
+threads and the batches are worth. Every request is one picture. The first seconds of everything are left out. In the end the
 versions change under load, and a request that fails would be counted.
 """
 
 import argparse
 import asyncio
 import base64
+import concurrent.futures
 import glob
 import itertools
 import json
@@ -26,9 +27,10 @@ import subprocess
 import sys
 import tempfile
 import time
+import urllib.request
 
 _ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-_WARM = 2.0  # Seconds that do not count.
+_WARM = 3  # Requests of each client, runs of a loop that do not count.
 
 
 def main(options):
@@ -41,8 +43,11 @@ def main(options):
     for name, flags in servers.items():
         for api in ('REST', 'gRPC'):
             ways[f'{api}, {name}'] = (_through_server, (api, flags))
-    ways[f'loop, {options.batch} at a time'] = (_loop, (options.batch,))
-    ways['loop, 1 at a time'] = (_loop, (1,))
+    threads = os.cpu_count()
+    limit = f'loop, {options.batch} at a time, {threads} threads'
+    ways[limit] = (_loop, (options.batch, threads))
+    ways[f'loop, {options.batch} at a time'] = (_loop, (options.batch, 1))
+    ways['loop, 1 at a time'] = (_loop, (1, 1))
     results = {name: [] for name in ways}
     for round_ in range(options.rounds):
         # Another order each time: the machine does not stay the same.
@@ -50,7 +55,6 @@ def main(options):
             measure, arguments = ways[name]
             results[name].append(measure(options, *arguments))
             print(f'round {round_ + 1}, {name}: {results[name][-1]}', file=sys.stderr)
-    limit = f'loop, {options.batch} at a time'
     print(f'{options.clients} clients, {options.seconds:g} s, {options.rounds} rounds')
     print('| way | pictures/s | of the limit | p50 ms | p99 ms | failed |')
     print('| --- | --- | --- | --- | --- | --- |')
@@ -93,34 +97,42 @@ def _through_server(options, api, flags, during=None):
                 f'--clients={options.clients}',
                 f'--seconds={options.seconds}',
             ],
+            env=_environment(),
             stdout=subprocess.PIPE,
             text=True,
         )
         if during:
-            during(clients)
-        output, _ = clients.communicate(timeout=options.seconds + 120)
+            during(clients, where.removesuffix(':predict'))
+        output, _ = clients.communicate(timeout=options.seconds + 300)
+        if clients.returncode:
+            sys.exit('the clients failed')
         return json.loads(output)
     finally:
         process.send_signal(signal.SIGTERM)
         process.wait(60)
 
 
-def _loop(options, batch):
+def _loop(options, batch, threads):
     """Runs this file once more, for a loop over `session.run`."""
     output = subprocess.run(
         [
             *(sys.executable, os.path.abspath(__file__), f'--loop={batch}'),
+            f'--threads={threads}',
             f'--export_dir={options.export_dir}',
             f'--pictures={options.pictures}',
             f'--seconds={options.seconds}',
         ],
-        env={**os.environ, 'PYTHONPATH': _ROOT},
+        env=_environment(),
         stdout=subprocess.PIPE,
         text=True,
         check=True,
         timeout=options.seconds + 120,
     ).stdout
     return json.loads(output)
+
+
+def _environment():
+    return {**os.environ, 'PYTHONPATH': _ROOT}
 
 
 def _swaps(options):
@@ -131,12 +143,18 @@ def _swaps(options):
     with tempfile.TemporaryDirectory() as folder:
         shutil.copytree(os.path.join(options.export_dir, from_), f'{folder}/1')
 
-        def during(clients):
+        def during(clients, url):
             for number in range(2, 2 + options.swaps):
-                time.sleep((_WARM + options.seconds) / (options.swaps + 1))
+                time.sleep(options.seconds / (options.swaps + 1))
                 source = os.path.join(options.export_dir, from_)
                 shutil.copytree(source, f'{folder}/partial-{number}')
                 os.rename(f'{folder}/partial-{number}', f'{folder}/{number}')
+                while _state(url, number) != 'AVAILABLE' and clients.poll() is None:
+                    time.sleep(0.05)
+            if clients.poll() is not None:
+                sys.exit(
+                    'the clients ended before the last version came: more --seconds'
+                )
 
         changed = argparse.Namespace(**{**vars(options), 'export_dir': folder})
         found = _through_server(changed, 'REST', ['--poll_seconds=0.1'], during)
@@ -145,6 +163,12 @@ def _swaps(options):
         f'{found["count"]} requests failed, answered by {found["versions"]} versions; '
         f'p99 {found["p99"]:.1f} ms.'
     )
+
+
+def _state(url, number):
+    with urllib.request.urlopen(url) as response:
+        found = json.load(response)['model_version_status']
+    return next((v['state'] for v in found if v['version'] == str(number)), None)
 
 
 def _read(options):
@@ -190,15 +214,24 @@ def loop(options):
     devices.set_up('cpu')
     servable = Servable(export.versions(options.export_dir)[-1])
     signature = servable.signature('')
-    source = itertools.cycle(_read(options))
-    clock, times = time.perf_counter, []
-    begin = clock() + _WARM
-    while (now := clock()) < begin + options.seconds:
-        pictures = np.array(list(itertools.islice(source, options.loop)), object)
-        servable.run(signature, {'image_bytes': pictures})
-        end = clock()
-        times.append((end, end - now, options.loop))
-    return _summary(times, begin, begin + options.seconds)
+    pictures, clock, times = _read(options), time.perf_counter, []
+
+    def work(number, until):
+        source = itertools.cycle(pictures[number:] + pictures[:number])
+        for turn in itertools.count():
+            now = clock()
+            if now > until if until else turn == _WARM:
+                return
+            batch = np.array(list(itertools.islice(source, options.loop)), object)
+            servable.run(signature, {'image_bytes': batch})
+            times.append(((end := clock()), end - now, options.loop))
+
+    with concurrent.futures.ThreadPoolExecutor(options.threads) as pool:
+        list(pool.map(lambda n: work(n, None), range(options.threads)))
+        begin = clock()
+        until = begin + options.seconds
+        list(pool.map(lambda n: work(n, until), range(options.threads)))
+    return _summary(times, begin, until)
 
 
 async def load(options):
@@ -206,20 +239,27 @@ async def load(options):
     ask, close = await (_rest if '://' in options.load else _grpc)(options.load)
     requests = [ask(picture) for picture in _read(options)]
     clock, times, versions, failed = time.perf_counter, [], [], 0
-    begin = clock() + _WARM
 
-    async def client(number):
+    async def client(number, until):
         nonlocal failed
-        while (now := clock()) < begin + options.seconds:
-            number += options.clients
+        for turn in itertools.count():
+            now = clock()
+            if now > until if until else turn == _WARM:
+                return
             try:
-                versions.append(await requests[number % len(requests)]())
+                request = requests[(number + turn * options.clients) % len(requests)]
+                versions.append(await request())
             except Exception as error:
                 failed += 1
                 print(f'failed: {error}', file=sys.stderr)
             times.append(((end := clock()), end - now, 1))
 
-    await asyncio.gather(*map(client, range(options.clients)))
+    async def all_clients(until):
+        await asyncio.gather(*(client(n, until) for n in range(options.clients)))
+
+    await all_clients(None)
+    begin = clock()
+    await all_clients(begin + options.seconds)
     await close()
     return _summary(times, begin, begin + options.seconds, failed, versions)
 
@@ -247,6 +287,8 @@ async def _rest(url):
 
 
 async def _grpc(address):
+    from estimator_clf.compat import estimator  # noqa: F401
+
     import grpc
     import numpy as np
     import tensorflow as tf
@@ -282,6 +324,7 @@ def _options():
     parser.add_argument('--rounds', type=int, default=3)
     parser.add_argument('--swaps', type=int, default=5)
     parser.add_argument('--loop', type=int, help=argparse.SUPPRESS)
+    parser.add_argument('--threads', type=int, help=argparse.SUPPRESS)
     parser.add_argument('--load', help=argparse.SUPPRESS)
     return parser.parse_args()
 
