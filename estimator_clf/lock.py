@@ -28,22 +28,28 @@ class FolderLock:
         Raises:
           ConfigError: another process holds it.
         """
+        if not self.try_to_take():
+            raise ConfigError(
+                f'--model_dir={self._folder} is in use: another process is training '
+                'there. Wait for it, stop it, or take another folder'
+            )
+
+    def try_to_take(self):
+        """Takes the lock likewise; returns False if another process holds it."""
         if self._handle is not None or fcntl is None or not os.path.isdir(self._folder):
-            return
+            return True
         handle = os.open(self._folder, os.O_RDONLY)
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             os.close(handle)
-            raise ConfigError(
-                f'--model_dir={self._folder} is in use: another process is training '
-                'there. Wait for it, stop it, or take another folder'
-            ) from None
+            return False
         except OSError:
-            # A file system without locks; better to train there than not at all.
+            # A file system without locks; better to work there than not at all.
             os.close(handle)
-            return
+            return True
         self._handle = handle
+        return True
 
     def give_back(self):
         """Gives the lock back, if it is held."""

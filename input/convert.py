@@ -7,29 +7,25 @@ the very end. So a folder of that name is whole, whatever happened on the way.
 import concurrent.futures
 import contextlib
 import dataclasses
-import io
 import multiprocessing
 import os
 import shutil
 import signal
 import threading
 
-try:
-    import fcntl
-except ImportError:  # Windows; what a killed run leaves is removed by the next all the
-    fcntl = None  # same, but so is what another run is just writing.
-
 import estimator_clf.compat  # noqa: F401  Loads TensorFlow without its chatter.
 
 import numpy as np
 import tensorflow as tf
 
+from estimator_clf.lock import FolderLock
 from input.decode import kind_of
 from input.encoded_source import short_reason
 from input.errors import DataError
 from input.manifest import Manifest
 from input.mixing import mix, mix_text
 from input.registry import open_dataset
+from input.sizes import header
 
 _ENDINGS = {'': '.tfrecord', 'GZIP': '.tfrecord.gz', 'ZLIB': '.tfrecord.zlib'}
 
@@ -361,11 +357,8 @@ class _Writer:
 
 def _shape(data):
     """(height, width, channels) of an encoded picture, as its header says."""
-    from PIL import Image
-
-    with Image.open(io.BytesIO(data)) as image:
-        grey = image.mode in ('1', 'L', 'LA', 'I', 'I;16')
-        return image.height, image.width, 1 if grey else 3
+    height, width, mode = header(data)
+    return height, width, 1 if mode in ('1', 'L', 'LA', 'I', 'I;16') else 3
 
 
 def _bytes(value):
@@ -389,41 +382,45 @@ def _in_words(source):
 def _folder_that_becomes(output_dir):
     """A new folder that gets the name `output_dir` if all goes well, else goes."""
     parent, name = os.path.split(output_dir)
-    os.makedirs(parent, exist_ok=True)
+    _make(parent, output_dir, exist_ok=True)
     prefix = f'.{name}.converting-'
     for old in os.listdir(parent):
         path = os.path.join(parent, old)
         if old.startswith(prefix) and not _in_use(path):
             shutil.rmtree(path, ignore_errors=True)
     folder = os.path.join(parent, f'{prefix}{os.getpid()}')
-    with _sigterm_raises(), contextlib.ExitStack() as stack:
+    lock = FolderLock(folder)
+    with _sigterm_raises():
         try:
-            os.mkdir(folder)
-            lock = stack.enter_context(open(folder + '/lock', 'w'))
-            if fcntl:
-                fcntl.flock(lock, fcntl.LOCK_EX)
+            _make(folder, output_dir)
+            lock.try_to_take()
             yield folder
-            os.remove(folder + '/lock')
             if os.path.isdir(output_dir):
                 os.rmdir(output_dir)
             os.rename(folder, output_dir)
         except BaseException:
             shutil.rmtree(folder, ignore_errors=True)
             raise
+        finally:
+            lock.give_back()
+
+
+def _make(folder, output_dir, exist_ok=False):
+    try:
+        os.makedirs(folder, exist_ok=exist_ok)
+    except OSError as error:
+        raise DataError(
+            f'--output_dir={output_dir} cannot be made: {folder}: {error.strerror}; '
+            'name another'
+        ) from None
 
 
 def _in_use(folder):
     """Tells whether the process that writes into a folder is still alive."""
-    if not fcntl:
-        return False
-    try:
-        with open(os.path.join(folder, 'lock'), 'w') as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        return False
-    except BlockingIOError:
-        return True
-    except OSError:
-        return False
+    lock = FolderLock(folder)
+    free = lock.try_to_take()
+    lock.give_back()
+    return not free
 
 
 @contextlib.contextmanager

@@ -53,16 +53,38 @@ def parse_size(text):
     return (numbers[0], numbers[-1])
 
 
-def _look(pictures):
+def header(picture):
+    """Reads what the header of a picture says; decodes nothing.
+
+    Args:
+      picture: encoded picture (bytes), or path.
+
+    Returns:
+      (height, width, Pillow's name of the mode).
+
+    Raises:
+      OSError, ValueError: Pillow cannot read it.
+    """
     from PIL import Image
 
+    file = io.BytesIO(picture) if isinstance(picture, bytes) else picture
+    # Pillow warns of pictures of many pixels, and refuses larger ones, for the sake of
+    # what decoding them would take.
+    limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+    try:
+        with Image.open(file) as image:
+            return image.height, image.width, image.mode
+    finally:
+        Image.MAX_IMAGE_PIXELS = limit
+
+
+def _look(pictures):
     sizes, modes = set(), set()
     for picture in pictures:
-        file = io.BytesIO(picture) if isinstance(picture, bytes) else picture
         try:
-            with Image.open(file) as image:
-                sizes.add((image.height, image.width))
-                modes.add(image.mode)
-        except (OSError, ValueError, Image.DecompressionBombError):
+            height, width, mode = header(picture)
+        except (OSError, ValueError):
             continue
+        sizes.add((height, width))
+        modes.add(mode)
     return sizes, bool(modes) and modes <= {'L', 'LA', '1', 'I;16', 'I'}

@@ -180,6 +180,8 @@ def test_output_dir_that_holds_something(tmp_path):
     (tmp_path / 'file').touch()
     with pytest.raises(DataError, match='must be a folder'):
         convert(args, tmp_path / 'file')
+    with pytest.raises(DataError, match='--output_dir=.*out cannot be made: .*file: '):
+        convert(args, tmp_path / 'file' / 'out')
 
 
 def test_numbers_are_no_pictures(tmp_path):

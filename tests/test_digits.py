@@ -1,9 +1,11 @@
 """The digits that scikit-learn carries."""
 
 import numpy as np
+import pytest
 from reading import evaluate
 from sklearn.datasets import load_digits
 
+from input import DataError
 from input.formats.digits import digits
 
 
@@ -35,3 +37,8 @@ def test_held_out():
     source = digits(validation_split=0.1)
     assert sum(source.num_examples.values()) == 1797
     assert source.num_examples['test'] == digits().num_examples['test']
+
+
+def test_a_folder_is_refused():
+    with pytest.raises(DataError, match='--data_dir=pictures has no meaning for'):
+        digits('pictures')

@@ -109,7 +109,7 @@ _NAME = 'train-images-idx3-ubyte'
         (_idx(np.zeros(6)), 'must begin with the bytes 0 0 8 3 .* got 0 0 8 1'),
         (gzip.compress(_idx(_images()))[:-9], 'cannot be read .* cut short or damaged'),
         (gzip.compress(_idx(_images()))[:-4] + b'abcd', 'cannot be read .* damaged'),
-        (struct.pack('>BBBB3i', 0, 0, 8, 3, -1, 5, 7), 'must be .* bytes long'),
+        (struct.pack('>BBBB3i', 0, 0, 8, 3, -1, 5, 7), 'must have a shape without'),
     ],
 )
 def test_damaged_files(tmp_path, data, match):
@@ -117,6 +117,17 @@ def test_damaged_files(tmp_path, data, match):
     write(tmp_path / _NAME, data)
     with pytest.raises(DataError, match=f'{_NAME} {match}'):
         idx(str(tmp_path))
+
+
+def test_negative_and_huge_shapes(tmp_path):
+    for shape, match in (
+        ((-2, -3, 1), r'without negative numbers .* \[-2, -3, 1\]'),
+        ((2**31 - 1,) * 3, 'must be 99035203004479'),
+    ):
+        header = struct.pack('>BBBB3i', 0, 0, 8, 3, *shape)
+        path = write(tmp_path / 'x', header + bytes(6))
+        with pytest.raises(DataError, match=match):
+            read_idx(path, 3)
 
 
 def test_labels_that_do_not_fit(tmp_path):

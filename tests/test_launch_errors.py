@@ -68,7 +68,8 @@ def test_text_file_named_jpg(tmp_path):
 
 
 def test_truncated_jpegs_beyond_the_limit(tmp_path):
-    bad = [_folder(tmp_path / 'data') / 'cat' / f'{n}.jpg' for n in (2, 4, 5)]
+    folder = _folder(tmp_path / 'data') / 'cat'
+    bad = [folder / f'{n}.jpg' for n in (2, 4, 5)]
     for path in bad:
         path.write_bytes(path.read_bytes()[:400])
     said = _refused(

@@ -52,6 +52,7 @@ def test_given_back_it_can_be_taken(tmp_path):
     first, second = FolderLock(str(tmp_path)), FolderLock(str(tmp_path))
     first.take()
     first.take()  # Twice is once.
+    assert not second.try_to_take()
     with pytest.raises(ConfigError):
         second.take()
     first.give_back()

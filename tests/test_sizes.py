@@ -1,10 +1,13 @@
 """Which size pictures are brought to."""
 
+import warnings
+
 import pytest
 from pictures import encode, image, pixels, write
+from PIL import Image
 
 from input.errors import DataError
-from input.sizes import parse_size, usual_shape
+from input.sizes import header, parse_size, usual_shape
 
 _SMALL = encode(pixels(8, 10), 'PNG')
 _LARGE = encode(pixels(20, 10), 'JPEG')
@@ -62,3 +65,14 @@ def test_sizes_that_are_none(text):
 def test_channels_that_are_none(channels):
     with pytest.raises(DataError, match=f'--channels must be 1 or 3, got {channels}'):
         usual_shape([], channels=channels)
+
+
+def test_the_header_of_a_picture_of_very_many_pixels():
+    """Where Pillow would warn, and where it would refuse."""
+    for side in (10_000, 20_000):
+        huge = encode(Image.new('1', (side, side)), 'PNG')
+        with warnings.catch_warnings():
+            warnings.simplefilter('error')
+            assert header(huge) == (side, side, '1')
+            assert usual_shape([huge]) == (side, side, 1)
+    assert Image.MAX_IMAGE_PIXELS is not None

@@ -3,6 +3,7 @@
 import numpy as np
 
 from estimator_clf.registry import register
+from input.errors import DataError
 from input.memory_source import MemorySource
 from input.mixing import held_out
 
@@ -21,14 +22,21 @@ def digits(data_dir=None, *, validation_split=0.0, info=None):
     (Alpaydin and Kaynak 1998). Here a fifth of it is the test split, chosen by a hash.
 
     Args:
-      data_dir: not used.
+      data_dir: must not be given.
       validation_split: share of the training pictures to hold out.
       info: see `Source`.
 
     Returns:
       A `MemorySource` of pictures [8, 8, 1].
+
+    Raises:
+      DataError: a data_dir.
     """
-    del data_dir
+    if data_dir:
+        raise DataError(
+            f'--data_dir={data_dir} has no meaning for --dataset=digits, which is part '
+            'of scikit-learn; leave it out, or name the format by --dataset'
+        )
     from sklearn.datasets import load_digits
 
     loaded = load_digits()

@@ -6,6 +6,7 @@ int32, then the data.
 """
 
 import gzip
+import math
 import os
 import re
 import struct
@@ -104,7 +105,12 @@ def read_idx(path, dimensions):
             f'{len(data)}: it is cut short; get it again'
         )
     shape = struct.unpack(f'>{dimensions}i', data[4:header])
-    expected = header + int(np.prod(shape, dtype=np.int64))
+    if min(shape) < 0:
+        raise DataError(
+            f'{path} must have a shape without negative numbers in its header, got '
+            f'{list(shape)}: it is damaged; get it again'
+        )
+    expected = header + math.prod(shape)
     if len(data) != expected:
         raise DataError(
             f'{path} must be {expected} bytes long for its shape {list(shape)}, got '
