@@ -4,10 +4,11 @@
 
 Each way of serving gets a process of its own, and the clients another, all on this
 machine: what is printed are ratios within one run, not speeds that another machine
-would have. The limit is a loop over `session.run` in one process, of batches, in as many
-threads as the server has, without any network; the loops of one thread show what the
-threads and the batches are worth. Every request is one picture. The first seconds of everything are left out. In the end the
-versions change under load, and a request that fails would be counted.
+would have. The limit is a loop over `session.run` in one process, of batches, in as
+many threads as the server has, without any network; the loops of one thread show what
+the threads and the batches are worth. Every request is one picture. The first runs of
+everything are left out. In the end the versions change under load, and a request that
+fails would be counted.
 """
 
 import argparse
