@@ -98,11 +98,14 @@ def here(model_dir, until, after=None, hooks=(), losses=LOSSES, every=1, **optio
       List of (step, metrics) of the evaluations.
     """
     found = []
-    config = {'save_checkpoints_steps': None, 'save_checkpoints_secs': None, **options}
-    model_fn = model_fn_of(losses)
-    classifier = estimator.Estimator(
-        model_fn, str(model_dir), estimator.RunConfig(**config)
+    config = estimator.RunConfig(
+        save_checkpoints_steps=None,
+        save_checkpoints_secs=None,
+        log_step_count_steps=None,
+        **options,
     )
+    model_fn = model_fn_of(losses)
+    classifier = estimator.Estimator(model_fn, str(model_dir), config)
     evaluator = Evaluator(model_fn, once)
     listener = EvaluationListener(
         evaluator,

@@ -297,6 +297,10 @@ def test_stock_runs_no_update_ops(tmp_path):
     assert model.get_variable_value('moving_mean') == 0.0
 
 
+# Without the hook that counts steps a second, whose warnings depend on the machine.
+QUIET = estimator.RunConfig(log_step_count_steps=None)
+
+
 def warned(caplog):
     return [r.getMessage() for r in caplog.records if r.levelno >= logging.WARNING]
 
@@ -309,6 +313,7 @@ def test_stock_warm_start_restores_nothing_without_a_word(tmp_path, caplog):
         model = estimator.Estimator(
             model_fn_of(),
             str(tmp_path / str(number)),
+            QUIET,
             warm_start_from=estimator.WarmStartSettings(old.model_dir, pattern),
         )
         caplog.clear()
@@ -327,7 +332,7 @@ def test_stock_trains_on_in_a_folder_of_other_settings(tmp_path, caplog):
 
     for until, rate in ((2, 0.5), (4, 100.0)):
         params = {'learning_rate': rate}
-        model = estimator.Estimator(model_fn, str(tmp_path), params=params)
+        model = estimator.Estimator(model_fn, str(tmp_path), QUIET, params)
         caplog.clear()
         model.train(input_fn, max_steps=until)
     assert model.get_variable_value('w') == 1 - 2 * 0.5 - 2 * 100
