@@ -19,7 +19,7 @@ from launch import app, flags
 
 FLAGS = flags.FLAGS
 
-_NAMES = (
+NAMES = (
     'export_dir',
     'model_name',
     'host',
@@ -154,7 +154,7 @@ async def _serve(server, options):
 
 
 def _help():
-    return __doc__ + '\n' + '\n'.join(map(flags.flag_help, _NAMES))
+    return __doc__ + '\n' + '\n'.join(map(flags.flag_help, NAMES))
 
 
 if __name__ == '__main__':

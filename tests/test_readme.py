@@ -108,7 +108,9 @@ def test_names_of_flags_are_right():
 
     known = set(Config.__dataclass_fields__)
     known |= {'flagfile', 'help', 'output', 'output_dir', 'checkpoint', 'logdir'}
-    texts = [README, *(p.read_text() for p in pathlib.Path(ROOT, 'docs').glob('*.md'))]
+    docs = pathlib.Path(ROOT, 'docs').glob('*.md')
+    # Holds flags of other programs too; test_docs_serve.py looks at it.
+    texts = [README, *(p.read_text() for p in docs if p.name != 'serve.md')]
     for text in texts:
         for name in re.findall(r'--(?:no)?([a-z][a-z0-9_]+)', text):
             assert name in known, name
