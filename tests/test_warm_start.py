@@ -1,6 +1,7 @@
 """Weights from elsewhere, value for value, from each kind of source."""
 
 import json
+import os
 
 import estimator_clf.compat  # noqa: F401  Loads TensorFlow without its chatter.
 
@@ -351,7 +352,9 @@ def test_mistakes(tmp_path):
 
 def test_a_run_begins_with_the_weights_of_another(tmp_path):
     first = tmp_path / 'first'
-    small_run.run(first, network='cnn')
+    small_run.run(first, network='cnn', eval_split='test')
+    best = open_source(f'{first}:best').path
+    assert os.path.dirname(best) == str(first / 'best')
     path = tf.train.latest_checkpoint(str(first))
     observer = small_run.Recorder(kill_after=7)
     settings = {
