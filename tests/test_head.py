@@ -98,6 +98,56 @@ def test_a_label_out_of_range_is_an_error(label, smoothing):
         loss_of(ModeKeys.TRAIN, np.full(8, label, np.int32), label_smoothing=smoothing)
 
 
+SIGMOIDS = 1 / (1 + np.exp(-LOGITS))
+
+
+@pytest.mark.parametrize('labels', [LABELS, MIXED], ids=['int', 'mixed'])
+def test_squared_error_of_sigmoids(labels):
+    target = np.eye(CLASSES)[labels] if labels.ndim == 1 else labels
+    plain = ((SIGMOIDS - target) ** 2).sum(1) / 2
+    for mode in (ModeKeys.TRAIN, ModeKeys.EVAL):
+        assert loss_of(mode, labels, loss='squared_error') == pytest.approx(
+            plain.mean(), rel=1e-5
+        )
+    smooth = ((SIGMOIDS - 0.9 * target - 0.1 / CLASSES) ** 2).sum(1) / 2
+    weights = target @ WEIGHTS
+    kwargs = {'class_weights': WEIGHTS, 'label_smoothing': 0.1}
+    assert loss_of(
+        ModeKeys.TRAIN, labels, loss='squared_error', **kwargs
+    ) == pytest.approx((weights * smooth).sum() / weights.sum(), rel=1e-5)
+
+
+def test_gradient_of_the_squared_error():
+    # (a - y) a (1 - a), the lesson's error of the last layer.
+    with tf.Graph().as_default(), v1.Session() as session:
+        logits = tf.constant(LOGITS)
+        loss_from = head.classification_loss(
+            tf.constant(LABELS), num_classes=CLASSES, kind='squared_error'
+        )
+        loss, _ = loss_from(logits, tf.constant(LABELS))
+        gradient = session.run(tf.gradients(loss, logits))[0]
+    expected = (SIGMOIDS - np.eye(CLASSES)[LABELS]) * SIGMOIDS * (1 - SIGMOIDS) / 8
+    np.testing.assert_allclose(gradient, expected, rtol=1e-4, atol=1e-7)
+
+
+def test_a_label_out_of_range_is_an_error_to_the_squared_error():
+    with pytest.raises(tf.errors.InvalidArgumentError):
+        loss_of(ModeKeys.TRAIN, np.full(8, CLASSES, np.int32), loss='squared_error')
+
+
+def test_predictions_of_sigmoids_are_their_shares():
+    found, _ = predict(loss='squared_error')
+    shares = SIGMOIDS / SIGMOIDS.sum(1, keepdims=True)
+    np.testing.assert_allclose(found['probabilities'], shares, rtol=1e-5)
+    np.testing.assert_allclose(found['logits'], np.log(SIGMOIDS), rtol=1e-4, atol=1e-6)
+    np.testing.assert_array_equal(found['class_index'], LOGITS.argmax(1))
+
+
+def test_there_is_no_other_loss():
+    with tf.Graph().as_default(), pytest.raises(SettingError, match='did you mean'):
+        classify(ModeKeys.EVAL, loss='squared_eror')
+
+
 # Training.
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from model_fns import OptimizerSettings, SettingError, make_model_fn, registry
+from model_fns import OptimizerSettings, SettingError, make_model_fn
 
 v1 = tf.compat.v1
 
@@ -18,7 +18,8 @@ IMAGES = RNG.integers(0, 128, (24, 8, 8, 3)).astype(np.uint8)
 LABELS = np.arange(24, dtype=np.int32) % 2
 IMAGES[LABELS == 1] += 100
 KEYS = [f'{i}.png' for i in range(24)]
-CLASSIFIERS = [n for n in registry.names() if registry.head(n) == 'classification']
+# The others, which learn less in a few steps, are in test_networks.py.
+CLASSIFIERS = ['cnn', 'linear', 'mlp']
 
 
 def pictures(repeat=True, batch=12):

@@ -1,41 +1,88 @@
 """Every registered network builds, at every picture size, and can be trained."""
 
+import os
+
+from estimator_clf.compat import estimator
+
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from model_fns import registry
+from model_fns import OptimizerSettings, make_model_fn, registry
 from model_fns.errors import SettingError
 from model_fns.layers import Layers
 
 v1 = tf.compat.v1
 
 CLASSIFIERS = [n for n in registry.names() if registry.head(n) == 'classification']
-SIZES = [(8, 8, 1), (28, 28, 1), (32, 32, 3), (64, 64, 3), (128, 128, 3), (33, 17, 3)]
+SIZES = [(8, 8, 1), (28, 28, 1), (33, 17, 3), (128, 128, 3)]
+
+# Height and width that a network needs at least, where 8 are not enough.
+LEAST = {'alexnet': 64}
+
+# Where the defaults are large: settings that train in a moment.
+SMALL = {
+    'alexnet': {'hidden': (8,)},
+    'alexnet_small': {'filters': (4, 4, 4, 4, 4), 'hidden': (8,)},
+    'cnn': {'filters': (4,), 'hidden': (8,)},
+    'deep_cnn': {'filters': (4, 4), 'hidden': (8,)},
+    'fmp': {'filters': 4},
+    'mlp': {'hidden': (8,)},
+    'resnet': {'depth': 18},
+    'resnet_cifar': {'depth': 8, 'filters': 4},
+}
 
 
 @pytest.mark.parametrize('shape', SIZES, ids=lambda s: 'x'.join(map(str, s)))
 @pytest.mark.parametrize('name', CLASSIFIERS)
 def test_builds_at_every_size_with_a_batch_of_unknown_size(name, shape):
+    # Deep ones build for seconds.
+    args = {'resnet': {'depth': 18}, 'resnet_cifar': {'depth': 8}}.get(name, {})
     # Built, not run: at 128x128 some first layers would fill the memory.
     with tf.Graph().as_default():
         images = v1.placeholder(tf.float32, (None, *shape))
-        logits = registry.get(name)(Layers(True), images, 7)
+        if min(shape[:2]) < LEAST.get(name, 0):
+            with pytest.raises(SettingError, match='at least'):
+                registry.get(name)(Layers(True), images, 7)
+            return
+        logits = registry.get(name)(Layers(True), images, 7, **args)
         assert logits.shape.as_list() == [None, 7]
         gradients = tf.gradients(logits, v1.trainable_variables())
         assert gradients and all(g is not None for g in gradients)
 
 
+@pytest.mark.parametrize('dtype', ['float32', 'bfloat16'])
 @pytest.mark.parametrize('name', CLASSIFIERS)
-def test_runs_and_gives_finite_logits(name):
-    for training in (True, False):
-        with tf.Graph().as_default(), v1.Session() as session:
-            images = np.random.default_rng(0).normal(size=(2, 8, 8, 3))
-            logits = registry.get(name)(
-                Layers(training), tf.constant(images, tf.float32), 3
-            )
-            session.run(v1.global_variables_initializer())
-            assert np.isfinite(session.run(logits)).all()
+def test_trains_a_step_evaluates_predicts_and_exports(name, dtype, tmp_path):
+    size = LEAST.get(name, 8)
+    images = np.random.default_rng(0).integers(0, 256, (4, size, size, 3))
+    images, labels = images.astype(np.uint8), np.arange(4, dtype=np.int32) % 3
+
+    def pictures():
+        return tf.data.Dataset.from_tensor_slices(({'image': images}, labels)).batch(4)
+
+    model_fn = make_model_fn(
+        name,
+        num_classes=3,
+        mean=127.0,
+        stddev=74.0,
+        network_args=SMALL.get(name),
+        optimizer=OptimizerSettings('momentum', 0.001),
+        compute_dtype=dtype,
+    )
+    model = estimator.Estimator(model_fn, str(tmp_path))
+    model.train(pictures, steps=1)
+    assert np.isfinite(model.evaluate(pictures)['average_loss'])
+    predicted = [p['probabilities'] for p in model.predict(pictures)]
+
+    def receiver():
+        inputs = {'image': v1.placeholder(tf.uint8, (None, size, size, 3))}
+        return estimator.export.ServingInputReceiver(inputs, inputs)
+
+    folder = model.export_saved_model(str(tmp_path / 'export'), receiver)
+    served = tf.saved_model.load(os.fsdecode(folder)).signatures['serving_default']
+    found = served(image=tf.constant(images))['probabilities']
+    np.testing.assert_allclose(found, predicted, rtol=1e-4, atol=1e-6)
 
 
 def test_linear_starts_at_zero():
@@ -87,3 +134,173 @@ def test_linear_regression(shape):
     with tf.Graph().as_default():
         y = registry.get('linear_regression')(Layers(True), tf.zeros(shape), 1)
         assert y.shape.as_list() == [5, 1]
+
+
+def weights(name, shape, classes, **settings):
+    """Counts them, and looks at the first layer's; nothing is allocated."""
+    with tf.Graph().as_default():
+        images = v1.placeholder(tf.float32, (None, *shape))
+        registry.get(name)(Layers(True), images, classes, **settings)
+        found = {v.op.name: v.shape for v in v1.trainable_variables()}
+    first = sum(s.num_elements() for n, s in found.items() if n.startswith('conv1/'))
+    return sum(s.num_elements() for s in found.values()), first
+
+
+IMAGENET, CIFAR = ((224, 224, 3), 1000), ((32, 32, 3), 10)
+
+
+@pytest.mark.parametrize(
+    'name, settings, data, published, digits',
+    [
+        # Two groups; 60,965,224 is what Caffe's model zoo counts of it.
+        ('alexnet', {}, IMAGENET, 60_965_224, 0),
+        ('alexnet', {'groups': 1}, IMAGENET, 62_378_344, 0),
+        # The CIFAR-10 tutorial, on its crops of 24x24.
+        ('deep_cnn', {}, ((24, 24, 3), 10), 1_068_298, 0),
+        # He et al., 2016, table 6.
+        ('resnet_cifar', {'depth': 20}, CIFAR, 0.27e6, -4),
+        ('resnet_cifar', {'depth': 32}, CIFAR, 0.46e6, -4),
+        ('resnet_cifar', {'depth': 44}, CIFAR, 0.66e6, -4),
+        ('resnet_cifar', {'depth': 56}, CIFAR, 0.85e6, -4),
+        # What torchvision documents of its resnet18, resnet34 and resnet50.
+        ('resnet', {'depth': 18}, IMAGENET, 11_689_512, 0),
+        ('resnet', {'depth': 34}, IMAGENET, 21_797_672, 0),
+        ('resnet', {'depth': 50}, IMAGENET, 25_557_032, 0),
+    ],
+)
+def test_as_many_weights_as_published(name, settings, data, published, digits):
+    assert round(weights(name, *data, **settings)[0], digits) == round(published)
+
+
+def test_first_layers():
+    assert weights('alexnet', *IMAGENET)[1] == 34_944
+    assert weights('alexnet', *IMAGENET, groups=1)[1] == 34_944
+    assert weights('resnet', *IMAGENET, depth=18)[1] == 7 * 7 * 3 * 64 + 2 * 64
+
+
+def activations(name, shape, **settings):
+    """Shapes behind the convolutions and poolings, in their order: [(op, H, W, C)]."""
+    with tf.Graph().as_default() as graph:
+        images = v1.placeholder(tf.float32, (None, *shape))
+        registry.get(name)(Layers(False), images, 10, **settings)
+        ops = [op for op in graph.get_operations() if op.type in ('Conv2D', 'MaxPool')]
+        return [(op.type, *op.outputs[0].shape.as_list()[1:]) for op in ops]
+
+
+def test_alexnet_has_the_published_shapes():
+    assert activations('alexnet', (224, 224, 3), groups=1) == [
+        ('Conv2D', 55, 55, 96),
+        ('MaxPool', 27, 27, 96),
+        ('Conv2D', 27, 27, 256),
+        ('MaxPool', 13, 13, 256),
+        ('Conv2D', 13, 13, 384),
+        ('Conv2D', 13, 13, 384),
+        ('Conv2D', 13, 13, 256),
+        ('MaxPool', 6, 6, 256),
+    ]
+
+
+def test_the_two_halves_of_alexnet_meet_in_the_third_convolution():
+    found = variables('alexnet', (64, 64, 3))
+    shapes = [found[f'conv{i}/kernel'][2] for i in range(1, 6)]
+    assert shapes == [3, 48, 256, 192, 192]
+
+
+@pytest.mark.parametrize(
+    'shape, settings, sizes',
+    [
+        # Graham, 2014, sections 4.1 and 4.2: 36x36 and 94x94 pixels.
+        ((28, 28, 1), {}, [36, 25, 17, 11, 7, 4]),
+        (
+            (32, 32, 3),
+            {'ratio': 'cbrt2', 'poolings': 12, 'filters': 64, 'dropout': 0.5},
+            [94, 74, 58, 45, 35, 27, 21, 16, 12, 9, 6, 4],
+        ),
+        # As few poolings as hold the picture.
+        ((36, 20, 3), {}, [36, 25, 17, 11, 7, 4]),
+        ((37, 20, 3), {}, [52, 36, 25, 17, 11, 7, 4]),
+    ],
+)
+def test_fmp_has_the_published_shapes(shape, settings, sizes):
+    # Each 2x2 convolution takes a pixel off; behind the poolings there are 2.
+    filters = settings.get('filters', 32)
+    expected = [size - 1 for size in sizes] + [1, 1]
+    found = activations('fmp', shape, **settings)
+    assert [height for _, height, _, _ in found] == expected
+    assert all(height == width for _, height, width, _ in found)
+    assert [c for *_, c in found] == [filters * i for i in range(1, len(sizes) + 3)]
+
+
+def test_fmp_drops_more_from_layer_to_layer():
+    rates = []
+
+    class Noted(Layers):
+        def dropout(self, name, x, rate):
+            rates.append(rate)
+            return super().dropout(name, x, rate)
+
+    with tf.Graph().as_default():
+        v1.train.get_or_create_global_step()
+        registry.get('fmp')(Noted(True), tf.zeros((1, 7, 7, 1)), 3, dropout=0.5)
+    np.testing.assert_allclose(rates, [0, 0.125, 0.25, 0.375, 0.5])
+
+
+def test_fmp_refuses_what_cannot_be():
+    with pytest.raises(SettingError, match='begin with 7x7 pixels'):
+        variables('fmp', poolings=2)
+    with pytest.raises(SettingError, match="did you mean 'cbrt2'"):
+        variables('fmp', ratio='cbrt')
+
+
+def test_residual_blocks_can_begin_as_their_shortcuts():
+    cases = (('resnet', 18, (True,)), ('resnet_cifar', 8, (True, False)))
+    for name, depth, settings in cases:
+        for zero in settings:
+            with tf.Graph().as_default(), v1.Session() as session:
+                images = tf.zeros((1, 8, 8, 3))
+                build = registry.get(name)
+                build(Layers(True), images, 3, depth=depth, zero_gamma=zero)
+                session.run(v1.global_variables_initializer())
+                gammas = {
+                    v.op.name: session.run(v)[0]
+                    for v in v1.global_variables()
+                    if v.op.name.endswith('gamma')
+                }
+            zeros = {n for n, value in gammas.items() if value == 0}
+            last = {n for n in gammas if n.endswith('conv2/norm/gamma')}
+            assert zeros == (last if zero else set()) and last < set(gammas)
+
+
+def test_depths_that_there_are_not():
+    with pytest.raises(SettingError, match='6 n [+] 2, got 21'):
+        variables('resnet_cifar', depth=21)
+    with pytest.raises(SettingError, match='18, 34, 50, 101, 152, got 20'):
+        variables('resnet', depth=20)
+
+
+def test_shortcut_of_a_small_resnet_subsamples_and_fills_with_zeros():
+    # With all weights but those of the first convolution at 0, what is left of the
+    # picture comes by the shortcuts.
+    images = np.random.default_rng(0).normal(size=(1, 8, 8, 3)).astype(np.float32)
+    seen = {}
+
+    class Noted(Layers):
+        def global_average_pool(self, x):
+            seen['last'] = x
+            return super().global_average_pool(x)
+
+        def batch_norm(self, name, x, *args):
+            y = super().batch_norm(name, x, *args)
+            seen.setdefault('first', y)
+            return y
+
+    with tf.Graph().as_default(), v1.Session() as session:
+        build = registry.get('resnet_cifar')
+        net = Noted(False)
+        build(net, tf.constant(images), 3, depth=8, filters=4, zero_gamma=True)
+        session.run(v1.global_variables_initializer())
+        first, last = session.run([tf.nn.relu(seen['first']), seen['last']])
+    assert last.shape == (1, 2, 2, 16)
+    # Twice every second pixel; 2 zeros on each side, then 4.
+    np.testing.assert_allclose(last[..., 6:10], first[:, ::4, ::4], rtol=1e-6)
+    assert not last[..., :6].any() and not last[..., 10:].any()

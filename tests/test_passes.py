@@ -36,19 +36,19 @@ def model_fn(passes, network='fmp', **kwargs):
     )
 
 
-@pytest.mark.parametrize('ema', [0.0, 0.5])
-def test_several_passes_give_the_mean_of_their_probabilities(tmp_path, ema):
+def test_several_passes_give_the_mean_of_their_probabilities(tmp_path):
     folder = str(tmp_path)
-    trained = estimator.Estimator(model_fn(3, ema=ema), folder)
+    # With averages of the weights, which several passes have to find, too.
+    trained = estimator.Estimator(model_fn(3, ema=0.5), folder)
     trained.train(lambda: data(repeat=True), steps=3)
 
     def probabilities(passes):
-        model = estimator.Estimator(model_fn(passes, ema=ema), folder)
+        model = estimator.Estimator(model_fn(passes, ema=0.5), folder)
         return np.stack([p['probabilities'] for p in model.predict(data)])
 
     # Each pass by itself, as a network that is built for it.
     singles = []
-    suffix = '/ExponentialMovingAverage' if ema else ''
+    suffix = '/ExponentialMovingAverage'
     for number in range(3):
         with tf.Graph().as_default(), v1.Session() as session:
             images = (tf.constant(IMAGES, tf.float32) - 127.0) / 70.0
