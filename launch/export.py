@@ -1,6 +1,9 @@
 """Exports a checkpoint of a run as a SavedModel for TensorFlow Serving.
 
-python -m launch.export --model_dir=RUN [--checkpoint=STEP] [--export_dir=DIR]
+    python -m launch.export --model_dir=RUN [--checkpoint=STEP] [--export_dir=DIR]
+
+Or for another runtime, which takes pixels and gives numbers: --format=tensor_only (a
+SavedModel without text in its graph, for OpenVINO), onnx, tflite [--quantize=int8].
 """
 
 import dataclasses
@@ -18,7 +21,10 @@ def define_flags():
     """Defines the flags of this program."""
     absl_flags.DEFINE_string('model_dir', None, 'Folder of the run.', required=True)
     absl_flags.DEFINE_string(
-        'export_dir', '', 'Folder of the versions. Default: MODEL_DIR/export.'
+        'export_dir',
+        '',
+        'Folder of the versions. Default: MODEL_DIR/export, and for other formats '
+        'MODEL_DIR/export-FORMAT.',
     )
     absl_flags.DEFINE_string(
         'checkpoint',
@@ -33,12 +39,25 @@ def define_flags():
         None,
         "Passes to average over. Default: as the run's own evaluations.",
     )
+    absl_flags.DEFINE_enum(
+        'format',
+        'saved_model',
+        ['saved_model', 'tensor_only', 'onnx', 'tflite'],
+        'What to make.',
+    )
+    absl_flags.DEFINE_enum(
+        'quantize',
+        '',
+        ['', 'int8'],
+        'tflite: weights and arithmetic in int8, calibrated on training pictures.',
+    )
     flags.define_config(['check_export', 'max_pixels'])
 
 
 def main(arguments):
     """Exports as the flags say."""
     from estimator_clf import config as configuration
+    from estimator_clf.errors import ConfigError
     from launch import build
 
     app.no_arguments(arguments)
@@ -53,21 +72,57 @@ def main(arguments):
         config = dataclasses.replace(config, eval_passes=FLAGS.eval_passes)
     info = build.load_info(FLAGS.model_dir)
 
+    if FLAGS.quantize and FLAGS.format != 'tflite':
+        raise ConfigError('--quantize is for --format=tflite')
+
     from estimator_clf import devices
-    from estimator_clf.export import export_saved_model
 
     devices.set_up('cpu')
-    path = export_saved_model(
+    model = (
         build.model_fn_maker(config)(info, total_steps=1),
         info,
         build.checkpoint_of(FLAGS.model_dir, FLAGS.checkpoint),
+    )
+    if FLAGS.format == 'saved_model':
+        print(_saved_model(model, config, info))
+    else:
+        print(_other(model, config, info))
+
+
+def _saved_model(model, config, info):
+    from estimator_clf.export import export_saved_model
+    from launch import build
+
+    return export_saved_model(
+        *model,
         FLAGS.export_dir or os.path.join(FLAGS.model_dir, 'export'),
         build.decoder(config, info),
         config=config,
         examples=_examples(config, info),
         check=config.check_export,
     )
-    print(path)
+
+
+def _other(model, config, info):
+    from estimator_clf.export import formats
+    from launch import build
+    from launch.data_errors import explained
+
+    calibration = None
+    if FLAGS.quantize:
+        source = build.open_source(config, info)
+        with explained(source):
+            calibration = formats.calibration_inputs(
+                source, config.train_split, eval_crop=config.eval_crop
+            )
+    name = '-'.join(filter(None, ['export', FLAGS.format, FLAGS.quantize]))
+    return formats.export(
+        FLAGS.format,
+        *model,
+        FLAGS.export_dir or os.path.join(FLAGS.model_dir, name),
+        FLAGS.quantize,
+        calibration,
+    )
 
 
 def _examples(config, info):

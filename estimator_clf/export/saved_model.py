@@ -84,13 +84,16 @@ def export_saved_model(
     return target
 
 
-def write_graph(model_fn, info, checkpoint, folder, decode=None, tensor_only=False):
+def write_graph(
+    model_fn, info, checkpoint, folder, decode=None, tensor_only=False, dtype=None
+):
     """Writes `saved_model.pb` and the variables.
 
     Args:
       model_fn: see `export_saved_model`, as are `info`, `checkpoint` and `decode`.
       folder: where; must not be there yet.
       tensor_only: a graph that takes pixels and gives numbers, no text anywhere.
+      dtype: of the pixels then, see `tensor_receiver`.
 
     Returns:
       dict name -> `SignatureDef`.
@@ -98,7 +101,7 @@ def write_graph(model_fn, info, checkpoint, folder, decode=None, tensor_only=Fal
     with tf.Graph().as_default(), v1.Session() as session:
         v1.train.create_global_step()
         if tensor_only:
-            features, inputs = tensor_receiver(info)
+            features, inputs = tensor_receiver(info, dtype)
         else:
             features, inputs = receivers(info, decode)
         spec = model_fn(features, None, mode=estimator.ModeKeys.PREDICT)

@@ -56,13 +56,18 @@ def receivers(info, decode):
     }
 
 
-def tensor_receiver(info):
+def tensor_receiver(info, dtype=None):
     """Builds an input for pixels alone, for readers that know no strings.
+
+    Args:
+      info: `DatasetInfo`.
+      dtype: of the input, if not uint8 for pixels and float32 for numbers.
 
     Returns:
       As `receivers`.
     """
-    name, dtype = ('image', tf.uint8) if info.class_names else ('x', tf.float32)
+    name, usual = ('image', tf.uint8) if info.class_names else ('x', tf.float32)
+    dtype = dtype or usual
     tensor = v1.placeholder(dtype, [None, *info.image_shape], name)
     return {name: tensor}, {name: tensor}
 
