@@ -193,6 +193,16 @@ def test_worst_mistakes(trained, tmp_path, batch):
         np.testing.assert_array_equal(shown, trained.images[k, ..., 0])
 
 
+def test_what_is_right_is_no_mistake(trained, tmp_path):
+    watcher = [mistakes.WorstMistakes(event_writer(str(tmp_path)), NAMES, count=COUNT)]
+    found = watch(trained, tmp_path, lambda writer: watcher)
+    keys = [
+        row[0].replace('\\', '') for row in rows_of(text_of(found['tables/mistakes']))
+    ]
+    wrong = np.flatnonzero(trained.predicted != trained.labels)
+    assert sorted(keys) == sorted(trained.keys[k] for k in wrong)
+
+
 def test_only_candidates_are_fetched(trained, tmp_path):
     fetched = []
 

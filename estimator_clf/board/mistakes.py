@@ -42,8 +42,9 @@ class WorstMistakes(Watcher):
             return {}
         losses, labels = wanted['losses'], wanted['labels']
         predicted = tf.argmax(wanted['probabilities'], axis=1)
-        # A loss that is not a number compares as false, and so stays out.
-        wrong = (predicted != labels) & (losses > 0)
+        # Not `!=`, which in a graph compares the tensors as objects. A loss that is not
+        # a number compares as false, and so stays out.
+        wrong = tf.not_equal(predicted, labels) & (losses > 0)
         values = tf.where(wrong, losses, tf.zeros_like(losses))
         worst = v1.get_variable(
             'board/worst_losses',
