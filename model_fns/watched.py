@@ -10,7 +10,7 @@ v1 = tf.compat.v1
 
 # A graph collection of `Watched`. A classifier's evaluation has 'labels' (int64 [B]),
 # 'probabilities' (float32 [B, classes]), 'losses' (float32 [B]: each example's
-# cross-entropy) and, where the last layer is one of `Layers.dense`, 'embeddings'
+# loss) and, where the last layer is one of `Layers.dense`, 'embeddings'
 # (floating [B, D]: what that layer is given).
 EVAL_TENSORS = 'eval_tensors'
 
