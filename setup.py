@@ -62,6 +62,10 @@ setup(
             'prometheus-client',
             'tensorflow-serving-api>=2.15,!=2.20.*,<2.22',
         ],
+        # `launch.export --format=onnx`, and what reads such a model.
+        'onnx': ['tf2onnx', 'onnxruntime'],
+        # Reads `launch.export --format=tensor_only`; for the tests.
+        'openvino': ['openvino'],
         # TensorFlow Datasets prepares its largest sets with it.
         'beam': ['apache-beam'],
         # TensorFlow's own extra: the CUDA libraries as wheels.

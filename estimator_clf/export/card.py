@@ -43,7 +43,7 @@ def write(folder, info, signatures, checkpoint, config=None):
         _data(info),
         _metrics(step, config),
         _signatures(signatures),
-        _usage(info),
+        _usage(info, config),
         _settings(config),
         _versions(),
     ]
@@ -125,7 +125,7 @@ def _signatures(signatures):
     return '## Signatures\n\n' + _table(['name', 'method', 'input', 'outputs'], rows)
 
 
-def _usage(info):
+def _usage(info, config):
     if info.class_names:
         text = (
             'Pictures are JPEG, PNG, GIF (of which the first frame counts) or BMP, of '
@@ -133,6 +133,8 @@ def _usage(info):
             'orientation in the EXIF data of a photo is not looked at. `examples` and '
             '`classify` take `tf.Example`s with the picture in `image/encoded`.'
         )
+        if config:
+            text += f' A picture of more than {config.max_pixels:,} pixels is refused.'
         curl = _CURL
     else:
         text = '`examples` and `regress` take `tf.Example`s with the numbers in `x`.'
