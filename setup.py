@@ -12,7 +12,21 @@ VERSION = re.search(
     re.MULTILINE,
 )[1]
 
-TEST = ['pytest']
+# `launch.serve`. TensorFlow Serving's own protos; each release of them wants a TensorFlow
+# at least as new, and pip takes the one that goes with yours if both are named in one
+# command.
+SERVING = [
+    'aiohttp',
+    'grpcio',
+    'prometheus-client',
+    'tensorflow-serving-api>=2.15,!=2.20.*,<2.22',
+]
+# `launch.export --format=onnx`, and what reads such a model.
+ONNX = ['tf2onnx', 'onnxruntime']
+# Reads `launch.export --format=tensor_only`; for the tests.
+OPENVINO = ['openvino']
+# With these no test is left out for want of a package.
+TEST = ['pytest', 'pytest-xdist', *SERVING, *ONNX, *OPENVINO]
 
 setup(
     name='estimator_clf',
@@ -49,23 +63,14 @@ setup(
     ],
     extras_require={
         'test': TEST,
-        'dev': [*TEST, 'ruff'],
+        # The second fuzzer of the server is for the slow tests.
+        'dev': [*TEST, 'ruff', 'schemathesis'],
         # The oldest supported. Later tensorflow-metadata, of which TensorFlow Datasets
         # takes the newest, cannot be imported beside the protobuf of 2.15.
         'tf215': ['tensorflow~=2.15.0', 'tensorflow-metadata<1.18'],
-        # `launch.serve`. TensorFlow Serving's own protos; each release of them wants a
-        # TensorFlow at least as new, and pip takes the one that goes with yours if
-        # both are named in one command.
-        'serving': [
-            'aiohttp',
-            'grpcio',
-            'prometheus-client',
-            'tensorflow-serving-api>=2.15,!=2.20.*,<2.22',
-        ],
-        # `launch.export --format=onnx`, and what reads such a model.
-        'onnx': ['tf2onnx', 'onnxruntime'],
-        # Reads `launch.export --format=tensor_only`; for the tests.
-        'openvino': ['openvino'],
+        'serving': SERVING,
+        'onnx': ONNX,
+        'openvino': OPENVINO,
         # TensorFlow Datasets prepares its largest sets with it.
         'beam': ['apache-beam'],
         # TensorFlow's own extra: the CUDA libraries as wheels.

@@ -166,7 +166,7 @@ class Config:
     warm_start_map: str = _setting(
         '',
         _NETWORK,
-        'Changes names of the source as re.sub does: FROM=TO,FROM=TO; ^vgg/=cnn/',
+        '--warm_start: changes names of the source as re.sub does: ^vgg/=cnn/,FROM=TO.',
     )
 
     optimizer: str = _setting('adam', _OPTIMIZATION, 'Which optimizer; see below.')

@@ -61,9 +61,11 @@ def claim(config, info, lock):
             'another'
         ) from None
     path = os.path.join(config.model_dir, configuration.FILE_NAME)
-    # A run that a mistake has stopped before its first step left nothing to go on from.
-    if os.path.exists(path) and _checkpoints(config.model_dir):
-        _check_same_run(config, info)
+    if os.path.exists(path):
+        before = configuration.load(config.model_dir)  # Refuses what is not ours.
+        # What a mistake has stopped before its first step left nothing to go on from.
+        if _checkpoints(config.model_dir):
+            _check_same_run(before, config, info)
     elif latest_step(config.model_dir):
         raise ConfigError(
             f'--model_dir={config.model_dir} holds checkpoints but no '
@@ -94,8 +96,7 @@ def _check_writable(flag, folder):
     )
 
 
-def _check_same_run(config, info):
-    before = configuration.load(config.model_dir)
+def _check_same_run(before, config, info):
     different = before.differences(config)
     if different:
         listed = '\n'.join(

@@ -50,12 +50,12 @@ def head(name: str) -> str:
 
 
 def settings(name: str) -> dict[str, object]:
-    """A network's settings with their defaults, in the order they are declared.
+    """A network's settings with their defaults, as declared; imports nothing.
 
     Raises:
         SettingError: there is no such network.
     """
-    return arguments(get(name))
+    return NETWORKS.options(name)
 
 
 def arguments(build: Callable) -> dict[str, object]:
@@ -80,8 +80,7 @@ def parse_args(name: str, text: str) -> dict[str, object]:
         SettingError: an unknown network or setting, a setting given twice, or a value
             that is not of the setting's type.
     """
-    build = get(name)
-    defaults = arguments(build)
+    defaults = settings(name)
     parsed = {}
     for item in filter(None, (part.strip() for part in text.split(','))):
         key, equals, value = (part.strip() for part in item.partition('='))
@@ -89,7 +88,7 @@ def parse_args(name: str, text: str) -> dict[str, object]:
             raise errors.SettingError(
                 f'--network_args: {item!r} must be written setting=value'
             )
-        check_args(build, {key: value})
+        _check_key(name, key, defaults)
         if key in parsed:
             raise errors.SettingError(f'--network_args: {key!r} is given twice')
         parsed[key] = _parse_value(key, value, defaults[key])
@@ -104,10 +103,14 @@ def check_args(build: Callable, network_args: Mapping[str, object]) -> None:
     """
     defaults = arguments(build)
     for key in network_args:
-        if key not in defaults:
-            listed = [f'{name}={_written(v)}' for name, v in defaults.items()]
-            what = f'setting of {build.__name__!r}:'
-            raise errors.unknown('--network_args', what, key, listed)
+        _check_key(build.__name__, key, defaults)
+
+
+def _check_key(network, key, defaults):
+    if key not in defaults:
+        listed = [f'{name}={_written(value)}' for name, value in defaults.items()]
+        what = f'setting of {network!r}:'
+        raise errors.unknown('--network_args', what, key, listed)
 
 
 def _parse_value(key, text, default):

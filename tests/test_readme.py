@@ -108,7 +108,7 @@ def test_names_of_flags_are_right():
 
     known = set(Config.__dataclass_fields__)
     known |= {'flagfile', 'help', 'output', 'output_dir', 'checkpoint', 'logdir'}
-    known |= {'output_file', 'format', 'quantize', 'tolerance'}  # Of docs/serving.md.
+    known |= {'output_file', 'format', 'quantize', 'tolerance', 'report'}
     docs = pathlib.Path(ROOT, 'docs').glob('*.md')
     # Holds flags of other programs too; test_docs_serve.py looks at it.
     texts = [README, *(p.read_text() for p in docs if p.name != 'serve.md')]

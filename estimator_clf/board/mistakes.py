@@ -40,7 +40,9 @@ class WorstMistakes(Watcher):
         wanted = choose(tensors, 'labels', 'probabilities', 'losses', 'image', 'key')
         if not wanted:
             return {}
-        losses, labels = wanted['losses'], wanted['labels']
+        losses = wanted['losses']
+        # A program of one's own may have them in any type.
+        labels = wanted['labels'] = tf.cast(wanted['labels'], tf.int64)
         predicted = tf.argmax(wanted['probabilities'], axis=1)
         # Not `!=`, which in a graph compares the tensors as objects. A loss that is not
         # a number compares as false, and so stays out.
