@@ -31,7 +31,7 @@ class Evaluator:
         Args:
           model_fn: function (features, labels, mode) -> EstimatorSpec.
           input_fn: function without arguments that returns a tf.data.Dataset of
-            (features, labels) that ends.
+            (features, labels), or of features alone, that ends.
           watchers: list of `estimator_clf.board.watcher.Watcher`, who see the batches
             go by and then write what they made of them.
         """
@@ -100,7 +100,7 @@ class Evaluator:
         with tf.Graph().as_default():
             self._global_step = v1.train.create_global_step()
             iterator = v1.data.make_initializable_iterator(self._input_fn())
-            features, labels = iterator.get_next()
+            features, labels = _pair(iterator.get_next())
             spec = self._model_fn(features, labels, mode=estimator.ModeKeys.EVAL)
             metrics = dict(spec.eval_metric_ops or {})
             if 'average_loss' not in metrics:
@@ -121,6 +121,11 @@ class Evaluator:
             # From here on an evaluation that makes an op, and so leaks, is an error.
             tf.compat.v1.get_default_graph().finalize()
             self._session = v1.Session(config=session_config())
+
+
+def _pair(element):
+    # As Estimator tells them apart: labels come in a pair, or not at all.
+    return element if isinstance(element, tuple) else (element, None)
 
 
 def _batch_size(features, labels):

@@ -177,3 +177,26 @@ def test_does_not_touch_the_graph_around_it(trained):
     assert tf.executing_eagerly()
     assert evaluator.evaluate(checkpoint_of(model, 4)) == in_graph
     evaluator.close()
+
+
+def test_input_without_labels(trained):
+    """Such as an autoencoder's: the pictures are all there is."""
+    model_fn, data, model = trained
+
+    def unlabelled():
+        return data.input_fn('test', 8)().map(lambda features, _: features)
+
+    def own_model_fn(features, labels, mode):
+        assert labels is None
+        return model_fn(
+            features, tf.zeros([tf.shape(features['image'])[0]], 'int64'), mode
+        )
+
+    path = checkpoint_of(model, 4)
+    evaluator = Evaluator(own_model_fn, unlabelled)
+    ours = evaluator.evaluate(path)
+    theirs = bare_estimator(model.model_dir, own_model_fn).evaluate(
+        unlabelled, checkpoint_path=path
+    )
+    assert ours['accuracy'] == pytest.approx(float(theirs['accuracy']))
+    evaluator.close()
