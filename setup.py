@@ -21,8 +21,9 @@ SERVING = [
     'prometheus-client',
     'tensorflow-serving-api>=2.15,!=2.20.*,<2.22',
 ]
-# `launch.export --format=onnx`, and what reads such a model.
-ONNX = ['tf2onnx', 'onnxruntime']
+# `launch.export --format=onnx`, and what reads such a model. 1.19 of onnx lets itself be
+# installed beside the ml_dtypes of TensorFlow 2.15, and cannot be imported there.
+ONNX = ['onnx!=1.19.*', 'tf2onnx', 'onnxruntime']
 # Reads `launch.export --format=tensor_only`; for the tests.
 OPENVINO = ['openvino']
 # With these no test is left out for want of a package.
