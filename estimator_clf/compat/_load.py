@@ -14,6 +14,7 @@ from estimator_clf.compat._errors import (
     EstimatorImportError,
     missing_symbol,
 )
+from estimator_clf.compat._keras import keras_later
 from estimator_clf.compat._noise import (
     has_accelerator,
     quiet_startup,
@@ -49,7 +50,8 @@ def load_estimator():
 def _import_tensorflow():
     try:
         with quiet_startup():
-            tf = importlib.import_module('tensorflow')
+            with keras_later():
+                tf = importlib.import_module('tensorflow')
             if not has_accelerator():
                 # TensorFlow 2.21 reports a missing CUDA driver as an error when it
                 # first looks for devices. Let it look now, while such lines are
