@@ -12,17 +12,17 @@ VERSION = re.search(
     re.MULTILINE,
 )[1]
 
-# `launch.serve`. TensorFlow Serving's own protos; each release of them wants a TensorFlow
-# at least as new, and pip takes the one that goes with yours if both are named in one
-# command.
+# `launch.serve`. TensorFlow Serving's own protos; each release of them wants a
+# TensorFlow at least as new, and pip takes the one that goes with yours if both are
+# named in one command.
 SERVING = [
     'aiohttp',
     'grpcio',
     'prometheus-client',
     'tensorflow-serving-api>=2.15,!=2.20.*,<2.22',
 ]
-# `launch.export --format=onnx`, and what reads such a model. 1.19 of onnx lets itself be
-# installed beside the ml_dtypes of TensorFlow 2.15, and cannot be imported there.
+# `launch.export --format=onnx`, and what reads such a model. 1.19 of onnx lets itself
+# be installed beside the ml_dtypes of TensorFlow 2.15, and cannot be imported there.
 ONNX = ['onnx!=1.19.*', 'tf2onnx', 'onnxruntime']
 # Reads `launch.export --format=tensor_only`; for the tests.
 OPENVINO = ['openvino']

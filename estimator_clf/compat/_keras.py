@@ -1,4 +1,4 @@
-"""Lets TensorFlow start without Keras, which takes a third of the time of its import."""
+"""Lets TensorFlow start without Keras, which takes a third of its import's time."""
 
 import contextlib
 import importlib.metadata
@@ -13,8 +13,8 @@ def keras_later():
 
     From 2.16 on TensorFlow loads Keras 3 at its own end, for what that registers with
     SavedModels, and goes on without where it is missing. Estimator has no use for it;
-    `tf.keras` and `import keras` load it afterwards as ever. Does nothing where Keras or
-    TensorFlow are loaded already, nor with Keras 2, which Estimator does use.
+    `tf.keras` and `import keras` load it afterwards as ever. Does nothing where Keras
+    or TensorFlow are loaded already, nor with Keras 2, which Estimator does use.
     """
     if {'keras', 'tensorflow'} & set(sys.modules) or not _is_keras_3():
         yield
