@@ -37,9 +37,12 @@ class AdamW(v1.train.AdamOptimizer):
         if self._weight_decay == 0 or var.shape.rank < self._decay_min_rank:
             return super()._resource_apply_dense(grad, var)
         rate = tf.cast(self._lr_t, var.dtype.base_dtype)
-        decay = var.assign_sub(
-            rate * self._weight_decay * var.read_value(), read_value=False
-        )
+        # Behind the gradient: it is that of the weights before the decay, and nothing
+        # else keeps the decay from running before the network has read them.
+        with tf.control_dependencies([grad]):
+            decay = var.assign_sub(
+                rate * self._weight_decay * var.read_value(), read_value=False
+            )
         with tf.control_dependencies([decay]):
             return super()._resource_apply_dense(grad, var)
 

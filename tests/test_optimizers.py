@@ -1,5 +1,7 @@
 """Optimizers against two steps in NumPy; decay, clipping, the train_op's duties."""
 
+import time
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -163,6 +165,23 @@ def test_decay_of_all_variables_can_be_asked_for(name):
     change = all_['bias'] - some['bias']
     np.testing.assert_allclose(change, -RATE * DECAY * BIAS, rtol=1e-4)
     np.testing.assert_array_equal(some['kernel'], all_['kernel'])
+
+
+@pytest.mark.parametrize('name', OPTIMIZERS)
+def test_gradient_is_that_of_the_weights_before_the_step(name):
+    """However late the network reads them: nothing may change them before."""
+    with tf.Graph().as_default(), v1.Session() as session:
+        kernel = v1.get_variable('kernel', initializer=KERNEL.astype(np.float32))
+        late = tf.numpy_function(lambda: time.sleep(0.2), [], [], stateful=True)
+        with tf.control_dependencies([late]):
+            read = kernel.read_value()
+        loss = tf.reduce_sum(read**2)
+        settings = OptimizerSettings(name, RATE, weight_decay=DECAY)
+        op, _ = training.train_op(loss, settings)
+        session.run(v1.global_variables_initializer())
+        shown, _ = session.run([loss, op])
+        assert shown == pytest.approx((KERNEL**2).sum(), rel=1e-6)
+        assert not np.allclose(session.run(kernel), KERNEL)
 
 
 # Clipping.
