@@ -6,6 +6,7 @@ from estimator_clf.board import summaries
 from estimator_clf.errors import ConfigError
 from estimator_clf.events import LazyWriter, event_writer
 from estimator_clf.explain import network_figures, picture_figures
+from estimator_clf.explain.weights import first_weights
 
 # Of the network alone, and of pictures.
 NETWORK_KINDS = {
@@ -23,7 +24,7 @@ PICTURE_KINDS = {
 
 def usual_kinds(explainer):
     """Returns the kinds that suit a network, where nobody says which."""
-    first = next(v for v in explainer.variables.values() if v.shape.rank in (2, 4))
+    first, _ = first_weights(explainer)
     begins = 'filters' if first.shape.rank == 4 else 'weights'
     return [begins, 'saliency', 'occlusion', 'maximise']
 

@@ -34,7 +34,7 @@ class Explainer:
       image: tensor, float32 [B, H, W, C], to be fed.
       scores: tensor, float32 [B, classes]: the last layer's outputs.
       step: int, the global step of the checkpoint.
-      variables: dict name -> `tf.Variable` of the network's weights.
+      variables: list of `tf.Variable`, the network's, in the order of the graph.
     """
 
     def __init__(self, model_fn, checkpoint, info):
@@ -59,7 +59,7 @@ class Explainer:
         mean = np.broadcast_to(np.asarray(info.mean, np.float32), self.shape[-1:])
         self.mean = np.array(mean)
         self.graph = tf.Graph()
-        self._session = v1.Session(graph=self.graph, config=session_config())
+        self._session = v1.Session(graph=self.graph, config=_session_config())
         self._gradients = {}
         with self.graph.as_default():
             step = v1.train.create_global_step()
@@ -80,9 +80,8 @@ class Explainer:
                 ) from None
             self.step = int(self._session.run(step))
             # Not the trainable ones alone: a network may have fixed filters.
-            weights = [v for v in v1.global_variables() if '/' in v.op.name]
-            self.variables = {v.op.name: v for v in weights}
-            self.layers = find_layers(self.image, logits, weights)
+            self.variables = [v for v in v1.global_variables() if v is not step]
+            self.layers = find_layers(self.image, logits, self.variables)
             # Not `logits`: with --loss=squared_error these are logarithms of sigmoids,
             # and flat where the network is sure.
             last = [
@@ -204,6 +203,15 @@ class Explainer:
     def close(self):
         """Gives the session back."""
         self._session.close()
+
+
+def _session_config():
+    config = session_config()
+    # This optimizer logs an error, and gives up, where it meets the gradient of a leaky
+    # ReLU (seen on 2.21).
+    rewriting = config.graph_options.rewrite_options
+    rewriting.remapping = type(rewriting).OFF
+    return config
 
 
 def _moved(pixels, moves, size):

@@ -8,6 +8,7 @@ import estimator_clf.compat  # noqa: F401  Loads TensorFlow without its chatter.
 import tensorflow as tf
 
 from estimator_clf.errors import ConfigError
+from model_fns import averaging
 
 v1 = tf.compat.v1
 
@@ -68,12 +69,9 @@ def find_layers(image, logits, variables):
     Returns:
       dict name -> `Layer`.
     """
-    names = [variable.op.name for variable in variables]
-    prefix = names[0].partition('/')[0] + '/' if names else ''
-    with_weights = {
-        os.path.dirname(name)
-        for name in (n.removesuffix('/ExponentialMovingAverage') for n in names)
-    }
+    with_weights = set(map(scope_of, variables))
+    root = common_scope(variables)
+    prefix = root + '/' if root else ''
     ways = _behind(image.op) & _before(logits.op)
     found, bases = {}, {}
     for op in image.graph.get_operations():
@@ -84,10 +82,10 @@ def find_layers(image, logits, variables):
         scope = os.path.dirname(op.name)
         if not op.name.startswith(prefix) or not op.outputs or not _fits(op.outputs[0]):
             continue
-        if scope in with_weights and scope != prefix.rstrip('/'):
+        if scope in with_weights and scope != root:
             bases[op] = name = scope.removeprefix(prefix)
             found.pop(name, None)  # The last op of a scope stands for it.
-        elif scope + '/' != prefix and base:  # As of GELU, which takes several ops.
+        elif scope != root and base:  # As of GELU, which takes several ops.
             kind = os.path.basename(scope).rstrip('_0123456789').lower()
             name = f'{base}/{kind}'
             found.pop(name, None)
@@ -99,6 +97,18 @@ def find_layers(image, logits, variables):
             continue
         found[name] = Layer(name, op.outputs[0])
     return found
+
+
+def scope_of(variable):
+    """Returns the scope that holds a variable, and so the layer that it belongs to."""
+    # A moving average is called after its variable.
+    return os.path.dirname(variable.op.name.removesuffix(averaging.SUFFIX))
+
+
+def common_scope(variables):
+    """Returns the outermost scope that all variables are in; '' if there is none."""
+    roots = {variable.op.name.partition('/')[0] for variable in variables}
+    return roots.pop() if len(roots) == 1 else ''
 
 
 def choose_layer(layers, name, unit=None):
@@ -117,9 +127,10 @@ def choose_layer(layers, name, unit=None):
     """
     if name not in layers:
         listed = '\n'.join(f'  {layer}' for layer in layers.values())
-        what = 'is' if name == '?' else f'must be a layer of the network, got {name!r};'
-        what = 'these are' if name == '?' else f'{what} there are'
-        raise ConfigError(f'--layer: {what}\n{listed}')
+        raise ConfigError(
+            f'--layer must be a layer of the network, got {name!r}; there '
+            f'are:\n{listed}'
+        )
     layer = layers[name]
     if unit is not None and not 0 <= unit < layer.units:
         raise ConfigError(

@@ -1,11 +1,10 @@
 """Weights as pictures: of classes or units that see all pixels, and of filters."""
 
-import os
-
 import numpy as np
 
 from estimator_clf.errors import ConfigError
 from estimator_clf.explain.explainer import BATCH
+from estimator_clf.explain.layers import common_scope, scope_of
 
 
 def first_weights(explainer):
@@ -15,12 +14,12 @@ def first_weights(explainer):
       (`tf.Variable`, `Layer` or None): [H * W * C, units] or [kernel, kernel, C,
       filters], and the layer that they belong to.
     """
-    for name, variable in explainer.variables.items():
-        if variable.shape.rank not in (2, 4):
-            continue
-        scope = os.path.dirname(name.removesuffix('/ExponentialMovingAverage'))
-        return variable, explainer.layers.get(scope.partition('/')[2])
-    raise ConfigError('--what=weights,filters: the network has no weights')
+    root = common_scope(explainer.variables)
+    for variable in explainer.variables:
+        if variable.shape.rank in (2, 4):
+            name = scope_of(variable).removeprefix(root).lstrip('/')
+            return variable, explainer.layers.get(name)
+    raise ConfigError('--what=weights,filters: the network has no layer with weights')
 
 
 def pixel_weights(explainer, most=BATCH):
