@@ -60,5 +60,5 @@ def explain(explainer, kinds, wish, given, folder, step):
             figure.picture.save(path, optimize=True)
             tag = f'{kind}/{figure.name.removeprefix(kind).lstrip("-") or kind}'
             writer.add_summary(summaries.image(tag, figure.picture), step)
+            event_writer(folder).flush()
             yield path, figure
-    event_writer(folder).flush()

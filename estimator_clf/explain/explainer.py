@@ -164,11 +164,12 @@ class Explainer:
                 # The pictures do not know of each other: the gradient of the sum is
                 # that of each.
                 whole = tf.reduce_sum(value)
+                image, pixels = tf.gradients(whole, [self.image, self._pixels])
                 self._gradients[key] = {
                     'unit': unit,
                     'value': value,
-                    'image': tf.gradients(whole, self.image)[0],
-                    'pixels': tf.gradients(whole, self._pixels)[0],
+                    'image': image,
+                    'pixels': pixels,
                 }
         return self._gradients[key]
 
@@ -186,6 +187,16 @@ class Explainer:
         units = np.broadcast_to(np.asarray(units, np.int32), len(images))
         feed = {self.image: images, goal['unit']: units}
         return self._session.run([goal['value'], goal['image']], feed)
+
+    def gradients(self, goal, images, units):
+        """Likewise, for any number of pictures."""
+        units = np.broadcast_to(np.asarray(units, np.int32), len(images))
+        parts = [
+            self.gradient(goal, images[i : i + BATCH], units[i : i + BATCH])
+            for i in range(0, len(images), BATCH)
+        ]
+        values, gradients = zip(*parts, strict=True)
+        return np.concatenate(values), np.concatenate(gradients)
 
     def moved_gradient(self, goal, images, units, moves):
         """Likewise, with each picture moved before the network sees it.

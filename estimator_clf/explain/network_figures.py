@@ -9,6 +9,7 @@ from estimator_clf.explain.wish import Figure
 
 # Units of a layer that are shown where none is asked for.
 _MOST_UNITS = 30
+_MOST_CLASSES = 100
 
 # Of all weights: what is above has the full colour, too.
 _QUANTILE = 0.99
@@ -16,10 +17,14 @@ _QUANTILE = 0.99
 
 def weights_figure(explainer, wish):
     """What every pixel adds to each class (or unit) of a first dense layer."""
-    layer, values = weights.pixel_weights(explainer)
+    layer, values = weights.pixel_weights(explainer, _MOST_CLASSES)
     of_classes = layer.tensor.shape[1:] == explainer.scores.shape[1:]
     what = 'class' if of_classes else 'unit'
-    names = explainer.class_names if of_classes else [f'unit {i}' for i in range(BATCH)]
+    names = (
+        explainer.class_names
+        if of_classes
+        else [f'unit {i}' for i in range(layer.units)]
+    )
     largest = float(np.abs(values).max())
     grey = values.shape[-1] == 1
     if grey:
@@ -75,7 +80,7 @@ def maximise_figure(explainer, wish):
     classes = not wish.layer
     if classes:
         tensor, name = explainer.scores, 'classes'
-        units = list(range(len(explainer.class_names)))
+        units = list(range(min(_MOST_CLASSES, len(explainer.class_names))))
         if wish.class_name:
             units = [explainer.class_number(wish.class_name)]
     else:
@@ -84,15 +89,19 @@ def maximise_figure(explainer, wish):
             explainer.layer(wish.layer, unit)
         tensor, name = layer.tensor, layer.name
         units = list(wish.units) or list(range(min(_MOST_UNITS, layer.units)))
-    units = units[:BATCH]
-    images = maximise.maximise(
-        explainer,
-        tensor,
-        units,
-        steps=steps,
-        smoothness=wish.smoothness,
-        sparsity=wish.sparsity,
-        seed=wish.seed,
+    images = np.concatenate(
+        [
+            maximise.maximise(
+                explainer,
+                tensor,
+                units[i : i + BATCH],
+                steps=steps,
+                smoothness=wish.smoothness,
+                sparsity=wish.sparsity,
+                seed=wish.seed,
+            )
+            for i in range(0, len(units), BATCH)
+        ]
     )
     if classes:
         chances = explainer.probabilities(images)[np.arange(len(units)), units]
@@ -102,7 +111,7 @@ def maximise_figure(explainer, wish):
         ]
         title = 'The picture that each class likes best'
     else:
-        reached = explainer.gradient(explainer.goal(tensor), images, units)[0]
+        reached, _ = explainer.gradients(explainer.goal(tensor), images, units)
         word = 'channel' if tensor.shape.rank == 4 else 'unit'
         lines = [
             (f'{word} {unit}', f'reaches {value:.3g}')

@@ -3,7 +3,6 @@
 import numpy as np
 
 from estimator_clf.errors import ConfigError
-from estimator_clf.explain.explainer import BATCH
 from estimator_clf.explain.layers import common_scope, scope_of
 
 
@@ -22,7 +21,7 @@ def first_weights(explainer):
     raise ConfigError('--what=weights,filters: the network has no layer with weights')
 
 
-def pixel_weights(explainer, most=BATCH):
+def pixel_weights(explainer, most=100):
     """Returns what each pixel adds to each output of a first dense layer.
 
     As the gradient, times 255: what a pixel adds when it turns from black to white.
@@ -47,8 +46,8 @@ def pixel_weights(explainer, most=BATCH):
     units = np.arange(min(layer.units, most))
     # It is linear: any picture will do.
     images = np.broadcast_to(explainer.mean, (len(units), *explainer.shape))
-    goal = explainer.goal(layer.tensor)
-    return layer, explainer.gradient(goal, images, units)[1] * 255.0
+    _, gradients = explainer.gradients(explainer.goal(layer.tensor), images, units)
+    return layer, gradients * 255.0
 
 
 def first_filters(explainer):
