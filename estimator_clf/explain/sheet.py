@@ -51,6 +51,8 @@ def sheet(title, note, tiles, columns, edge=112, bar=None):
     words = max(len(tile.lines) for tile in tiles) * (_CAPTION + 4)
     step = (edge + _GAP, high + words + _GAP)
     width = max(_LEAST_WIDTH, columns * step[0] + _GAP)
+    if bar:
+        width = max(width, _BAR[0] + drawing.text_width(bar[1], _CAPTION) + 3 * _GAP)
     notes = textwrap.wrap(note, int((width - 2 * _GAP) / (_TEXT * 0.53)))
     top = _GAP + _TITLE + 6 + len(notes) * (_TEXT + 5) + _GAP
     lines = -(-len(tiles) // columns)
