@@ -1,0 +1,64 @@
+"""From kinds of explanation to files and TensorBoard."""
+
+import os
+
+from estimator_clf.board import summaries
+from estimator_clf.errors import ConfigError
+from estimator_clf.events import LazyWriter, event_writer
+from estimator_clf.explain import network_figures, picture_figures
+from estimator_clf.explain.weights import first_weights
+
+# Of the network alone, and of pictures.
+NETWORK_KINDS = {
+    'weights': network_figures.weights_figure,
+    'filters': network_figures.filters_figure,
+    'maximise': network_figures.maximise_figure,
+}
+PICTURE_KINDS = {
+    'saliency': picture_figures.saliency_figure,
+    'occlusion': picture_figures.occlusion_figure,
+    'features': picture_figures.features_figures,
+    'dream': picture_figures.dream_figures,
+}
+
+
+def usual_kinds(explainer):
+    """Returns the kinds that suit a network, where nobody says which."""
+    first, _ = first_weights(explainer)
+    begins = 'filters' if first.shape.rank == 4 else 'weights'
+    return [begins, 'saliency', 'occlusion', 'maximise']
+
+
+def explain(explainer, kinds, wish, given, folder, step):
+    """Makes sheets, writes each as a PNG and as an image for TensorBoard.
+
+    Args:
+      explainer: `Explainer`.
+      kinds: names in `NETWORK_KINDS` and `PICTURE_KINDS`.
+      wish: `wish.Wish`.
+      given: list of `pictures.Picture`; needed for the second only.
+      folder: where to; made if it is not there.
+      step: global step of the checkpoint, for TensorBoard.
+
+    Yields:
+      (path of the PNG, `wish.Figure`).
+
+    Raises:
+      ConfigError: a kind that this network cannot have, or a wish that it cannot grant.
+    """
+    writer = LazyWriter(folder)
+    for kind in kinds:
+        if kind in NETWORK_KINDS:
+            figures = NETWORK_KINDS[kind](explainer, wish)
+        elif given:
+            figures = PICTURE_KINDS[kind](explainer, wish, given)
+        else:
+            raise ConfigError(f'--what={kind} needs pictures: name some, or --count')
+        for figure in figures:
+            os.makedirs(folder, exist_ok=True)
+            path = os.path.join(folder, figure.name + '.png')
+            figure.picture.save(path, optimize=True)
+            tag = f'{kind}/{figure.name.removeprefix(kind).lstrip("-") or kind}'
+            writer.add_summary(summaries.image(tag, figure.picture), step)
+            event_writer(folder).flush()
+            yield path, figure

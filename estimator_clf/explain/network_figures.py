@@ -1,0 +1,129 @@
+"""Sheets about the network itself, for which no picture is needed."""
+
+import numpy as np
+
+from estimator_clf.explain import colours, maximise, weights
+from estimator_clf.explain.explainer import BATCH
+from estimator_clf.explain.sheet import Tile, sheet
+from estimator_clf.explain.wish import Figure
+
+# Units of a layer that are shown where none is asked for.
+_MOST_UNITS = 30
+_MOST_CLASSES = 100
+
+# Of all weights: what is above has the full colour, too.
+_QUANTILE = 0.99
+
+
+def weights_figure(explainer, wish):
+    """What every pixel adds to each class (or unit) of a first dense layer."""
+    layer, values = weights.pixel_weights(explainer, _MOST_CLASSES)
+    of_classes = layer.tensor.shape[1:] == explainer.scores.shape[1:]
+    what = 'class' if of_classes else 'unit'
+    names = (
+        explainer.class_names
+        if of_classes
+        else [f'unit {i}' for i in range(layer.units)]
+    )
+    largest = float(np.abs(values).max())
+    grey = values.shape[-1] == 1
+    if grey:
+        values = np.stack([colours.smoothed(value[..., 0]) for value in values])
+    # A few pixels in the corners can have many times the weight of all others.
+    scale = float(np.quantile(np.abs(values), _QUANTILE)) or 1.0
+    colour = colours.diverging if grey else colours.around_grey
+    tiles = [
+        Tile(colour(value, scale), (name,))
+        for name, value in zip(names[: len(values)], values, strict=True)
+    ]
+    unit = f"added to the {what}'s score by a white pixel in place of a black one"
+    if grey:
+        note = f'A red pixel speaks for its {what} where the picture is bright, a blue '
+        note += 'one against it; a white one does not count. All on one scale, and '
+        note += 'blurred a little.'
+    else:
+        note = f'Where a picture has the colours of this one, its {what} gains; middle '
+        note += f'grey does not count. All on one scale: full red adds {scale:.2g} to '
+        note += f"the {what}'s score where the picture is red, no red takes as much."
+    picture = sheet(
+        f'Weights of {layer.name}, a picture for each {what}',
+        note,
+        tiles,
+        5,
+        bar=(scale, unit) if grey else None,
+    )
+    return [Figure('weights', picture, (f'largest weight: {largest:.3g} {unit}',))]
+
+
+def filters_figure(explainer, wish):
+    """The filters of a first convolution."""
+    layer, filters = weights.first_filters(explainer)
+    shown = filters[: 2 * BATCH]
+    tiles = [Tile(colours.around_grey(f), (str(i),)) for i, f in enumerate(shown)]
+    channels = filters.shape[-1]
+    size = 'x'.join(map(str, filters.shape[1:3]))
+    name = layer.name if layer else 'the first layer'
+    note = (
+        f'{len(filters)} filters of {size} pixels, each stretched to its own largest '
+    )
+    note += 'weight. Middle grey is 0, '
+    note += (
+        'colours are the channels.' if channels == 3 else 'white above, black below.'
+    )
+    title = f'Filters of {name}, by their numbers'
+    return [Figure('filters', sheet(title, note, tiles, 16, edge=48))]
+
+
+def maximise_figure(explainer, wish):
+    """The picture that each class, or each unit of a layer, likes best."""
+    steps = wish.steps or maximise.STEPS
+    classes = not wish.layer
+    if classes:
+        tensor, name = explainer.scores, 'classes'
+        units = list(range(min(_MOST_CLASSES, len(explainer.class_names))))
+        if wish.class_name:
+            units = [explainer.class_number(wish.class_name)]
+    else:
+        layer = explainer.layer(wish.layer)
+        for unit in wish.units:
+            explainer.layer(wish.layer, unit)
+        tensor, name = layer.tensor, layer.name
+        units = list(wish.units) or list(range(min(_MOST_UNITS, layer.units)))
+    images = np.concatenate(
+        [
+            maximise.maximise(
+                explainer,
+                tensor,
+                units[i : i + BATCH],
+                steps=steps,
+                smoothness=wish.smoothness,
+                sparsity=wish.sparsity,
+                seed=wish.seed,
+            )
+            for i in range(0, len(units), BATCH)
+        ]
+    )
+    if classes:
+        chances = explainer.probabilities(images)[np.arange(len(units)), units]
+        lines = [
+            (explainer.class_names[unit], f'taken for it: {chance:.0%}')
+            for unit, chance in zip(units, chances, strict=True)
+        ]
+        title = 'The picture that each class likes best'
+    else:
+        reached, _ = explainer.gradients(explainer.goal(tensor), images, units)
+        word = 'channel' if tensor.shape.rank == 4 else 'unit'
+        lines = [
+            (f'{word} {unit}', f'reaches {value:.3g}')
+            for unit, value in zip(units, reached, strict=True)
+        ]
+        title = f'The picture that each {word} of {name} likes best'
+    note = f'Made by the network alone: {steps} steps up the gradient of its output, '
+    note += 'from the mean colour; moved at random and smoothed on the way.'
+    tiles = [Tile(i, line) for i, line in zip(images, lines, strict=True)]
+    columns = 5 if len(tiles) <= 30 else 10
+    return [Figure(f'maximise-{_safe(name)}', sheet(title, note, tiles, columns))]
+
+
+def _safe(name):
+    return name.replace('/', '-')

@@ -1,0 +1,87 @@
+"""The pictures that are explained: some of the data, or files."""
+
+import dataclasses
+
+import estimator_clf.compat  # noqa: F401  Loads TensorFlow without its chatter.
+
+import numpy as np
+import tensorflow as tf
+
+from estimator_clf.errors import ConfigError
+
+v1 = tf.compat.v1
+
+
+@dataclasses.dataclass(frozen=True)
+class Picture:
+    """One picture.
+
+    Attributes:
+      name: for captions.
+      image: float32 [H, W, C] in 0..255, as the network gets it.
+      label: number of its class; None if nobody knows.
+      encoded: the file.
+    """
+
+    name: str
+    image: np.ndarray
+    label: int | None
+    encoded: bytes
+
+
+def some_of(source, split, count):
+    """Yields (key, encoded picture, label) of examples spread over a split."""
+    size = source.num_examples[split]
+    wanted = sorted({int(i) for i in np.linspace(0, size - 1, min(count, size))})
+    yield from source.encoded(split, wanted)
+
+
+def load(examples, decoder):
+    """Decodes pictures as prediction does.
+
+    Args:
+      examples: iterable of (name, encoded picture, label or None).
+      decoder: `input.batch_decoder.BatchDecoder`.
+
+    Returns:
+      List of `Picture`.
+
+    Raises:
+      ConfigError: one cannot be read.
+    """
+    found = []
+    with tf.Graph().as_default(), v1.Session() as session:
+        encoded = v1.placeholder(tf.string, [])
+        decoded = decoder(encoded)
+        for name, data, label in examples:
+            image = _run(session, decoded, encoded, name, data)
+            found.append(Picture(name, image, label, data))
+    return found
+
+
+def whole(picture, channels, max_pixels=None):
+    """Decodes a picture in its own size.
+
+    Args:
+      picture: `Picture`.
+      channels: 1 or 3.
+      max_pixels: refuse more.
+
+    Returns:
+      float32 [height, width, channels] in 0..255.
+    """
+    from input.decode import decode, whole_window
+
+    with tf.Graph().as_default(), v1.Session() as session:
+        encoded = v1.placeholder(tf.string, [])
+        decoded = decode(encoded, None, channels, whole_window, None, max_pixels)
+        return _run(session, decoded, encoded, picture.name, picture.encoded)
+
+
+def _run(session, decoded, encoded, name, data):
+    from input.encoded_source import short_reason
+
+    try:
+        return session.run(decoded, {encoded: data}).astype(np.float32)
+    except tf.errors.InvalidArgumentError as error:
+        raise ConfigError(f'{name}: {short_reason(error)}') from None

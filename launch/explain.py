@@ -1,0 +1,236 @@
+"""Shows what a trained network sees: pictures of weights, filters, reasons, dreams.
+
+    python -m launch.explain --model_dir=RUN [--what=KIND,...] [PICTURE|FOLDER|GLOB...]
+
+Writes a PNG for each kind, and the same as images for TensorBoard. Kinds:
+
+  weights     what each pixel adds to each class (linear), or to each first unit (mlp)
+  filters     the filters of the first convolution
+  saliency    which pixels speak for the class: integrated gradients
+  occlusion   where the class is lost if a patch covers the picture
+  maximise    the picture that each class likes best, or each unit of --layer
+  features    what --layer hands on, for each picture
+  dream       DeepDream: the picture in which --layer sees more of what it sees already
+
+Without pictures --count of the data that the run was evaluated on are taken.
+"""
+
+import dataclasses
+import os
+
+from absl import flags as absl_flags
+
+from launch import app, flags
+
+FLAGS = flags.FLAGS
+
+_KINDS = (
+    'weights',
+    'filters',
+    'saliency',
+    'occlusion',
+    'maximise',
+    'features',
+    'dream',
+)
+_NAMES = (
+    'model_dir',
+    'what',
+    'output_dir',
+    'checkpoint',
+    'data_dir',
+    'split',
+    'count',
+    'class_name',
+    'layer',
+    'unit',
+    'steps',
+    'baseline',
+    'patch',
+    'stride',
+    'smoothness',
+    'sparsity',
+    'dream_size',
+    'seed',
+    'device',
+)
+
+
+def define_flags():
+    """Defines the flags of this program."""
+    text, number = absl_flags.DEFINE_string, absl_flags.DEFINE_integer
+    text('model_dir', None, 'Folder of the run.', required=True)
+    absl_flags.DEFINE_list(
+        'what', [], 'Kinds, see above. Default: what suits the network, but no dreams.'
+    )
+    text('output_dir', '', 'Where to write. Default: MODEL_DIR/explain.')
+    text(
+        'checkpoint',
+        '',
+        "Step or path of a checkpoint, or 'best'. Default: the latest.",
+    )
+    text('data_dir', '', 'Where the data is now, if it was moved since the training.')
+    text('split', '', 'Split to take pictures of. Default: validation, or else test.')
+    number('count', 9, 'How many of them.', lower_bound=1)
+    text('class_name', '', 'Class to explain. Default: the predicted one, or all.')
+    text(
+        'layer', '', "Layer, for maximise, features and dream; '?' lists all there are."
+    )
+    absl_flags.DEFINE_list(
+        'unit', [], 'Numbers of units or channels of that layer. Default: the first.'
+    )
+    number(
+        'steps',
+        0,
+        'Of saliency [64 to 1024], maximise [300], dream [20 a size].',
+        lower_bound=0,
+    )
+    absl_flags.DEFINE_enum(
+        'baseline', 'mean', ['mean', 'black'], 'saliency: the picture of nothing.'
+    )
+    number(
+        'patch',
+        0,
+        'occlusion: side in pixels. Default: a fifth of the shorter side.',
+        lower_bound=0,
+    )
+    number(
+        'stride',
+        0,
+        'occlusion: by how many pixels the patch moves. Default: a third of it.',
+        lower_bound=0,
+    )
+    absl_flags.DEFINE_float(
+        'smoothness', 0.7, 'maximise: more of it, fewer details.', lower_bound=0.0
+    )
+    absl_flags.DEFINE_float(
+        'sparsity', 0.1, 'maximise: more of it, more of the mean colour.', lower_bound=0
+    )
+    number(
+        'dream_size',
+        0,
+        "dream: longest side in pixels. Default: the picture's, at most 256.",
+        lower_bound=0,
+    )
+    number('seed', 0, 'Of all that is random.')
+    absl_flags.DEFINE_enum('device', 'auto', ['auto', 'cpu', 'gpu'], 'What to run on.')
+
+
+def main(arguments):
+    """Explains as the flags say."""
+    from estimator_clf import config as configuration
+    from estimator_clf.errors import ConfigError
+    from launch import build
+
+    for kind in FLAGS.what:
+        if kind not in _KINDS:
+            raise ConfigError(f'--what must be of {", ".join(_KINDS)}, got {kind!r}')
+    # One pass: of several the gradient would be that of their average.
+    config = dataclasses.replace(configuration.load(FLAGS.model_dir), eval_passes=1)
+    if FLAGS.data_dir:
+        config = dataclasses.replace(config, data_dir=FLAGS.data_dir)
+    info = build.load_info(FLAGS.model_dir)
+    wish = _wish(config)
+
+    from estimator_clf import devices
+
+    devices.set_up(FLAGS.device)
+
+    from estimator_clf.explain import draw
+    from estimator_clf.explain.explainer import Explainer
+    from launch.terminal import table
+
+    checkpoint = build.checkpoint_of(FLAGS.model_dir, FLAGS.checkpoint)
+    explainer = Explainer(
+        build.model_fn_maker(config)(info, total_steps=1), checkpoint, info
+    )
+    if FLAGS.layer == '?':
+        rows = [
+            [layer.name, ' x '.join(map(str, layer.tensor.shape[1:]))]
+            for layer in explainer.layers.values()
+        ]
+        print(table(['layer', 'outputs'], rows))
+        return
+    if FLAGS.layer:  # Before minutes of work.
+        explainer.layer(FLAGS.layer)
+    if FLAGS.class_name:
+        explainer.class_number(FLAGS.class_name)
+    kinds = FLAGS.what or draw.usual_kinds(explainer)
+    given = []
+    if set(kinds) & set(draw.PICTURE_KINDS):
+        given = _pictures(arguments, config, info)
+    folder = FLAGS.output_dir or os.path.join(FLAGS.model_dir, 'explain')
+    step = explainer.step
+    for path, figure in draw.explain(explainer, kinds, wish, given, folder, step):
+        for line in figure.said:
+            app.tell(line)
+        print(path, flush=True)
+
+
+def _wish(config):
+    from estimator_clf.errors import ConfigError
+    from estimator_clf.explain.wish import Wish
+
+    try:
+        units = tuple(int(unit) for unit in FLAGS.unit)
+    except ValueError:
+        raise ConfigError(
+            f'--unit must be whole numbers between commas, got {",".join(FLAGS.unit)!r}'
+        ) from None
+    if units and not FLAGS.layer:
+        raise ConfigError('--unit is one of a layer: give its --layer, too')
+    return Wish(
+        layer=FLAGS.layer,
+        units=units,
+        class_name=FLAGS.class_name,
+        steps=FLAGS.steps,
+        baseline=FLAGS.baseline,
+        patch=FLAGS.patch,
+        stride=FLAGS.stride,
+        smoothness=FLAGS.smoothness,
+        sparsity=FLAGS.sparsity,
+        dream_size=FLAGS.dream_size,
+        max_pixels=config.max_pixels,
+        seed=FLAGS.seed,
+    )
+
+
+def _pictures(arguments, config, info):
+    """The pictures that are named, or some of the data."""
+    from estimator_clf.explain import pictures
+    from launch import build
+
+    decoder = build.decoder(config, info)
+    if arguments:
+        from launch.predict import find_files
+
+        return pictures.load(_files(find_files(arguments)), decoder)
+    from estimator_clf.bad_examples_log import leave_out
+    from estimator_clf.plan import evaluation_split
+    from launch.data_errors import explained
+
+    source = build.open_source(config, info)
+    leave_out(source, config.max_bad_examples, app.tell)
+    split = FLAGS.split or evaluation_split(config, source) or config.train_split
+    if split not in source.num_examples:
+        from estimator_clf.errors import ConfigError
+
+        there = ', '.join(source.num_examples)
+        raise ConfigError(f'--split must be one of {there}, got {split!r}')
+    with explained(source):
+        return pictures.load(pictures.some_of(source, split, FLAGS.count), decoder)
+
+
+def _files(paths):
+    for path in paths:
+        with open(path, 'rb') as file:
+            yield path, file.read(), None
+
+
+def _help():
+    return __doc__ + '\n' + '\n'.join(map(flags.flag_help, _NAMES))
+
+
+if __name__ == '__main__':
+    define_flags()
+    app.run(main, _help)
