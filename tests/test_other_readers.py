@@ -24,6 +24,8 @@ from model_fns import make_model_fn
 
 v1 = tf.compat.v1
 
+PHOTOS = 400  # In the slow tests.
+
 
 class Model:
     """An export with pictures and what its checkpoint says of them."""
@@ -222,24 +224,45 @@ def photos(tmp_path_factory):
         stddev=info.stddev,
     )
     folder = str(tmp_path_factory.mktemp('photos'))
-    return Model(folder, source, model_fn, 100, check=True)
+    return Model(folder, source, model_fn, PHOTOS, check=True)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize('signature', ['serving_default', 'examples', 'classify'])
-def test_100_photos_in_c(c_program, photos, signature):
+def test_400_photos_in_c(c_program, photos, signature):
     contents = photos.pictures
     if signature != 'serving_default':
         contents = as_examples(contents)
     done = read_in_c(c_program, photos, signature, contents)
     assert done.returncode == 0, done.stderr
-    assert len(done.stdout.splitlines()) == 100
+    assert len(done.stdout.splitlines()) == PHOTOS
     check_lines(done.stdout, photos.wanted)
 
 
 @pytest.mark.slow
+def test_400_photos_in_saved_model_cli(photos, tmp_path):
+    inputs = {
+        'serving_default': ('image_bytes', np.array(photos.pictures)),
+        'tensor': ('image', np.stack([x.features['image'] for x in photos.samples])),
+        'examples': ('examples', np.array(as_examples(photos.pictures))),
+        'classify': ('inputs', np.array(as_examples(photos.pictures))),
+    }
+    for signature, (name, values) in inputs.items():
+        folder = tmp_path / signature
+        folder.mkdir()
+        np.save(folder / 'in.npy', values)
+        chosen = ['--dir', photos.path, '--tag_set', 'serve']
+        chosen += ['--signature_def', signature, '--outdir', str(folder)]
+        saved_model_cli('run', *chosen, '--inputs', f'{name}={folder}/in.npy')
+        scores = np.load(folder / 'scores.npy')
+        np.testing.assert_allclose(scores, photos.wanted['scores'], atol=1e-5)
+        classes = np.load(folder / 'classes.npy', allow_pickle=True)
+        assert (classes == photos.wanted['classes']).all()
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize('kind', ['openvino', 'onnx', 'tflite', 'tflite int8'])
-def test_100_photos_in_other_runtimes(photos, kind, tmp_path):
+def test_400_photos_in_other_runtimes(photos, kind, tmp_path):
     images = np.stack([sample.features['image'] for sample in photos.samples])
     kind, _, quantize = kind.partition(' ')
     parts = (photos.model_fn, photos.info, photos.checkpoint, str(tmp_path))
