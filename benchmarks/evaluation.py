@@ -12,7 +12,8 @@ TensorFlow and reading the data come before the clock starts. Pictures for Tenso
 
 Printed are the ratios here / stock of each pair of runs (n, median, least and most) in
 wall time as a whole, in the evaluations alone (building their graph included) and in
-the rest, and resident memory after each evaluation. Nothing else should run meanwhile.
+the rest, in CPU time, which a machine that is shared with others does not stretch as
+much, and resident memory after each evaluation. Nothing else should run meanwhile.
 
 For memory over a longer run: `--programs=here --evaluations=50 --repetitions=1`.
 """
@@ -34,6 +35,7 @@ PARTS = {
     'seconds': 'training and evaluation',
     'evaluation_seconds': 'the evaluations alone',
     'other_seconds': 'the rest: training, checkpoints',
+    'cpu_seconds': 'training and evaluation, CPU time of all threads',
 }
 
 # Memory is compared with that after this evaluation; before it, things are still built.

@@ -157,7 +157,10 @@ def _swaps(options):
                     'the clients ended before the last version came: more --seconds'
                 )
 
-        changed = argparse.Namespace(**{**vars(options), 'export_dir': folder})
+        # A version takes seconds to load beside the clients.
+        seconds = options.seconds + 8 * options.swaps
+        changed = {**vars(options), 'export_dir': folder, 'seconds': seconds}
+        changed = argparse.Namespace(**changed)
         found = _through_server(changed, 'REST', ['--poll_seconds=0.1'], during)
     return (
         f'{options.swaps} new versions under load: {found["failed"]} of '

@@ -28,6 +28,7 @@ def test_it_runs(tmp_path):
         assert len(run['resident_kilobytes']) == 2
         assert min(run['resident_kilobytes']) > 100_000
         assert 0 < run['evaluation_seconds'] < run['seconds']
+        assert run['cpu_seconds'] > 0
     assert report['ratios']['seconds']['n'] == 1
     assert 'the evaluations alone' in done.stdout
 
@@ -38,6 +39,7 @@ def _run(program, seconds, memory=(100,) * 5):
         'seconds': seconds,
         'evaluation_seconds': seconds / 2,
         'other_seconds': seconds / 2,
+        'cpu_seconds': seconds,
         'resident_kilobytes': list(memory),
     }
 
