@@ -393,7 +393,8 @@ def test_stock_processes_lose_their_work_and_wait_for_ever(tmp_path, start):
 
 def test_every_test_that_the_table_names_exists():
     text = pathlib.Path(ROOT, 'docs', 'traps.md').read_text(encoding='utf-8')
-    rows = [line for line in text.splitlines() if line.startswith('|')]
+    table = text.partition('\n## ')[0]
+    rows = [line for line in table.splitlines() if line.startswith('|')]
     named = re.findall(r'`(test_\w+)::(test_\w+)`', text)
     assert len(named) > 20 and len(rows) == 14 + 2
     for module, test in named:
