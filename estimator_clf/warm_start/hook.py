@@ -5,7 +5,9 @@ import estimator_clf.compat  # noqa: F401  Loads TensorFlow without its chatter.
 import numpy as np
 import tensorflow as tf
 
-from estimator_clf.warm_start.plan import AVERAGE, make_plan, weights_in_graph
+from estimator_clf.warm_start.plan import make_plan, weights_in_graph
+from model_fns.averaging import SUFFIX
+from model_fns.patterns import name_of
 
 v1 = tf.compat.v1
 
@@ -44,14 +46,14 @@ class WarmStartHook(v1.train.SessionRunHook):
         self.plan = make_plan(self._source, variables, self._rules)
         self._assigns = []
         for variable in v1.global_variables():
-            name = variable.name.partition(':')[0].removesuffix(AVERAGE)
-            key = self.plan.assignments.get(name)
+            key = self.plan.assignments.get(name_of(variable).removesuffix(SUFFIX))
             if key is None:
                 continue
             value = v1.placeholder(variable.dtype.base_dtype, variable.shape)
-            # Under a strategy, on every replica.
-            several = isinstance(variable, tf.distribute.DistributedValues)
-            ops = [v.assign(value).op for v in _parts(variable, several)]
+            parts = [variable]
+            if isinstance(variable, tf.distribute.DistributedValues):
+                parts = variable.values  # Of every replica.
+            ops = [part.assign(value).op for part in parts]
             self._assigns.append((key, value, tf.group(*ops)))
 
     def after_create_session(self, session, coord):
@@ -65,7 +67,3 @@ class WarmStartHook(v1.train.SessionRunHook):
         if self._on_plan:
             self._on_plan(self.plan)
             self._on_plan = None  # A session may be lost and made anew.
-
-
-def _parts(variable, several):
-    return variable.values if several else [variable]

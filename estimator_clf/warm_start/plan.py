@@ -9,11 +9,10 @@ import tensorflow as tf
 
 from estimator_clf.errors import ConfigError
 from estimator_clf.warm_start.rules import Rules, listed
+from model_fns.averaging import SUFFIX as AVERAGE
+from model_fns.patterns import name_of
 
 v1 = tf.compat.v1
-
-#: What `tf.train.ExponentialMovingAverage` calls the average of a variable.
-AVERAGE = '/ExponentialMovingAverage'
 
 STATES = ('restored', 'shape mismatch', 'fresh', 'unused')
 
@@ -131,9 +130,9 @@ def model_variables(model_fn, input_fn):
         model_fn(features, None, mode=estimator.ModeKeys.PREDICT)
         return {
             # Built for reading averages, each is called as its average.
-            _name(v).removesuffix(AVERAGE): tuple(v.shape.as_list())
+            name_of(v).removesuffix(AVERAGE): tuple(v.shape.as_list())
             for v in v1.global_variables()
-            if _name(v) not in _NO_WEIGHTS
+            if name_of(v) not in _NO_WEIGHTS
         }
 
 
@@ -146,8 +145,8 @@ def weights_in_graph():
     Returns:
       dict name -> shape.
     """
-    shapes = {_name(v): tuple(v.shape.as_list()) for v in v1.global_variables()}
-    trained = {_name(v) for v in v1.trainable_variables()}
+    shapes = {name_of(v): tuple(v.shape.as_list()) for v in v1.global_variables()}
+    trained = {name_of(v) for v in v1.trainable_variables()}
     scopes = {name.partition('/')[0] for name in trained if '/' in name}
     return {
         name: shape
@@ -188,7 +187,3 @@ def _nothing(plan, variables, named):
         f'{text}.\n  The network has: {listed(sorted(variables))}\n  The source has: '
         f'{listed(sorted(named))}\nNames can be changed with --warm_start_map=FROM=TO'
     )
-
-
-def _name(variable):
-    return variable.name.partition(':')[0]

@@ -4,6 +4,7 @@ import dataclasses
 import re
 
 from estimator_clf.errors import ConfigError
+from model_fns.patterns import matches
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,9 +47,9 @@ class Rules:
 
     def wants(self, name):
         """Tells whether a variable of the new network is to be taken over."""
-        if self.include and not any(re.search(p, name) for p in self.include):
+        if self.include and not matches(self.include, name):
             return False
-        return not any(re.search(p, name) for p in self.exclude)
+        return not matches(self.exclude, name)
 
     def renamed(self, name):
         """Returns what a variable of the source is called in the new network."""
