@@ -8,9 +8,9 @@ from estimator_clf.compat import estimator
 import tensorflow as tf
 
 from estimator_clf.devices import session_config
-from estimator_clf.errors import ConfigError, RunError, explain_restore
+from estimator_clf.errors import ConfigError
 from estimator_clf.export import newest
-from estimator_clf.export.samples import saver_of
+from estimator_clf.export.samples import restore
 
 v1 = tf.compat.v1
 
@@ -77,12 +77,7 @@ class Predictor:
             with tf.device('/cpu:0'):
                 images = decoder.batch(encoded)
             spec = model_fn({'image': images}, None, mode=estimator.ModeKeys.PREDICT)
-            try:
-                saver_of(spec).restore(self._session, checkpoint)
-            except (ValueError, tf.errors.OpError) as error:
-                raise RunError(
-                    f'{checkpoint}: {explain_restore(error) or error}'
-                ) from None
+            restore(spec, self._session, checkpoint)
         self._input = encoded.name
         self._outputs = {n: spec.predictions[n].name for n in ('classes', 'scores')}
         return self

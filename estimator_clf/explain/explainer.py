@@ -6,9 +6,9 @@ import numpy as np
 import tensorflow as tf
 
 from estimator_clf.devices import session_config
-from estimator_clf.errors import ConfigError, RunError, explain_restore
+from estimator_clf.errors import ConfigError
 from estimator_clf.explain.layers import choose_layer, find_layers
-from estimator_clf.export.samples import saver_of
+from estimator_clf.export.samples import restore
 
 v1 = tf.compat.v1
 
@@ -72,12 +72,7 @@ class Explainer:
             spec = model_fn({'image': self.image}, None, estimator.ModeKeys.PREDICT)
             self._probabilities = spec.predictions['probabilities']
             logits = spec.predictions['logits']
-            try:
-                saver_of(spec).restore(self._session, checkpoint)
-            except (ValueError, tf.errors.OpError) as error:
-                raise RunError(
-                    f'{checkpoint}: {explain_restore(error) or error}'
-                ) from None
+            restore(spec, self._session, checkpoint)
             self.step = int(self._session.run(step))
             # Not the trainable ones alone: a network may have fixed filters.
             self.variables = [v for v in v1.global_variables() if v is not step]

@@ -47,6 +47,11 @@ class Layer:
     tensor: tf.Tensor
 
     @property
+    def file_name(self):
+        """Its name, in which a path would not see folders."""
+        return self.name.replace('/', '-')
+
+    @property
     def units(self):
         """Number of its units or channels."""
         return self.tensor.shape[-1]

@@ -87,7 +87,7 @@ def maximise_figure(explainer, wish):
         layer = explainer.layer(wish.layer)
         for unit in wish.units:
             explainer.layer(wish.layer, unit)
-        tensor, name = layer.tensor, layer.name
+        tensor, name = layer.tensor, layer.file_name
         units = list(wish.units) or list(range(min(_MOST_UNITS, layer.units)))
     images = np.concatenate(
         [
@@ -117,13 +117,9 @@ def maximise_figure(explainer, wish):
             (f'{word} {unit}', f'reaches {value:.3g}')
             for unit, value in zip(units, reached, strict=True)
         ]
-        title = f'The picture that each {word} of {name} likes best'
+        title = f'The picture that each {word} of {layer.name} likes best'
     note = f'Made by the network alone: {steps} steps up the gradient of its output, '
     note += 'from the mean colour; moved at random and smoothed on the way.'
     tiles = [Tile(i, line) for i, line in zip(images, lines, strict=True)]
     columns = 5 if len(tiles) <= 30 else 10
-    return [Figure(f'maximise-{_safe(name)}', sheet(title, note, tiles, columns))]
-
-
-def _safe(name):
-    return name.replace('/', '-')
+    return [Figure(f'maximise-{name}', sheet(title, note, tiles, columns))]

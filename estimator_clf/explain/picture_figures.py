@@ -22,7 +22,7 @@ def saliency_figure(explainer, wish, given):
     """Integrated gradients, laid over the pictures."""
     baseline = explainer.mean if wish.baseline == 'mean' else np.float32(0)
     tiles, said = [], []
-    for picture, number, chance in _classified(explainer, wish, given):
+    for picture, caption, number, chance in _classified(explainer, wish, given):
         values, gap, steps = saliency.complete_gradients(
             explainer, picture.image, number, baseline, wish.steps
         )
@@ -31,7 +31,7 @@ def saliency_figure(explainer, wish, given):
         scale = float(np.quantile(np.abs(values), 0.99))
         name = explainer.class_names[number]
         tiles += [
-            Tile(picture.image, _caption(explainer, picture)),
+            Tile(picture.image, caption),
             Tile(
                 colours.overlay(picture.image, values, scale),
                 (f'for {name}: {chance:.0%}', f'sums to {values.sum():+.1f}'),
@@ -63,7 +63,7 @@ def occlusion_figure(explainer, wish, given):
             f'shorter side, got {patch}'
         )
     tiles, said = [], []
-    for picture, number, chance in _classified(explainer, wish, given):
+    for picture, caption, number, chance in _classified(explainer, wish, given):
         drops = occlusion.occlusion(
             explainer, picture.image, number, patch, stride, explainer.mean
         )
@@ -71,7 +71,7 @@ def occlusion_figure(explainer, wish, given):
         # Not to stretch what is next to nothing.
         scale = max(float(np.abs(drops).max()), 0.02)
         tiles += [
-            Tile(picture.image, _caption(explainer, picture)),
+            Tile(picture.image, caption),
             Tile(
                 colours.overlay(picture.image, drops, scale),
                 (
@@ -106,7 +106,7 @@ def features_figures(explainer, wish, given):
     figures = []
     for number, picture in enumerate(given, 1):
         maps = explainer.run(layer.tensor, picture.image[None])[0]
-        tiles = [Tile(picture.image, _caption(explainer, picture)[:1])]
+        tiles = [Tile(picture.image, _heading(explainer, picture))]
         tiles += [
             Tile(colours.stretched(maps[..., c]), (f'{c}: {maps[..., c].max():.3g}',))
             for c in channels
@@ -114,7 +114,7 @@ def features_figures(explainer, wish, given):
         note = 'The picture, and each channel by its number and largest value, which '
         note += 'is white; black is 0 and below.'
         title = f'What {layer.name} hands on'
-        name = f'features-{layer.name.replace("/", "-")}-{number}'
+        name = f'features-{layer.file_name}-{number}'
         figures.append(Figure(name, sheet(title, note, tiles, 11, edge=72)))
     return figures
 
@@ -128,7 +128,7 @@ def dream_figures(explainer, wish, given):
     figures = []
     for number, picture in enumerate(given, 1):
         image = _dream_base(explainer, wish, picture)
-        tiles, said = [Tile(image, _caption(explainer, picture)[:1])], []
+        tiles, said = [Tile(image, _heading(explainer, picture))], []
         for unit in wish.units or (None,):
             dreamt = dream.dream(
                 explainer,
@@ -150,24 +150,33 @@ def dream_figures(explainer, wish, given):
             )
         note = 'DeepDream: the picture is changed, from coarse to fine, such that the '
         note += 'layer sees more of what it sees in it already.'
-        name = f'dream-{layer.name.replace("/", "-")}-{number}'
+        name = f'dream-{layer.file_name}-{number}'
         picture = sheet(f'What {layer.name} dreams', note, tiles, 3, edge=256)
         figures.append(Figure(name, picture, tuple(said)))
     return figures
 
 
 def _classified(explainer, wish, given):
-    """Yields (picture, number of the class to explain, its probability)."""
+    """Yields (picture, caption, number of the class to explain, its probability)."""
     for picture in given:
-        chances = explainer.probabilities(picture.image[None])[0]
+        chances = _chances(explainer, picture)
         number = int(np.argmax(chances))
         if wish.class_name:
             number = explainer.class_number(wish.class_name)
-        yield picture, number, float(chances[number])
+        caption = _caption(explainer, picture, chances)
+        yield picture, caption, number, float(chances[number])
 
 
-def _caption(explainer, picture):
-    chances = explainer.probabilities(picture.image[None])[0]
+def _chances(explainer, picture):
+    return explainer.probabilities(picture.image[None])[0]
+
+
+def _heading(explainer, picture):
+    """The first line of its caption alone."""
+    return _caption(explainer, picture, _chances(explainer, picture))[:1]
+
+
+def _caption(explainer, picture, chances):
     best = int(np.argmax(chances))
     taken = f'taken for {explainer.class_names[best]} ({chances[best]:.0%})'
     if picture.label is None:
@@ -181,17 +190,18 @@ def _caption(explainer, picture):
 
 def _first_maps(explainer):
     """The activation behind the first convolution, or that itself."""
-    maps = [x for x in explainer.layers.values() if x.tensor.shape.rank == 4]
-    behind = [x for x in maps if x.name.endswith(('elu', 'relu6'))]
-    return (behind or maps or [None])[0]
+    return next(iter(_maps(explainer)), None)
 
 
 def _usual_dream(explainer):
     """The last activation that still has places, or else the last layer."""
-    layers = list(explainer.layers.values())
-    maps = [x for x in layers if x.tensor.shape.rank == 4]
-    behind = [x for x in maps if x.name.endswith(('elu', 'relu6'))]
-    return (behind or maps or layers)[-1]
+    return (_maps(explainer) or list(explainer.layers.values()))[-1]
+
+
+def _maps(explainer):
+    """The activations that have places, or else all layers that have."""
+    maps = [x for x in explainer.layers.values() if x.tensor.shape.rank == 4]
+    return [x for x in maps if x.name.endswith(('elu', 'relu6'))] or maps
 
 
 def _dream_base(explainer, wish, picture):

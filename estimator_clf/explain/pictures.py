@@ -8,6 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from estimator_clf.errors import ConfigError
+from estimator_clf.export.samples import spread
 
 v1 = tf.compat.v1
 
@@ -32,8 +33,7 @@ class Picture:
 def some_of(source, split, count):
     """Yields (key, encoded picture, label) of examples spread over a split."""
     size = source.num_examples[split]
-    wanted = sorted({int(i) for i in np.linspace(0, size - 1, min(count, size))})
-    yield from source.encoded(split, wanted)
+    yield from source.encoded(split, spread(size, count))
 
 
 def load(examples, decoder):

@@ -10,7 +10,7 @@ import estimator_clf.compat  # noqa: F401  Loads TensorFlow without its chatter.
 
 import tensorflow as tf
 
-from estimator_clf.errors import ConfigError
+from estimator_clf.errors import ConfigError, RunError, explain_restore
 
 _PARTIAL = 'partial-'  # No server takes a folder for a version that is no number.
 
@@ -59,6 +59,34 @@ def new_version(export_dir):
     except BaseException:
         shutil.rmtree(partial, ignore_errors=True)
         raise
+
+
+@contextlib.contextmanager
+def exported(export_dir, checkpoint):
+    """`new_version` for what is made of a checkpoint, its mistakes said in words.
+
+    Args:
+      export_dir: see `new_version`.
+      checkpoint: path prefix, for the messages.
+
+    Yields:
+      As `new_version`.
+
+    Raises:
+      RunError: it could not be written, or the checkpoint not be restored.
+    """
+    try:
+        with new_version(export_dir) as folders:
+            yield folders
+    except OSError as error:
+        raise RunError(
+            f'--export_dir={export_dir}: {error.strerror or error}; name another'
+        ) from None
+    except tf.errors.OpError as error:
+        text = explain_restore(error)
+        if text is None:
+            raise
+        raise RunError(f'{checkpoint}: {text}') from None
 
 
 def _numbers(folder):

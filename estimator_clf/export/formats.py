@@ -19,15 +19,12 @@ from estimator_clf.compat import estimator
 import numpy as np
 import tensorflow as tf
 
-from estimator_clf.errors import ConfigError, RunError, explain_restore
+from estimator_clf.errors import ConfigError
 from estimator_clf.export import samples
-from estimator_clf.export.folders import new_version
+from estimator_clf.export.folders import exported
 from estimator_clf.export.saved_model import write_graph, write_labels
 
 v1 = tf.compat.v1
-
-#: All that `launch.export --format` takes.
-FORMATS = ('saved_model', 'tensor_only', 'onnx', 'tflite')
 
 # The newest that has all that our networks need and that old readers know (2022).
 _OPSET = 17
@@ -37,7 +34,7 @@ def export(kind, model_fn, info, checkpoint, export_dir, quantize='', calibratio
     """Exports a checkpoint as `<export_dir>/<version>/`, appearing all at once.
 
     Args:
-      kind: one of `FORMATS` but the first.
+      kind: 'tensor_only', 'onnx' or 'tflite'.
       model_fn: see `export_saved_model`, as are `info`, `checkpoint` and `export_dir`.
       quantize: 'int8' or '', of tflite.
       calibration: of int8: array [M, …] of real inputs, as the model takes them, from
@@ -52,27 +49,17 @@ def export(kind, model_fn, info, checkpoint, export_dir, quantize='', calibratio
     """
     if kind == 'onnx':
         _tf2onnx()  # Asked before anything is written.
-    try:
-        with new_version(export_dir) as (partial, target):
-            if kind == 'tensor_only':
-                write_graph(model_fn, info, checkpoint, partial, tensor_only=True)
-            elif kind == 'onnx':
-                data = _onnx(model_fn, info, checkpoint)
-                _write(os.path.join(partial, 'model.onnx'), data)
-            else:
-                data = _tflite(model_fn, info, checkpoint, quantize, calibration)
-                _write(os.path.join(partial, 'model.tflite'), data)
-            if info.class_names:
-                write_labels(os.path.join(partial, 'labels.txt'), info)
-    except OSError as error:
-        raise RunError(
-            f'--export_dir={export_dir}: {error.strerror or error}; name another'
-        ) from None
-    except tf.errors.OpError as error:
-        text = explain_restore(error)
-        if text is None:
-            raise
-        raise RunError(f'{checkpoint}: {text}') from None
+    with exported(export_dir, checkpoint) as (partial, target):
+        if kind == 'tensor_only':
+            write_graph(model_fn, info, checkpoint, partial, tensor_only=True)
+        elif kind == 'onnx':
+            data = _onnx(model_fn, info, checkpoint)
+            _write(os.path.join(partial, 'model.onnx'), data)
+        else:
+            data = _tflite(model_fn, info, checkpoint, quantize, calibration)
+            _write(os.path.join(partial, 'model.tflite'), data)
+        if info.class_names:
+            write_labels(os.path.join(partial, 'labels.txt'), info)
     return target
 
 

@@ -15,6 +15,7 @@ from estimator_clf.compat import estimator
 import numpy as np
 import tensorflow as tf
 
+from estimator_clf.errors import RunError, explain_restore
 from estimator_clf.export.signatures import IMAGE_KEY, VALUES_KEY
 
 v1 = tf.compat.v1
@@ -60,7 +61,7 @@ def take(source, split, count=8, eval_crop=1.0):
     from input.source import iterate
 
     size = min(source.num_examples[split], _SPREAD)
-    wanted = sorted({int(i) for i in np.linspace(0, size - 1, min(count, size))})
+    wanted = spread(size, count)
     batches = iterate(source.input_fn(split, _BATCH, eval_crop=eval_crop))
     rows = itertools.chain.from_iterable(_rows(features) for features, _ in batches)
     rows = itertools.islice(rows, wanted[-1] + 1)
@@ -69,6 +70,11 @@ def take(source, split, count=8, eval_crop=1.0):
     # By their keys: pictures that cannot be read are missing among the rows.
     encoded = {key: data for key, data, _ in source.encoded(split, wanted)}
     return [_sample(row, encoded[row['key']]) for row in rows if row['key'] in encoded]
+
+
+def spread(size, count):
+    """Returns a list of `count` numbers below `size` at even distances, or all."""
+    return sorted({int(i) for i in np.linspace(0, size - 1, min(count, size))})
 
 
 def made_up(info, decode, count=8):
@@ -144,6 +150,18 @@ def saver_of(spec):
     if scaffold is not None and scaffold.saver is not None:
         return scaffold.saver
     return v1.train.Saver(v1.global_variables())
+
+
+def restore(spec, session, checkpoint):
+    """Restores the weights of a spec's graph.
+
+    Raises:
+      RunError: the checkpoint is damaged, or of another network.
+    """
+    try:
+        saver_of(spec).restore(session, checkpoint)
+    except (ValueError, tf.errors.OpError) as error:
+        raise RunError(f'{checkpoint}: {explain_restore(error) or error}') from None
 
 
 def write(path, samples, predictions, tolerance=1e-5):

@@ -6,9 +6,8 @@ from estimator_clf.compat import estimator
 
 import tensorflow as tf
 
-from estimator_clf.errors import RunError, explain_restore
 from estimator_clf.export import card, samples, self_check, warmup
-from estimator_clf.export.folders import new_version
+from estimator_clf.export.folders import exported
 from estimator_clf.export.signatures import (
     receivers,
     signature_defs,
@@ -57,30 +56,20 @@ def export_saved_model(
     Raises:
       RunError: it could not be written, or is not what the checkpoint is.
     """
-    try:
-        with new_version(export_dir) as (partial, target):
-            signatures = write_graph(model_fn, info, checkpoint, partial, decode)
-            _write_extras(partial, info)
-            if not examples:
-                examples = samples.made_up(info, decode)
-            samples.write(
-                os.path.join(partial, EXTRA, samples.FILE_NAME),
-                examples,
-                samples.predict(model_fn, checkpoint, examples),
-                _tolerance(config),
-            )
-            card.write(partial, info, signatures, checkpoint, config)
-            if check:
-                self_check.run(partial)
-    except OSError as error:
-        raise RunError(
-            f'--export_dir={export_dir}: {error.strerror or error}; name another'
-        ) from None
-    except tf.errors.OpError as error:
-        text = explain_restore(error)
-        if text is None:
-            raise
-        raise RunError(f'{checkpoint}: {text}') from None
+    with exported(export_dir, checkpoint) as (partial, target):
+        signatures = write_graph(model_fn, info, checkpoint, partial, decode)
+        _write_extras(partial, info)
+        if not examples:
+            examples = samples.made_up(info, decode)
+        samples.write(
+            os.path.join(partial, EXTRA, samples.FILE_NAME),
+            examples,
+            samples.predict(model_fn, checkpoint, examples),
+            _tolerance(config),
+        )
+        card.write(partial, info, signatures, checkpoint, config)
+        if check:
+            self_check.run(partial)
     return target
 
 
