@@ -3,6 +3,7 @@
 import dataclasses
 import os
 
+from estimator_clf import config as configuration
 from estimator_clf.config import Config
 from estimator_clf.duration import in_steps
 from estimator_clf.errors import ConfigError
@@ -194,6 +195,20 @@ def decoder(config, info):
         window=central_window(config.eval_crop, width / height),
         max_pixels=config.max_pixels,
     )
+
+
+def load_config(model_dir, **instead):
+    """Reads the settings of a run.
+
+    Args:
+      model_dir: its folder.
+      **instead: settings that take the place of those, unless None or ''.
+
+    Raises:
+      ConfigError: there are none, or one that cannot be.
+    """
+    wanted = {name: v for name, v in instead.items() if v not in (None, '')}
+    return dataclasses.replace(configuration.load(model_dir), **wanted)
 
 
 def load_info(model_dir):

@@ -18,36 +18,18 @@ def define_flags():
     absl_flags.DEFINE_list(
         'split', [], 'Splits to evaluate. Default: validation and test, as there are.'
     )
-    absl_flags.DEFINE_string(
-        'checkpoint',
-        '',
-        "Step or path of a checkpoint, or 'best'. Default: the latest.",
-    )
-    absl_flags.DEFINE_string(
-        'data_dir', '', 'Where the data is now, if it was moved since the training.'
-    )
-    absl_flags.DEFINE_integer(
-        'eval_passes',
-        None,
-        "Passes to average over. Default: as the run's own evaluations.",
-    )
-    absl_flags.DEFINE_enum('device', 'auto', ['auto', 'cpu', 'gpu'], 'What to run on.')
+    flags.define_run('checkpoint', 'data_dir', 'eval_passes', 'device')
     absl_flags.DEFINE_enum('output', 'table', ['table', 'json'], 'What to print.')
 
 
 def main(arguments):
     """Evaluates as the flags say."""
-    import dataclasses
-
-    from estimator_clf import config as configuration
     from launch import build
 
     app.no_arguments(arguments)
-    config = configuration.load(FLAGS.model_dir)
-    if FLAGS.data_dir:
-        config = dataclasses.replace(config, data_dir=FLAGS.data_dir)
-    if FLAGS.eval_passes is not None:
-        config = dataclasses.replace(config, eval_passes=FLAGS.eval_passes)
+    config = build.load_config(
+        FLAGS.model_dir, data_dir=FLAGS.data_dir, eval_passes=FLAGS.eval_passes
+    )
     info = build.load_info(FLAGS.model_dir)
 
     from estimator_clf import devices

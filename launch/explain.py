@@ -15,7 +15,6 @@ Writes a PNG for each kind, and the same as images for TensorBoard. Kinds:
 Without pictures --count of the data that the run was evaluated on are taken.
 """
 
-import dataclasses
 import os
 
 from absl import flags as absl_flags
@@ -64,12 +63,7 @@ def define_flags():
         'what', [], 'Kinds, see above. Default: what suits the network, but no dreams.'
     )
     text('output_dir', '', 'Where to write. Default: MODEL_DIR/explain.')
-    text(
-        'checkpoint',
-        '',
-        "Step or path of a checkpoint, or 'best'. Default: the latest.",
-    )
-    text('data_dir', '', 'Where the data is now, if it was moved since the training.')
+    flags.define_run('checkpoint', 'data_dir', 'device')
     text('split', '', 'Split to take pictures of. Default: validation, or else test.')
     number('count', 9, 'How many of them.', lower_bound=1)
     text('class_name', '', 'Class to explain. Default: the predicted one, or all.')
@@ -113,12 +107,10 @@ def define_flags():
         lower_bound=0,
     )
     number('seed', 0, 'Of all that is random.')
-    absl_flags.DEFINE_enum('device', 'auto', ['auto', 'cpu', 'gpu'], 'What to run on.')
 
 
 def main(arguments):
     """Explains as the flags say."""
-    from estimator_clf import config as configuration
     from estimator_clf.errors import ConfigError
     from launch import build
 
@@ -126,9 +118,7 @@ def main(arguments):
         if kind not in _KINDS:
             raise ConfigError(f'--what must be of {", ".join(_KINDS)}, got {kind!r}')
     # One pass: of several the gradient would be that of their average.
-    config = dataclasses.replace(configuration.load(FLAGS.model_dir), eval_passes=1)
-    if FLAGS.data_dir:
-        config = dataclasses.replace(config, data_dir=FLAGS.data_dir)
+    config = build.load_config(FLAGS.model_dir, data_dir=FLAGS.data_dir, eval_passes=1)
     info = build.load_info(FLAGS.model_dir)
     wish = _wish(config)
 

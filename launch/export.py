@@ -6,7 +6,6 @@ Or for another runtime, which takes pixels and gives numbers: --format=tensor_on
 SavedModel without text in its graph, for OpenVINO), onnx, tflite [--quantize=int8].
 """
 
-import dataclasses
 import os
 import sys
 
@@ -26,19 +25,7 @@ def define_flags():
         'Folder of the versions. Default: MODEL_DIR/export, and for other formats '
         'MODEL_DIR/export-FORMAT.',
     )
-    absl_flags.DEFINE_string(
-        'checkpoint',
-        '',
-        "Step or path of a checkpoint, or 'best'. Default: the latest.",
-    )
-    absl_flags.DEFINE_string(
-        'data_dir', '', 'Where the data is now, if it was moved since the training.'
-    )
-    absl_flags.DEFINE_integer(
-        'eval_passes',
-        None,
-        "Passes to average over. Default: as the run's own evaluations.",
-    )
+    flags.define_run('checkpoint', 'data_dir', 'eval_passes')
     absl_flags.DEFINE_enum(
         'format',
         'saved_model',
@@ -56,20 +43,17 @@ def define_flags():
 
 def main(arguments):
     """Exports as the flags say."""
-    from estimator_clf import config as configuration
     from estimator_clf.errors import ConfigError
     from launch import build
 
     app.no_arguments(arguments)
-    config = dataclasses.replace(
-        configuration.load(FLAGS.model_dir),
+    config = build.load_config(
+        FLAGS.model_dir,
         check_export=FLAGS.check_export,
         max_pixels=FLAGS.max_pixels,
+        data_dir=FLAGS.data_dir,
+        eval_passes=FLAGS.eval_passes,
     )
-    if FLAGS.data_dir:
-        config = dataclasses.replace(config, data_dir=FLAGS.data_dir)
-    if FLAGS.eval_passes is not None:
-        config = dataclasses.replace(config, eval_passes=FLAGS.eval_passes)
     info = build.load_info(FLAGS.model_dir)
 
     if FLAGS.quantize and FLAGS.format != 'tflite':
@@ -151,7 +135,7 @@ def _examples(config, info):
 
 def _help():
     names = ['model_dir', 'export_dir', 'checkpoint', 'data_dir', 'eval_passes']
-    names += ['check_export', 'max_pixels']
+    names += ['format', 'quantize', 'check_export', 'max_pixels']
     return __doc__ + '\n' + '\n'.join(map(flags.flag_help, names))
 
 

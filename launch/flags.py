@@ -36,6 +36,17 @@ def define_config(only=None):
             flags.register_validator(field.name, _validator(field.name, check))
 
 
+def define_run(*names):
+    """Defines flags of the programs that take a run which there is.
+
+    Args:
+      *names: of those in `_RUN`.
+    """
+    for name in names:
+        define, *arguments = _RUN[name]
+        define(name, *arguments)
+
+
 def config_from_flags(**forced):
     """Returns the `Config` that the flags say; settings without a flag stay as usual.
 
@@ -133,6 +144,25 @@ def _validator(name, check):
 
     return valid
 
+
+_RUN = {
+    'checkpoint': (
+        flags.DEFINE_string,
+        '',
+        "Step or path of a checkpoint, or 'best'. Default: the latest.",
+    ),
+    'data_dir': (
+        flags.DEFINE_string,
+        '',
+        'Where the data is now, if it was moved since the training.',
+    ),
+    'eval_passes': (
+        flags.DEFINE_integer,
+        None,
+        "Passes to average over. Default: as the run's own evaluations.",
+    ),
+    'device': (flags.DEFINE_enum, 'auto', ['auto', 'cpu', 'gpu'], 'What to run on.'),
+}
 
 _DEFINE = {
     str: flags.DEFINE_string,

@@ -26,11 +26,7 @@ def define_flags():
     absl_flags.DEFINE_string(
         'model_dir', '', 'Folder of a run, to take a checkpoint instead of an export.'
     )
-    absl_flags.DEFINE_string(
-        'checkpoint',
-        '',
-        "Step or path of a checkpoint, or 'best'. Default: the latest.",
-    )
+    flags.define_run('checkpoint', 'device')
     absl_flags.DEFINE_enum(
         'output', 'table', ['table', 'csv', 'jsonl'], 'What to print.'
     )
@@ -44,7 +40,6 @@ def define_flags():
         'image_key', 'image/encoded', 'Feature of the picture in TFRecords.'
     )
     absl_flags.DEFINE_integer('batch_size', 32, 'Pictures in a batch.', lower_bound=1)
-    absl_flags.DEFINE_enum('device', 'auto', ['auto', 'cpu', 'gpu'], 'What to run on.')
 
 
 def main(arguments):
@@ -149,11 +144,10 @@ def _predictor():
 
     if FLAGS.export_dir:
         return Predictor(FLAGS.export_dir)
-    from estimator_clf import config as configuration
     from estimator_clf.errors import ConfigError
     from launch import build
 
-    config = configuration.load(FLAGS.model_dir)
+    config = build.load_config(FLAGS.model_dir)
     info = build.load_info(FLAGS.model_dir)
     decoder = build.decoder(config, info)
     if decoder is None:

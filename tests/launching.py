@@ -30,6 +30,29 @@ def launch(program, *arguments, timeout=300, **kwargs):
     )
 
 
+def run_program(text, folder=ROOT, timeout=300):
+    """Runs a Python program in a process of its own, which finds our packages.
+
+    Args:
+      text: of the program.
+      folder: where it runs.
+      timeout: seconds.
+
+    Returns:
+      What it prints; that it ends well is asserted.
+    """
+    done = subprocess.run(
+        [sys.executable, '-c', text],
+        cwd=folder,
+        env={**os.environ, 'PYTHONPATH': ROOT},
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
 def command(program, *arguments):
     """Returns the command line of a program as a list."""
     return [sys.executable, '-m', f'launch.{program}', *map(str, arguments)]

@@ -1,6 +1,5 @@
 """Every command and program of the README runs as it stands there."""
 
-import os
 import pathlib
 import re
 import shlex
@@ -10,7 +9,7 @@ import sys
 
 import numpy as np
 import pytest
-from launching import ROOT
+from launching import ROOT, run_program
 from PIL import Image
 
 README = pathlib.Path(ROOT, 'README.md').read_text(encoding='utf-8')
@@ -85,15 +84,7 @@ def test_tensorboard_command_is_understood():
 
 @pytest.mark.parametrize('program', _blocks('python'))
 def test_python_programs(program, tmp_path):
-    result = subprocess.run(
-        [sys.executable, '-c', program],
-        cwd=tmp_path,
-        env={**os.environ, 'PYTHONPATH': ROOT},
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
-    assert result.returncode == 0, result.stderr
+    run_program(program, tmp_path)
     assert (tmp_path / 'runs' / 'bare' / 'checkpoint').exists()
 
 
