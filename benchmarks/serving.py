@@ -92,12 +92,7 @@ def _through_server(options, api, flags, during=None):
         text = ''.join(process.stdout.readline() for _ in range(4))
         where = re.search(rf'^{api}: +(\S+)', text, re.MULTILINE)[1]
         clients = subprocess.Popen(
-            [
-                *(sys.executable, os.path.abspath(__file__), f'--load={where}'),
-                f'--pictures={options.pictures}',
-                f'--clients={options.clients}',
-                f'--seconds={options.seconds}',
-            ],
+            _this(options, f'--load={where}', f'--clients={options.clients}'),
             env=_environment(),
             stdout=subprocess.PIPE,
             text=True,
@@ -116,13 +111,12 @@ def _through_server(options, api, flags, during=None):
 def _loop(options, batch, threads):
     """Runs this file once more, for a loop over `session.run`."""
     output = subprocess.run(
-        [
-            *(sys.executable, os.path.abspath(__file__), f'--loop={batch}'),
+        _this(
+            options,
+            f'--loop={batch}',
             f'--threads={threads}',
             f'--export_dir={options.export_dir}',
-            f'--pictures={options.pictures}',
-            f'--seconds={options.seconds}',
-        ],
+        ),
         env=_environment(),
         stdout=subprocess.PIPE,
         text=True,
@@ -130,6 +124,12 @@ def _loop(options, batch, threads):
         timeout=options.seconds + 120,
     ).stdout
     return json.loads(output)
+
+
+def _this(options, *flags):
+    """The command that runs this file once more."""
+    pictures, seconds = f'--pictures={options.pictures}', f'--seconds={options.seconds}'
+    return [sys.executable, os.path.abspath(__file__), pictures, seconds, *flags]
 
 
 def _environment():

@@ -1,11 +1,9 @@
 """Keras is loaded when it is asked for, and works then."""
 
 import importlib.metadata
-import subprocess
-import sys
 
 import pytest
-from launching import ROOT
+from launching import run_program
 
 PROGRAM = """
 import sys
@@ -28,12 +26,4 @@ print(model(tf.ones([1, 3])).shape)
 @pytest.mark.parametrize('before', ['', 'import tensorflow\n', 'import keras\n'])
 def test_comes_when_asked_for(before):
     program = PROGRAM.replace('assert', '# assert', 1) if before else PROGRAM
-    done = subprocess.run(
-        [sys.executable, '-c', before + program],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=200,
-    )
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.strip() == '(1, 2)'
+    assert run_program(before + program).strip() == '(1, 2)'

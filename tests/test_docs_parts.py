@@ -2,14 +2,12 @@
 
 import contextlib
 import io
-import os
 import pathlib
 import re
-import subprocess
 import sys
 
 import pytest
-from launching import ROOT
+from launching import ROOT, run_program
 
 TEXT = pathlib.Path(ROOT, 'docs', 'parts.md').read_text(encoding='utf-8')
 
@@ -40,7 +38,7 @@ def folder(tmp_path_factory):
 def test_program(block, folder, monkeypatch):
     program, printed = block
     if 'devices.set_up' in program:  # This process has used TensorFlow already.
-        assert _in_a_process(program, folder) == printed
+        assert run_program(program, folder) == printed
         return
     monkeypatch.chdir(folder)
     monkeypatch.syspath_prepend(str(folder))
@@ -49,19 +47,6 @@ def test_program(block, folder, monkeypatch):
         exec(compile(program, 'docs/parts.md', 'exec'), {'__name__': '__main__'})
     assert out.getvalue() == printed
     assert (folder / 'runs' / _title(block) / 'checkpoint').exists()
-
-
-def _in_a_process(program, folder):
-    done = subprocess.run(
-        [sys.executable, '-c', program],
-        cwd=folder,
-        env={**os.environ, 'PYTHONPATH': ROOT},
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
 
 
 def test_each_part_has_its_program():

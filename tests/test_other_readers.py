@@ -6,69 +6,18 @@ import shutil
 import subprocess
 import sys
 
-from estimator_clf.compat import estimator
-
 import numpy as np
 import pytest
 import tensorflow as tf
+from exported import PHOTOS, Model, of_photos
 from launching import ROOT
 from pictures import write
-from real_data import real_data
 from small_run import linear_model_fn, source
 from test_export import as_examples
 
-import input as data
-from estimator_clf.export import export_saved_model, formats, samples
-from input.batch_decoder import BatchDecoder
-from model_fns import make_model_fn
+from estimator_clf.export import formats
 
 v1 = tf.compat.v1
-
-PHOTOS = 400  # In the slow tests.
-
-
-class Model:
-    """An export with pictures and what its checkpoint says of them."""
-
-    def __init__(self, folder, source, model_fn, count, **options):
-        info = source.info
-        split = 'test' if 'test' in source.num_examples else 'validation'
-        model = estimator.Estimator(model_fn, os.path.join(folder, 'model'))
-        train = source.input_fn('train', 9, training=True)
-        model.train(train, max_steps=30)
-        checkpoint = model.latest_checkpoint()
-        self.source, self.info = source, info
-        self.model_fn, self.checkpoint = model_fn, checkpoint
-        self.path = export_saved_model(
-            model_fn,
-            info,
-            checkpoint,
-            os.path.join(folder, 'export'),
-            BatchDecoder(info.image_shape[:2], info.image_shape[2]),
-            examples=samples.take(source, split, 3),
-            **options,
-        )
-        self.samples = samples.take(source, split, count)
-        self.wanted = samples.predict(model_fn, checkpoint, self.samples)
-        self.pictures = [sample.encoded for sample in self.samples]
-        self.folder = folder
-
-    def tensors(self, signature):
-        """Names of the tensors of input, classes and scores."""
-        from tensorflow.python.tools import saved_model_utils
-
-        meta = saved_model_utils.get_meta_graph_def(self.path, 'serve')
-        found = meta.signature_def[signature]
-        (taken,) = found.inputs.values()
-        return taken.name, found.outputs['classes'].name, found.outputs['scores'].name
-
-    def files(self, contents):
-        """Writes files; returns their paths."""
-        folder = os.path.join(self.folder, 'files')
-        return [
-            write(os.path.join(folder, str(number)), content)
-            for number, content in enumerate(contents)
-        ]
 
 
 @pytest.fixture(scope='module')
@@ -107,21 +56,23 @@ def read_in_c(program, model, signature, contents):
     )
 
 
-def check_lines(text, wanted):
-    lines = [line.split('\t') for line in text.splitlines()]
-    assert [line[::2] for line in lines] == wanted['classes'].astype(str).tolist()
+def check_in_c(program, model, signature):
+    """It says of all pictures what the checkpoint says."""
+    contents = model.pictures
+    if signature != 'serving_default':
+        contents = as_examples(contents)
+    done = read_in_c(program, model, signature, contents)
+    assert done.returncode == 0, done.stderr
+    lines = [line.split('\t') for line in done.stdout.splitlines()]
+    assert len(lines) == len(contents)
+    assert [line[::2] for line in lines] == model.wanted['classes'].astype(str).tolist()
     scores = np.array([line[1::2] for line in lines], np.float32)
-    np.testing.assert_allclose(scores, wanted['scores'], atol=1e-5)
+    np.testing.assert_allclose(scores, model.wanted['scores'], atol=1e-5)
 
 
 @pytest.mark.parametrize('signature', ['serving_default', 'examples', 'classify'])
 def test_the_c_api(c_program, model, signature):
-    contents = model.pictures
-    if signature != 'serving_default':
-        contents = as_examples(contents)
-    done = read_in_c(c_program, model, signature, contents)
-    assert done.returncode == 0, done.stderr
-    check_lines(done.stdout, model.wanted)
+    check_in_c(c_program, model, signature)
 
 
 def test_the_c_api_is_told_which_picture_is_bad(c_program, model):
@@ -212,31 +163,14 @@ def test_the_curl_line_of_the_card(model, tmp_path):
 @pytest.fixture(scope='module')
 def photos(tmp_path_factory):
     """The same of real photos of all sizes."""
-    source = data.open_dataset(
-        'image_folder', data_dir=real_data('dogscats'), image_size='64'
-    )
-    info = source.info
-    model_fn = make_model_fn(
-        'cnn',
-        num_classes=2,
-        class_names=info.class_names,
-        mean=info.mean,
-        stddev=info.stddev,
-    )
-    folder = str(tmp_path_factory.mktemp('photos'))
-    return Model(folder, source, model_fn, PHOTOS, check=True)
+    return of_photos(str(tmp_path_factory.mktemp('photos')), check=True)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize('signature', ['serving_default', 'examples', 'classify'])
 def test_400_photos_in_c(c_program, photos, signature):
-    contents = photos.pictures
-    if signature != 'serving_default':
-        contents = as_examples(contents)
-    done = read_in_c(c_program, photos, signature, contents)
-    assert done.returncode == 0, done.stderr
-    assert len(done.stdout.splitlines()) == PHOTOS
-    check_lines(done.stdout, photos.wanted)
+    assert len(photos.pictures) == PHOTOS
+    check_in_c(c_program, photos, signature)
 
 
 @pytest.mark.slow

@@ -13,17 +13,13 @@ import grpc
 import numpy as np
 import serving_model
 import tensorflow as tf
-from real_data import real_data
+from exported import PHOTOS, Model, of_photos
 from small_run import linear_model_fn, source
 from tensorflow_serving.apis import (
     classification_pb2,
     predict_pb2,
     prediction_service_pb2_grpc,
 )
-from test_other_readers import Model
-
-import input as data
-from model_fns import make_model_fn
 
 AT_ONCE = 40  # Pictures in a request.
 
@@ -147,16 +143,6 @@ def test_every_signature_by_both_apis(tmp_path):
 
 @pytest.mark.slow
 def test_400_photos_by_both_apis(tmp_path):
-    photos = data.open_dataset(
-        'image_folder', data_dir=real_data('dogscats'), image_size='64'
-    )
-    model_fn = make_model_fn(
-        'cnn',
-        num_classes=2,
-        class_names=photos.info.class_names,
-        mean=photos.info.mean,
-        stddev=photos.info.stddev,
-    )
-    model = Model(str(tmp_path), photos, model_fn, 400)
-    assert len(model.samples) == 400
+    model = of_photos(str(tmp_path))
+    assert len(model.samples) == PHOTOS
     print(f'\nlargest difference {check_all(model):.2g}')
