@@ -115,6 +115,17 @@ class Config:
     shuffle_buffer: int = _setting(
         None, _DATA, 'tfrecord, tfds: records in the shuffle buffer.'
     )
+    classes: str = _setting(
+        '', _DATA, 'Keep these classes only, names between commas: cat,dog.'
+    )
+    exclude_classes: str = _setting('', _DATA, 'Classes to leave out: cat,dog.')
+    examples_per_class: int = _setting(
+        None,
+        _DATA,
+        'Keep so many training examples of each class, chosen by --seed; the other '
+        'splits keep theirs.',
+        check=_at_least(1),
+    )
     augment: str = _setting(
         '',
         _DATA,

@@ -80,8 +80,14 @@ class FileSource(EncodedSource):
     def _read(self, data):
         return tf.io.read_file(data)
 
-    def _labels(self, split):
+    def labels(self, split):
         return self._files[split][1]
+
+    def _restrict(self, places, numbers):
+        for split, kept in places.items():
+            paths, labels = self._files[split]
+            paths = [paths[place] for place in kept]
+            self._files[split] = (paths, numbers[labels[kept]])
 
     def encoded(self, split, indices=None):
         self._check_split(split)

@@ -105,9 +105,15 @@ class MemorySource(Source):
 
         return tf.data.Dataset.range(1).map(loaded).flat_map(run)
 
-    def _labels(self, split):
+    def labels(self, split):
         origin, part = self._parts[split]
         return self._arrays[origin][1][part]
+
+    def _restrict(self, places, numbers):
+        for split, kept in places.items():
+            origin, part = self._parts[split]
+            self._parts[split] = (origin, part[kept])
+        self._arrays = {s: (x, numbers[y]) for s, (x, y) in self._arrays.items()}
 
     def pictures(self, split, indices=None):
         """Yields (key, uint8 [H, W, C], label), as `encoded` does encoded ones."""

@@ -41,12 +41,14 @@ class _Part:
         record of each shard.
       side: None for all; True, False for those held out, or not.
       count: number of records that belong.
+      chosen: bool array: which numbers within the split belong; None: all.
     """
 
     shards: list
     starts: np.ndarray
     side: bool | None
     count: int
+    chosen: np.ndarray | None = None
 
 
 class RecordSource(EncodedSource):
@@ -89,6 +91,8 @@ class RecordSource(EncodedSource):
         self._parse = parse
         self._shuffle_buffer = shuffle_buffer
         self._fraction = validation_split
+        # The number that each class of the records has here; -1: left out.
+        self._numbers = np.arange(len(self.class_names), dtype=np.int32)
         self._parts = {}
         for split, shards in splits.items():
             counts = [shard.count for shard in shards]
@@ -190,7 +194,11 @@ class RecordSource(EncodedSource):
             records = _numbered_records(part.shards, number)
             if part.side is not None:
                 records = records.filter(belongs)
-            return records.map(describe)
+            records = records.map(describe)
+            if part.chosen is not None:
+                chosen = tf.constant(part.chosen)
+                records = records.filter(lambda record: chosen[record['index']])
+            return records
 
         if seed is None:
             return tf.data.Dataset.range(len(part.shards)).flat_map(read)
@@ -220,7 +228,7 @@ class RecordSource(EncodedSource):
         """Parses a record from `_epoch` and checks its label."""
         parsed = self._parse(record['serialized'], record['name'])
         label = tf.cast(parsed['label'], tf.int64)
-        last = len(self.class_names) - 1
+        last = len(self._numbers) - 1
         good = tf.logical_and(label >= 0, label <= last)
         message = bad_example(
             parsed['key'],
@@ -228,16 +236,30 @@ class RecordSource(EncodedSource):
             tf.strings.as_string(label),
         )
         with tf.control_dependencies([tf.debugging.Assert(good, [message])]):
-            label = tf.cast(label, tf.int32)
+            label = tf.gather(self._numbers, label)
         rest = {k: v for k, v in record.items() if k not in ('serialized', 'name')}
         return dict(rest, data=parsed['data'], key=parsed['key'], label=label)
 
-    def _labels(self, split):
+    def labels(self, split):
         """See `Source`; reads all records once, and decodes none."""
+        return self._all_of(split, 'label')
+
+    def _restrict(self, places, numbers):
+        for split, kept in places.items():
+            part = self._parts[split]
+            chosen = np.zeros(sum(shard.count for shard in part.shards), bool)
+            chosen[self._all_of(split, 'index')[kept]] = True
+            self._parts[split] = dataclasses.replace(
+                part, count=len(kept), chosen=chosen
+            )
+        self._numbers = numbers
+
+    def _all_of(self, split, what):
+        """One number of each example of a split, in natural order."""
 
         def dataset():
             examples = self._epoch(split).map(self._load, tf.data.AUTOTUNE, True)
-            return examples.map(lambda example: example['label']).batch(1024)
+            return examples.map(lambda example: example[what]).batch(1024)
 
         try:
             return np.concatenate(list(iterate(dataset)))

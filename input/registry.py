@@ -11,12 +11,13 @@ FORMATS = Registry('input.formats', '--dataset', DataError)
 COMMON = ('data_dir', 'validation_split')
 
 
-def open_dataset(name, data_dir=None, **options):
+def open_dataset(name, data_dir=None, *, selection=None, **options):
     """Opens a data set.
 
     Args:
       name: a name in `FORMATS.names()`, or `tfds:NAME`.
       data_dir: folder or file; what it must hold is the format's affair.
+      selection: `input.selection.Selection` of classes and examples.
       **options: options of the format, see its function. None means not given.
 
     Returns:
@@ -56,6 +57,10 @@ def open_dataset(name, data_dir=None, **options):
         height, width, channels = info.image_shape
         options = {'image_size': f'{height}x{width}', 'channels': channels, **options}
     source = factory(data_dir, **options)
+    if selection:
+        from input.selection import select
+
+        select(source, selection)
     if info:
         _check_same(source, info)
     return source

@@ -130,11 +130,26 @@ class Source(abc.ABC):
         self._check_split(split)
         if not self.class_names:
             raise DataError(f'{self.name} has no classes to count, only numbers')
-        return np.bincount(self._labels(split), minlength=len(self.class_names))
+        return np.bincount(self.labels(split), minlength=len(self.class_names))
 
     @abc.abstractmethod
-    def _labels(self, split):
+    def labels(self, split):
         """Returns the labels of a split in natural order, integers [N]."""
+
+    @abc.abstractmethod
+    def _restrict(self, places, numbers):
+        """Keeps some examples and numbers their classes anew, see `restrict`."""
+
+    def restrict(self, places, numbers, class_names):
+        """Keeps some examples only; see `input.selection.select`.
+
+        Args:
+          places: dict split -> increasing numbers of the examples to keep, int64.
+          numbers: int32 [classes so far]: the new number of each class, or -1.
+          class_names: the names of those that stay.
+        """
+        self._restrict(places, numbers)
+        self.class_names = tuple(class_names)
 
     # What follows from it.
 

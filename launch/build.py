@@ -17,6 +17,9 @@ _NOT_OPTIONS = (
     'eval_crop',
     'max_bad_examples',
     'train_split',
+    'classes',
+    'exclude_classes',
+    'examples_per_class',
 )
 
 
@@ -31,8 +34,16 @@ def open_source(config, info=None):
       An `input.source.Source`.
     """
     from input import open_dataset
+    from input.selection import Selection
 
-    return open_dataset(**source_args(config), info=info)
+    selection = Selection(
+        classes=_names(config.classes),
+        exclude=_names(config.exclude_classes),
+        per_class=config.examples_per_class,
+        split=config.train_split,
+        seed=config.seed,
+    )
+    return open_dataset(**source_args(config), selection=selection, info=info)
 
 
 def open_folder(config, source, folder):
@@ -268,6 +279,10 @@ def checkpoint_of(model_dir, checkpoint=''):
             + (', '.join(os.path.basename(name) for name in names) or 'none')
         )
     return path
+
+
+def _names(text):
+    return tuple(filter(None, (part.strip() for part in text.split(','))))
 
 
 def _class_weights(text):
