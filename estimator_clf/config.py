@@ -253,6 +253,17 @@ class Config:
         _OPTIMIZATION,
         'Patterns of the names of variables that are not trained: conv1,conv2.',
     )
+    cache_features: bool = _setting(
+        False,
+        _OPTIMIZATION,
+        'Send each picture through the frozen part of the network once, keep what '
+        'comes out in MODEL_DIR/features, and train the rest on that.',
+    )
+    train_only: str = _setting(
+        '',
+        _OPTIMIZATION,
+        'Patterns of the only variables that are trained: logits.',
+    )
     lr_multipliers: str = _setting(
         '',
         _OPTIMIZATION,

@@ -87,7 +87,7 @@ def parse(text):
     return tuple(wishes)
 
 
-def evaluation_sets(config, source, plan, open_folder=None):
+def evaluation_sets(config, source, plan, open_folder=None, cache=None):
     """Makes the list of what a run evaluates.
 
     First `plan.eval_split`, then `--also_evaluate`, then, once the training is over,
@@ -99,6 +99,7 @@ def evaluation_sets(config, source, plan, open_folder=None):
       plan: `Plan`.
       open_folder: function from a folder to the `Source` of it, with the classes and
         picture size of `source`.
+      cache: `FeatureCache`, for the splits of `source`; or None.
 
     Returns:
       List of `EvaluationSet`.
@@ -107,8 +108,15 @@ def evaluation_sets(config, source, plan, open_folder=None):
       ConfigError: a split that there is not, a name twice.
     """
     sets = []
+
+    def input_of(split):
+        made = evaluation_input(config, source, split)
+        # Several passes are those of a network that is random.
+        usable = cache and config.eval_passes == 1
+        return cache.evaluation_input(made, split) if usable else made
+
     if plan.eval_split:
-        made = evaluation_input(config, source, plan.eval_split)
+        made = input_of(plan.eval_split)
         size = source.num_examples[plan.eval_split]
         sets.append(EvaluationSet(plan.eval_split, made, size, plan.eval_every))
     for wish in parse(config.also_evaluate):
@@ -128,7 +136,7 @@ def evaluation_sets(config, source, plan, open_folder=None):
     names = {known.name for known in sets}
     for split in ('validation', 'test'):
         if split in source.num_examples and split not in names:
-            made = evaluation_input(config, source, split)
+            made = input_of(split)
             sets.append(EvaluationSet(split, made, source.num_examples[split]))
     return sets
 

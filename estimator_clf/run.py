@@ -29,6 +29,7 @@ from estimator_clf.choice import Choice
 from estimator_clf.errors import RunError, no_room
 from estimator_clf.evaluation_sets import evaluation_sets
 from estimator_clf.evaluations import Evaluations
+from estimator_clf.feature_cache import FeatureCache
 from estimator_clf.hooks.checkpoint import CheckpointHook
 from estimator_clf.hooks.finite import FiniteHook, NotFiniteError
 from estimator_clf.hooks.keys import KeysHook
@@ -72,6 +73,7 @@ def train_and_evaluate(
     replicas=1,
     observer=None,
     open_folder=None,
+    published=None,
 ):
     """Runs a training to its end; goes on where a killed one stopped.
 
@@ -87,6 +89,7 @@ def train_and_evaluate(
       observer: `Observer`.
       open_folder: function from a folder to the `Source` of it, for evaluation sets
         that lie elsewhere.
+      published: see `warm_start_of`.
 
     Returns:
       `Results`.
@@ -110,6 +113,7 @@ def train_and_evaluate(
             stop,
             lock,
             open_folder,
+            published,
         )
         stack.callback(run.close)
         stack.enter_context(_room_is_needed(run))
@@ -151,6 +155,7 @@ class _Run:
         stop,
         lock,
         open_folder,
+        published,
     ):
         cluster.refuse()
         self.config, self.source, self.observer = config, source, observer
@@ -193,9 +198,17 @@ class _Run:
             observer.on_message,
         )
         self.log = MetricsLog(config.model_dir)
+        self.warm_start = warm_start_of(
+            config, self.model_fn, self.train_input, observer.on_message, published
+        )
+        self.features = None
+        if config.cache_features:
+            self.features = FeatureCache(
+                config, source, self.model_fn, self.warm_start, observer.on_message
+            )
         self.evaluations = Evaluations(
             self.model_fn,
-            evaluation_sets(config, source, self.plan, open_folder),
+            evaluation_sets(config, source, self.plan, open_folder, self.features),
             config.model_dir,
             self.log,
             self._report_evaluation,
@@ -203,9 +216,6 @@ class _Run:
             lambda known: watchers(config, self.info.class_names, known),
         )
         self.choice = Choice(config, self.plan, self.evaluations)
-        self.warm_start = warm_start_of(
-            config, self.model_fn, self.train_input, observer.on_message
-        )
         model_dir.claim(config, self.info, lock)
         self.log.rewind(self.plan.start_step)
         size = source.num_examples[config.train_split]
@@ -236,6 +246,10 @@ class _Run:
                 'this run already; raise --epochs or --max_steps to train further'
             )
             return
+        if self.features:
+            self.train_input = self.features.training_input(
+                self.replicas, self.last_step
+            )
         while True:
             try:
                 return self._train()

@@ -40,6 +40,7 @@ class Reading:
       steps: parsed augmentation, see `input.augment.parse`.
       eval_crop: share of the picture's sides that evaluation keeps.
       sampling: see `input.sampling`.
+      with_index: whether a batch tells its examples' numbers.
     """
 
     split: str
@@ -50,6 +51,7 @@ class Reading:
     steps: tuple
     eval_crop: float
     sampling: str
+    with_index: bool = False
 
     @property
     def order_seed(self):
@@ -184,6 +186,7 @@ class Source(abc.ABC):
         worker=0,
         num_workers=1,
         time_input=False,
+        with_index=False,
     ):
         """Makes an input_fn for an Estimator.
 
@@ -206,6 +209,8 @@ class Source(abc.ABC):
           num_workers: number of workers, which read without overlap.
           time_input: adds the feature 'input_wait', float64 scalar, the seconds
             that the reader of this batch had to wait for it.
+          with_index: adds the feature 'index', int64 [B]: what, with the epoch, the
+            augmentation of an example follows from.
 
         Returns:
           A function without arguments that returns a tf.data.Dataset of
@@ -248,6 +253,7 @@ class Source(abc.ABC):
                 steps=steps,
                 eval_crop=eval_crop,
                 sampling=sampling,
+                with_index=with_index,
             )
             dataset = self._batches(reading)
             dataset = dataset.map(
@@ -258,7 +264,7 @@ class Source(abc.ABC):
             dataset = dataset.prefetch(tf.data.AUTOTUNE)
             if time_input:
                 dataset = timed(dataset)
-            return dataset.with_options(_options())
+            return dataset.with_options(options())
 
         return input_fn
 
@@ -291,7 +297,10 @@ class Source(abc.ABC):
             images, labels = augmentation.mix(
                 images, labels, draw, reading.steps, len(self.class_names)
             )
-        return {'image': images, 'key': batch['key']}, labels
+        features = {'image': images, 'key': batch['key']}
+        if reading.with_index:
+            features['index'] = batch['index']
+        return features, labels
 
     def _batch_steps(self, steps):
         """The steps that are left to do on whole batches."""
@@ -354,7 +363,8 @@ def iterate(input_fn, limit=None):
                 done += 1
 
 
-def _options():
+def options():
+    """Returns the `tf.data.Options` of everything that is read here."""
     options = tf.data.Options()
     # Order is computed, and each worker takes its own share, see `input.order`.
     options.deterministic = True

@@ -76,9 +76,16 @@ def check(config):
     from model_fns import patterns, registry
 
     patterns.parse_patterns('--freeze', config.freeze)
+    patterns.parse_patterns('--train_only', config.train_only)
     patterns.parse_multipliers('--lr_multipliers', config.lr_multipliers)
     FORMATS.facts(config.dataset.partition(':')[0])
     head = registry.head(config.network)
+    args = registry.parse_args(config.network, config.network_args)
+    if config.warm_start and args.get('weights', 'none') != 'none':
+        raise ConfigError(
+            f'--warm_start={config.warm_start} and --network_args=weights='
+            f'{args["weights"]} both name the first weights; give one of them'
+        )
     regression = config.dataset.partition(':')[0] == 'csv'
     if (head == 'regression') != regression:
         raise ConfigError(
@@ -107,8 +114,20 @@ def settled(config, source):
         counts = source.class_counts(config.train_split)
         weights = ','.join(f'{w:.6g}' for w in balanced(counts, source.class_names))
     return dataclasses.replace(
-        config, precision=precision.resolve(config.precision), class_weights=weights
+        config,
+        precision=precision.resolve(config.precision),
+        class_weights=weights,
+        warm_start=config.warm_start or network_weights(config),
     )
+
+
+def network_weights(config):
+    """Returns the source of the weights that the network's own settings name, or ''."""
+    from model_fns import registry
+
+    args = registry.parse_args(config.network, config.network_args)
+    weights = {**registry.settings(config.network), **args}.get('weights', 'none')
+    return '' if weights == 'none' else weights
 
 
 def balanced(counts, names):
@@ -131,6 +150,14 @@ def balanced(counts, names):
                 'on; give the weights as numbers'
             )
     return [float(sum(counts)) / (len(counts) * float(count)) for count in counts]
+
+
+def published(config):
+    """Returns what Keras's files know of the network, see `registry.published`."""
+    from model_fns import registry
+
+    args = registry.parse_args(config.network, config.network_args)
+    return registry.published(config.network, args)
 
 
 def model_fn_maker(config):
@@ -167,6 +194,7 @@ def model_fn_maker(config):
             end_learning_rate=config.end_learning_rate * rate,
             ema_decay=config.ema_decay,
             freeze=patterns.parse_patterns('--freeze', config.freeze),
+            train_only=patterns.parse_patterns('--train_only', config.train_only),
             lr_multipliers=patterns.parse_multipliers(
                 '--lr_multipliers', config.lr_multipliers
             ),

@@ -49,6 +49,7 @@ def main(arguments):
                 replicas,
                 observer,
                 functools.partial(build.open_folder, config, source),
+                functools.partial(build.published, config),
             )
     finally:
         observer.close()

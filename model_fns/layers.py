@@ -71,6 +71,10 @@ class Layers:
             pictures this is: each has its own regions of fractional pooling.
         random: whether a layer was random outside of training: only then is one pass
             another than the next.
+        trains: whether a layer so far has a variable that is not frozen.
+        cut: function (tensor) -> tensor, asked for the input of every layer from the
+            first on that has something to train, or is random in training; see
+            trunk.py.
     """
 
     def __init__(
@@ -84,6 +88,7 @@ class Layers:
         part: int | tf.Tensor = 0,
         parts: int = 1,
         pass_number: int = 0,
+        cut: Callable[[tf.Tensor], tf.Tensor] | None = None,
     ):
         self.training = training
         self.seed = seed
@@ -94,6 +99,8 @@ class Layers:
         self.parts = parts
         self.pass_number = pass_number
         self.random = False
+        self.trains = False
+        self.cut = cut or (lambda x: x)
         self.dense_input = None
 
     def conv(
@@ -101,20 +108,20 @@ class Layers:
         name: str,
         x: tf.Tensor,
         filters: int,
-        kernel: int,
+        kernel: int | tuple[int, int],
         strides: int = 1,
         padding: str = 'SAME',
         use_bias: bool = True,
         kernel_initializer: str | None = None,
         groups: int = 1,
     ) -> tf.Tensor:
-        """Convolution with a square kernel.
+        """Convolution.
 
         Args:
             name: of the variable scope that holds `kernel` and `bias`.
             x: [B, H, W, C].
             filters: output channels.
-            kernel: its height and width in pixels.
+            kernel: its side in pixels, or height and width.
             strides: in pixels, in both directions.
             padding: 'SAME' or 'VALID'.
             use_bias: leave it out before batch normalisation, which has its own.
@@ -129,8 +136,9 @@ class Layers:
         Raises:
             SettingError: a size below 1, or groups that do not divide the channels.
         """
+        size = (kernel, kernel) if isinstance(kernel, int) else tuple(kernel)
         _check_positive(
-            name, filters=filters, kernel=kernel, strides=strides, groups=groups
+            name, filters=filters, kernel=min(size), strides=strides, groups=groups
         )
         channels = _static(name, x, -1)
         if channels % groups or filters % groups:
@@ -139,7 +147,8 @@ class Layers:
                 f'{filters} filters'
             )
         with v1.variable_scope(name):
-            shape = (kernel, kernel, channels // groups, filters)
+            x = self.entered(x, 'kernel', *(['bias'] if use_bias else []))
+            shape = (*size, channels // groups, filters)
             weights = self._weights(shape, kernel_initializer)
             # One by one: on a CPU `tf.nn.conv2d` has no gradient for groups.
             xs = tf.split(tf.cast(x, self.compute_dtype), groups, axis=-1)
@@ -172,8 +181,9 @@ class Layers:
             `compute_dtype` [B, units].
         """
         _check_positive(name, units=units)
-        self.dense_input = x
         with v1.variable_scope(name):
+            x = self.entered(x, 'kernel', *(['bias'] if use_bias else []))
+            self.dense_input = x
             weights = self._weights((_static(name, x, -1), units), kernel_initializer)
             y = tf.matmul(tf.cast(x, self.compute_dtype), weights)
             return self._add_bias(y, units) if use_bias else y
@@ -185,6 +195,7 @@ class Layers:
         momentum: float = 0.99,
         epsilon: float = 1e-3,
         zero_gamma: bool = False,
+        scale: bool = True,
     ) -> tf.Tensor:
         """Batch normalisation over all axes but the last (Ioffe and Szegedy, 2015).
 
@@ -200,13 +211,24 @@ class Layers:
             momentum: weight of the old moving average at each step.
             epsilon: added to the variance.
             zero_gamma: whether `gamma` starts at 0 instead of 1.
+            scale: whether there is a `gamma`.
 
         Returns:
             `compute_dtype`, of the shape of `x`.
         """
         with v1.variable_scope(name):
             channels = _static(name, x, -1)
-            gamma = _variable('gamma', (channels,), tf.zeros if zero_gamma else tf.ones)
+            x = self.entered(
+                x,
+                *(['gamma'] if scale else []),
+                'beta',
+                'moving_mean',
+                'moving_variance',
+            )
+            gamma = tf.ones((channels,))
+            if scale:
+                first = tf.zeros if zero_gamma else tf.ones
+                gamma = _variable('gamma', (channels,), first)
             beta = _variable('beta', (channels,), tf.zeros)
             mean = _moving_average('moving_mean', (channels,), tf.zeros)
             variance = _moving_average('moving_variance', (channels,), tf.ones)
@@ -240,13 +262,17 @@ class Layers:
                 )
             return y[:, 0, 0, :] if flat else y
 
-    def dropout(self, name: str, x: tf.Tensor, rate: float) -> tf.Tensor:
+    def dropout(
+        self, name: str, x: tf.Tensor, rate: float, whole: bool = False
+    ) -> tf.Tensor:
         """Zeroes a share of the values in training (Srivastava et al., 2014).
 
         Args:
             name: two layers with one name and one scope would drop alike.
             x: any shape.
             rate: share of the values that become 0; the others grow by 1 / (1 - rate).
+            whole: drop all of an example or nothing (stochastic depth, Huang et al.,
+                2016).
 
         Returns:
             Of the shape and type of `x`; `x` itself where not training.
@@ -258,17 +284,60 @@ class Layers:
             raise errors.SettingError(
                 f'{name}: the dropout rate must be at least 0 and below 1, got {rate}'
             )
-        if not self.training or rate == 0:
+        if rate == 0:
+            return x
+        x = self.cut(x)
+        if not self.training:
             return x
         seed = self._training_seed(f'{name}/dropout')
         # Not `tf.nn.experimental.stateless_dropout`: XLA makes other floats of the same
         # random bits. This drops what that op drops outside of XLA, in float32.
-        bits = tf.random.stateless_uniform(
-            tf.shape(x), seed, None, None, tf.int32, alg=_RNG
-        )
+        shape = tf.shape(x)
+        if whole:
+            shape = tf.concat([shape[:1], tf.ones_like(shape[1:])], 0)
+        bits = tf.random.stateless_uniform(shape, seed, None, None, tf.int32, alg=_RNG)
         uniform = tf.cast(tf.bitwise.bitwise_and(bits, 2**23 - 1), tf.float32) / 2.0**23
         scaled = x * tf.cast(1.0 / (1.0 - rate), x.dtype)
         return tf.where(uniform >= rate, scaled, tf.zeros_like(x))
+
+    def entered(self, x: tf.Tensor, *names: str) -> tf.Tensor:
+        """To be called by a layer with variables, inside its scope, before it computes.
+
+        Args:
+            x: its input.
+            *names: of its variables.
+
+        Returns:
+            What to take for its input.
+        """
+        scope = v1.get_variable_scope().name
+        if not all(self.frozen(f'{scope}/{name}') for name in names):
+            self.trains = True
+        return self.cut(x) if self.trains else x
+
+    def variable(
+        self,
+        name: str,
+        shape: tuple[int, ...],
+        kernel_initializer: str | float = 'he_normal',
+        fans: tuple[float, float] | None = None,
+        trainable: bool = True,
+    ) -> tf.Variable:
+        """A variable in the scope around, for a layer that is not one of these.
+
+        Args:
+            name: of the variable.
+            shape: its shape.
+            kernel_initializer: as in `conv`, or a number, which all values begin with.
+            fans: how many inputs an output sees, and outputs an input; None: those of
+                a convolution or a dense layer.
+            trainable: whether training may move it.
+        """
+        if not isinstance(kernel_initializer, str):
+            initializer = v1.constant_initializer(kernel_initializer)
+        else:
+            initializer = self._initializer(name, shape, kernel_initializer, fans)
+        return _variable(name, shape, initializer, trainable)
 
     def max_pool(
         self, x: tf.Tensor, size: int = 2, strides: int = 2, padding: str = 'VALID'
@@ -302,6 +371,7 @@ class Layers:
         Returns:
             Of the type of `x`, [B, height, width, C].
         """
+        x = self.cut(x)
         starts = []
         for axis, outputs in ((1, height), (2, width)):
             what = f'{name}/regions{axis}'
@@ -386,18 +456,19 @@ class Layers:
         )
 
     def _weights(self, shape, kernel_initializer):
-        name = f'{v1.get_variable_scope().name}/kernel'
         kind = kernel_initializer or 'he_normal'
+        initializer = self._initializer('kernel', shape, kind)
+        return tf.cast(_variable('kernel', shape, initializer), self.compute_dtype)
+
+    def _initializer(self, name, shape, kind, fans=None):
         if kind not in _VARIANCES:
             raise errors.unknown('kernel_initializer', 'initializer', kind, _VARIANCES)
         if kind == 'zeros':
-            weights = _variable('kernel', shape, tf.zeros)
-        else:
-            # In a convolution every output sees kernel * kernel pixels of each channel.
-            field = math.prod(shape[:-2])
-            variance = _VARIANCES[kind](field * shape[-2], field * shape[-1])
-            weights = _variable('kernel', shape, _normal(self.seed, name, variance))
-        return tf.cast(weights, self.compute_dtype)
+            return tf.zeros
+        # In a convolution every output sees kernel * kernel pixels of each channel.
+        field = math.prod(shape[:-2])
+        variance = _VARIANCES[kind](*(fans or (field * shape[-2], field * shape[-1])))
+        return _normal(self.seed, f'{v1.get_variable_scope().name}/{name}', variance)
 
     def _add_bias(self, y, units):
         bias = _variable('bias', (units,), tf.zeros)
@@ -425,9 +496,14 @@ def _normal(seed, name, variance):
     return initializer
 
 
-def _variable(name, shape, initializer):
+def _variable(name, shape, initializer, trainable=True):
     return v1.get_variable(
-        name, shape, tf.float32, initializer=initializer, use_resource=True
+        name,
+        shape,
+        tf.float32,
+        initializer=initializer,
+        trainable=trainable,
+        use_resource=True,
     )
 
 

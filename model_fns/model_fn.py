@@ -16,6 +16,7 @@ from model_fns.parts import loss_and_gradients
 from model_fns.passes import averaged
 from model_fns.settings import COMPUTE_DTYPES, OptimizerSettings, check_number
 from model_fns.standardize import standardize
+from model_fns.trunk import Cut
 
 v1 = tf.compat.v1
 
@@ -67,7 +68,10 @@ def make_model_fn(
         `model_fn(features, labels, mode) -> EstimatorSpec`. A classifier reads
         `features['image']`, uint8 or floating [B, H, W, C] in units 0..255, with
         H, W and C known; a regression reads `features['x']`, floating [B, D]. Both hand
-        `features['key']` on to their predictions and ignore all else.
+        `features['key']` on to their predictions and ignore all else, but for
+        `features['features']`, see `trunk`, an attribute of the model_fn of a
+        classifier; with it, training takes the shape of the pictures from
+        `features['no_image']` and needs no 'image'.
 
     Raises:
         SettingError: an unknown network, setting or type; at once, not when training
@@ -75,9 +79,11 @@ def make_model_fn(
     """
     if callable(network):
         build, name, kind = network, network.__name__, 'classification'
+        raw = False
     else:
         build, name = registry.get(network), network
         kind = registry.head(network)
+        raw = registry.NETWORKS.facts(network).get('pixels') == 'raw'
     network_args = dict(network_args or {})
     registry.check_args(build, network_args)
     if compute_dtype not in COMPUTE_DTYPES:
@@ -92,15 +98,18 @@ def make_model_fn(
     optimizer = optimizer or OptimizerSettings()
 
     def run(net, inputs, reuse=None):
+        """Logits, float32; see `Layers.cut` for a network without its frozen part."""
         if kind == 'regression':
             inputs, outputs = tf.cast(inputs, tf.float32), 1
+        elif raw:  # It knows best what it was trained on.
+            inputs, outputs = tf.cast(inputs, tf.float32), num_classes
         else:
             inputs, outputs = standardize(inputs, mean, stddev), num_classes
         with v1.variable_scope(name, reuse=reuse):
             outputs = _built(build, net, inputs, outputs, network_args)
         return tf.cast(outputs, tf.float32)
 
-    def train(inputs, labels):
+    def train(inputs, labels, image_shape=None):
         if labels is None:
             raise ValueError('labels are needed to train and to evaluate, got None')
         if kind == 'regression':
@@ -117,6 +126,9 @@ def make_model_fn(
         built = []
 
         def loss_of(part, step, inputs, labels):
+            cut = None
+            if image_shape:
+                inputs, cut = _without_pictures(inputs, image_shape)
             net = Layers(
                 True,
                 seed,
@@ -125,10 +137,13 @@ def make_model_fn(
                 step=step,
                 part=part,
                 parts=accumulate_steps,
+                cut=cut,
             )
             logits = run(net, inputs, reuse=True if built else None)
             if not built:
                 _refuse_keras_3()
+                if cut:
+                    cut.check(logits, optimizer.frozen)
             built.append(part)
             return loss_from(logits, labels)
 
@@ -148,18 +163,28 @@ def make_model_fn(
         return head.training_spec(total, shown, op)
 
     def model_fn(features, labels, mode):
+        if mode == estimator.ModeKeys.TRAIN and 'no_image' in features:
+            shape = features['no_image'].shape[1:].as_list()
+            return train(features['features'], labels, shape)
         inputs = _feature(features, 'x' if kind == 'regression' else 'image')
         if mode == estimator.ModeKeys.TRAIN:
             return train(inputs, labels)
+        cut, frozen = None, lambda name: False
+        if mode == estimator.ModeKeys.EVAL and 'features' in features:
+            cut, frozen = Cut(inputs, features['features']), optimizer.frozen
         with contextlib.ExitStack() as stack:
             if optimizer.ema_decay:
                 stack.enter_context(averaging.reading(optimizer.frozen))
             logits, net = averaged(
                 run,
-                lambda number: Layers(False, seed, pass_number=number),
+                lambda number: Layers(
+                    False, seed, frozen=frozen, pass_number=number, cut=cut
+                ),
                 inputs,
                 eval_passes,
             )
+        if cut:
+            cut.check(logits, frozen)
         _refuse_keras_3()
         if mode == estimator.ModeKeys.EVAL:
             watched.offer(embeddings=net.dense_input)
@@ -178,7 +203,24 @@ def make_model_fn(
             optimizer=optimizer,
         )
 
+    def trunk(features, training):
+        """What the frozen part of the network makes of pictures, float32 [B, …].
+
+        In training it computes in `compute_dtype`; the rest of the network, given this
+        as `features['features']`, then does what it does behind the frozen part.
+
+        Raises:
+            SettingError: the network has no frozen part that could be cut off.
+        """
+        inputs = _feature(features, 'image')
+        cut = Cut(inputs)
+        dtype = compute_dtype if training else 'float32'
+        net = Layers(training, seed, dtype, frozen=optimizer.frozen, cut=cut)
+        cut.check(run(net, inputs), optimizer.frozen)
+        return tf.cast(cut.found, tf.float32)
+
     if kind == 'classification':
+        model_fn.trunk = trunk
         head.check_classification(
             num_classes, class_names, label_smoothing, class_weights, loss
         )
@@ -193,6 +235,13 @@ def _built(build, net, inputs, outputs, network_args):
             raise
         # A layer knows its own name, not where its setting came from.
         raise errors.SettingError(f'--network_args: {error}') from None
+
+
+def _without_pictures(features, image_shape):
+    """Pictures that nobody will look at, and the cut that makes sure of it."""
+    images = tf.zeros([tf.shape(features)[0], *image_shape], tf.uint8)
+    images.set_shape([features.shape[0], *image_shape])
+    return images, Cut(images, features)
 
 
 def _feature(features, name):

@@ -4,6 +4,7 @@ A network is one file in `networks/`, holding one function under `@register('nam
 Listing them for `--help` imports neither the networks nor TensorFlow.
 """
 
+import importlib
 import inspect
 import math
 from collections.abc import Callable, Mapping
@@ -19,6 +20,7 @@ __all__ = [
     'head',
     'names',
     'parse_args',
+    'published',
     'register',
     'settings',
 ]
@@ -56,6 +58,21 @@ def settings(name: str) -> dict[str, object]:
         SettingError: there is no such network.
     """
     return NETWORKS.options(name)
+
+
+def published(name: str, network_args: Mapping[str, object]):
+    """How Keras's files lay out what a network has; see `pretrained.published`.
+
+    Returns:
+        None for a network of our own.
+
+    Raises:
+        SettingError: there is no such network, or not with these settings.
+    """
+    if not NETWORKS.facts(name).get('published'):
+        return None
+    module = importlib.import_module(NETWORKS.get(name).__module__)
+    return module.published(**network_args)
 
 
 def arguments(build: Callable) -> dict[str, object]:

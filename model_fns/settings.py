@@ -68,6 +68,8 @@ class OptimizerSettings:
         freeze: patterns (`re.search`) of the names of variables to leave as they are:
             no gradient, no decay, no update. Batch normalisation with frozen moving
             averages normalises by these.
+        train_only: patterns of the variables that are trained; with any, all others are
+            left as they are, as by `freeze`.
         lr_multipliers: pairs (pattern, number): what the variables with such a name
             train at is the learning rate times the number, weight decay included. The
             first pattern that is found in the name counts.
@@ -92,6 +94,7 @@ class OptimizerSettings:
     epsilon: float | None = None
     ema_decay: float = 0.0
     freeze: tuple[str, ...] = ()
+    train_only: tuple[str, ...] = ()
     lr_multipliers: tuple[tuple[str, float], ...] = ()
 
     def __post_init__(self):
@@ -110,10 +113,12 @@ class OptimizerSettings:
             check_number('epsilon', self.epsilon, above=0)
         check_number('ema_decay', self.ema_decay, least=0, below=1)
         patterns.check_patterns('--freeze', self.freeze)
+        patterns.check_patterns('--train_only', self.train_only)
         patterns.check_multipliers('--lr_multipliers', self.lr_multipliers)
         # A list, as JSON gives it back, would make the settings unhashable.
         object.__setattr__(self, 'boundaries', tuple(self.boundaries))
         object.__setattr__(self, 'freeze', tuple(self.freeze))
+        object.__setattr__(self, 'train_only', tuple(self.train_only))
         object.__setattr__(
             self, 'lr_multipliers', tuple(map(tuple, self.lr_multipliers))
         )
@@ -134,6 +139,8 @@ class OptimizerSettings:
 
     def frozen(self, name):
         """Whether the variable of this name stays as it is."""
+        if self.train_only and not patterns.matches(self.train_only, name):
+            return True
         return patterns.matches(self.freeze, name)
 
 

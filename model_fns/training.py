@@ -39,12 +39,14 @@ def trained_variables(settings: OptimizerSettings) -> list[tf.Variable]:
         n for n in there if n != 'global_step' and not n.endswith(averaging.SUFFIX)
     ]
     patterns.check_found('--freeze', settings.freeze, there)
+    patterns.check_found('--train_only', settings.train_only, there)
     variables = v1.trainable_variables()
     kept = [v for v in variables if not settings.frozen(name_of(v))]
     if variables and not kept:
         raise errors.SettingError(
             f'--freeze={",".join(settings.freeze)} must leave something to train, but '
             'it matches every variable'
+            + (' of --train_only' if settings.train_only else '')
         )
     patterns.check_found(
         '--lr_multipliers',

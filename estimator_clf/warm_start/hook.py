@@ -39,6 +39,22 @@ class WarmStartHook(v1.train.SessionRunHook):
         self._variables, self._on_plan = variables, on_plan
         self.plan = None
 
+    def values(self, names):
+        """Reads what some variables will begin with, outside of any session.
+
+        Args:
+          names: of variables.
+
+        Returns:
+          dict name -> array, of those that are restored.
+        """
+        plan = make_plan(self._source, self._variables, self._rules)
+        return {
+            name: np.asarray(self._source.read(plan.assignments[name]))
+            for name in names
+            if name in plan.assignments
+        }
+
     def begin(self):
         variables = self._variables
         if variables is None:

@@ -24,18 +24,31 @@ class KerasFile:
 
     Attributes:
       shapes: dict name -> tuple of int.
+      layers: dict name of a layer -> list of its weights, in the file's order.
     """
 
     has_slots = False
 
-    def __init__(self, path):
+    def __init__(self, path, layers=()):
         """Opens the file.
+
+        Args:
+          path: of the file.
+          layers: those of the network, objects with `kind` and `name`: by them it is
+            known what a file calls `conv2d_1` that does not say so itself.
 
         Raises:
           ConfigError: it is not such a file.
         """
         self.path = path
-        config = None
+        config = {
+            'config': {
+                'layers': [
+                    {'class_name': layer.kind, 'config': {'name': layer.name}}
+                    for layer in layers
+                ]
+            }
+        }
         try:
             if zipfile.is_zipfile(path):
                 with zipfile.ZipFile(path) as archive:
@@ -45,11 +58,14 @@ class KerasFile:
             else:
                 self._file = h5py.File(path, 'r')
             root = self._file.get('model_weights', self._file)
-            self._datasets = (
-                _named(root)
-                if _strings(root, 'layer_names')
-                else _numbered(root, config)
-            )
+            if _strings(root, 'layer_names'):
+                self._datasets, self.layers = _named(root)
+            else:
+                self._datasets = _numbered(root, config)
+                self.layers = {}
+                for name, data in self._datasets.items():
+                    layer = name.split('/')[-2] if '/' in name else ''
+                    self.layers.setdefault(layer, []).append(data)
         except (OSError, KeyError, ValueError) as error:
             raise ConfigError(
                 f'--warm_start={path} is no whole Keras weights file: {error}'
@@ -73,11 +89,17 @@ def _strings(group, name):
 
 
 def _named(root):
-    datasets = {}
+    datasets, layers = {}, {}
     for layer in _strings(root, 'layer_names'):
-        for name in _strings(root[layer], 'weight_names'):
-            datasets[name.partition(':')[0]] = root[layer][name]
-    return datasets
+        names = _strings(root[layer], 'weight_names')
+        # A model inside of the model is one layer to the file.
+        inside = len({name.rpartition('/')[0] for name in names}) > 1
+        for name in names:
+            data = datasets[name.partition(':')[0]] = root[layer][name]
+            parts = name.split('/')
+            own = parts[-2] if inside and len(parts) > 1 else layer
+            layers.setdefault(own, []).append(data)
+    return datasets, layers
 
 
 def _numbered(root, config):

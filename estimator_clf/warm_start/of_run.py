@@ -8,16 +8,22 @@ import estimator_clf.compat  # noqa: F401  Loads TensorFlow without its chatter.
 
 import tensorflow as tf
 
+from estimator_clf.errors import ConfigError
 from estimator_clf.files import write_atomically
+from estimator_clf.warm_start.by_layer import by_layer
 from estimator_clf.warm_start.hook import WarmStartHook
+from estimator_clf.warm_start.keras_file import KerasFile
 from estimator_clf.warm_start.plan import make_plan, model_variables
 from estimator_clf.warm_start.sources import open_source
 from estimator_clf.warm_start.table import table_of
 
 FILE_NAME = 'warm_start.json'
 
+#: As --warm_start: the weights that Keras has published for the architecture.
+IMAGENET = 'imagenet'
 
-def warm_start_of(config, model_fn, input_fn, say):
+
+def warm_start_of(config, model_fn, input_fn, say, published=None):
     """Makes the hook that a run needs, and finds out now whether it will work.
 
     Args:
@@ -26,6 +32,9 @@ def warm_start_of(config, model_fn, input_fn, say):
       input_fn: that of the training.
       say: function that is given the table, as text, when it has been done; all of it
         goes into `warm_start.json` in the model_dir.
+      published: function without arguments that returns the network's layers as Keras's
+        files know them, see `by_layer`, and a function that returns the weights for
+        ImageNet, dict layer -> arrays; or None for a network of our own.
 
     Returns:
       `WarmStartHook`; None without --warm_start, and for a run that goes on: its
@@ -36,8 +45,14 @@ def warm_start_of(config, model_fn, input_fn, say):
     """
     if not config.warm_start or tf.train.latest_checkpoint(config.model_dir):
         return None
-    source, rules = open_source(config.warm_start), config.warm_start_rules()
+    rules = config.warm_start_rules()
+    known = published() if published else None
+    source = _source(config.warm_start, known)
     variables = model_variables(model_fn, input_fn)
+    if isinstance(source, KerasFile) and known and not rules.renames:
+        source = by_layer(source.path, source.layers, known[0], variables)
+    elif source is None:
+        source = by_layer(IMAGENET, known[1](), known[0], variables)
     make_plan(source, variables, rules)
 
     def on_plan(plan):
@@ -48,3 +63,15 @@ def warm_start_of(config, model_fn, input_fn, say):
         say(table_of(plan))
 
     return WarmStartHook(source, rules, variables, on_plan)
+
+
+def _source(path, known):
+    """Opens a source; None: the published weights."""
+    if path != IMAGENET or os.path.exists(path):
+        return open_source(path, known[0] if known else ())
+    if known is None:
+        raise ConfigError(
+            f'--warm_start={IMAGENET} is for --network=pretrained; a folder of that '
+            f'name would be {os.path.join(".", IMAGENET)}, and there is none'
+        )
+    return None

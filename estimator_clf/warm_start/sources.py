@@ -15,13 +15,14 @@ _VALUE = '/.ATTRIBUTES/VARIABLE_VALUE'
 _KERAS = ('.h5', '.hdf5', '.keras')
 
 
-def open_source(path):
+def open_source(path, layers=()):
     """Opens what `--warm_start` names.
 
     Args:
       path: prefix of a checkpoint; folder of a run, whose latest checkpoint counts, or
         with ':best' behind it its best; a SavedModel, or the folder of its versions, of
         which the last counts; a Keras weights file.
+      layers: of the network, see `KerasFile`.
 
     Returns:
       A `Checkpoint` or a `KerasFile`.
@@ -34,7 +35,7 @@ def open_source(path):
             raise ConfigError(f'--warm_start={path}: there is no such file')
         from estimator_clf.warm_start.keras_file import KerasFile
 
-        return KerasFile(path)
+        return KerasFile(path, layers)
     return Checkpoint(_prefix(path))
 
 
