@@ -26,8 +26,11 @@ SERVING = [
 ONNX = ['onnx!=1.19.*', 'tf2onnx', 'onnxruntime']
 # Reads `launch.export --format=tensor_only`; for the tests.
 OPENVINO = ['openvino']
+# `--network=pretrained`: the architectures, as TensorFlow 2.16 and later do not have
+# them any more; each release goes with the TensorFlow of the same minor version.
+KERAS = ['tf_keras>=2.15,!=2.20.*,<2.22']
 # With these no test is left out for want of a package.
-TEST = ['pytest', 'pytest-xdist', *SERVING, *ONNX, *OPENVINO]
+TEST = ['pytest', 'pytest-xdist', *SERVING, *ONNX, *OPENVINO, *KERAS]
 
 setup(
     name='estimator_clf',
@@ -72,6 +75,7 @@ setup(
         'serving': SERVING,
         'onnx': ONNX,
         'openvino': OPENVINO,
+        'keras': KERAS,
         # TensorFlow Datasets prepares its largest sets with it.
         'beam': ['apache-beam'],
         # TensorFlow's own extra: the CUDA libraries as wheels.

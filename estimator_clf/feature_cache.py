@@ -22,6 +22,7 @@ from estimator_clf.devices import session_config
 from estimator_clf.files import PARTIAL
 from input import augment
 from input.feature_input import ARRAYS, FACTS, FeatureSet, check_augment
+from input.source import iterate
 
 v1 = tf.compat.v1
 
@@ -112,7 +113,9 @@ class FeatureCache:
                 def compute(images):
                     return session.run(found, {image: images})
 
-                _write(folder, compute, pictures, variants, facts)
+                size = self._source.num_examples[split]
+                shape = (variants, size, *found.shape[1:].as_list())
+                _write(folder, compute, pictures, shape, facts)
         return folder
 
     def _values(self, variables):
@@ -164,23 +167,38 @@ def _variables_of(tensor):
     return [v for v in v1.global_variables() if v.handle.op.name in names]
 
 
-def _write(folder, compute, input_fn, variants, facts):
-    """Fills a folder of `FeatureSet`, which appears when it is whole."""
-    from input.source import iterate
+def _write(folder, compute, input_fn, shape, facts):
+    """Fills a folder of `FeatureSet`, which appears when it is whole.
 
+    Args:
+      folder: its path.
+      compute: function from pictures, uint8 [b, H, W, C], to features [b, …].
+      input_fn: of the examples in natural order.
+      shape: of the features, [variants, examples, …]; there may be fewer examples,
+        where some cannot be read.
+      facts: what is written beside them.
+    """
     parent = os.path.dirname(folder)
     os.makedirs(parent, exist_ok=True)
     partial = tempfile.mkdtemp(dir=parent, prefix=PARTIAL)
-    rows, others = [[] for _ in range(variants)], {name: [] for name in ARRAYS[1:]}
+    path = os.path.join(partial, 'features.npy')
+    # On the disk at once: they may be more than the memory holds.
+    rows = np.lib.format.open_memmap(path, 'w+', np.float32, shape)
+    count, others = 0, {name: [] for name in ARRAYS[1:]}
     for features, labels in iterate(input_fn):
         images = features['image']
-        for variant in range(variants):
-            rows[variant].append(compute(images[:, :, ::-1] if variant else images))
+        for variant in range(shape[0]):
+            turned = images[:, :, ::-1] if variant else images
+            rows[variant, count : count + len(images)] = compute(turned)
+        count += len(images)
         others['labels'].append(labels)
         others['keys'].append(features['key'].astype(bytes))
         others['index'].append(features['index'])
+    rows.flush()
     arrays = {name: np.concatenate(parts) for name, parts in others.items()}
-    arrays['features'] = np.stack([np.concatenate(parts) for parts in rows])
+    if count < shape[1]:
+        arrays['features'] = np.array(rows[:, :count])
+    del rows
     for name, array in arrays.items():
         with open(os.path.join(partial, f'{name}.npy'), 'wb') as file:
             np.save(file, array)

@@ -80,6 +80,8 @@ def check(config):
     patterns.parse_multipliers('--lr_multipliers', config.lr_multipliers)
     FORMATS.facts(config.dataset.partition(':')[0])
     head = registry.head(config.network)
+    if config.cache_features and head == 'regression':
+        raise ConfigError('--cache_features is for pictures, not for numbers (csv)')
     args = registry.parse_args(config.network, config.network_args)
     if config.warm_start and args.get('weights', 'none') != 'none':
         raise ConfigError(

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from model_fns import OptimizerSettings, make_model_fn, registry
+from model_fns import OptimizerSettings, applications, make_model_fn, registry
 from model_fns.errors import SettingError
 from model_fns.layers import Layers
 
@@ -18,7 +18,7 @@ CLASSIFIERS = [n for n in registry.names() if registry.head(n) == 'classificatio
 SIZES = [(8, 8, 1), (28, 28, 1), (33, 17, 3), (128, 128, 3)]
 
 # Height and width that a network needs at least, where 8 are not enough.
-LEAST = {'alexnet': 64}
+LEAST = {'alexnet': 64, 'pretrained': 32}
 
 # Where the defaults are large: settings that train in a moment.
 SMALL = {
@@ -28,22 +28,33 @@ SMALL = {
     'deep_cnn': {'filters': (4, 4), 'hidden': (8,)},
     'fmp': {'filters': 4},
     'mlp': {'hidden': (8,)},
+    'pretrained': {'name': 'MobileNet', 'alpha': 0.25},
     'resnet': {'depth': 18},
     'resnet_cifar': {'depth': 8, 'filters': 4},
 }
 
 
+def _needs_keras(name):
+    if name == 'pretrained':
+        try:
+            applications.keras()
+        except SettingError as missing:
+            pytest.skip(str(missing))
+
+
 @pytest.mark.parametrize('shape', SIZES, ids=lambda s: 'x'.join(map(str, s)))
 @pytest.mark.parametrize('name', CLASSIFIERS)
 def test_builds_at_every_size_with_a_batch_of_unknown_size(name, shape):
+    _needs_keras(name)
     # Deep ones build for seconds.
-    args = {'resnet': {'depth': 18}, 'resnet_cifar': {'depth': 8}}.get(name, {})
+    args = {'resnet': {'depth': 18}, 'resnet_cifar': {'depth': 8}}
+    args = {**args, 'pretrained': SMALL['pretrained']}.get(name, {})
     # Built, not run: at 128x128 some first layers would fill the memory.
     with tf.Graph().as_default():
         images = v1.placeholder(tf.float32, (None, *shape))
         if min(shape[:2]) < LEAST.get(name, 0):
             with pytest.raises(SettingError, match='at least'):
-                registry.get(name)(Layers(True), images, 7)
+                registry.get(name)(Layers(True), images, 7, **args)
             return
         logits = registry.get(name)(Layers(True), images, 7, **args)
         assert logits.shape.as_list() == [None, 7]
@@ -54,6 +65,7 @@ def test_builds_at_every_size_with_a_batch_of_unknown_size(name, shape):
 @pytest.mark.parametrize('dtype', ['float32', 'bfloat16'])
 @pytest.mark.parametrize('name', CLASSIFIERS)
 def test_trains_a_step_evaluates_predicts_and_exports(name, dtype, tmp_path):
+    _needs_keras(name)
     size = LEAST.get(name, 8)
     images = np.random.default_rng(0).integers(0, 256, (4, size, size, 3))
     images, labels = images.astype(np.uint8), np.arange(4, dtype=np.int32) % 3
