@@ -7,7 +7,10 @@ the order of the layers and of the weights in a layer; so does this, where the n
 the layers do not tell.
 """
 
+import numpy as np
+
 from estimator_clf.errors import ConfigError
+from estimator_clf.warm_start.rules import listed
 
 
 class ByLayer:
@@ -33,7 +36,7 @@ class ByLayer:
 
     def read(self, name):
         """Returns a weight as an array."""
-        return self._arrays[name]
+        return np.asarray(self._arrays[name])
 
 
 def by_layer(path, there, layers, variables):
@@ -96,6 +99,5 @@ def _mismatch(path, wanted, there):
             text += f'{name!r} has {shapes}, there '
             if name in there:
                 return text + str([list(array.shape) for array in there[name]])
-            known = ', '.join(list(there)[:6])
-            return text + f'is none of this name; its {len(there)} are {known}, …'
+            return text + f'is none of this name; there are {listed(there, 6)}'
     return text
