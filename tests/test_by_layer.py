@@ -110,7 +110,7 @@ def test_every_layout(write, tmp_path):
 
 
 def refused(shapes, names=None, tmp_path=None):
-    path = str(tmp_path / 'weights.h5')
+    path = str(tmp_path / f'{names}.h5')
     with h5py.File(path, 'w') as file:
         by_name(file)
         if names:
