@@ -43,10 +43,13 @@ def trained_variables(settings: OptimizerSettings) -> list[tf.Variable]:
     variables = v1.trainable_variables()
     kept = [v for v in variables if not settings.frozen(name_of(v))]
     if variables and not kept:
+        flags = ' and '.join(
+            f'--{flag}={",".join(getattr(settings, flag))}'
+            for flag in ('freeze', 'train_only')
+            if getattr(settings, flag)
+        )
         raise errors.SettingError(
-            f'--freeze={",".join(settings.freeze)} must leave something to train, but '
-            'it matches every variable'
-            + (' of --train_only' if settings.train_only else '')
+            f'{flags} must leave something to train, but nothing is left'
         )
     patterns.check_found(
         '--lr_multipliers',

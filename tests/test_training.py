@@ -36,6 +36,17 @@ def test_frozen_variables_stay_and_the_others_train_on(name):
     assert not [n for n in states[0] if n.startswith('cnn/conv1/kernel/')]
 
 
+def test_train_only_is_the_other_way_round():
+    some = stepping.model('cnn', NORMED, {'freeze': ('conv1', 'norm1', 'dense1')})
+    rest = stepping.model('cnn', NORMED, {'train_only': ('logits',)})
+    states = [stepping.train(model_fn, 2)[0][-1] for model_fn in (some, rest)]
+    stepping.same(*states)
+    both = {'train_only': ('logits',), 'freeze': ('bias',)}
+    states, _ = stepping.train(stepping.model('cnn', NORMED, both), 1)
+    network = {n for n in moved(*states) if n.count('/') == 2}
+    assert network == {'cnn/logits/kernel'}
+
+
 def test_frozen_batch_norm_normalises_by_its_moving_averages():
     # The whole network but the last layer is frozen: training's loss is evaluation's.
     freeze = ('conv1', 'norm1', 'dense1')
@@ -101,6 +112,11 @@ def test_one_step_of_adam_is_the_rate_times_the_multiplier():
     'settings, message',
     [
         ({'freeze': ('conv9',)}, r"--freeze: no variable has 'conv9'.*mlp/dense1/bias"),
+        ({'train_only': ('conv9',)}, "--train_only: no variable has 'conv9'"),
+        (
+            {'train_only': ('logits',), 'freeze': ('mlp',)},
+            '--freeze=mlp and --train_only=logits must leave something to train',
+        ),
         ({'freeze': ('mlp',)}, '--freeze=mlp must leave something to train'),
         (
             {'freeze': ('dense1',), 'lr_multipliers': (('dense1', 2.0),)},
