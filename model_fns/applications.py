@@ -28,7 +28,10 @@ def keras():
         SettingError: it is not there.
     """
     # Never both: they register the same names.
-    version = importlib.metadata.version('keras')
+    try:
+        version = importlib.metadata.version('keras')
+    except importlib.metadata.PackageNotFoundError:
+        version = ''
     name = 'keras' if version.startswith('2.') else 'tf_keras'
     try:
         return importlib.import_module(name)
@@ -176,7 +179,8 @@ def _rescale(model, builder):
     )
     before = layers[place]['name']
     for layer in layers[place + 1 :]:
-        for node in layer['inbound_nodes'][0]:
+        node = layer['inbound_nodes'][0]
+        for node in [node] if isinstance(node[0], str) else node:
             if node[0] == before:
                 node[0] = 'imagenet_rescaling'
     settings = {'name': 'imagenet_rescaling', 'scale': scale, 'offset': 0.0}
