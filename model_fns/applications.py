@@ -179,8 +179,8 @@ def _rescale(model, builder):
     )
     before = layers[place]['name']
     for layer in layers[place + 1 :]:
-        node = layer['inbound_nodes'][0]
-        for node in [node] if isinstance(node[0], str) else node:
+        nodes = layer['inbound_nodes'][0]
+        for node in [nodes] if isinstance(nodes[0], str) else nodes:
             if node[0] == before:
                 node[0] = 'imagenet_rescaling'
     settings = {'name': 'imagenet_rescaling', 'scale': scale, 'offset': 0.0}
