@@ -60,6 +60,11 @@ def _crop(x):
     return None if 0 < x <= 1 else 'must be above 0 and at most 1'
 
 
+def _steps_per_loop(x):
+    fits = x == 'auto' or (x.isdecimal() and int(x) >= 1)
+    return None if fits else "must be 'auto' or a whole number of at least 1"
+
+
 _DATA = 'Data'
 _NETWORK = 'Network'
 _OPTIMIZATION = 'Optimization'
@@ -469,6 +474,15 @@ class Config:
         'What training computes in; weights and loss stay float32, so do evaluation '
         'and export. auto: what this machine does well.',
         choices=('float32', 'bfloat16', 'float16', 'auto'),
+    )
+    steps_per_loop: str = _setting(
+        'auto',
+        _HARDWARE,
+        'The most training steps to take in one go; auto: up to the next checkpoint, '
+        'evaluation or line of the log. After a second it ends in any case, to look '
+        'for signals. Changes no result, only the speed.',
+        check=_steps_per_loop,
+        free=True,
     )
     xla: bool = _setting(
         False,

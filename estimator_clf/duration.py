@@ -95,3 +95,17 @@ def due(step, every):
       every: interval in steps, not necessarily whole; 0 is never.
     """
     return bool(every) and step > 0 and int(step / every) > int((step - 1) / every)
+
+
+def next_due(step, every):
+    """Returns the first step behind `step` at which `due` is true.
+
+    Args:
+      step: int, steps taken.
+      every: interval in steps, not necessarily whole, at least 1.
+    """
+    # One too early rather than one too late: the product may have been rounded.
+    found = max(step + 1, int((int(step / every) + 1) * every) - 1)
+    while not due(found, every):
+        found += 1
+    return found

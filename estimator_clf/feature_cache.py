@@ -50,7 +50,7 @@ class FeatureCache:
         self._variants = check_augment(augment.parse(config.augment))
         self._open = {}
 
-    def training_input(self, replicas, start_step):
+    def training_input(self, replicas, start_step, time_input):
         """Computes what is not there yet; returns the input_fn of the training."""
         config = self._config
         found = self._features(config.train_split, True, self._variants)
@@ -61,7 +61,7 @@ class FeatureCache:
             augment=config.augment,
             sampling=config.sampling,
             replicas=replicas,
-            time_input=True,
+            time_input=time_input,
         )
 
     def evaluation_input(self, input_fn, split):

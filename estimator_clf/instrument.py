@@ -31,7 +31,7 @@ def instrument(model_fn):
             features = dict(features)
             wait = features.pop('input_wait', None)
             if wait is not None and not _known('input_wait'):
-                v1.add_to_collection(METRICS, _Named('input_wait', wait))
+                v1.add_to_collection(METRICS, Named('input_wait', wait))
             if 'key' in features:
                 v1.add_to_collection(KEYS, features['key'])
             if 'image' in features:
@@ -41,8 +41,8 @@ def instrument(model_fn):
     return wrapped
 
 
-class _Named(tuple):
-    """(name, tensor) that a MetaGraphDef can hold, see `model_fns.head`."""
+class Named(tuple):
+    """A pair (name, tensor) that a MetaGraphDef can hold, see `model_fns.head`."""
 
     def __new__(cls, name, tensor):
         return super().__new__(cls, (name, tensor))

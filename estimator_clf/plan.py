@@ -29,6 +29,11 @@ class Plan:
     eval_split: str | None
 
     @property
+    def sample_every(self):
+        """Interval of the sample pictures and of the histograms."""
+        return self.eval_every or self.total_steps
+
+    @property
     def complete(self):
         """Whether nothing is left to do."""
         return self.start_step >= self.total_steps

@@ -20,6 +20,7 @@ from estimator_clf import (
     events,
     instrument,
     model_dir,
+    run_loop,
     stopping,
 )
 from estimator_clf.bad_examples_log import leave_out
@@ -43,6 +44,7 @@ from estimator_clf.plan import make_plan
 from estimator_clf.recovery import recover, step_back, sweep
 from estimator_clf.rollback import Rollbacks
 from estimator_clf.run_exports import RunExports
+from estimator_clf.steps_per_loop import Loop
 from estimator_clf.warm_start.of_run import warm_start_of
 
 v1 = tf.compat.v1
@@ -170,18 +172,8 @@ class _Run:
             source, config.max_bad_examples, observer.on_message, config.model_dir
         )
         # Also the first check of the input's settings, before anything is written.
-        self.train_input = source.input_fn(
-            config.train_split,
-            config.batch_size,
-            training=True,
-            seed=config.seed,
-            start_step=self.last_step,
-            augment=config.augment,
-            eval_crop=config.eval_crop,
-            sampling=config.sampling,
-            replicas=replicas,
-            time_input=True,
-        )
+        self.features = None
+        train_input = self._train_input()
         self.info = source.info
         self.make_model_fn = make_model_fn
         self.rollbacks = Rollbacks(
@@ -199,9 +191,8 @@ class _Run:
         )
         self.log = MetricsLog(config.model_dir)
         self.warm_start = warm_start_of(
-            config, self.model_fn, self.train_input, observer.on_message, published
+            config, self.model_fn, train_input, observer.on_message, published
         )
-        self.features = None
         if config.cache_features:
             self.features = FeatureCache(
                 config, source, self.model_fn, self.warm_start, observer.on_message
@@ -246,10 +237,6 @@ class _Run:
                 'this run already; raise --epochs or --max_steps to train further'
             )
             return
-        if self.features:
-            self.train_input = self.features.training_input(
-                self.replicas, self.last_step
-            )
         while True:
             try:
                 return self._train()
@@ -262,6 +249,36 @@ class _Run:
                 self.observer.on_message(self.rollbacks.note(error, step))
                 self.plan = dataclasses.replace(self.plan, start_step=step)
                 self.log.rewind(step)
+
+    def _train_input(self, pack=1, time_input=False):
+        """The input_fn of the training; the arguments are those of `Source`'s."""
+        config = self.config
+        if self.features:
+            return self.features.training_input(
+                self.replicas, self.last_step, time_input
+            )
+        return self.source.input_fn(
+            config.train_split,
+            config.batch_size,
+            training=True,
+            seed=config.seed,
+            start_step=self.last_step,
+            augment=config.augment,
+            eval_crop=config.eval_crop,
+            sampling=config.sampling,
+            replicas=self.replicas,
+            time_input=time_input,
+            pack=pack,
+        )
+
+    def _pack(self):
+        """How many steps' batches an element of the input may hold."""
+        if self.features:
+            return 1
+        config = self.config
+        return self.source.steps_per_pack(
+            config.train_split, config.batch_size, config.augment
+        )
 
     def final_metrics(self):
         """Evaluates what was not yet, on every split that was not trained on."""
@@ -279,14 +296,22 @@ class _Run:
         model_fn = self.model_fn
         if rate != 1.0:
             model_fn = make(self.info, self.plan.total_steps, rate)
+        model_fn, hooks = instrument.instrument(model_fn), self._hooks()
+        if run_loop.wanted(self.config, self.replicas, self.observer.on_message):
+            pack = self._pack()
+            loop = Loop(keys=self.config.record_keys, pack=pack)
+            model_fn = loop.model_fn(model_fn)
+            train_input = loop.input_fn(self._train_input(pack))
+            intervals = self.evaluations.intervals()
+            hooks.insert(0, run_loop.hook_of(loop, self.config, self.plan, intervals))
+        else:
+            train_input = self._train_input(time_input=True)
         classifier = estimator.Estimator(
-            instrument.instrument(model_fn),
+            model_fn,
             model_dir=self.config.model_dir,
             config=run_config(self.config, self.replicas),
         )
-        classifier.train(
-            self.train_input, hooks=self._hooks(), max_steps=self.plan.total_steps
-        )
+        classifier.train(train_input, hooks=hooks, max_steps=self.plan.total_steps)
         if not self.stop:
             hparams.write_end(self.writer)
 
@@ -325,7 +350,7 @@ class _Run:
             metrics_hook,
             SampleHook(
                 self.writer,
-                plan.eval_every or plan.total_steps,
+                plan.sample_every,
                 instrument.IMAGES,
                 config.histograms,
             ),

@@ -86,13 +86,18 @@ class Share:
         self.per_step = replicas
         self._worker = worker
 
-    def positions(self, block):
-        """Returns the positions, int64 [block size], of the worker's k-th block."""
+    def positions(self, block, count=1):
+        """Returns the positions, int64 [count * block size], of a block of the worker.
+
+        Args:
+          block: its number, int64 scalar.
+          count: with one device on one worker, how many blocks, from it on.
+        """
         step, replica = block // self.per_step, block % self.per_step
         start = step * self.batch_size + (
             (self._worker * self.per_step + replica) * self.block
         )
-        return start + tf.range(self.block, dtype=tf.int64)
+        return start + tf.range(count * self.block, dtype=tf.int64)
 
     def position(self, example):
         """Returns the position of the worker's n-th example, all blocks in a row."""

@@ -41,6 +41,7 @@ class Reading:
       eval_crop: share of the picture's sides that evaluation keeps.
       sampling: see `input.sampling`.
       with_index: whether a batch tells its examples' numbers.
+      pack: number of steps whose batches an element holds.
     """
 
     split: str
@@ -52,6 +53,7 @@ class Reading:
     eval_crop: float
     sampling: str
     with_index: bool = False
+    pack: int = 1
 
     @property
     def order_seed(self):
@@ -92,7 +94,8 @@ class Source(abc.ABC):
         """Returns a dataset of batches, whose elements are dicts:
 
         'image' uint8 [b, H, W, C], 'key' string [b], 'label' int32 [b], and 'epoch'
-        and 'index' int64 [b], which identify the draw of each example.
+        and 'index' int64 [b], which identify the draw of each example; b is the size of
+        a batch times `reading.pack`.
         """
 
     @abc.abstractmethod
@@ -187,6 +190,7 @@ class Source(abc.ABC):
         num_workers=1,
         time_input=False,
         with_index=False,
+        pack=1,
     ):
         """Makes an input_fn for an Estimator.
 
@@ -211,6 +215,9 @@ class Source(abc.ABC):
             that the reader of this batch had to wait for it.
           with_index: adds the feature 'index', int64 [B]: what, with the epoch, the
             augmentation of an example follows from.
+          pack: number of steps whose batches are one element, with one dimension more
+            in front, [pack, B, …]: for who takes many small steps at a time, see
+            `estimator_clf.steps_per_loop`; at most `steps_per_pack()`.
 
         Returns:
           A function without arguments that returns a tf.data.Dataset of
@@ -243,6 +250,12 @@ class Source(abc.ABC):
         except ValueError as error:
             raise DataError(str(error)) from None
 
+        most = self.steps_per_pack(split, batch_size, augment) if training else 1
+        if not 1 <= pack <= max(most, 1) or (pack > 1 and replicas * num_workers > 1):
+            raise DataError(
+                f'pack must be from 1 to {most} here, 1 on several devices, got {pack}'
+            )
+
         def input_fn():
             reading = Reading(
                 split=split,
@@ -254,6 +267,7 @@ class Source(abc.ABC):
                 eval_crop=eval_crop,
                 sampling=sampling,
                 with_index=with_index,
+                pack=pack,
             )
             dataset = self._batches(reading)
             dataset = dataset.map(
@@ -261,12 +275,25 @@ class Source(abc.ABC):
                 num_parallel_calls=tf.data.AUTOTUNE,
                 deterministic=True,
             )
+            if pack > 1:
+                dataset = dataset.map(functools.partial(_cut, pack))
             dataset = dataset.prefetch(tf.data.AUTOTUNE)
             if time_input:
                 dataset = timed(dataset)
             return dataset.with_options(options())
 
         return input_fn
+
+    def steps_per_pack(self, split, batch_size, augment=''):
+        """Returns the most steps whose batches one element of a dataset may hold.
+
+        Args:
+          split: as `input_fn` is given it.
+          batch_size: likewise.
+          augment: likewise.
+        """
+        del split, batch_size, augment
+        return 1
 
     def _check_split(self, split):
         if split not in self.num_examples:
@@ -361,6 +388,16 @@ def iterate(input_fn, limit=None):
                 except tf.errors.OutOfRangeError:
                     return
                 done += 1
+
+
+def _cut(count, *element):
+    """Cuts the batches of some steps, in a row, into [count, B, ...]."""
+
+    def cut(tensor):
+        shape = tensor.shape
+        return tf.reshape(tensor, (count, shape[0] // count, *shape[1:]))
+
+    return tf.nest.map_structure(cut, element)
 
 
 def options():

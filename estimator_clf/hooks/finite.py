@@ -1,9 +1,8 @@
 """The guard against a loss that is not finite any more."""
 
-import math
-
 from estimator_clf.compat import estimator
 
+import numpy as np
 import tensorflow as tf
 
 from estimator_clf.hooks.steps import StepHook
@@ -54,5 +53,6 @@ class FiniteHook(StepHook):
         return tf.compat.v1.train.SessionRunArgs(self._fetches)
 
     def after_step(self, run_context, results):
-        if not math.isfinite(results.get('loss', 0.0)):
+        # A loop ends behind the first that is not.
+        if not np.all(np.isfinite(results.get('loss', 0.0))):
             raise NotFiniteError(self.step, 'loss')

@@ -24,7 +24,7 @@ class KeysHook(StepHook):
         Args:
           model_dir: folder of the file.
           collection: graph collection of string tensors [b]: the keys, one tensor per
-            replica.
+            replica; or one ragged tensor [steps, b] where a run is a loop of several.
         """
         self._path = os.path.join(model_dir, FILE_NAME)
         self._collection = collection
@@ -40,6 +40,13 @@ class KeysHook(StepHook):
         return tf.compat.v1.train.SessionRunArgs(self._keys)
 
     def after_step(self, run_context, results):
-        keys = [key.decode(errors='replace') for part in results for key in part]
+        if len(results) == 1 and hasattr(results[0], 'to_list'):
+            rows = results[0].to_list()
+        else:
+            rows = [[key for part in results for key in part]]
+        text = ''
+        for step, row in enumerate(rows, self.step - len(rows) + 1):
+            keys = [key.decode(errors='replace') for key in row]
+            text += json.dumps({'step': step, 'keys': keys}) + '\n'
         with open(self._path, 'a', encoding='utf-8') as file:
-            file.write(json.dumps({'step': self.step, 'keys': keys}) + '\n')
+            file.write(text)

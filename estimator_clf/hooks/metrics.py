@@ -2,6 +2,7 @@
 
 import time
 
+import numpy as np
 import tensorflow as tf
 
 from estimator_clf.duration import due
@@ -30,7 +31,8 @@ class MetricsHook(StepHook):
           report: function (step, metrics): means over the interval of what is in the
             collection, `examples_per_second`, `peak_memory_mb`, and `input_wait`, the
             share of the time that was spent waiting for data, if it is measured.
-          collection: name of the graph collection of (name, scalar tensor).
+          collection: name of the graph collection of (name, tensor): a scalar, or a
+            vector of a number per step where a run is a loop of several.
           on_step: function (step), called after each step.
         """
         self._every = every
@@ -43,18 +45,24 @@ class MetricsHook(StepHook):
         self._tensors = dict(tuple(x) for x in v1.get_collection(self._collection))
 
     def on_start(self, session):
+        self._seen = self.step
         self._reset()
 
     def before_run(self, run_context):
         return v1.train.SessionRunArgs(self._tensors)
 
     def after_step(self, run_context, results):
-        for name, value in results.items():
-            self._sums[name] = self._sums.get(name, 0.0) + float(value)
-        self._last = results
-        self._count += 1
+        rows = {name: np.ravel(values) for name, values in results.items()}
+        for name, values in rows.items():
+            # One after the other, as one step at a time would add them.
+            for value in values.tolist():
+                self._sums[name] = self._sums.get(name, 0.0) + value
+        self._last = rows
+        self._count += self.step - self._seen
         if self._on_step:
-            self._on_step(self.step)
+            for step in range(self._seen + 1, self.step + 1):
+                self._on_step(step)
+        self._seen = self.step
         if any(due(self.step, n) for n in self._every):
             self._tell()
 
@@ -74,7 +82,7 @@ class MetricsHook(StepHook):
         seconds = time.perf_counter() - self._begin
         metrics = {name: total / self._count for name, total in self._sums.items()}
         if 'learning_rate' in metrics:
-            metrics['learning_rate'] = float(self._last['learning_rate'])
+            metrics['learning_rate'] = float(self._last['learning_rate'][-1])
         metrics['examples_per_second'] = self._count * self._batch_size / seconds
         if 'input_wait' in metrics:
             metrics['input_wait'] = self._sums['input_wait'] / seconds
