@@ -87,4 +87,8 @@ def _upstream(tensor, stop=None):
             continue
         seen.add(tensor.op)
         waiting.extend(tensor.op.inputs)
+        # Variables lie outside of a loop of steps, see `estimator_clf.steps_per_loop`.
+        for outside, inside in getattr(tensor.graph, 'captures', ()):
+            if inside is tensor:
+                waiting.append(outside)
     return seen
