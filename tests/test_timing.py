@@ -5,7 +5,7 @@ import time
 import pytest
 import tensorflow as tf
 
-from input.source import _options, iterate
+from input.source import iterate, options
 from input.timing import timed
 
 
@@ -22,7 +22,7 @@ def _measure(produce, consume, count=12):
     def input_fn():
         dataset = tf.data.Dataset.range(count).map(slowly)
         dataset = dataset.map(lambda n: ({'image': n}, n)).prefetch(tf.data.AUTOTUNE)
-        return timed(dataset).with_options(_options())
+        return timed(dataset).with_options(options())
 
     waits = []
     for number, (features, labels) in enumerate(iterate(input_fn)):
