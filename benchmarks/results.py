@@ -3,8 +3,9 @@
     python benchmarks/results.py runs/*
 
 Runs that differ in nothing but the seed become one row: mean and standard deviation
-of the test accuracy over the seeds, and the median wall time from the first line of
-`metrics.jsonl` to the last (set-up and export, some seconds, come on top).
+of the test accuracy over the seeds, the median wall time from the first line of
+`metrics.jsonl` to the last (set-up and export, some seconds, come on top), and the
+greatest memory that any of them took, in units of 2 ** 20 bytes.
 """
 
 import json
@@ -13,7 +14,15 @@ import statistics
 import sys
 
 # Settings that say where, not what.
-_ASIDE = ('seed', 'model_dir', 'export_dir', 'data_dir', 'eval_every', 'save_every')
+_ASIDE = (
+    'seed',
+    'model_dir',
+    'export_dir',
+    'data_dir',
+    'warm_start',
+    'eval_every',
+    'save_every',
+)
 
 
 def main(folders):
@@ -27,17 +36,17 @@ def main(folders):
             print(f'{folder}: not finished', file=sys.stderr)
             continue
         rows.setdefault(run['what'], []).append(run)
-    print('| data | network | test accuracy | n | TensorFlow | minutes |')
-    print('| --- | --- | --- | --- | --- | --- |')
+    print('| data | flagfile | accuracy | n | TensorFlow | minutes | MB |')
+    print('| --- | --- | --- | --- | --- | --- | --- |')
     for runs in rows.values():
         scores = [run['accuracy'] for run in runs]
         spread = f' ± {statistics.stdev(scores):.4f}' if len(scores) > 1 else ''
         versions = ', '.join(sorted({run['tensorflow'] for run in runs}))
         minutes = statistics.median(run['seconds'] for run in runs) / 60
         print(
-            f'| {runs[0]["dataset"]} | {runs[0]["network"]} '
+            f'| {runs[0]["dataset"]} | {runs[0]["name"]} '
             f'| {statistics.mean(scores):.4f}{spread} | {len(scores)} '
-            f'| {versions} | {minutes:.1f} |'
+            f'| {versions} | {minutes:.1f} | {max(run["memory"] for run in runs):.0f} |'
         )
 
 
@@ -48,9 +57,10 @@ def read(folder):
       folder: a model_dir.
 
     Returns:
-      dict with what (identity but for the seed), dataset, network, accuracy (of the
-      last evaluation on test, or validation where there is no test split),
-      tensorflow (version) and seconds; None if nothing was evaluated yet.
+      dict with what (identity but for the seed), dataset, name (its flagfile, or
+      without one its network), accuracy (of the last evaluation on test, or validation
+      where there is no test split), tensorflow (version), seconds and memory (in units
+      of 2 ** 20 bytes); None if nothing was evaluated yet.
     """
     with open(os.path.join(folder, 'config.json'), encoding='utf-8') as file:
         record = json.load(file)
@@ -68,11 +78,22 @@ def read(folder):
     return {
         'what': json.dumps(what, sort_keys=True),
         'dataset': name,
-        'network': settings['network'],
+        'name': _flagfile(record.get('command', ())) or settings['network'],
         'accuracy': results[-1]['accuracy'],
         'tensorflow': record['versions']['tensorflow'],
         'seconds': lines[-1]['time'] - lines[0]['time'],
+        'memory': max(line.get('peak_memory_mb', 0.0) for line in lines),
     }
+
+
+def _flagfile(command):
+    """The name of the last flagfile of a command, or ''."""
+    name = ''
+    for argument in command:
+        flag, _, value = argument.partition('=')
+        if flag.lstrip('-') == 'flagfile':
+            name = os.path.basename(value)
+    return name
 
 
 if __name__ == '__main__':

@@ -11,11 +11,14 @@ def _write(folder, seed, accuracies, rate=0.1):
     folder.mkdir()
     settings = {'network': 'cnn', 'learning_rate': rate, 'seed': seed}
     config = {'settings': settings, 'versions': {'tensorflow': '2.21.0'}}
+    if rate == 0.1:
+        config['command'] = ['launch.train', '--flagfile=launch/flagfiles/a.flags']
     (folder / 'config.json').write_text(json.dumps(config))
     (folder / 'dataset.json').write_text(json.dumps({'name': 'cifar10'}))
     lines = [{'step': 0, 'split': 'train', 'time': 100.0}]
     for number, accuracy in enumerate(accuracies, 1):
         line = {'split': 'test', 'time': 100.0 + 60 * number, 'accuracy': accuracy}
+        line['peak_memory_mb'] = 500.0 + seed
         lines.append(line)
     text = ''.join(json.dumps(line) + '\n' for line in lines)
     (folder / 'metrics.jsonl').write_text(text)
@@ -36,7 +39,7 @@ def test_table(tmp_path):
     assert done.returncode == 0, done.stderr
     rows = done.stdout.splitlines()[2:]
     assert rows == [
-        '| cifar10 | cnn | 0.7100 ± 0.0141 | 2 | 2.21.0 | 2.0 |',
-        '| cifar10 | cnn | 0.5000 | 1 | 2.21.0 | 1.0 |',
+        '| cifar10 | a.flags | 0.7100 ± 0.0141 | 2 | 2.21.0 | 2.0 | 501 |',
+        '| cifar10 | cnn | 0.5000 | 1 | 2.21.0 | 1.0 | 500 |',
     ]
     assert 'unfinished: not finished' in done.stderr
