@@ -50,6 +50,11 @@ def main(folders):
         )
 
 
+def accuracies(folders):
+    """Returns the accuracy of each run, in the order of its folder."""
+    return [read(folder)['accuracy'] for folder in folders]
+
+
 def read(folder):
     """Returns what the table needs to know of a run.
 
@@ -57,10 +62,10 @@ def read(folder):
       folder: a model_dir.
 
     Returns:
-      dict with what (identity but for the seed), dataset, name (its flagfile, or
-      without one its network), accuracy (of the last evaluation on test, or validation
-      where there is no test split), tensorflow (version), seconds and memory (in units
-      of 2 ** 20 bytes); None if nothing was evaluated yet.
+      dict with what (identity but for the seed), dataset, name (its flagfile and the
+      flags beside it, or without any its network), accuracy (of the last evaluation on
+      test, or validation where there is no test split), tensorflow (version), seconds
+      and memory (in units of 2 ** 20 bytes); None if nothing was evaluated yet.
     """
     with open(os.path.join(folder, 'config.json'), encoding='utf-8') as file:
         record = json.load(file)
@@ -78,7 +83,7 @@ def read(folder):
     return {
         'what': json.dumps(what, sort_keys=True),
         'dataset': name,
-        'name': _flagfile(record.get('command', ())) or settings['network'],
+        'name': _name(record.get('command', ())) or settings['network'],
         'accuracy': results[-1]['accuracy'],
         'tensorflow': record['versions']['tensorflow'],
         'seconds': lines[-1]['time'] - lines[0]['time'],
@@ -86,14 +91,16 @@ def read(folder):
     }
 
 
-def _flagfile(command):
-    """The name of the last flagfile of a command, or ''."""
-    name = ''
+def _name(command):
+    """What a run is called: its flagfile, and the flags given besides."""
+    words = []
     for argument in command:
         flag, _, value = argument.partition('=')
         if flag.lstrip('-') == 'flagfile':
-            name = os.path.basename(value)
-    return name
+            words = [os.path.basename(value)]
+        elif flag.startswith('--') and flag[2:] not in (*_ASIDE, 'noexport'):
+            words.append(argument)
+    return ' '.join(words)
 
 
 if __name__ == '__main__':

@@ -10,77 +10,36 @@ launch/flagfiles/cifar10_catdog_*.flags; what was trained already is kept. Print
 the rows of `benchmarks/results.py`, and by how much transfer wins, seed by seed.
 """
 
-import argparse
 import os
-import statistics
-import subprocess
-import sys
 
 from benchmarks import results
-
-ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+from benchmarks.trainings import parser, print_gains, train
 
 SOURCE = 'eight'
 KINDS = ('scratch', 'frozen', 'tuned')
 
 
-def main(arguments):
+def main(arguments=None):
     """Trains what is not trained yet, and prints the results."""
-    options = parser().parse_args(arguments)
+    options = parser(__doc__, 5).parse_args(arguments)
     source = os.path.join(options.runs, SOURCE)
-    train(options, f'cifar10_{SOURCE}', source, 0)
+    train(f'cifar10_{SOURCE}', options.data_dir, source, 0, *options.flags)
     folders = {kind: [] for kind in KINDS}
     for seed in range(options.seeds):
         start = source
         for kind in KINDS:
             folder = os.path.join(options.runs, f'{kind}-{seed}')
             warm = () if kind == 'scratch' else (f'--warm_start={start}',)
-            train(options, f'cifar10_catdog_{kind}', folder, seed, *warm)
+            flags = (*warm, *options.flags)
+            train(f'cifar10_catdog_{kind}', options.data_dir, folder, seed, *flags)
             folders[kind].append(folder)
             if kind == 'frozen':
                 start = folder
     results.main([source, *(folder for kind in KINDS for folder in folders[kind])])
-    accuracy = {
-        kind: [results.read(folder)['accuracy'] for folder in folders[kind]]
-        for kind in KINDS
-    }
+    scratch = results.accuracies(folders['scratch'])
     for kind in KINDS[1:]:
-        gains = [
-            ours - theirs
-            for ours, theirs in zip(accuracy[kind], accuracy['scratch'], strict=True)
-        ]
-        print(
-            f'{kind} over scratch: median {statistics.median(gains):+.4f}, '
-            f'from {min(gains):+.4f} to {max(gains):+.4f}, n = {len(gains)}'
-        )
-
-
-def train(options, flagfile, model_dir, seed, *flags):
-    """Runs a flagfile to its end, going on where it was stopped."""
-    command = [sys.executable, '-m', 'launch.train']
-    command += [f'--flagfile=launch/flagfiles/{flagfile}.flags']
-    command += [f'--data_dir={os.path.abspath(options.data_dir)}']
-    command += [f'--model_dir={os.path.abspath(model_dir)}', f'--seed={seed}']
-    command += ['--noexport', *flags, *options.flags]
-    print(' '.join(command), file=sys.stderr)
-    done = subprocess.run(command, cwd=ROOT, stdout=sys.stderr)
-    if done.returncode:
-        sys.exit(f'the run in {model_dir} failed with {done.returncode}')
-
-
-def parser():
-    """The program's arguments; what it does not know goes to `launch.train`."""
-    found = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    found.add_argument('--data_dir', required=True, help='cifar-10-batches-bin')
-    found.add_argument('--runs', required=True, help='where the runs are kept')
-    found.add_argument('--seeds', type=int, default=5, help='number of seeds')
-    found.add_argument(
-        'flags', nargs='*', help='behind --: more flags for all trainings'
-    )
-    return found
+        print_gains(kind, results.accuracies(folders[kind]), 'scratch', scratch)
 
 
 if __name__ == '__main__':
-    main(sys.argv[1:])
+    main()

@@ -1,0 +1,41 @@
+"""What each augmentation is worth on CIFAR-10, for a small convolutional network.
+
+    python -m benchmarks.augmentation --data_dir=cifar-10-batches-bin --runs=runs/aug
+
+Trains launch/flagfiles/cifar10_cnn.flags with one augmentation at a time, with none and
+with all, and some seeds each; prints the rows of `benchmarks/results.py`, and the gain
+over none seed by seed.
+"""
+
+import os
+
+from benchmarks import results
+from benchmarks.trainings import parser, print_gains, train
+
+KINDS = {
+    'none': '',
+    'flip': 'flip',
+    'zoom': 'zoom:0.1',
+    'brightness': 'brightness:0.2',
+    'all': 'flip,zoom:0.1,brightness:0.2',
+}
+
+
+def main(arguments=None):
+    """Trains what is not trained yet, and prints the results."""
+    options = parser(__doc__, 3).parse_args(arguments)
+    folders = {kind: [] for kind in KINDS}
+    for seed in range(options.seeds):
+        for kind, augment in KINDS.items():
+            folder = os.path.join(options.runs, f'{kind}-{seed}')
+            flags = (f'--augment={augment}', *options.flags)
+            train('cifar10_cnn', options.data_dir, folder, seed, *flags)
+            folders[kind].append(folder)
+    results.main([folder for kind in KINDS for folder in folders[kind]])
+    none = results.accuracies(folders['none'])
+    for kind in list(KINDS)[1:]:
+        print_gains(kind, results.accuracies(folders[kind]), 'none', none)
+
+
+if __name__ == '__main__':
+    main()
