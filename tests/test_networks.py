@@ -125,6 +125,25 @@ def test_settings_change_the_network():
     assert 'conv1/bias' not in found, 'batch normalisation has its own'
 
 
+@pytest.mark.parametrize(
+    'shape, convolutions, features',
+    [
+        ((28, 28, 1), 2, 7 * 7 * 64),
+        ((32, 32, 3), 2, 8 * 8 * 64),
+        ((64, 64, 3), 3, 8 * 8 * 64),
+        ((224, 160, 3), 5, 7 * 5 * 64),
+        ((8, 200, 3), 3, 1 * 25 * 64),
+        ((4, 4, 1), 2, 64),
+    ],
+)
+def test_cnn_has_more_convolutions_for_larger_pictures(shape, convolutions, features):
+    found = variables('cnn', shape)
+    assert sum(name.endswith('/kernel') for name in found) == convolutions + 2
+    assert found['dense1/kernel'] == [features, 1024]
+    given = variables('cnn', shape, filters=(32, 64), hidden=())
+    assert sum(name.endswith('/kernel') for name in given) == 3
+
+
 def test_cnn_refuses_a_picture_that_its_poolings_use_up():
     with pytest.raises(SettingError) as e:
         variables('cnn', shape=(3, 8, 1))

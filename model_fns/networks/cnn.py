@@ -10,24 +10,25 @@ def cnn(
     images,
     num_classes,
     *,
-    filters=(32, 64),
+    filters=(),
     kernel=5,
     hidden=(1024,),
     dropout=0.5,
     activation='relu',
     batch_norm=False,
 ):
-    """Convolutional network: [conv, relu, pool] x 2, dense, relu, dropout, dense.
+    """[conv, relu, pool] x n, dense, relu, dropout, dense; n by the size of pictures.
 
-    Each pooling halves the picture. The first dense layer holds most of the weights: at
-    28x28x1 it has 3.2 million, at 128x128x3 67 million; give a larger
-    picture more convolutions (`filters=32x64x64x64`) rather than more memory.
+    Each pooling halves the picture. The first dense layer holds most of the weights,
+    3.2 million at 28x28; so larger pictures have more convolutions, that no more than
+    8x8 pixels reach it: two at 28x28 and 32x32, three at 64x64, five at 224x224.
 
     Args:
         net: `layers.Layers`.
         images: float32 [B, H, W, C], standardised; H and W at least 2 ** len(filters).
         num_classes: classes to tell apart.
-        filters: output channels of each convolution.
+        filters: output channels of each convolution; none given: 32, and 64 of each
+            further one.
         kernel: height and width of the convolutions in pixels.
         hidden: units of each dense layer.
         dropout: share of each dense layer's outputs that training drops.
@@ -41,6 +42,7 @@ def cnn(
         SettingError: the picture is too small for so many poolings.
     """
     _, height, width, _ = images.shape
+    filters = filters or _filters(height, width)
     least = 2 ** len(filters)
     if min(height, width) < least:
         raise errors.SettingError(
@@ -69,3 +71,13 @@ def cnn(
         x = activate(net.dense(name, x, units, kernel_initializer=initializer))
         x = net.dropout(name, x, dropout)
     return net.dense('logits', x, num_classes, kernel_initializer='glorot_normal')
+
+
+def _filters(height, width):
+    """So many convolutions that at most 8 pixels are left, and at least two."""
+    filters = [32, 64]
+    while max(height, width) >> len(filters) > 8:
+        if not min(height, width) >> (len(filters) + 1):
+            break
+        filters.append(64)
+    return filters
