@@ -20,6 +20,7 @@ _ASIDE = (
     'export_dir',
     'data_dir',
     'warm_start',
+    'warm_start_exclude',
     'eval_every',
     'save_every',
 )

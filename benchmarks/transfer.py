@@ -29,8 +29,11 @@ def main(arguments=None):
         start = source
         for kind in KINDS:
             folder = os.path.join(options.runs, f'{kind}-{seed}')
-            warm = () if kind == 'scratch' else (f'--warm_start={start}',)
-            flags = (*warm, *options.flags)
+            flags = list(options.flags)
+            if kind != 'scratch':
+                flags.append(f'--warm_start={start}')
+            if kind == 'frozen':  # Which has to tell two classes apart, not eight.
+                flags.append('--warm_start_exclude=logits')
             train(f'cifar10_catdog_{kind}', options.data_dir, folder, seed, *flags)
             folders[kind].append(folder)
             if kind == 'frozen':
