@@ -10,6 +10,7 @@ from launching import ROOT
 from benchmarks import evaluation
 
 
+@pytest.mark.slow
 def test_it_runs(tmp_path):
     """Few steps of made-up pictures, which shows that it works, not how fast."""
     path = tmp_path / 'out.json'

@@ -73,7 +73,7 @@ def saved(folder):
 
 NETWORKS = {
     'everything': (
-        500,
+        300,
         {
             'optimizer': {
                 'name': 'nesterov',
@@ -102,7 +102,17 @@ NETWORKS = {
 }
 
 
-@pytest.mark.parametrize('name', NETWORKS)
+@pytest.mark.parametrize(
+    'name',
+    [
+        'everything',
+        'adam, bfloat16',
+        *(
+            pytest.param(name, marks=pytest.mark.slow)
+            for name in ('adam, float16', 'adamw, rates', 'rmsprop, xla')
+        ),
+    ],
+)
 def test_the_weights_are_those_of_one_step_at_a_time(tmp_path, name):
     steps, options = NETWORKS[name]
     settings = {'name': 'adam', 'learning_rate': 0.01, 'schedule': 'cosine'}
@@ -152,7 +162,10 @@ def small(folder, steps_per_loop, **settings):
     'settings',
     [
         {},
-        {'augment': 'mixup', 'save_every': '4', 'log_every': '1'},
+        pytest.param(
+            {'augment': 'mixup', 'save_every': '4', 'log_every': '1'},
+            marks=pytest.mark.slow,
+        ),
         # Packs of several batches, of which runs end in the middle.
         {'batch_size': 4, 'max_steps': 40, 'eval_every': '7', 'record_keys': False},
     ],
