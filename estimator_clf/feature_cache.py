@@ -23,6 +23,7 @@ from estimator_clf.files import PARTIAL
 from input import augment
 from input.feature_input import ARRAYS, FACTS, FeatureSet, check_augment
 from input.source import iterate
+from model_fns.patterns import name_of
 
 v1 = tf.compat.v1
 
@@ -107,7 +108,7 @@ class FeatureCache:
             with v1.Session(config=session_config()) as session:
                 session.run(
                     [v.initializer for v in variables],
-                    {v.initial_value: values[_name(v)] for v in variables},
+                    {v.initial_value: values[name_of(v)] for v in variables},
                 )
 
                 def compute(images):
@@ -121,7 +122,7 @@ class FeatureCache:
     def _values(self, variables):
         """dict name -> array: the frozen weights, which are those of every step."""
         latest = tf.train.latest_checkpoint(self._config.model_dir)
-        names = [_name(v) for v in variables]
+        names = [name_of(v) for v in variables]
         if latest:
             reader = tf.train.load_checkpoint(latest)
             return {name: reader.get_tensor(name) for name in names}
@@ -214,7 +215,3 @@ def _remove_partial(parent):
         for name in os.listdir(parent):
             if name.startswith(PARTIAL):
                 shutil.rmtree(os.path.join(parent, name), ignore_errors=True)
-
-
-def _name(variable):
-    return variable.name.partition(':')[0]

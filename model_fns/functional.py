@@ -131,24 +131,17 @@ def _conv(net, settings, x):
     return _activated(settings, y)
 
 
-def _depthwise(net, settings, x):
+def _depthwise(net, settings, x, separable=False):
+    """With `separable`, a convolution of 1x1 pixels follows."""
     _plain(settings)
+    kind = 'SeparableConv2D' if separable else 'DepthwiseConv2D'
     with v1.variable_scope(settings['name']):
-        x = net.entered(x, *_weights('DepthwiseConv2D', settings))
+        x = net.entered(x, *_weights(kind, settings))
         y = _depthwise_conv(net, settings, x)
-        if settings['use_bias']:
-            y = _biased(net, y)
-    return _activated(settings, y)
-
-
-def _separable(net, settings, x):
-    _plain(settings)
-    with v1.variable_scope(settings['name']):
-        x = net.entered(x, *_weights('SeparableConv2D', settings))
-        y = _depthwise_conv(net, settings, x)
-        shape = (1, 1, y.shape[-1], settings['filters'])
-        kernel = net.variable('pointwise_kernel', shape)
-        y = tf.nn.conv2d(y, tf.cast(kernel, y.dtype), 1, 'VALID')
+        if separable:
+            shape = (1, 1, y.shape[-1], settings['filters'])
+            kernel = net.variable('pointwise_kernel', shape)
+            y = tf.nn.conv2d(y, tf.cast(kernel, y.dtype), 1, 'VALID')
         if settings['use_bias']:
             y = _biased(net, y)
     return _activated(settings, y)
@@ -383,7 +376,7 @@ _KINDS = {
     'ReLU': _relu,
     'Rescaling': _rescaling,
     'Reshape': _reshape,
-    'SeparableConv2D': _separable,
+    'SeparableConv2D': functools.partial(_depthwise, separable=True),
     'Sequential': _sequential,
     'TFOpLambda': _op_between_layers,
     'ZeroPadding2D': _zero_padding,
