@@ -31,6 +31,7 @@ from estimator_clf.errors import RunError, no_room
 from estimator_clf.evaluation_sets import evaluation_sets
 from estimator_clf.evaluations import Evaluations
 from estimator_clf.feature_cache import FeatureCache
+from estimator_clf.fitted import fitted_of
 from estimator_clf.hooks.checkpoint import CheckpointHook
 from estimator_clf.hooks.finite import FiniteHook, NotFiniteError
 from estimator_clf.hooks.keys import KeysHook
@@ -193,6 +194,7 @@ class _Run:
         self.warm_start = warm_start_of(
             config, self.model_fn, train_input, observer.on_message, published
         )
+        self.fitted = fitted_of(config, source, self.model_fn)
         if config.cache_features:
             self.features = FeatureCache(
                 config, source, self.model_fn, self.warm_start, observer.on_message
@@ -364,6 +366,8 @@ class _Run:
         ]
         if self.warm_start:  # First: the checkpoint of step 0 is to have its weights.
             hooks.insert(0, self.warm_start)
+        if self.fitted:
+            hooks.insert(0, self.fitted)
         if config.record_keys:
             hooks.insert(0, KeysHook(config.model_dir, instrument.KEYS))
         if config.profile:

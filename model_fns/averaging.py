@@ -20,6 +20,11 @@ v1 = tf.compat.v1
 SUFFIX = '/ExponentialMovingAverage'
 
 
+def owner_of(name: str) -> str:
+    """The name of the variable that a variable is the average of; or its own name."""
+    return name.removesuffix(SUFFIX)
+
+
 def shadows(variables: Sequence[tf.Variable]) -> list[tf.Variable]:
     """Makes the averages' variables; they start equal to the variables' first values.
 

@@ -16,6 +16,7 @@ import hashlib
 import math
 from collections.abc import Callable
 
+import numpy as np
 import tensorflow as tf
 
 from model_fns import errors, fractional
@@ -43,11 +44,14 @@ _ACTIVATIONS = {
 }
 
 # Variance of a weight. He: He et al., 2015, equation 10. Glorot: Glorot and Bengio,
-# 2010, equation 12. LeCun: LeCun et al., 1998, equation 16.
+# 2010, equation 12. LeCun: LeCun et al., 1998, equation 16. PyTorch: what its layers
+# have unless told otherwise, uniform there (`torch.nn.Linear.reset_parameters`).
 _VARIANCES = {
     'he_normal': lambda fan_in, fan_out: 2.0 / fan_in,
     'glorot_normal': lambda fan_in, fan_out: 2.0 / (fan_in + fan_out),
     'lecun_normal': lambda fan_in, fan_out: 1.0 / fan_in,
+    'pytorch_normal': lambda fan_in, fan_out: 1.0 / (3.0 * fan_in),
+    'identity': lambda fan_in, fan_out: 1.0 / (3.0 * fan_in),
     'zeros': None,
 }
 
@@ -126,7 +130,9 @@ class Layers:
             padding: 'SAME' or 'VALID'.
             use_bias: leave it out before batch normalisation, which has its own.
             kernel_initializer: 'he_normal' (the default), 'glorot_normal',
-                'lecun_normal' or 'zeros'.
+                'lecun_normal', 'pytorch_normal', 'zeros' or, for an odd kernel,
+                'identity': the first outputs are the inputs, as far as there are as
+                many of both, the others as by 'pytorch_normal'.
             groups: into how many equal groups the channels are cut, of which the n-th
                 of the outputs sees the n-th of the inputs only.
 
@@ -468,7 +474,8 @@ class Layers:
         # In a convolution every output sees kernel * kernel pixels of each channel.
         field = math.prod(shape[:-2])
         variance = _VARIANCES[kind](*(fans or (field * shape[-2], field * shape[-1])))
-        return _normal(self.seed, f'{v1.get_variable_scope().name}/{name}', variance)
+        normal = _normal(self.seed, f'{v1.get_variable_scope().name}/{name}', variance)
+        return _identity(normal) if kind == 'identity' else normal
 
     def _add_bias(self, y, units):
         bias = _variable('bias', (units,), tf.zeros)
@@ -492,6 +499,20 @@ def _normal(seed, name, variance):
         return tf.random.stateless_truncated_normal(
             shape, seed=key, stddev=stddev, dtype=dtype, alg=_RNG
         )
+
+    return initializer
+
+
+def _identity(others):
+    """Initializer of a convolution: its first filters hand a channel on each."""
+
+    def initializer(shape, dtype=tf.float32):
+        height, width, channels, filters = tuple(shape)
+        first = min(channels, filters)
+        kernel = np.zeros((height, width, channels, first), np.float32)
+        kernel[height // 2, width // 2, range(first), range(first)] = 1.0
+        rest = others(shape, dtype)[..., first:]
+        return tf.concat([tf.cast(kernel, dtype), rest], axis=-1)
 
     return initializer
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from estimator_clf.compat import estimator
 
+import numpy as np
 import tensorflow as tf
 
 from model_fns import averaging, errors, head, registry, training, watched
@@ -71,7 +72,10 @@ def make_model_fn(
         `features['key']` on to their predictions and ignore all else, but for
         `features['features']`, see `trunk`, an attribute of the model_fn of a
         classifier; with it, training takes the shape of the pictures from
-        `features['no_image']` and needs no 'image'.
+        `features['no_image']` and needs no 'image'. Its attribute `fitted` is a
+        function (iterable of pictures, uint8 [B, H, W, C]) -> dict name -> array of
+        first weights that are computed from training pictures, for
+        `estimator_clf.fitted.FittedHook`; None for a network that has none.
 
     Raises:
         SettingError: an unknown network, setting or type; at once, not when training
@@ -219,12 +223,28 @@ def make_model_fn(
         cut.check(run(net, inputs), optimizer.frozen)
         return tf.cast(cut.found, tf.float32)
 
+    if not callable(network):
+        fit = registry.fitted(network, network_args)
+        model_fn.fitted = _fitted(fit, name, mean, stddev)
     if kind == 'classification':
         model_fn.trunk = trunk
         head.check_classification(
             num_classes, class_names, label_smoothing, class_weights, loss
         )
     return model_fn
+
+
+def _fitted(fit, scope, mean, stddev):
+    """Lets what computes first weights take pictures as they come."""
+    if fit is None:
+        return None
+    mean, stddev = np.asarray(mean, np.float32), np.asarray(stddev, np.float32)
+
+    def first_weights(batches):
+        found = fit((images - mean) / stddev for images in batches)
+        return {f'{scope}/{name}': value for name, value in found.items()}
+
+    return first_weights
 
 
 def _built(build, net, inputs, outputs, network_args):

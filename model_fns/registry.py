@@ -4,6 +4,7 @@ A network is one file in `networks/`, holding one function under `@register('nam
 Listing them for `--help` imports neither the networks nor TensorFlow.
 """
 
+import functools
 import importlib
 import inspect
 import math
@@ -16,6 +17,7 @@ __all__ = [
     'NETWORKS',
     'arguments',
     'check_args',
+    'fitted',
     'get',
     'head',
     'names',
@@ -73,6 +75,22 @@ def published(name: str, network_args: Mapping[str, object]):
         return None
     module = importlib.import_module(NETWORKS.get(name).__module__)
     return module.published(**network_args)
+
+
+def fitted(name: str, network_args: Mapping[str, object]) -> Callable | None:
+    """The function that computes some of the first weights from training pictures.
+
+    Returns:
+        Function (iterable of standardised pictures, float32 [B, H, W, C]) -> dict name
+        of a variable -> array; None for a network whose weights all begin by chance.
+
+    Raises:
+        SettingError: there is no such network.
+    """
+    if not NETWORKS.facts(name).get('fitted'):
+        return None
+    module = importlib.import_module(NETWORKS.get(name).__module__)
+    return functools.partial(module.fitted, **network_args)
 
 
 def arguments(build: Callable) -> dict[str, object]:

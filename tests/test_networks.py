@@ -18,10 +18,11 @@ CLASSIFIERS = [n for n in registry.names() if registry.head(n) == 'classificatio
 SIZES = [(8, 8, 1), (28, 28, 1), (33, 17, 3), (128, 128, 3)]
 
 # Height and width that a network needs at least, where 8 are not enough.
-LEAST = {'alexnet': 64, 'pretrained': 32}
+LEAST = {'airbench': 9, 'alexnet': 64, 'pretrained': 32}
 
 # Where the defaults are large: settings that train in a moment.
 SMALL = {
+    'airbench': {'widths': (4, 4, 4)},
     'alexnet': {'hidden': (8,)},
     'alexnet_small': {'filters': (4, 4, 4, 4, 4), 'hidden': (8,)},
     'cnn': {'filters': (4,), 'hidden': (8,)},
@@ -95,6 +96,62 @@ def test_trains_a_step_evaluates_predicts_and_exports(name, dtype, tmp_path):
     served = tf.saved_model.load(os.fsdecode(folder)).signatures['serving_default']
     found = served(image=tf.constant(images))['probabilities']
     np.testing.assert_allclose(found, predicted, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    'settings, number',
+    [
+        # The whitening has 288 weights, which are not trained.
+        (
+            {'whiten_bias_steps': 9},
+            24 + 9 * (24 * 64 + 64 * 64 + 64 * 256 + 3 * 256 * 256) + 2 * 576 + 2560,
+        ),
+        (
+            {'widths': (128, 384, 512), 'depth': 3, 'residual': True},
+            9 * (24 * 128 + 2 * 128**2 + 128 * 384 + 2 * 384**2 + 384 * 512)
+            + 9 * 2 * 512**2
+            + 3 * (128 + 384 + 512)
+            + 5120,
+        ),
+    ],
+)
+def test_airbench_has_the_published_weights(settings, number):
+    assert weights('airbench', *CIFAR, **settings)[0] == number
+
+
+def test_airbench_begins_by_handing_channels_on():
+    with tf.Graph().as_default(), v1.Session() as session:
+        build = registry.get('airbench')
+        build(Layers(True), tf.zeros((1, 9, 9, 3)), 3, widths=(32, 4), depth=2)
+        session.run(v1.global_variables_initializer())
+        kernels = {
+            v.op.name.removesuffix('/kernel'): session.run(v)
+            for v in v1.global_variables()
+            if v.op.name.startswith('group')
+        }
+    wider, narrower = kernels['group1/conv1'], kernels['group2/conv1']
+    for kernel, count in ((wider, 24), (narrower, 4)):
+        handed = np.zeros_like(kernel[..., :count])
+        handed[1, 1, range(count), range(count)] = 1
+        np.testing.assert_array_equal(kernel[..., :count], handed)
+    # Of the variance of PyTorch's own layers.
+    assert wider[..., 24:].var() == pytest.approx(1 / (3 * 9 * 24), rel=0.1)
+
+
+def test_airbench_refuses_what_cannot_be():
+    for settings in ({'depth': 0}, {'widths': ()}, {'depth': 1, 'residual': True}):
+        with pytest.raises(SettingError, match='airbench'):
+            variables('airbench', (32, 32, 3), **settings)
+
+
+def test_airbench_trains_its_first_bias_only_when_told_to():
+    for steps in (0, 5):
+        with tf.Graph().as_default():
+            images = tf.zeros((1, 9, 9, 3))
+            registry.get('airbench')(Layers(True), images, 3, whiten_bias_steps=steps)
+            trained = {v.op.name for v in v1.trainable_variables()}
+        assert ('whiten/bias' in trained) == (steps > 0)
+        assert 'whiten/kernel' not in trained
 
 
 def test_linear_starts_at_zero():

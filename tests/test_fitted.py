@@ -1,0 +1,105 @@
+"""First weights that come from the pictures: in place, once, and kept at a resume."""
+
+import numpy as np
+import pytest
+import small_run
+import tensorflow as tf
+
+from estimator_clf import fitted
+from estimator_clf.config import Config
+from estimator_clf.errors import ConfigError
+from model_fns import OptimizerSettings, make_model_fn, whitening
+
+NAME = 'airbench/whiten/kernel'
+
+
+@pytest.fixture(autouse=True)
+def airbench(monkeypatch):
+    """Runs of small_run train a small airbench."""
+
+    def maker(config):
+        def make(info, total_steps, rate=1.0):
+            return make_model_fn(
+                'airbench',
+                num_classes=info.num_classes,
+                mean=info.mean,
+                stddev=info.stddev,
+                network_args={'widths': (4,)},
+                optimizer=OptimizerSettings('nesterov', 0.1, ema_decay=0.5),
+            )
+
+        return make
+
+    monkeypatch.setattr(small_run, 'model_fn_maker', maker)
+
+
+def kernel(checkpoint, name=NAME):
+    return tf.train.load_checkpoint(str(checkpoint)).get_tensor(name)
+
+
+def expected(source):
+    info = source.info
+    images = np.concatenate(list(fitted.pictures(source, 'train')))
+    images = (images - np.float32(info.mean)) / np.float32(info.stddev)
+    return whitening.filters([images], 2, 5e-4)
+
+
+def test_a_run_begins_with_them_and_keeps_them(tmp_path):
+    small_run.run(tmp_path, max_steps=6)
+    source = small_run.source()
+    for step in (0, 6):
+        found = kernel(tmp_path / f'model.ckpt-{step}')
+        np.testing.assert_allclose(found, expected(source), rtol=1e-3, atol=1e-4)
+        average = f'{NAME}/ExponentialMovingAverage'
+        found_average = kernel(tmp_path / f'model.ckpt-{step}', average)
+        np.testing.assert_array_equal(found, found_average)
+    bias = kernel(tmp_path / 'model.ckpt-6', 'airbench/whiten/bias')
+    np.testing.assert_array_equal(bias, 0)
+
+
+def test_a_run_that_goes_on_does_not_compute_them(tmp_path, monkeypatch):
+    def fail(*_):
+        raise AssertionError
+
+    with pytest.raises(small_run.Recorder.Killed):
+        small_run.run(tmp_path, small_run.Recorder(kill_after=4), max_steps=6)
+    monkeypatch.setattr(fitted, 'pictures', fail)
+    small_run.run(tmp_path, max_steps=6)
+    found = kernel(tmp_path / 'model.ckpt-6')
+    np.testing.assert_array_equal(found, kernel(tmp_path / 'model.ckpt-0'))
+
+
+def test_a_warm_start_has_the_last_word(tmp_path):
+    small_run.run(tmp_path / 'first', max_steps=2)
+    other = {
+        split: (255 - small_run.pictures(40, seed=i)[0], small_run.pictures(40)[1])
+        for i, split in enumerate(('train', 'test'))
+    }
+    from input.formats.arrays import from_arrays
+
+    source = from_arrays(other, small_run.NAMES, name='other')
+    small_run.run(
+        tmp_path / 'second', data=source, max_steps=2, warm_start=f'{tmp_path}/first'
+    )
+    found = kernel(tmp_path / 'second' / 'model.ckpt-2')
+    np.testing.assert_array_equal(found, kernel(tmp_path / 'first' / 'model.ckpt-2'))
+
+
+def test_the_pictures_are_always_the_same_and_of_all_classes():
+    source = small_run.source()
+    first, second = (list(fitted.pictures(source, 'train', count=45)) for _ in 'ab')
+    assert sum(map(len, first)) == 45
+    for a, b in zip(first, second, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_networks_without_any():
+    model_fn = make_model_fn('linear', num_classes=3)
+    assert fitted.fitted_of(Config(), small_run.source(), model_fn) is None
+
+
+def test_cached_features_are_refused(tmp_path):
+    model_fn = make_model_fn('airbench', num_classes=3)
+    config = Config(cache_features=True, model_dir=str(tmp_path))
+    with pytest.raises(ConfigError, match='computed from the pictures'):
+        fitted.fitted_of(config, small_run.source(), model_fn)
