@@ -484,6 +484,15 @@ class Config:
         check=_steps_per_loop,
         free=True,
     )
+    conv_gradients: str = _setting(
+        'auto',
+        _HARDWARE,
+        "Gradients of convolutions: TensorFlow's own (tensorflow), matrix products and "
+        'forward convolutions (products), the products only for pictures of at most 8 '
+        'pixels (small), or what suits this CPU (auto). The same within rounding.',
+        choices=('auto', 'tensorflow', 'products', 'small'),
+        free=True,
+    )
     xla: bool = _setting(
         False,
         _HARDWARE,

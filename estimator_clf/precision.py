@@ -48,6 +48,27 @@ def for_cpu(flags):
     return 'bfloat16' if _CPU_FLAGS & set(flags) else 'float32'
 
 
+def conv_gradients(kind, dtype):
+    """Turns 'auto' into the kind of gradients to take, see `model_fns.convolution`.
+
+    Args:
+      kind: one of `model_fns.settings.CONV_GRADIENTS`, or 'auto'.
+      dtype: what training computes in.
+    """
+    if kind != 'auto':
+        return kind
+    if dtype != 'bfloat16' or tf.config.get_visible_devices('GPU'):
+        return 'tensorflow'
+    return conv_gradients_for_cpu(_cpu_flags())
+
+
+def conv_gradients_for_cpu(flags):
+    """Returns the kind for bfloat16 on a CPU with these flags, see `for_cpu`."""
+    if 'amx_bf16' in flags:
+        return 'products'
+    return 'small' if 'avx512_bf16' in flags else 'tensorflow'
+
+
 def _capability(gpu):
     details = tf.config.experimental.get_device_details(gpu)
     return details.get('compute_capability', (0, 0))

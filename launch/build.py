@@ -166,11 +166,12 @@ def model_fn_maker(config):
     """Returns a function (DatasetInfo, total steps, rate=1) -> model_fn."""
 
     def make(info, total_steps, rate=1.0):
-        from estimator_clf.precision import resolve
+        from estimator_clf import precision
         from model_fns import patterns, registry
         from model_fns.model_fn import make_model_fn
         from model_fns.settings import OptimizerSettings
 
+        dtype = precision.resolve(config.precision)
         size = info.num_examples.get(config.train_split) or config.batch_size
         per_epoch = size / config.batch_size
 
@@ -214,9 +215,10 @@ def model_fn_maker(config):
             loss=config.loss,
             eval_passes=config.eval_passes,
             seed=config.seed,
-            compute_dtype=resolve(config.precision),
+            compute_dtype=dtype,
             accumulate_steps=config.accumulate_steps,
             xla=config.xla,
+            conv_gradients=precision.conv_gradients(config.conv_gradients, dtype),
         )
 
     return make

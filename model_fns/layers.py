@@ -19,7 +19,7 @@ from collections.abc import Callable
 import numpy as np
 import tensorflow as tf
 
-from model_fns import errors, fractional
+from model_fns import convolution, errors, fractional
 
 v1 = tf.compat.v1
 
@@ -79,6 +79,7 @@ class Layers:
         cut: function (tensor) -> tensor, asked for the input of every layer from the
             first on that has something to train, or is random in training; see
             trunk.py.
+        conv_gradients: of convolutions in training, see `convolution.conv2d`.
     """
 
     def __init__(
@@ -93,6 +94,7 @@ class Layers:
         parts: int = 1,
         pass_number: int = 0,
         cut: Callable[[tf.Tensor], tf.Tensor] | None = None,
+        conv_gradients: str = 'tensorflow',
     ):
         self.training = training
         self.seed = seed
@@ -105,6 +107,7 @@ class Layers:
         self.random = False
         self.trains = False
         self.cut = cut or (lambda x: x)
+        self.conv_gradients = conv_gradients
         self.dense_input = None
 
     def conv(
@@ -160,7 +163,7 @@ class Layers:
             xs = tf.split(tf.cast(x, self.compute_dtype), groups, axis=-1)
             ws = tf.split(weights, groups, axis=-1)
             ys = [
-                tf.nn.conv2d(x, w, strides, padding.upper())
+                self._convolution(x, w, strides, padding.upper())
                 for x, w in zip(xs, ws, strict=True)
             ]
             y = ys[0] if groups == 1 else tf.concat(ys, axis=-1)
@@ -436,6 +439,14 @@ class Layers:
             return 'glorot_normal'
         # SELU normalises itself only from 1 / fan_in (Klambauer et al., 2017).
         return 'lecun_normal' if activation == 'selu' else 'he_normal'
+
+    def _convolution(self, x, kernel, strides, padding):
+        height, width, _, _ = kernel.shape
+        odd = height == width and height % 2
+        known = None not in x.shape[1:]
+        if self.training and (strides, padding) == (1, 'SAME') and odd and known:
+            return convolution.conv2d(x, kernel, self.conv_gradients)
+        return tf.nn.conv2d(x, kernel, strides, padding)
 
     def _layer_seed(self, what):
         return _hash(self.seed, f'{v1.get_variable_scope().name}/{what}')

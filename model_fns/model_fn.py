@@ -15,7 +15,12 @@ from model_fns.layers import Layers
 from model_fns.loss_scale import LossScale
 from model_fns.parts import loss_and_gradients
 from model_fns.passes import averaged
-from model_fns.settings import COMPUTE_DTYPES, OptimizerSettings, check_number
+from model_fns.settings import (
+    COMPUTE_DTYPES,
+    CONV_GRADIENTS,
+    OptimizerSettings,
+    check_number,
+)
 from model_fns.standardize import standardize
 from model_fns.trunk import Cut
 
@@ -39,6 +44,7 @@ def make_model_fn(
     compute_dtype: str = 'float32',
     accumulate_steps: int = 1,
     xla: bool = False,
+    conv_gradients: str = 'tensorflow',
 ) -> Callable:
     """Makes a model_fn that a bare `estimator.Estimator` can be given.
 
@@ -64,6 +70,7 @@ def make_model_fn(
         accumulate_steps: number of equal parts in which a training batch goes through
             the network, one after the other; see parts.py.
         xla: compile the network and its gradients when training.
+        conv_gradients: one of `settings.CONV_GRADIENTS`.
 
     Returns:
         `model_fn(features, labels, mode) -> EstimatorSpec`. A classifier reads
@@ -92,6 +99,8 @@ def make_model_fn(
     registry.check_args(build, network_args)
     if compute_dtype not in COMPUTE_DTYPES:
         raise errors.unknown('--precision', 'type', compute_dtype, COMPUTE_DTYPES)
+    if conv_gradients not in CONV_GRADIENTS:
+        raise errors.unknown('--conv_gradients', 'kind', conv_gradients, CONV_GRADIENTS)
     check_number('accumulate_steps', accumulate_steps, least=1, whole=True)
     check_number('eval_passes', eval_passes, least=1, whole=True)
     if eval_passes > 1 and (kind == 'regression' or loss != 'cross_entropy'):
@@ -142,6 +151,7 @@ def make_model_fn(
                 part=part,
                 parts=accumulate_steps,
                 cut=cut,
+                conv_gradients=conv_gradients,
             )
             logits = run(net, inputs, reuse=True if built else None)
             if not built:

@@ -33,6 +33,9 @@ SCHEDULES = {
 # narrow. bfloat16 has the exponent of float32 and needs none.
 COMPUTE_DTYPES = ('float32', 'bfloat16', 'float16')
 
+# How the gradients of convolutions are computed, see convolution.py.
+CONV_GRADIENTS = ('tensorflow', 'products', 'small')
+
 # Half and three quarters of the steps: He et al., 2016, section 4.2 (CIFAR-10).
 DEFAULT_BOUNDARIES = (0.5, 0.75)
 

@@ -43,3 +43,12 @@ def test_what_is_named_is_taken():
     for name in ('float32', 'bfloat16', 'float16'):
         assert precision.resolve(name) == name
     assert precision.resolve('auto') in ('float32', 'bfloat16')
+
+
+def test_gradients_of_convolutions():
+    kinds = precision.conv_gradients_for_cpu
+    assert kinds(['avx512f', 'avx512_bf16', 'amx_bf16']) == 'products'
+    assert kinds(['avx512_bf16']) == 'small'
+    assert kinds([]) == 'tensorflow'
+    assert precision.conv_gradients('auto', 'float32') == 'tensorflow'
+    assert precision.conv_gradients('products', 'float32') == 'products'

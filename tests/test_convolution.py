@@ -1,0 +1,93 @@
+"""The convolution's own gradients are TensorFlow's."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from model_fns import convolution
+
+v1 = tf.compat.v1
+RNG = np.random.default_rng(0)
+
+
+def both(shape, filters, size, dtype=tf.float32, known=True, kind='products'):
+    """(output, by input, by kernel): ours and TensorFlow's."""
+    x = RNG.normal(size=shape).astype(np.float32)
+    kernel = RNG.normal(size=(size, size, shape[-1], filters)).astype(np.float32)
+    weight = RNG.normal(size=(*shape[:3], filters)).astype(np.float32)
+    found = []
+    for function in (
+        lambda x, kernel: convolution.conv2d(x, kernel, kind),
+        lambda x, kernel: tf.nn.conv2d(x, kernel, 1, 'SAME'),
+    ):
+        with tf.Graph().as_default(), v1.Session() as session:
+            place = v1.placeholder(tf.float32, shape if known else (None, *shape[1:]))
+            a, b = tf.cast(place, dtype), tf.cast(kernel, dtype)
+            y = function(a, b)
+            by = tf.gradients(y, [a, b], tf.cast(weight, dtype))
+            outputs = [tf.cast(t, tf.float32) for t in (y, *by)]
+            assert by[0].dtype == by[1].dtype == dtype
+            found.append(session.run(outputs, {place: x}))
+    return found
+
+
+@pytest.mark.parametrize('kind', ['products', 'small', 'tensorflow'])
+@pytest.mark.parametrize('known', [True, False])
+@pytest.mark.parametrize(
+    'shape, filters, size',
+    [
+        ((6, 7, 7, 4), 8, 3),
+        ((6, 7, 7, 4), 8, 5),
+        ((3, 1, 5, 2), 3, 3),
+        ((7, 2, 2, 3), 1, 5),  # The kernel is larger than the picture.
+        ((5, 9, 4, 1), 2, 1),
+        ((40, 15, 15, 2), 3, 3),  # Several blocks.
+    ],
+)
+def test_same_as_tensorflow(shape, filters, size, known, kind):
+    ours, theirs = both(shape, filters, size, known=known, kind=kind)
+    for a, b in zip(ours, theirs, strict=True):
+        assert a.shape == b.shape
+        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4 * np.abs(b).max())
+
+
+def test_same_in_bfloat16_within_its_rounding():
+    ours, theirs = both((64, 15, 15, 8), 16, 3, tf.bfloat16)
+    for a, b in zip(ours, theirs, strict=True):
+        # bfloat16 has 8 bits: half of the last is 2 ** -9 of the number.
+        scale = np.sqrt(np.mean(b**2))
+        assert np.sqrt(np.mean((a - b) ** 2)) < 2.0**-8 * scale
+
+
+def ops(kind, width):
+    with tf.Graph().as_default() as graph:
+        x = tf.zeros((2, 4, width, 1))
+        kernel = tf.zeros((3, 3, 1, 1))
+        tf.gradients(convolution.conv2d(x, kernel, kind), [x, kernel])
+        types = [op.type for op in graph.get_operations()]
+    return sorted({t for t in types if t.startswith(('Conv2D', 'BatchMatMul'))})
+
+
+def test_what_the_gradients_are_made_of():
+    own = ['Conv2D', 'Conv2DBackpropFilter', 'Conv2DBackpropInput']
+    assert ops('tensorflow', 8) == ops('small', 9) == own
+    assert ops('small', 8) == ['BatchMatMulV2', 'Conv2D', 'Conv2DBackpropInput']
+    assert ops('products', 9) == ['BatchMatMulV2', 'Conv2D']
+
+
+def test_blocks_divide_the_batch():
+    for batch, pixels, expected in (
+        (512, 256, 8),
+        (510, 256, 6),
+        (7, 256, 7),
+        (509, 256, 1),
+        (4, 10_000, 1),
+        (None, 256, 1),
+    ):
+        assert convolution._pictures(batch, pixels) == expected
+
+
+@pytest.mark.parametrize('shape', [(2, 2, 1, 1), (3, 1, 1, 1)])
+def test_other_kernels_are_refused(shape):
+    with pytest.raises(ValueError, match='square and odd'):
+        convolution.conv2d(tf.zeros((1, 4, 4, 1)), tf.zeros(shape), 'small')
