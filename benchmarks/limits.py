@@ -1,0 +1,117 @@
+"""What a machine can do at the most: the measure for what a program reaches."""
+
+import os
+import threading
+import time
+
+import estimator_clf.compat  # noqa: F401  Loads TensorFlow without its chatter.
+
+import numpy as np
+import tensorflow as tf
+
+from estimator_clf import precision
+
+v1 = tf.compat.v1
+
+# A forward convolution that suits every kernel: pictures, pixels on a side, channels.
+_PICTURES, _SIDE, _CHANNELS = 128, 16, 256
+_MATRIX = 2048
+_FEATURES = ('avx2', 'avx512f', 'avx512_vnni', 'avx512_bf16', 'amx_bf16')
+
+
+def limits(repetitions=10):
+    """Measures; the best of some repetitions.
+
+    Returns:
+      dict with cores, processor (its name), features (of its instructions), precision
+      (that of `--precision=auto`), tflops (dict what -> TFLOP/s of one kernel on all
+      cores) and memory_gb_per_second (a copy on all cores, reading plus writing).
+    """
+    flop = 2 * _PICTURES * _SIDE**2 * 9 * _CHANNELS**2
+    tflops = {}
+    for dtype in (tf.bfloat16, tf.float32):
+        tflops[f'convolution, {dtype.name}'] = (
+            flop / _seconds(_convolution, dtype, repetitions) / 1e12
+        )
+        tflops[f'matrix product, {dtype.name}'] = (
+            2 * _MATRIX**3 / _seconds(_product, dtype, repetitions) / 1e12
+        )
+    info = _cpuinfo()
+    flags = info.get('flags', '').split()
+    return {
+        'cores': os.cpu_count(),
+        'processor': info.get('model name', 'unknown'),
+        'features': ' '.join(name for name in _FEATURES if name in flags),
+        'precision': precision.resolve('auto'),
+        'tflops': tflops,
+        'memory_gb_per_second': _memory(repetitions),
+    }
+
+
+def _convolution(dtype):
+    x = _variable('x', (_PICTURES, _SIDE, _SIDE, _CHANNELS), dtype)
+    return tf.nn.conv2d(
+        x, _variable('k', (3, 3, _CHANNELS, _CHANNELS), dtype), 1, 'SAME'
+    )
+
+
+def _product(dtype):
+    a, b = (_variable(name, (_MATRIX, _MATRIX), dtype) for name in 'ab')
+    return tf.matmul(a, b)
+
+
+def _variable(name, shape, dtype):
+    # Not a constant, which would be computed once, while the graph is optimised.
+    return v1.get_variable(
+        name,
+        initializer=tf.cast(tf.random.normal(shape), dtype),
+        use_resource=True,
+    ).read_value()
+
+
+def _seconds(build, dtype, repetitions):
+    """The least time of one run of a kernel."""
+    with tf.Graph().as_default(), v1.Session() as session:
+        op = build(dtype).op
+        session.run(v1.global_variables_initializer())
+        times = []
+        for _ in range(2 + repetitions):
+            begin = time.perf_counter()
+            session.run(op)
+            times.append(time.perf_counter() - begin)
+    return min(times[2:])
+
+
+def _memory(repetitions):
+    """GB/s of copying arrays that no cache holds, on all cores at once."""
+    size = 2**27
+    pairs = [
+        (np.ones(size, np.uint8), np.zeros(size, np.uint8))
+        for _ in range(min(os.cpu_count(), 16))
+    ]
+    best = float('inf')
+    for _ in range(1 + repetitions):
+        threads = [
+            threading.Thread(target=np.copyto, args=(target, source))
+            for source, target in pairs
+        ]
+        begin = time.perf_counter()
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        best = min(best, time.perf_counter() - begin)
+    return 2 * size * len(pairs) / best / 1e9
+
+
+def _cpuinfo():
+    found = {}
+    try:
+        with open('/proc/cpuinfo', encoding='ascii', errors='replace') as file:
+            for line in file:
+                name, colon, value = line.partition(':')
+                if colon:
+                    found.setdefault(name.strip(), value.strip())
+    except OSError:  # Not Linux.
+        pass
+    return found

@@ -1,0 +1,221 @@
+"""How fast training is: here, and with those that people would take instead.
+
+    python -m benchmarks.training --torch_python=VENV/bin/python --json=out.json
+
+Three workloads, on made-up pictures in memory (what is on them costs nothing):
+
+    cifar   the network of launch/flagfiles/cifar10_94.flags, batches of 512 pictures of
+            32x32x3, in bfloat16 where the processor has it
+    linear  MNIST's softmax regression, batches of 100 pictures of 28x28x1
+    cnn     MNIST's two convolutions and two dense layers, batches of 100
+
+and these programs, each in a process of its own, in turns:
+
+    ours          `launch.train` as it is: augmentation, hooks, summaries, the log
+    stock         Estimator's own loop, the input_fn of the tutorials, float32
+    keras         Keras 3 `fit` on TensorFlow, mixed_bfloat16, steps_per_execution
+    keras_jit     the same with jit_compile=True
+    torch         PyTorch, channels_last, bfloat16 autocast
+    torch_compile the same with torch.compile
+
+Of the peers only the step and what feeds it are there: none of them augments. Both that
+and warm-up (imports, building, compiling, the first steps) come before the clock
+starts. Printed are pictures/s of each (n, median, least and most), the ratios ours /
+peer of each round, and what the machine can do at the most. Nothing else should run
+meanwhile.
+"""
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+
+from estimator_clf import provenance
+
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+
+# workload -> programs
+WORKLOADS = {
+    'cifar': ('ours', 'keras', 'keras_jit', 'torch', 'torch_compile'),
+    'linear': ('ours', 'stock', 'keras', 'keras_jit'),
+    'cnn': ('ours', 'stock', 'keras', 'keras_jit', 'torch', 'torch_compile'),
+}
+BATCH = {'cifar': 512, 'linear': 100, 'cnn': 100}
+
+# Of the convolutions of the network for 94 %: pixels, channels in and out, how often in
+# a step: all but the first have two gradients, beside which the rest does not count.
+_CONVOLUTIONS = (
+    (31 * 31, 24, 64, 2),
+    (15 * 15, 64, 64, 3),
+    (15 * 15, 64, 256, 3),
+    (7 * 7, 256, 256, 3),
+    (7 * 7, 256, 256, 3),
+    (3 * 3, 256, 256, 3),
+)
+FLOP_PER_PICTURE = sum(
+    2 * 9 * pixels * inputs * outputs * times
+    for pixels, inputs, outputs, times in _CONVOLUTIONS
+)
+
+
+def main(arguments):
+    """Runs all programs in turn and prints what they took."""
+    options = parser().parse_args(arguments)
+    if options.child:
+        from benchmarks.training_run import measure  # Which costs seconds.
+
+        print(json.dumps(measure(options)))
+        return
+    runs, limits = [], child(options, '', 'limits')
+    print_limits(limits)
+    for number in range(options.repetitions):
+        for workload in options.workloads.split(','):
+            for program in programs(options, workload):
+                run = {'workload': workload, 'program': program}
+                run.update(child(options, workload, program))
+                runs.append(run)
+                print(
+                    f'{number + 1}/{options.repetitions} {workload:6} {program:13} '
+                    f'{run["pictures_per_second"]:9.0f} pictures/s, '
+                    f'{run["steps"]} steps in {run["seconds"]:.1f} s',
+                    flush=True,
+                )
+    report = {
+        'settings': vars(options),
+        **provenance.collect(),
+        'limits': limits,
+        'speeds': speeds(runs),
+        'ratios': ratios(runs),
+        'runs': runs,
+    }
+    print_report(report)
+    if options.json:
+        with open(options.json, 'w', encoding='utf-8') as file:
+            json.dump(report, file, indent=1)
+
+
+def parser():
+    """Returns the parser of the command line."""
+    made = argparse.ArgumentParser(description=__doc__.partition('\n')[0])
+    made.add_argument('--torch_python', default='', help='Python that has PyTorch')
+    made.add_argument('--repetitions', type=int, default=5, help='runs of each')
+    made.add_argument('--seconds', type=float, default=15.0, help='of each run')
+    made.add_argument('--workloads', default=','.join(WORKLOADS))
+    made.add_argument('--programs', default='', help='only these; default: all')
+    made.add_argument('--batch_size', type=int, help='instead of the usual')
+    made.add_argument('--conv_gradients', default='auto', help='of ours')
+    made.add_argument('--json', default='', help='file for everything measured')
+    made.add_argument('--child', default='', help=argparse.SUPPRESS)
+    made.add_argument('--workload', default='', help=argparse.SUPPRESS)
+    return made
+
+
+def programs(options, workload):
+    """Returns the programs to run; those of PyTorch only if there is one."""
+    wanted = options.programs.split(',') if options.programs else WORKLOADS[workload]
+    return [
+        program
+        for program in WORKLOADS[workload]
+        if program in wanted
+        and (options.torch_python or not program.startswith('torch'))
+    ]
+
+
+def child(options, workload, program):
+    """Runs one program in a process of its own; returns what it measured."""
+    batch = options.batch_size or BATCH.get(workload, 0)
+    command = [sys.executable, '-m', 'benchmarks.training']
+    if program.startswith('torch'):
+        command = [options.torch_python, '-m', 'benchmarks.training_torch']
+    command += [f'--child={program}', f'--workload={workload}', f'--batch_size={batch}']
+    command += [f'--seconds={options.seconds}']
+    if program == 'ours':
+        command += [f'--conv_gradients={options.conv_gradients}']
+    done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    if done.returncode:
+        sys.exit(f'{workload} {program} failed, see above')
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def speeds(runs):
+    """Returns dict workload -> dict program -> n, median, least, most pictures/s."""
+    found = {}
+    for run in runs:
+        of_workload = found.setdefault(run['workload'], {})
+        of_workload.setdefault(run['program'], []).append(run['pictures_per_second'])
+    return {
+        workload: {program: summary(values) for program, values in programs.items()}
+        for workload, programs in found.items()
+    }
+
+
+def ratios(runs):
+    """Compares ours with each peer, round by round.
+
+    Returns:
+      dict workload -> dict peer -> n, median, least, most of ours / peer.
+    """
+    found = {}
+    for workload in {run['workload']: None for run in runs}:
+        of_program = {}
+        for run in runs:
+            if run['workload'] == workload:
+                values = of_program.setdefault(run['program'], [])
+                values.append(run['pictures_per_second'])
+        ours = of_program.pop('ours', ())
+        found[workload] = {
+            peer: summary([a / b for a, b in zip(ours, theirs, strict=False)])
+            for peer, theirs in of_program.items()
+            if ours
+        }
+    return found
+
+
+def summary(values):
+    """Returns n, median, least and most of some numbers."""
+    return {
+        'n': len(values),
+        'median': statistics.median(values),
+        'least': min(values),
+        'most': max(values),
+    }
+
+
+def print_limits(limits):
+    """Prints what the machine can do."""
+    print(f'{limits["cores"]} cores, {limits["processor"]}: {limits["features"]}')
+    for name, value in limits['tflops'].items():
+        print(f'{value:8.3f} TFLOP/s  {name}')
+    print(f'{limits["memory_gb_per_second"]:8.1f} GB/s     memory, read and written')
+
+
+def print_report(report):
+    """Prints speeds, ratios, and the share of what the machine can do."""
+    for workload, found in report['speeds'].items():
+        print(f'\n{workload:15} n    median     least      most  pictures/s')
+        for program, of in found.items():
+            print(
+                f'{program:13} {of["n"]:3} {of["median"]:9.0f} {of["least"]:9.0f} '
+                f'{of["most"]:9.0f}'
+            )
+        print('ours / peer')
+        for peer, of in report['ratios'][workload].items():
+            print(
+                f'{peer:13} {of["n"]:3} {of["median"]:9.2f} {of["least"]:9.2f} '
+                f'{of["most"]:9.2f}'
+            )
+    ours = report['speeds'].get('cifar', {}).get('ours')
+    if ours:
+        dtype = report['limits']['precision']
+        reached = ours['median'] * FLOP_PER_PICTURE / 1e12
+        peak = report['limits']['tflops'][f'convolution, {dtype}']
+        print(
+            f'\ncifar, ours: {reached:.3f} TFLOP/s, {reached / peak:.2f} of what a '
+            f'forward convolution of 256 channels reaches in {dtype}'
+        )
+
+
+if __name__ == '__main__':
+    main(sys.argv[1:])

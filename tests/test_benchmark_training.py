@@ -1,0 +1,87 @@
+"""The benchmark of training runs, and computes what it says."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+from launching import ROOT
+
+from benchmarks import training
+
+
+@pytest.mark.slow
+def test_it_runs(tmp_path):
+    """A moment of the smallest workload, which shows that it works, not how fast."""
+    path = tmp_path / 'out.json'
+    tiny = ['--workloads=linear', '--programs=ours,stock', '--repetitions=1']
+    done = subprocess.run(
+        [sys.executable, '-m', 'benchmarks.training', *tiny]
+        + ['--seconds=0.2', f'--json={path}'],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr
+    report = json.loads(path.read_text())
+    assert [run['program'] for run in report['runs']] == ['ours', 'stock']
+    for run in report['runs']:
+        assert run['steps'] > 0
+        per_second = run['steps'] * 100 / run['seconds']
+        assert run['pictures_per_second'] == pytest.approx(per_second)
+    limits = report['limits']
+    assert limits['tflops']['convolution, float32'] > 0
+    assert limits['memory_gb_per_second'] > 0
+    assert 'ours / peer' in done.stdout
+
+
+def _runs(times):
+    return [
+        {
+            'workload': 'cnn',
+            'program': program,
+            'pictures_per_second': times[program][n],
+        }
+        for n in range(3)
+        for program in times
+    ]
+
+
+def test_ratios_are_of_neighbours():
+    runs = _runs({'ours': (1, 2, 9), 'stock': (2, 8, 10), 'keras': (1, 1, 1)})
+    assert training.speeds(runs)['cnn']['ours'] == training.summary([1, 2, 9])
+    found = training.ratios(runs)['cnn']
+    assert set(found) == {'stock', 'keras'}
+    assert found['stock'] == {'n': 3, 'median': 0.5, 'least': 0.25, 'most': 0.9}
+    assert training.ratios(_runs({'stock': (1, 1, 1)})) == {'cnn': {}}
+
+
+def test_pytorch_is_left_out_where_there_is_none():
+    options = training.parser().parse_args([])
+    assert training.programs(options, 'linear') == list(training.WORKLOADS['linear'])
+    assert not any('torch' in p for p in training.programs(options, 'cnn'))
+    options = training.parser().parse_args(['--torch_python=p', '--programs=torch'])
+    assert training.programs(options, 'cnn') == ['torch']
+
+
+def test_operations_of_the_network():
+    """By the graph of the network itself, forward; twice that for two gradients."""
+    import tensorflow as tf
+
+    from model_fns import registry
+    from model_fns.layers import Layers
+
+    with tf.Graph().as_default() as graph:
+        registry.get('airbench')(Layers(False), tf.zeros((1, 32, 32, 3)), 10)
+        forward = []
+        for op in graph.get_operations():
+            if op.type == 'Conv2D':
+                kernel = op.inputs[1].shape.as_list()
+                _, height, width, _ = op.outputs[0].shape
+                forward.append(
+                    2 * height * width * kernel[0] * kernel[1] * kernel[2] * kernel[3]
+                )
+    # The first is not trained; the second has a gradient by its filter only.
+    expected = 3 * sum(forward[1:]) - forward[1]
+    assert expected == training.FLOP_PER_PICTURE
