@@ -134,9 +134,10 @@ class Config:
     augment: str = _setting(
         '',
         _DATA,
-        'Augmentation, in order: flip, vflip, crop:PIXELS, zoom:SHARE, rotate:DEGREES, '
-        'resized_crop:AREA, brightness:SHARE, contrast:SHARE, saturation:SHARE, '
-        'cutout:SIDE, randaugment:OPSxMAGNITUDE; then mixup:ALPHA, cutmix:ALPHA.',
+        'Augmentation, in order: flip, alternating_flip, vflip, crop:PIXELS, '
+        'zoom:SHARE, rotate:DEGREES, resized_crop:AREA, brightness:SHARE, '
+        'contrast:SHARE, saturation:SHARE, cutout:SIDE, '
+        'randaugment:OPSxMAGNITUDE; then mixup:ALPHA, cutmix:ALPHA.',
     )
     sampling: str = _setting(
         'natural',
@@ -196,6 +197,12 @@ class Config:
     warmup: str = _setting(
         '0', _OPTIMIZATION, 'Linear warm-up: steps, epochs (1epochs) or share (5%).'
     )
+    warmup_from: float = _setting(
+        0.0,
+        _OPTIMIZATION,
+        'Share of the learning rate with which the warm-up begins.',
+        check=_between(0, 1),
+    )
     decay_rate: float = _setting(
         0.1, _OPTIMIZATION, 'Of the schedules step and exponential.', check=_above(0)
     )
@@ -252,6 +259,12 @@ class Config:
         'Evaluate and export an exponential moving average of the weights, with this '
         'decay, such as 0.999; 0: the weights themselves.',
         check=_between(0, 1),
+    )
+    lookahead: str = _setting(
+        '',
+        _OPTIMIZATION,
+        'Lookahead, STEPS:DECAY such as 5:0.95: every so many steps, weights that '
+        'follow slowly and the trained ones meet; evaluate and export the slow ones.',
     )
     freeze: str = _setting(
         '',

@@ -50,7 +50,11 @@ def mix_text(text):
 
 
 class Draw:
-    """Random numbers for the examples of a batch, or for one example."""
+    """Random numbers for the examples of a batch, or for one example.
+
+    Attributes:
+      odd_epoch: bool, shaped like the epochs: whether this is the 2nd, 4th, … epoch.
+    """
 
     def __init__(self, seed, epoch, index):
         """Makes the generator.
@@ -63,6 +67,12 @@ class Draw:
         start = int(mix(seed & _MASK))
         key = mix(tf.cast(epoch, tf.uint64) + tf.constant(start, tf.uint64))
         self._key = mix(key + tf.cast(index, tf.uint64))
+        self._constant = mix(tf.cast(index, tf.uint64) + tf.constant(start, tf.uint64))
+        self.odd_epoch = tf.equal(epoch % 2, 1)
+
+    def constant(self, purpose):
+        """Draws from [0, 1) what is the same in all epochs; else as `uniform`."""
+        return _bits(self._constant, purpose) * 2.0**-24
 
     def uniform(self, purpose, low=0.0, high=1.0):
         """Draws uniformly from [low, high).
@@ -75,12 +85,7 @@ class Draw:
         Returns:
           float32, shaped like the `epoch` given at the start.
         """
-        bits = mix(self._key + tf.constant(mix_text(purpose), tf.uint64))
-        # 24 bits are what a float32 holds exactly.
-        unit = tf.cast(
-            tf.bitwise.right_shift(bits, tf.constant(40, tf.uint64)), tf.float32
-        )
-        return low + unit * (2.0**-24 * (high - low))
+        return low + _bits(self._key, purpose) * (2.0**-24 * (high - low))
 
     def integer(self, purpose, low, high):
         """Draws an int32 uniformly from low, ..., high (both included)."""
@@ -88,6 +93,13 @@ class Draw:
         number = tf.floor(self.uniform(purpose, 0.0, count))
         # A draw next to 1 may round up to `high + 1`.
         return low + tf.minimum(tf.cast(number, tf.int32), high - low)
+
+
+def _bits(key, purpose):
+    bits = mix(key + tf.constant(mix_text(purpose), tf.uint64))
+    # 24 bits are what a float32 holds exactly.
+    bits = tf.bitwise.right_shift(bits, tf.constant(40, tf.uint64))
+    return tf.cast(bits, tf.float32)
 
 
 def held_out(ids, fraction):

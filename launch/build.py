@@ -74,7 +74,9 @@ def check(config):
     """
     from input import FORMATS
     from model_fns import patterns, registry
+    from model_fns.settings import parse_lookahead
 
+    parse_lookahead(config.lookahead)
     patterns.parse_patterns('--freeze', config.freeze)
     patterns.parse_patterns('--train_only', config.train_only)
     patterns.parse_multipliers('--lr_multipliers', config.lr_multipliers)
@@ -169,7 +171,7 @@ def model_fn_maker(config):
         from estimator_clf import precision
         from model_fns import patterns, registry
         from model_fns.model_fn import make_model_fn
-        from model_fns.settings import OptimizerSettings
+        from model_fns.settings import OptimizerSettings, parse_lookahead
 
         dtype = precision.resolve(config.precision)
         size = info.num_examples.get(config.train_split) or config.batch_size
@@ -186,6 +188,7 @@ def model_fn_maker(config):
             clip_norm=config.clip_norm,
             schedule=config.schedule,
             warmup_steps=steps(config.warmup, 'warmup'),
+            warmup_from=config.warmup_from,
             total_steps=total_steps,
             decay_rate=config.decay_rate,
             boundaries=tuple(
@@ -196,6 +199,7 @@ def model_fn_maker(config):
             power=config.decay_power,
             end_learning_rate=config.end_learning_rate * rate,
             ema_decay=config.ema_decay,
+            lookahead=parse_lookahead(config.lookahead),
             freeze=patterns.parse_patterns('--freeze', config.freeze),
             train_only=patterns.parse_patterns('--train_only', config.train_only),
             lr_multipliers=patterns.parse_multipliers(

@@ -187,7 +187,7 @@ def make_model_fn(
         if mode == estimator.ModeKeys.EVAL and 'features' in features:
             cut, frozen = Cut(inputs, features['features']), optimizer.frozen
         with contextlib.ExitStack() as stack:
-            if optimizer.ema_decay:
+            if optimizer.ema_decay or optimizer.lookahead:
                 stack.enter_context(averaging.reading(optimizer.frozen))
             logits, net = averaged(
                 run,

@@ -18,12 +18,14 @@ def learning_rate(
     boundaries: tuple[float, ...] = settings.DEFAULT_BOUNDARIES,
     power: float = 1.0,
     end: float = 0.0,
+    warmup_from: float = 0.0,
 ) -> tf.Tensor:
     """Computes the learning rate of a step.
 
-    For the first `warmup_steps` steps the rate is `base * step / warmup_steps` (Goyal
-    et al., 2017, section 2.2). From there on, with `p` rising from 0 at the end of the
-    warm-up to 1 at `total_steps`, and staying 1 after it:
+    For the first `warmup_steps` steps the rate rises on a line from `base *
+    warmup_from` to `base` (Goyal et al., 2017, section 2.2, from 0). From there on,
+    with `p` rising from 0 at the end of the warm-up to 1 at `total_steps`, and staying
+    1 after it:
 
         constant     base
         step         base * decay_rate ** (boundaries with step >= boundary)
@@ -45,6 +47,7 @@ def learning_rate(
         boundaries: below 1 a fraction of `total_steps`, otherwise a step.
         power: see above.
         end: the rate at `total_steps`.
+        warmup_from: see above; at least 0 and below 1.
 
     Returns:
         float32 scalar tensor.
@@ -61,6 +64,7 @@ def learning_rate(
         boundaries=boundaries,
         power=power,
         end=end,
+        warmup_from=warmup_from,
     )
     # float64, because float32 cannot tell steps above 2 ** 24 apart.
     step = tf.cast(step, tf.float64)
@@ -82,5 +86,6 @@ def learning_rate(
         else:
             rate = end + (base - end) * (1.0 + tf.cos(math.pi * progress)) / 2.0
     if warmup_steps:
-        rate = tf.where(step < warmup_steps, base * step / warmup_steps, rate)
+        risen = warmup_from + (1.0 - warmup_from) * step / warmup_steps
+        rate = tf.where(step < warmup_steps, base * risen, rate)
     return tf.cast(rate, tf.float32)

@@ -55,7 +55,8 @@ class OptimizerSettings:
         clip_norm: the longest norm that the gradient of all variables together may
             have; 0 turns clipping off.
         schedule: one of `SCHEDULES`.
-        warmup_steps: steps over which the rate rises linearly from 0.
+        warmup_steps: steps over which the rate rises linearly.
+        warmup_from: what share of the rate it rises from.
         total_steps: steps of the whole run, counted from global step 0.
         decay_rate: see `step` and `exponential` in `SCHEDULES`.
         boundaries: of `step`: below 1 a fraction of `total_steps`, else a step.
@@ -68,6 +69,7 @@ class OptimizerSettings:
         epsilon: added to a denominator, by the optimizers that have one; None takes
             the optimizer's own.
         ema_decay: of the moving averages of the weights, see averaging.py; 0: none.
+        lookahead: (steps, decay) of lookahead.py; None: without. Needs `total_steps`.
         freeze: patterns (`re.search`) of the names of variables to leave as they are:
             no gradient, no decay, no update. Batch normalisation with frozen moving
             averages normalises by these.
@@ -86,6 +88,7 @@ class OptimizerSettings:
     clip_norm: float = 0.0
     schedule: str = 'constant'
     warmup_steps: int = 0
+    warmup_from: float = 0.0
     total_steps: int | None = None
     decay_rate: float = 0.1
     boundaries: tuple[float, ...] = DEFAULT_BOUNDARIES
@@ -96,6 +99,7 @@ class OptimizerSettings:
     rho: float | None = None
     epsilon: float | None = None
     ema_decay: float = 0.0
+    lookahead: tuple[int, float] | None = None
     freeze: tuple[str, ...] = ()
     train_only: tuple[str, ...] = ()
     lr_multipliers: tuple[tuple[str, float], ...] = ()
@@ -115,6 +119,8 @@ class OptimizerSettings:
         if self.epsilon is not None:
             check_number('epsilon', self.epsilon, above=0)
         check_number('ema_decay', self.ema_decay, least=0, below=1)
+        if self.lookahead is not None:
+            self._check_lookahead()
         patterns.check_patterns('--freeze', self.freeze)
         patterns.check_patterns('--train_only', self.train_only)
         patterns.check_multipliers('--lr_multipliers', self.lr_multipliers)
@@ -127,6 +133,21 @@ class OptimizerSettings:
         )
         check_schedule(**self.rate_arguments())
 
+    def _check_lookahead(self):
+        object.__setattr__(self, 'lookahead', tuple(self.lookahead))
+        every, decay = self.lookahead
+        check_number('lookahead (steps)', every, least=1, whole=True)
+        check_number('lookahead (decay)', decay, least=0, below=1)
+        if self.ema_decay:
+            raise errors.SettingError(
+                '--lookahead and --ema_decay both say which weights are evaluated and '
+                'exported; give one of them'
+            )
+        if self.total_steps is None:
+            raise errors.SettingError(
+                '--lookahead needs to know how long the run is; set total_steps'
+            )
+
     def rate_arguments(self):
         """The arguments of `schedules.learning_rate`, but for the step."""
         return {
@@ -134,6 +155,7 @@ class OptimizerSettings:
             'schedule': self.schedule,
             'total_steps': self.total_steps,
             'warmup_steps': self.warmup_steps,
+            'warmup_from': self.warmup_from,
             'decay_rate': self.decay_rate,
             'boundaries': self.boundaries,
             'power': self.power,
@@ -172,8 +194,34 @@ def check_number(
             raise errors.SettingError(f'--{name} must be {words} {bound}, got {value}')
 
 
+def parse_lookahead(text):
+    """Reads `'5:0.95'`, STEPS:DECAY; '' is None.
+
+    Raises:
+        SettingError: something that is not written so.
+    """
+    if not text:
+        return None
+    every, _, decay = text.partition(':')
+    try:
+        return int(every), float(decay)
+    except ValueError:
+        raise errors.SettingError(
+            f'--lookahead must be STEPS:DECAY, such as 5:0.95, got {text!r}'
+        ) from None
+
+
 def check_schedule(
-    *, base, schedule, total_steps, warmup_steps, decay_rate, boundaries, power, end
+    *,
+    base,
+    schedule,
+    total_steps,
+    warmup_steps,
+    decay_rate,
+    boundaries,
+    power,
+    end,
+    warmup_from=0.0,
 ):
     """Checks the arguments of `schedules.learning_rate`.
 
@@ -184,6 +232,7 @@ def check_schedule(
         raise errors.unknown('--schedule', 'schedule', schedule, SCHEDULES)
     check_number('learning_rate', base, least=0)
     check_number('warmup_steps', warmup_steps, least=0, whole=True)
+    check_number('warmup_from', warmup_from, least=0, below=1)
     check_number('decay_rate', decay_rate, above=0, most=1)
     check_number('power', power, above=0)
     check_number('end_learning_rate', end, least=0)

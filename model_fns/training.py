@@ -2,7 +2,7 @@
 
 import tensorflow as tf
 
-from model_fns import averaging, errors, optimizers, patterns, schedules
+from model_fns import averaging, errors, lookahead, optimizers, patterns, schedules
 from model_fns.loss_scale import LossScale
 from model_fns.patterns import name_of
 from model_fns.settings import OptimizerSettings
@@ -78,7 +78,7 @@ def apply(
 
     In this order: the gradients clipped by the norm of all variables together; plus the
     weight decay, where it is not decoupled (so that clipping does not shrink the decay,
-    and the loss stays the plain loss); applied; the moving averages of the weights. The
+    and the loss stays the plain loss); applied; moving averages or lookahead. The
     op also runs the updates in the collection `UPDATE_OPS` (batch normalisation) and
     increments the global step.
 
@@ -106,13 +106,17 @@ def apply(
     gradients = [gradient for gradient, _ in pairs]
     variables = [variable for _, variable in pairs]
     averaged = []
-    if settings.ema_decay:
+    if settings.ema_decay or settings.lookahead:
         averaged = averaging.shadows(
             [v for v in v1.global_variables() if _in_network(v, settings)]
         )
     step = v1.train.get_or_create_global_step()
     rate = schedules.learning_rate(step, **settings.rate_arguments())
 
+    if settings.lookahead and tf.distribute.get_strategy().num_replicas_in_sync > 1:
+        raise errors.SettingError(
+            '--lookahead is for one device; give --replicas=1, or --ema_decay instead'
+        )
     # `apply_gradients` sums over the replicas: what is to count once is divided first.
     replicas = tf.distribute.get_strategy().num_replicas_in_sync
     if replicas > 1:
@@ -143,7 +147,13 @@ def apply(
         ops.append(loss_scale.update())
     if averaged:
         with tf.control_dependencies(ops):
-            ops = [averaging.update(averaged, settings.ema_decay, applied)]
+            if settings.lookahead:
+                last = lookahead.update(
+                    averaged, *settings.lookahead, settings.total_steps
+                )
+            else:
+                last = averaging.update(averaged, settings.ema_decay, applied)
+        ops = [last]
     return tf.group(*ops), rate
 
 

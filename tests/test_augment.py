@@ -51,6 +51,28 @@ def test_flips(name, axis, channels):
     np.testing.assert_array_equal(_apply(f'{name}:0', images), images)
 
 
+def test_alternating_flip():
+    images = _images()
+    epochs = [_apply('alternating_flip', images, epoch=epoch) for epoch in range(4)]
+    flipped = [(e != images).any((1, 2, 3)) for e in epochs]
+    assert 4 < flipped[0].sum() < 20
+    np.testing.assert_array_equal(flipped[1], ~flipped[0])
+    np.testing.assert_array_equal(epochs[0], epochs[2])
+    np.testing.assert_array_equal(epochs[1], epochs[3])
+    mirrored = np.where(flipped[0][:, None, None, None], np.flip(images, 2), images)
+    np.testing.assert_array_equal(epochs[0], mirrored)
+    other = _apply('alternating_flip', images, seed=8)
+    assert (other != epochs[0]).any()
+    np.testing.assert_array_equal(
+        _apply('alternating_flip:1', images), np.flip(images, 2)
+    )
+
+
+def test_two_flips_are_refused():
+    with pytest.raises(DataError, match='undo each other'):
+        augment.parse('flip,crop:2,alternating_flip')
+
+
 @pytest.mark.parametrize('pad', [1, 4, 8])
 def test_crop(pad):
     images = _images()
@@ -258,7 +280,7 @@ def test_parse():
     [
         (
             'flop',
-            "there is no 'flop'; did you mean 'flip'. There are: brightness, ",
+            "there is no 'flop'; did you mean 'flip'. There are: alternating_flip, ",
         ),
         ('crop:x', "amount of crop must be a number from 1 to 1000, got 'x'"),
         ('crop:0', 'amount of crop'),

@@ -64,6 +64,24 @@ def test_warm_up_starts_at_zero_and_rises_by_equal_steps():
     np.testing.assert_allclose(rates, [0, 0.1, 0.2, 0.3, 0.4, 0.4], rtol=1e-6)
 
 
+def test_warm_up_from_a_share():
+    rates = [
+        learning_rate(
+            step,
+            base=1.0,
+            schedule='polynomial',
+            total_steps=6,
+            warmup_steps=4,
+            warmup_from=0.2,
+            end=0.1,
+        ).numpy()
+        for step in range(7)
+    ]
+    np.testing.assert_allclose(rates, [0.2, 0.4, 0.6, 0.8, 1, 0.55, 0.1], rtol=1e-6)
+    with pytest.raises(SettingError, match='warmup_from must be below 1'):
+        learning_rate(0, base=1.0, warmup_from=1.0)
+
+
 def test_warm_up_as_long_as_the_run():
     assert rate(100, 'cosine', 100).numpy() == pytest.approx(BASE)
     assert rate(99, 'cosine', 100).numpy() == pytest.approx(0.99 * BASE)

@@ -13,6 +13,21 @@ def flip(images, draw, amount):
     return tf.where(chosen[:, None, None, None], tf.reverse(images, [2]), images)
 
 
+def alternating_flip(images, draw, amount):
+    """Mirrors left to right, in every other epoch those that were not in the last.
+
+    Jordan, 2024, "94% on CIFAR-10 in 3.29 Seconds on a Single GPU" (arXiv:2404.00498),
+    section 3.6: two epochs in a row then show each picture both ways round.
+
+    Args:
+      images: uint8 [B, H, W, C].
+      draw: `Draw`.
+      amount: probability that a picture is mirrored in the epochs 0, 2, 4, …
+    """
+    chosen = tf.math.logical_xor(draw.constant('flip') < amount, draw.odd_epoch)
+    return tf.where(chosen[:, None, None, None], tf.reverse(images, [2]), images)
+
+
 def vflip(images, draw, amount):
     """Mirrors top to bottom, each with probability `amount`."""
     chosen = draw.uniform('vflip') < amount

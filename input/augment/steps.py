@@ -12,6 +12,7 @@ from input.errors import DataError
 # name -> (function, amount if none is given, lowest and highest amount)
 OPS = {
     'flip': (geometric.flip, 0.5, 0.0, 1.0),
+    'alternating_flip': (geometric.alternating_flip, 0.5, 0.0, 1.0),
     'vflip': (geometric.vflip, 0.5, 0.0, 1.0),
     'crop': (geometric.crop, 4.0, 1.0, 1000.0),
     'zoom': (geometric.zoom, 0.1, 0.0, 0.5),
@@ -60,6 +61,10 @@ def parse(text):
             # It would draw the same numbers again: two flips are none.
             raise DataError(f'--augment: {name} must be named once only')
         steps[name] = amount
+    if {'flip', 'alternating_flip'} <= set(steps):
+        raise DataError(
+            '--augment: flip and alternating_flip undo each other; give one'
+        )
     return tuple(sorted(steps.items(), key=lambda step: step[0] in BLENDS))
 
 
