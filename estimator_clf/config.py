@@ -393,6 +393,20 @@ class Config:
         check=_at_least(1),
         free=True,
     )
+    eval_tta: str = _setting(
+        '',
+        _EVALUATION,
+        'Test-time augmentation: evaluate the mean over mirror images (mirror) and '
+        'pictures moved by some pixels (shift:PIXELS): mirror,shift:1.',
+        free=True,
+    )
+    export_tta: bool = _setting(
+        False,
+        _EVALUATION,
+        'Export models that do what --eval_tta says; mirror,shift:1 costs six times '
+        'the time for a picture.',
+        free=True,
+    )
     best_metric: str = _setting(
         '',
         _EVALUATION,
@@ -538,6 +552,10 @@ class Config:
                 '--class_weights=balanced and --sampling both make rare classes count '
                 'more; give one of them'
             )
+        if self.export_tta and not self.eval_tta:
+            raise ConfigError('--export_tta needs --eval_tta, which says what to do')
+        if self.eval_tta and self.cache_features:
+            raise ConfigError('--eval_tta does not go together with --cache_features')
         self.warm_start_rules()
         if self.epochs and self.max_steps:
             raise ConfigError('--epochs and --max_steps both say how long; give one')

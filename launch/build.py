@@ -74,9 +74,10 @@ def check(config):
     """
     from input import FORMATS
     from model_fns import patterns, registry
-    from model_fns.settings import parse_lookahead
+    from model_fns.settings import parse_lookahead, parse_views
 
     parse_lookahead(config.lookahead)
+    parse_views(config.eval_tta)
     patterns.parse_patterns('--freeze', config.freeze)
     patterns.parse_patterns('--train_only', config.train_only)
     patterns.parse_multipliers('--lr_multipliers', config.lr_multipliers)
@@ -171,7 +172,7 @@ def model_fn_maker(config):
         from estimator_clf import precision
         from model_fns import patterns, registry
         from model_fns.model_fn import make_model_fn
-        from model_fns.settings import OptimizerSettings, parse_lookahead
+        from model_fns.settings import OptimizerSettings, parse_lookahead, parse_views
 
         dtype = precision.resolve(config.precision)
         size = info.num_examples.get(config.train_split) or config.batch_size
@@ -218,6 +219,8 @@ def model_fn_maker(config):
             class_weights=_class_weights(config.class_weights),
             loss=config.loss,
             eval_passes=config.eval_passes,
+            eval_views=parse_views(config.eval_tta),
+            export_views=config.export_tta,
             seed=config.seed,
             compute_dtype=dtype,
             accumulate_steps=config.accumulate_steps,

@@ -10,7 +10,7 @@ from estimator_clf.compat import estimator
 import numpy as np
 import tensorflow as tf
 
-from model_fns import averaging, errors, head, registry, training, watched
+from model_fns import averaging, errors, head, registry, training, views, watched
 from model_fns.layers import Layers
 from model_fns.loss_scale import LossScale
 from model_fns.parts import loss_and_gradients
@@ -40,6 +40,8 @@ def make_model_fn(
     class_weights: Sequence[float] | None = None,
     loss: str = 'cross_entropy',
     eval_passes: int = 1,
+    eval_views: tuple[bool, int] | None = None,
+    export_views: bool = False,
     seed: int = 0,
     compute_dtype: str = 'float32',
     accumulate_steps: int = 1,
@@ -63,6 +65,9 @@ def make_model_fn(
         loss: see `head.classification`.
         eval_passes: number of passes over which evaluation, prediction and export
             average, see passes.py.
+        eval_views: (mirror, shift) of `views.views`: over which views of a picture
+            evaluation averages; None: over the picture alone.
+        export_views: whether prediction and export do so, too.
         seed: of the first weights and of the dropout.
         compute_dtype: one of `settings.COMPUTE_DTYPES`, in which training computes;
             weights, loss, metrics and batch-norm statistics stay float32. Evaluation,
@@ -107,6 +112,10 @@ def make_model_fn(
         raise errors.SettingError(
             '--eval_passes averages the probabilities of a softmax: it needs a '
             'classifier and --loss=cross_entropy'
+        )
+    if eval_views and (kind == 'regression' or eval_passes > 1):
+        raise errors.SettingError(
+            '--eval_tta is for pictures, and does not go together with --eval_passes'
         )
     optimizer = optimizer or OptimizerSettings()
 
@@ -189,14 +198,20 @@ def make_model_fn(
         with contextlib.ExitStack() as stack:
             if optimizer.ema_decay or optimizer.lookahead:
                 stack.enter_context(averaging.reading(optimizer.frozen))
-            logits, net = averaged(
-                run,
-                lambda number: Layers(
-                    False, seed, frozen=frozen, pass_number=number, cut=cut
-                ),
-                inputs,
-                eval_passes,
-            )
+
+            def layers(number=0):
+                return Layers(False, seed, frozen=frozen, pass_number=number, cut=cut)
+
+            if eval_views and (mode == estimator.ModeKeys.EVAL or export_views):
+                if cut:
+                    raise errors.SettingError(
+                        '--eval_tta does not go together with --cache_features'
+                    )
+                logits, net = views.averaged(
+                    run, layers, inputs, views.views(*eval_views)
+                )
+            else:
+                logits, net = averaged(run, layers, inputs, eval_passes)
         if cut:
             cut.check(logits, frozen)
         _refuse_keras_3()

@@ -211,6 +211,30 @@ def parse_lookahead(text):
         ) from None
 
 
+def parse_views(text):
+    """Reads `'mirror,shift:1'`; returns (mirror, shift) of `views.views`, '' is None.
+
+    Raises:
+        SettingError: something that is not written so.
+    """
+    parts = [part.strip() for part in text.split(',') if part.strip()]
+    if not parts:
+        return None
+    mirror, shift = False, 0
+    for part in parts:
+        name, colon, number = part.partition(':')
+        if part == 'mirror' and not mirror:
+            mirror = True
+        elif name == 'shift' and not shift and number.isdecimal() and int(number):
+            shift = int(number)
+        else:
+            raise errors.SettingError(
+                '--eval_tta must be of mirror and shift:PIXELS, each once, such as '
+                f'mirror,shift:1, got {text!r}'
+            )
+    return mirror, shift
+
+
 def check_schedule(
     *,
     base,
