@@ -103,7 +103,7 @@ def test_trains_a_step_evaluates_predicts_and_exports(name, dtype, tmp_path):
     [
         # The whitening has 288 weights, which are not trained.
         (
-            {'whiten_bias_steps': 9},
+            {'whiten_bias': True},
             24 + 9 * (24 * 64 + 64 * 64 + 64 * 256 + 3 * 256 * 256) + 2 * 576 + 2560,
         ),
         (
@@ -145,12 +145,12 @@ def test_airbench_refuses_what_cannot_be():
 
 
 def test_airbench_trains_its_first_bias_only_when_told_to():
-    for steps in (0, 5):
+    for wanted in (False, True):
         with tf.Graph().as_default():
             images = tf.zeros((1, 9, 9, 3))
-            registry.get('airbench')(Layers(True), images, 3, whiten_bias_steps=steps)
+            registry.get('airbench')(Layers(True), images, 3, whiten_bias=wanted)
             trained = {v.op.name for v in v1.trainable_variables()}
-        assert ('whiten/bias' in trained) == (steps > 0)
+        assert ('whiten/bias' in trained) == wanted
         assert 'whiten/kernel' not in trained
 
 

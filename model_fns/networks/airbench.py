@@ -26,7 +26,7 @@ def airbench(
     residual=False,
     activation='relu',
     norm_momentum=0.6,
-    whiten_bias_steps=0,
+    whiten_bias=False,
     logit_divisor=9.0,
 ):
     """Whitening, three groups of [conv, pool, norm, act, (conv, norm, act) x n], dense.
@@ -53,9 +53,8 @@ def airbench(
             its last.
         activation: after each layer but the last.
         norm_momentum: weight of the old moving averages at each step.
-        whiten_bias_steps: how many steps to train the first convolution's bias for
-            (the paper: 3 epochs); it costs a tenth of the arithmetic, and 0, no
-            training, saves that.
+        whiten_bias: train the first convolution's bias (the paper: in the first 3
+            epochs). Its gradient is a tenth of all the arithmetic.
         logit_divisor: what the last layer's outputs are divided by.
 
     Returns:
@@ -92,7 +91,7 @@ def airbench(
             f'{name}/norm', x, norm_momentum, _NORM_EPSILON, scale=False
         )
 
-    x = activate(_whiten(net, images, whiten_bias_steps))
+    x = activate(_whiten(net, images, whiten_bias))
     for i, channels in enumerate(widths, 1):
         first = x = activate(conv(f'group{i}/conv1', x, channels, pool=True))
         for j in range(2, depth + 1):
@@ -120,16 +119,15 @@ def fitted(batches, **settings):
     return {'whiten/kernel': whitening.filters(batches, _PATCH, _WHITEN_EPSILON)}
 
 
-def _whiten(net, images, bias_steps):
-    """The first convolution; its bias is trained for the first steps only."""
+def _whiten(net, images, train_bias):
     channels = images.shape[-1]
     filters = 2 * channels * _PATCH**2
     with v1.variable_scope('whiten'):
-        images = net.entered(images, *(['bias'] if bias_steps else []))
+        images = net.entered(images, *(['bias'] if train_bias else []))
         kernel = net.variable(
             'kernel', (_PATCH, _PATCH, channels, filters), trainable=False
         )
-        bias = net.variable('bias', (filters,), 0.0, trainable=bool(bias_steps))
+        bias = net.variable('bias', (filters,), 0.0, trainable=train_bias)
         x = tf.nn.conv2d(
             tf.cast(images, net.compute_dtype),
             tf.cast(kernel, net.compute_dtype),
