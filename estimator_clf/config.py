@@ -498,9 +498,16 @@ class Config:
     precision: str = _setting(
         'float32',
         _HARDWARE,
-        'What training computes in; weights and loss stay float32, so do evaluation '
-        'and export. auto: what this machine does well.',
+        'What training computes in; weights and loss stay float32, so does what is '
+        'exported. auto: what this machine does well.',
         choices=('float32', 'bfloat16', 'float16', 'auto'),
+    )
+    eval_precision: str = _setting(
+        'float32',
+        _HARDWARE,
+        'What evaluation computes in; export and prediction stay float32.',
+        choices=('float32', 'bfloat16', 'float16', 'auto'),
+        free=True,
     )
     steps_per_loop: str = _setting(
         'auto',

@@ -223,6 +223,7 @@ def model_fn_maker(config):
             export_views=config.export_tta,
             seed=config.seed,
             compute_dtype=dtype,
+            eval_dtype=precision.resolve(config.eval_precision),
             accumulate_steps=config.accumulate_steps,
             xla=config.xla,
             conv_gradients=precision.conv_gradients(config.conv_gradients, dtype),

@@ -44,6 +44,7 @@ def make_model_fn(
     export_views: bool = False,
     seed: int = 0,
     compute_dtype: str = 'float32',
+    eval_dtype: str = 'float32',
     accumulate_steps: int = 1,
     xla: bool = False,
     conv_gradients: str = 'tensorflow',
@@ -70,8 +71,9 @@ def make_model_fn(
         export_views: whether prediction and export do so, too.
         seed: of the first weights and of the dropout.
         compute_dtype: one of `settings.COMPUTE_DTYPES`, in which training computes;
-            weights, loss, metrics and batch-norm statistics stay float32. Evaluation,
-            prediction and export compute in float32.
+            weights, loss, metrics and batch-norm statistics stay float32. Prediction
+            and export compute in float32.
+        eval_dtype: likewise, for evaluation.
         accumulate_steps: number of equal parts in which a training batch goes through
             the network, one after the other; see parts.py.
         xla: compile the network and its gradients when training.
@@ -104,6 +106,8 @@ def make_model_fn(
     registry.check_args(build, network_args)
     if compute_dtype not in COMPUTE_DTYPES:
         raise errors.unknown('--precision', 'type', compute_dtype, COMPUTE_DTYPES)
+    if eval_dtype not in COMPUTE_DTYPES:
+        raise errors.unknown('--eval_precision', 'type', eval_dtype, COMPUTE_DTYPES)
     if conv_gradients not in CONV_GRADIENTS:
         raise errors.unknown('--conv_gradients', 'kind', conv_gradients, CONV_GRADIENTS)
     check_number('accumulate_steps', accumulate_steps, least=1, whole=True)
@@ -200,7 +204,14 @@ def make_model_fn(
                 stack.enter_context(averaging.reading(optimizer.frozen))
 
             def layers(number=0):
-                return Layers(False, seed, frozen=frozen, pass_number=number, cut=cut)
+                return Layers(
+                    False,
+                    seed,
+                    eval_dtype if mode == estimator.ModeKeys.EVAL else 'float32',
+                    frozen=frozen,
+                    pass_number=number,
+                    cut=cut,
+                )
 
             if eval_views and (mode == estimator.ModeKeys.EVAL or export_views):
                 if cut:

@@ -258,3 +258,28 @@ def test_moving_averages_are_not_trained():
 
     with tf.Graph().as_default():
         assert build() == ['n/gamma', 'n/beta']
+
+
+def test_gradients_of_convolutions_can_be_products():
+    images = RNG.normal(size=(4, 6, 6, 4)).astype(np.float32)
+
+    def build(kind, training=True, **settings):
+        def inner():
+            net = Layers(training, conv_gradients=kind)
+            y = net.conv('c', tf.constant(images), 8, 3, **settings)
+            (kernel,) = (v for v in v1.global_variables() if 'kernel' in v.name)
+            graph = tf.gradients(y**2, kernel)[0]
+            types = {op.type for op in v1.get_default_graph().get_operations()}
+            return graph, tf.constant('BatchMatMulV2' in types)
+
+        return run(inner)[0]
+
+    for settings in ({}, {'groups': 2}):
+        plain, products = build('tensorflow', **settings)
+        assert not products
+        ours, products = build('products', **settings)
+        assert products
+        np.testing.assert_allclose(ours, plain, rtol=1e-4, atol=1e-3)
+    # What it is not for.
+    for settings in ({'strides': 2}, {'padding': 'VALID'}, {'training': False}):
+        assert not build('products', **settings)[1]

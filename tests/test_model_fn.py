@@ -100,6 +100,20 @@ def test_moving_averages_move(tmp_path):
     assert (model.get_variable_value('cnn/norm1/moving_variance') != 1).all()
 
 
+def test_evaluation_computes_in_what_it_is_told():
+    def types(mode):
+        with tf.Graph().as_default() as graph:
+            v1.train.create_global_step()
+            images = {'image': tf.zeros((2, 8, 8, 3), tf.uint8)}
+            model_fn = classifier('cnn', eval_dtype='bfloat16')
+            model_fn(images, None if mode == 'infer' else tf.constant([0, 1]), mode)
+            convolutions = [o for o in graph.get_operations() if o.type == 'Conv2D']
+            return {op.outputs[0].dtype for op in convolutions}
+
+    assert types('eval') == {tf.bfloat16}
+    assert types('infer') == types('train') == {tf.float32}
+
+
 def test_bfloat16_trains_on_float32_variables(tmp_path):
     args = {'filters': (4,), 'hidden': (8,), 'batch_norm': True}
     model_fn = classifier(network_args=args, compute_dtype='bfloat16')
