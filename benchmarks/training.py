@@ -46,7 +46,7 @@ BATCH = {'cifar': 512, 'linear': 100, 'cnn': 100}
 
 # Of the convolutions of the network for 94 %: pixels, channels in and out, how often in
 # a step: all but the first have two gradients, beside which the rest does not count.
-_CONVOLUTIONS = (
+CONVOLUTIONS = (
     (31 * 31, 24, 64, 2),
     (15 * 15, 64, 64, 3),
     (15 * 15, 64, 256, 3),
@@ -56,7 +56,7 @@ _CONVOLUTIONS = (
 )
 FLOP_PER_PICTURE = sum(
     2 * 9 * pixels * inputs * outputs * times
-    for pixels, inputs, outputs, times in _CONVOLUTIONS
+    for pixels, inputs, outputs, times in CONVOLUTIONS
 )
 
 

@@ -14,11 +14,12 @@ import tensorflow as tf
 # stay in a core's cache.
 _BLOCK = 2048
 
-# The widest picture for which 'small' takes products. In bfloat16 on 2 cores with
-# avx512_bf16 (TensorFlow 2.21, 256 pictures of 256 channels, CPU time), the gradient by
-# the filter took 8.6 ms instead of 14.8 at 3x3 pixels and 45 instead of 51 at 7x7; at
-# 15x15, with 64 channels, 21 instead of 14.
-_SMALL = 8
+# The widest pictures whose gradients by a filter are products. In bfloat16 on 2 cores
+# with avx512_bf16 (TensorFlow 2.21, 256 pictures of 256 channels, CPU time), that took
+# 8.6 ms instead of 14.8 at 3x3 pixels and 45 instead of 51 at 7x7; at 15x15, with 64
+# channels, 21 instead of 14. For AMX, which was not at hand, see
+# benchmarks/convolution.py: wider pictures fill its registers row by row, too.
+WIDEST = {'tensorflow': 0, 'small': 8, 'products': 16}
 
 
 def conv2d(x: tf.Tensor, kernel: tf.Tensor, gradients: str) -> tf.Tensor:
@@ -29,9 +30,9 @@ def conv2d(x: tf.Tensor, kernel: tf.Tensor, gradients: str) -> tf.Tensor:
     Args:
         x: floating [B, H, W, C], with H, W and C known.
         kernel: [K, K, C, F], K odd, of the type of `x`.
-        gradients: one of `settings.CONV_GRADIENTS`: 'tensorflow'; 'products': as above;
-            'small': the product where the picture is at most 8 pixels wide,
-            TensorFlow's own for the rest.
+        gradients: one of `settings.CONV_GRADIENTS`: 'tensorflow'; 'products': as above,
+            the product where the picture is at most 16 pixels wide; 'small': that
+            product where it is at most 8, TensorFlow's own for the rest.
 
     Returns:
         [B, H, W, F].
@@ -42,18 +43,26 @@ def conv2d(x: tf.Tensor, kernel: tf.Tensor, gradients: str) -> tf.Tensor:
     size, width, _, _ = kernel.shape
     if size != width or not size % 2:
         raise ValueError(f'the kernel must be square and odd, got {kernel.shape}')
-    everything = gradients == 'products'
-    if not everything and (gradients != 'small' or x.shape[2] > _SMALL):
+    turned = gradients == 'products'
+    product = x.shape[2] <= WIDEST[gradients]
+    if not turned and not product:
         return tf.nn.conv2d(x, kernel, 1, 'SAME')
 
     @tf.custom_gradient
     def convolution(x, kernel):
         def gradient(dy):
-            if everything:
+            usual = {'strides': [1] * 4, 'padding': 'SAME'}
+            if turned:
                 dx = input_gradient(kernel, dy)
             else:
-                dx = tf.nn.conv2d_transpose(dy, kernel, tf.shape(x), 1, 'SAME')
-            return dx, filter_gradient(x, dy, size)
+                dx = tf.raw_ops.Conv2DBackpropInput(
+                    input_sizes=tf.shape(x), filter=kernel, out_backprop=dy, **usual
+                )
+            if product:
+                return dx, filter_gradient(x, dy, size)
+            return dx, tf.raw_ops.Conv2DBackpropFilter(
+                input=x, filter_sizes=tf.shape(kernel), out_backprop=dy, **usual
+            )
 
         return tf.nn.conv2d(x, kernel, 1, 'SAME'), gradient
 

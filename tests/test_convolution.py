@@ -42,6 +42,7 @@ def both(shape, filters, size, dtype=tf.float32, known=True, kind='products'):
         ((7, 2, 2, 3), 1, 5),  # The kernel is larger than the picture.
         ((5, 9, 4, 1), 2, 1),
         ((40, 15, 15, 2), 3, 3),  # Several blocks.
+        ((2, 3, 20, 2), 3, 3),
     ],
 )
 def test_same_as_tensorflow(shape, filters, size, known, kind):
@@ -72,7 +73,8 @@ def test_what_the_gradients_are_made_of():
     own = ['Conv2D', 'Conv2DBackpropFilter', 'Conv2DBackpropInput']
     assert ops('tensorflow', 8) == ops('small', 9) == own
     assert ops('small', 8) == ['BatchMatMulV2', 'Conv2D', 'Conv2DBackpropInput']
-    assert ops('products', 9) == ['BatchMatMulV2', 'Conv2D']
+    assert ops('products', 16) == ['BatchMatMulV2', 'Conv2D']
+    assert ops('products', 17) == ['Conv2D', 'Conv2DBackpropFilter']
 
 
 def test_blocks_divide_the_batch():

@@ -1,0 +1,100 @@
+"""Each convolution of the network for 94 %, forward and back, in every way there is.
+
+    python -m benchmarks.convolution --batch_size=512
+
+Prints, for each of its convolutions, the TFLOP/s of the forward convolution, of
+TensorFlow's two gradients, and of those of `model_fns/convolution.py`; and the time
+of all gradients of a step as `--conv_gradients` would have them. Which of them `auto`
+takes for a kind of processor is decided by these numbers. Nothing else should run
+meanwhile.
+"""
+
+import argparse
+import statistics
+import time
+
+import estimator_clf.compat  # noqa: F401  Loads TensorFlow without its chatter.
+
+import tensorflow as tf
+
+from benchmarks.training import CONVOLUTIONS
+from model_fns import convolution
+from model_fns.settings import CONV_GRADIENTS
+
+v1 = tf.compat.v1
+
+USUAL = {'strides': [1] * 4, 'padding': 'SAME'}
+
+
+def main():
+    """Measures and prints."""
+    parser = argparse.ArgumentParser(description=__doc__.partition('\n')[0])
+    parser.add_argument('--batch_size', type=int, default=512)
+    parser.add_argument('--dtype', default='bfloat16', choices=('bfloat16', 'float32'))
+    parser.add_argument('--repetitions', type=int, default=7)
+    options = parser.parse_args()
+    names = ('forward', 'filter', 'product', 'input', 'turned')
+    print('pixels channels      ' + ''.join(f'{name:>9}' for name in names))
+    totals = dict.fromkeys(CONV_GRADIENTS, 0.0)
+    for pixels, inputs, outputs, times in CONVOLUTIONS:
+        side = round(pixels**0.5)
+        flop = 2 * options.batch_size * pixels * 9 * inputs * outputs
+        found = measure(options, side, inputs, outputs)
+        speeds = ''.join(f'{flop / found[name] / 1e12:9.3f}' for name in names)
+        print(f'{side:3}x{side:<2} {inputs:4} to {outputs:<4}  {speeds}', flush=True)
+        for kind in totals:
+            product = side <= convolution.WIDEST[kind]
+            totals[kind] += found['product' if product else 'filter']
+            if times == 3:
+                totals[kind] += found['turned' if kind == 'products' else 'input']
+    for kind, seconds in totals.items():
+        print(f'all gradients, {kind}: {seconds * 1000:.0f} ms')
+
+
+def measure(options, side, inputs, outputs):
+    """Returns dict name -> median seconds."""
+    dtype, batch = tf.as_dtype(options.dtype), options.batch_size
+    found = {}
+    with tf.Graph().as_default(), v1.Session(config=_as_it_is()) as session:
+        x = _variable('x', (batch, side, side, inputs), dtype)
+        dy = _variable('dy', (batch, side, side, outputs), dtype)
+        kernel = _variable('kernel', (3, 3, inputs, outputs), dtype)
+        ops = {
+            'forward': tf.nn.conv2d(x, kernel, 1, 'SAME'),
+            'filter': tf.raw_ops.Conv2DBackpropFilter(
+                input=x, filter_sizes=kernel.shape, out_backprop=dy, **USUAL
+            ),
+            'product': convolution.filter_gradient(x, dy, 3),
+            'input': tf.raw_ops.Conv2DBackpropInput(
+                input_sizes=x.shape, filter=kernel, out_backprop=dy, **USUAL
+            ),
+            'turned': convolution.input_gradient(kernel, dy),
+        }
+        session.run(v1.global_variables_initializer())
+        for name, tensor in ops.items():
+            times = []
+            for _ in range(2 + options.repetitions):
+                begin = time.perf_counter()
+                session.run(tensor.op)
+                times.append(time.perf_counter() - begin)
+            found[name] = statistics.median(times[2:])
+    return found
+
+
+def _as_it_is():
+    config = v1.ConfigProto()
+    config.graph_options.rewrite_options.disable_meta_optimizer = True
+    return config
+
+
+def _variable(name, shape, dtype):
+    # Not a constant, which would be computed once.
+    return v1.get_variable(
+        name,
+        initializer=tf.cast(tf.random.normal(shape), dtype),
+        use_resource=True,
+    ).read_value()
+
+
+if __name__ == '__main__':
+    main()
