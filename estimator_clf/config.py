@@ -559,6 +559,11 @@ class Config:
                 '--class_weights=balanced and --sampling both make rare classes count '
                 'more; give one of them'
             )
+        if self.lookahead and (self.replicas or 1) > 1:
+            raise ConfigError(
+                f'--lookahead is for one device, not for --replicas={self.replicas}; '
+                '--ema_decay is for several, too'
+            )
         if self.export_tta and not self.eval_tta:
             raise ConfigError('--export_tta needs --eval_tta, which says what to do')
         if self.eval_tta and self.cache_features:

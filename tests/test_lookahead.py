@@ -4,6 +4,8 @@ import pytest
 import small_run
 import tensorflow as tf
 
+from estimator_clf.config import Config
+from estimator_clf.errors import ConfigError
 from model_fns import OptimizerSettings, make_model_fn
 from model_fns.averaging import SUFFIX
 from model_fns.errors import SettingError
@@ -101,6 +103,11 @@ def test_what_is_refused():
     ):
         with pytest.raises(SettingError, match=words):
             OptimizerSettings(**{'lookahead': (5, 0.95), **settings})
+
+
+def test_several_devices_are_refused():
+    with pytest.raises(ConfigError, match='for one device'):
+        Config(lookahead='5:0.95', replicas=2)
 
 
 def test_what_is_written():
