@@ -43,7 +43,7 @@ def main():
         speeds = ''.join(f'{flop / found[name] / 1e12:9.3f}' for name in names)
         print(f'{side:3}x{side:<2} {inputs:4} to {outputs:<4}  {speeds}', flush=True)
         for kind in totals:
-            product = side <= convolution.WIDEST[kind]
+            product = convolution.is_product(kind, side, outputs)
             totals[kind] += found['product' if product else 'filter']
             if times == 3:
                 totals[kind] += found['turned' if kind == 'products' else 'input']

@@ -522,8 +522,8 @@ class Config:
         'auto',
         _HARDWARE,
         "Gradients of convolutions: TensorFlow's own (tensorflow), matrix products and "
-        'forward convolutions (products), the products only for pictures of at most 8 '
-        'pixels (small), or what suits this CPU (auto). The same within rounding.',
+        'forward convolutions (products), products only where pictures are small '
+        '(small), or what suits this CPU (auto). The same within rounding.',
         choices=('auto', 'tensorflow', 'products', 'small'),
         free=True,
     )

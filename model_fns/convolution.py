@@ -14,12 +14,15 @@ import tensorflow as tf
 # stay in a core's cache.
 _BLOCK = 2048
 
-# The widest pictures whose gradients by a filter are products. In bfloat16 on 2 cores
-# with avx512_bf16 (TensorFlow 2.21, 256 pictures of 256 channels, CPU time), that took
-# 8.6 ms instead of 14.8 at 3x3 pixels and 45 instead of 51 at 7x7; at 15x15, with 64
-# channels, 21 instead of 14. For AMX, which was not at hand, see
-# benchmarks/convolution.py: wider pictures fill its registers row by row, too.
+# A gradient by a filter is a product for pictures that are at most so wide, and have so
+# many channels behind the filter: for each of these a matrix of neighbours is read, for
+# none it is written. In bfloat16 on 2 cores with avx512_bf16 (TensorFlow 2.21, batches
+# of 128 to 256, CPU time) that took, with 256 channels, 8.6 ms instead of 14.8 at 3x3
+# pixels, 45 instead of 51 at 7x7 and 53 instead of 53 at 15x15; with 64 channels 4.2
+# instead of 3.9 at 8x8 and 21 instead of 14 at 15x15. AMX, for which 'products' is
+# meant, was not at hand: see benchmarks/convolution.py.
 WIDEST = {'tensorflow': 0, 'small': 8, 'products': 16}
+LEAST_FILTERS = 128
 
 
 def conv2d(x: tf.Tensor, kernel: tf.Tensor, gradients: str) -> tf.Tensor:
@@ -31,8 +34,8 @@ def conv2d(x: tf.Tensor, kernel: tf.Tensor, gradients: str) -> tf.Tensor:
         x: floating [B, H, W, C], with H, W and C known.
         kernel: [K, K, C, F], K odd, of the type of `x`.
         gradients: one of `settings.CONV_GRADIENTS`: 'tensorflow'; 'products': as above,
-            the product where the picture is at most 16 pixels wide; 'small': that
-            product where it is at most 8, TensorFlow's own for the rest.
+            the product where `is_product`; 'small': that product only,
+            TensorFlow's own gradient by the input.
 
     Returns:
         [B, H, W, F].
@@ -44,7 +47,7 @@ def conv2d(x: tf.Tensor, kernel: tf.Tensor, gradients: str) -> tf.Tensor:
     if size != width or not size % 2:
         raise ValueError(f'the kernel must be square and odd, got {kernel.shape}')
     turned = gradients == 'products'
-    product = x.shape[2] <= WIDEST[gradients]
+    product = is_product(gradients, x.shape[2], kernel.shape[3])
     if not turned and not product:
         return tf.nn.conv2d(x, kernel, 1, 'SAME')
 
@@ -67,6 +70,11 @@ def conv2d(x: tf.Tensor, kernel: tf.Tensor, gradients: str) -> tf.Tensor:
         return tf.nn.conv2d(x, kernel, 1, 'SAME'), gradient
 
     return convolution(x, kernel)
+
+
+def is_product(gradients: str, width: int, filters: int) -> bool:
+    """Whether the gradient by a filter is a product, see above."""
+    return width <= WIDEST[gradients] and filters >= LEAST_FILTERS
 
 
 def input_gradient(kernel: tf.Tensor, dy: tf.Tensor) -> tf.Tensor:

@@ -10,6 +10,11 @@ v1 = tf.compat.v1
 RNG = np.random.default_rng(0)
 
 
+@pytest.fixture(autouse=True)
+def few_filters(monkeypatch):
+    monkeypatch.setattr(convolution, 'LEAST_FILTERS', 1)
+
+
 def both(shape, filters, size, dtype=tf.float32, known=True, kind='products'):
     """(output, by input, by kernel): ours and TensorFlow's."""
     x = RNG.normal(size=shape).astype(np.float32)
@@ -75,6 +80,11 @@ def test_what_the_gradients_are_made_of():
     assert ops('small', 8) == ['BatchMatMulV2', 'Conv2D', 'Conv2DBackpropInput']
     assert ops('products', 16) == ['BatchMatMulV2', 'Conv2D']
     assert ops('products', 17) == ['Conv2D', 'Conv2DBackpropFilter']
+
+
+def test_few_filters_are_not_worth_it(monkeypatch):
+    monkeypatch.setattr(convolution, 'LEAST_FILTERS', 2)
+    assert 'BatchMatMulV2' not in ops('products', 8)
 
 
 def test_blocks_divide_the_batch():
