@@ -35,7 +35,8 @@ class FittedHook(v1.train.SessionRunHook):
 
         Args:
           compute: function without arguments that returns dict name of a variable ->
-            array; called when the training begins.
+            array; called when the training begins. A name of no variable is a
+            ConfigError then.
         """
         self._compute = compute
 
@@ -51,6 +52,10 @@ class FittedHook(v1.train.SessionRunHook):
         if int(session.run(v1.train.get_global_step(session.graph))):
             return
         for name, value in self._compute().items():
+            if name not in self._variables:
+                raise ConfigError(
+                    f'there is no variable {name!r} to begin with a computed value'
+                )
             for variable in self._variables[name]:
                 parts = [variable]
                 if isinstance(variable, tf.distribute.DistributedValues):
