@@ -1,12 +1,20 @@
 """What sources of encoded pictures have in common: they are cut while decoded."""
 
 import abc
+import functools
 import re
 
 import numpy as np
 import tensorflow as tf
 
-from input.decode import NOT_A_PICTURE, whole_window
+from input.decode import (
+    NOT_A_PICTURE,
+    WINDOW_DRAWS,
+    central_window,
+    random_window,
+    whole_window,
+)
+from input.mixing import Draw, Drawn
 from input.source import Source
 
 _BEFORE = re.compile(r'^Error in user-defined function .* with iterator: \S+: ')
@@ -15,30 +23,26 @@ _BEFORE = re.compile(r'^Error in user-defined function .* with iterator: \S+: ')
 class EncodedSource(Source):
     """A source whose examples come one by one, as JPEG, PNG, GIF or BMP."""
 
-    def _decoded(self, examples, reading, load):
-        """Turns examples into batches of pixels, in their order.
+    def _decoded(self, batches, reading):
+        """Decodes batches of pictures, in their order.
 
         Args:
-          examples: dataset of dicts with 'epoch' and 'index', int64 scalars.
+          batches: dataset of dicts with 'data' (what `_read` takes), 'key', 'label',
+            'epoch' and 'index', [b] each.
           reading: see `Source._batches`.
-          load: function from such a dict to one with 'data' (what `_read` takes),
-            'key', 'label', 'epoch' and 'index'; runs in parallel.
 
         Returns:
           What `Source._batches` must return.
         """
-        share, training = reading.share, reading.training
+        training = reading.training
+        batches = batches.map(functools.partial(self._draw, reading))
         if self.bad_examples is None:
-            examples = examples.map(
-                lambda example: self._with_pixels(reading, dict(load(example))),
+            examples = batches.unbatch().map(
+                lambda example: self._with_pixels(reading, dict(example)),
                 num_parallel_calls=tf.data.AUTOTUNE,
                 deterministic=True,
             )
-            return examples.batch(share.block, drop_remainder=training)
-        examples = examples.map(
-            load, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True
-        )
-        batches = examples.batch(share.block, drop_remainder=training)
+            return examples.batch(reading.share.block, drop_remainder=training)
         # Several batches at a time, each by one thread after the other: tuning does not
         # reach into what is done with a batch.
         batches = batches.map(
@@ -52,9 +56,29 @@ class EncodedSource(Source):
         """From what an example has as 'data' to the encoded picture."""
         return data
 
+    def _draw(self, reading, batch):
+        """Draws for the windows of a batch at once; see `input.mixing.Drawn`."""
+        if self._min_area(reading) is None:
+            return batch
+        draw = Draw(reading.seed, batch['epoch'], batch['index'])
+        return dict(batch, drawn=draw.ahead(WINDOW_DRAWS))
+
+    def _min_area(self, reading):
+        """The amount of `resized_crop`; None if it is not wanted."""
+        return dict(reading.steps).get('resized_crop')
+
+    def _window(self, reading, example):
+        """The window of one picture: random in training, if wanted."""
+        aspect = self.image_shape[1] / self.image_shape[0]
+        min_area = self._min_area(reading)
+        if min_area is None:
+            return central_window(reading.eval_crop, aspect)
+        return random_window(Drawn(WINDOW_DRAWS, example['drawn']), min_area, aspect)
+
     def _with_pixels(self, reading, example):
         """Replaces 'data' of an example by 'image'."""
-        window = self._window(reading, example['epoch'], example['index'])
+        window = self._window(reading, example)
+        example.pop('drawn', None)
         data = self._read(example.pop('data'))
         return dict(example, image=self.decode(data, example['key'], window))
 
@@ -67,7 +91,7 @@ class EncodedSource(Source):
 
         Args:
           reading: see `Source._batches`.
-          batch: dict like an example of `_decoded`, with one more dimension.
+          batch: element of the dataset that `_decoded` is given, drawn for.
 
         Returns:
           The dict with 'image' in place of 'data'.
@@ -85,6 +109,7 @@ class EncodedSource(Source):
         )
         places, images = good.concatenate(none).take(1).get_single_element()
         batch = dict(batch)
+        batch.pop('drawn', None)
         data = batch.pop('data')
 
         def repaired():

@@ -50,32 +50,24 @@ class FileSource(EncodedSource):
                 tensor.set_shape(shape)
             return tuple(tensors)
 
-        def run(paths, labels, *arrays):
-            if reading.training:
-                first = reading.start_step * share.per_step * share.block
-                examples = tf.data.Dataset.range(first, np.iinfo(np.int64).max)
-                positions = examples.map(share.position)
-            else:
-                positions = tf.data.Dataset.range(size)
+        def gather(positions, paths, labels, *arrays):
+            epochs, indices = order.locate(positions, *arrays)
+            path = tf.gather(paths, indices)
+            return {
+                'data': path,
+                'key': _key(path),
+                'label': tf.gather(labels, indices),
+                'epoch': epochs,
+                'index': indices,
+            }
 
-            def name(position):
-                epoch, index = order.locate(position, *arrays)
-                return {
-                    'path': paths[index],
-                    'label': labels[index],
-                    'epoch': epoch,
-                    'index': index,
-                }
+        def run(*arrays):
+            return share.stretches(
+                None if reading.training else size, reading.start_step
+            ).map(lambda positions: gather(positions, *arrays))
 
-            return positions.map(name)
-
-        def load(example):
-            example = dict(example)
-            path = example.pop('path')
-            return dict(example, data=path, key=_key(path))
-
-        examples = tf.data.Dataset.range(1).map(loaded).flat_map(run)
-        return self._decoded(examples, reading, load)
+        batches = tf.data.Dataset.range(1).map(loaded).flat_map(run)
+        return self._decoded(batches, reading)
 
     def _read(self, data):
         return tf.io.read_file(data)

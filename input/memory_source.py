@@ -92,18 +92,9 @@ class MemorySource(Source):
             }
 
         def run(*arrays):
-            if reading.training:
-                blocks = tf.data.Dataset.range(
-                    reading.start_step * share.per_step,
-                    np.iinfo(np.int64).max,
-                    reading.pack,
-                )
-                positions = blocks.map(lambda b: share.positions(b, reading.pack))
-            else:
-                starts = tf.data.Dataset.range(0, size, share.block)
-                positions = starts.map(
-                    lambda start: tf.range(start, tf.minimum(start + share.block, size))
-                )
+            positions = share.stretches(
+                None if reading.training else size, reading.start_step, reading.pack
+            )
             # Tuning does not reach into a flat_map; two keep ahead of any network.
             return positions.map(
                 lambda p: gather(p, *arrays),

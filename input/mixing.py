@@ -85,7 +85,7 @@ class Draw:
         Returns:
           float32, shaped like the `epoch` given at the start.
         """
-        return low + _bits(self._key, purpose) * (2.0**-24 * (high - low))
+        return low + self._bits(purpose) * (2.0**-24 * (high - low))
 
     def integer(self, purpose, low, high):
         """Draws an int32 uniformly from low, ..., high (both included)."""
@@ -93,6 +93,40 @@ class Draw:
         number = tf.floor(self.uniform(purpose, 0.0, count))
         # A draw next to 1 may round up to `high + 1`.
         return low + tf.minimum(tf.cast(number, tf.int32), high - low)
+
+    def ahead(self, purposes):
+        """Draws for several purposes at once, to be used later; see `Drawn`.
+
+        Args:
+          purposes: sequence of str.
+
+        Returns:
+          float32, shaped like the `epoch` given at the start with one more dimension.
+        """
+        return tf.stack([self._bits(purpose) for purpose in purposes], -1)
+
+    def _bits(self, purpose):
+        return _bits(self._key, purpose)
+
+
+class Drawn(Draw):
+    """What `Draw.ahead` drew, to be used like the `Draw`.
+
+    For one example the hash is 16 operations of some microseconds each, with which it
+    takes a fifth as long as to decode a photo; for 64 examples it takes no longer.
+    """
+
+    def __init__(self, purposes, numbers):
+        """Makes the generator.
+
+        Args:
+          purposes: as `Draw.ahead` was given them.
+          numbers: what it returned, or one row of it.
+        """
+        self._numbers = dict(zip(purposes, tf.unstack(numbers, axis=-1), strict=True))
+
+    def _bits(self, purpose):
+        return self._numbers[purpose]
 
 
 def _bits(key, purpose):

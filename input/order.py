@@ -7,13 +7,14 @@ is computed, not buffered. Step s with batch size B takes positions s·B to
 be saved, and nothing read twice.
 """
 
+import numpy as np
 import tensorflow as tf
 
 from input.mixing import mix
 
 
 def epoch_seed(seed, epoch):
-    """Returns the seed, uint64 [2], of the permutation of an epoch.
+    """Returns the seeds, uint64 [..., 2], of the permutations of epochs, int64 [...].
 
     Hashed: from small numbers such as (0, 1), (0, 2), … `index_shuffle` makes
     permutations that prefer some places to others, by a chi-square test of 3,000
@@ -21,15 +22,14 @@ def epoch_seed(seed, epoch):
     """
     start = tf.constant(int(mix(seed & 0xFFFFFFFFFFFFFFFF)), tf.uint64)
     key = mix(tf.cast(epoch, tf.uint64) + start)
-    return tf.stack([key, mix(key)])
+    return tf.stack([key, mix(key)], -1)
 
 
 def locate(positions, num_examples, seed):
     """Tells epoch and index of the examples at some positions.
 
     Args:
-      positions: int64 scalar, or vector of consecutive positions not longer than
-        an epoch.
+      positions: int64, of any shape.
       num_examples: Python int n >= 1, the number of examples of an epoch.
       seed: Python int, or None for the natural order.
 
@@ -40,22 +40,16 @@ def locate(positions, num_examples, seed):
     offsets = positions % num_examples
     if seed is None:
         return epochs, offsets
-    last = tf.constant(num_examples - 1, tf.int64)
-
-    # One permutation a call: with a matrix of seeds, which TensorFlow documents,
-    # `index_shuffle` pads the wrong axis and fails (2.15 to 2.21).
-    def shuffled(epoch):
-        return tf.random.experimental.index_shuffle(
-            offsets, epoch_seed(seed, epoch), last
-        )
-
-    if positions.shape.rank == 0:
-        return epochs, shuffled(epochs)
-    first, final = epochs[0], epochs[-1]
-    indices = tf.cond(
-        tf.equal(first, final),
-        lambda: shuffled(first),
-        lambda: tf.where(tf.equal(epochs, first), shuffled(first), shuffled(final)),
+    seeds = epoch_seed(seed, epochs)
+    # The op below `tf.random.experimental.index_shuffle`, which cannot take a seed for
+    # each index though its documentation says so (it pads the wrong axis, 2.15 to
+    # 2.21); with what that pads the seeds with.
+    padding = tf.zeros_like(seeds[..., :1]) + tf.constant(498247692, tf.uint64)
+    indices = tf.raw_ops.RandomIndexShuffle(
+        index=offsets,
+        seed=tf.concat([padding, seeds], -1),
+        max_index=tf.constant(num_examples - 1, tf.int64),
+        rounds=4,
     )
     return epochs, indices
 
@@ -100,8 +94,32 @@ class Share:
         return start + tf.range(count * self.block, dtype=tf.int64)
 
     def position(self, example):
-        """Returns the position of the worker's n-th example, all blocks in a row."""
-        return self.positions(example // self.block)[example % self.block]
+        """Returns the position of the worker's n-th example, all blocks in a row.
+
+        Args:
+          example: n, int64 of any shape.
+        """
+        block, place = example // self.block, example % self.block
+        step, replica = block // self.per_step, block % self.per_step
+        first = self._worker * self.per_step * self.block
+        return step * self.batch_size + first + replica * self.block + place
+
+    def stretches(self, size=None, start_step=0, count=1):
+        """Makes a dataset of positions, int64 [b], one element a batch.
+
+        Args:
+          size: number of examples, read once in natural order; None: for ever.
+          start_step: the first step, for ever.
+          count: see `positions`, for ever.
+        """
+        if size is None:
+            first = start_step * self.per_step
+            blocks = tf.data.Dataset.range(first, np.iinfo(np.int64).max, count)
+            return blocks.map(lambda block: self.positions(block, count))
+        starts = tf.data.Dataset.range(0, size, self.block)
+        return starts.map(
+            lambda start: tf.range(start, tf.minimum(start + self.block, size))
+        )
 
     def holds(self, position):
         """Tells, bool, whether the example at a position is this worker's."""

@@ -134,7 +134,7 @@ class RecordSource(EncodedSource):
             zero = tf.constant(0, tf.int64)
             records = self._epoch(reading.split)
             records = records.map(lambda record: dict(record, epoch=zero))
-            return self._decoded(records, reading, self._load)
+            return self._decoded(self._loaded(records, reading), reading)
 
         share = reading.share
         first = reading.start_step * share.batch_size
@@ -155,7 +155,14 @@ class RecordSource(EncodedSource):
             records = records.enumerate(start=first)
             records = records.filter(lambda position, _: share.holds(position))
             records = records.map(lambda _, record: record)
-        return self._decoded(records, reading, self._load)
+        return self._decoded(self._loaded(records, reading), reading)
+
+    def _loaded(self, records, reading):
+        """Parses records and puts them into batches."""
+        examples = records.map(
+            self._load, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True
+        )
+        return examples.batch(reading.share.block, drop_remainder=reading.training)
 
     def _epoch(self, split, seed=None, epoch=None):
         """Dataset of the records of one epoch, in their order.

@@ -338,15 +338,6 @@ class Source(abc.ABC):
         height, width, channels = self.image_shape
         return decoding.decode(data, (height, width), channels, window, key)
 
-    def _window(self, reading, epoch, index):
-        """The window of one encoded picture: random in training, if wanted."""
-        aspect = self.image_shape[1] / self.image_shape[0]
-        for name, amount in reading.steps:
-            if name == 'resized_crop':
-                draw = Draw(reading.seed, epoch, index)
-                return decoding.random_window(draw, amount, aspect)
-        return decoding.central_window(reading.eval_crop, aspect)
-
     def _pixel_statistics(self):
         """Mean and deviation per channel over a sample of the training pictures."""
         splits = self.num_examples
