@@ -154,6 +154,15 @@ class Config:
         check=_at_least(0),
         free=True,
     )
+    cache: str = _setting(
+        'none',
+        _DATA,
+        'image_folder: what stays in memory after the first time: none; encoded: the '
+        'bytes of the files (slow disks); decoded: the pixels, of which each epoch '
+        'then has the same.',
+        choices=('none', 'encoded', 'decoded'),
+        free=True,
+    )
     eval_crop: float = _setting(
         1.0,
         _DATA,

@@ -1,4 +1,4 @@
-"""How much memory this process has taken at most."""
+"""How much memory this process has taken at most, and how much is free."""
 
 import sys
 
@@ -7,6 +7,20 @@ import estimator_clf.compat  # noqa: F401  Loads TensorFlow without its chatter.
 import tensorflow as tf
 
 _MEGABYTE = 2**20
+
+# Version 2 and version 1: limit, usage, statistics and the name there of cached files.
+_CONTROL_GROUPS = tuple(
+    (f'{root}/{limit}', f'{root}/{usage}', f'{root}/memory.stat', files)
+    for root, limit, usage, files in (
+        ('/sys/fs/cgroup', 'memory.max', 'memory.current', 'inactive_file'),
+        (
+            '/sys/fs/cgroup/memory',
+            'memory.limit_in_bytes',
+            'memory.usage_in_bytes',
+            'total_inactive_file',
+        ),
+    )
+)
 
 
 def peak_memory():
@@ -30,6 +44,35 @@ def peak_memory():
         ]
         found['gpu_peak_memory_mb'] = round(max(peaks) / _MEGABYTE, 1)
     return found
+
+
+def free_memory():
+    """Returns the bytes that this process can still have, or None if nobody knows.
+
+    On Linux; the less of what the kernel says to be available and of what is left of
+    the limit of the control group (a container's), where there is one.
+    """
+    try:
+        with open('/proc/meminfo', encoding='ascii') as file:
+            facts = dict(line.split(':', 1) for line in file)
+        free = int(facts['MemAvailable'].split()[0]) * 1024
+    except (OSError, KeyError):
+        return None
+    for limit, usage, stat, files in _CONTROL_GROUPS:
+        try:
+            most, used = _number(limit), _number(usage)
+            with open(stat, encoding='ascii') as file:
+                # Copies of files that the kernel gives up when memory is wanted.
+                spare = dict(line.split() for line in file).get(files, 0)
+        except (OSError, ValueError):  # No such file; or no limit, which is 'max'.
+            continue
+        free = min(free, max(0, most - used + int(spare)))
+    return free
+
+
+def _number(path):
+    with open(path, encoding='ascii') as file:
+        return int(file.read())
 
 
 def _resident():

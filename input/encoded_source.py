@@ -108,9 +108,24 @@ class EncodedSource(Source):
             (tf.zeros([0], tf.int32), tf.zeros([0, *self.image_shape], tf.uint8))
         )
         places, images = good.concatenate(none).take(1).get_single_element()
+        return self._repaired(reading, batch, places, images)
+
+    def _repaired(self, reading, batch, places, images):
+        """Completes a batch of which some pictures could not be decoded.
+
+        Args:
+          reading: see `Source._batches`.
+          batch: as `_without_bad` has it.
+          places: int32 [good], increasing: where those are that could be decoded.
+          images: their pixels, uint8 [good, H, W, C].
+
+        Returns:
+          As `_without_bad`.
+        """
         batch = dict(batch)
         batch.pop('drawn', None)
         data = batch.pop('data')
+        count = tf.size(batch['key'])
 
         def repaired():
             note = tf.numpy_function(

@@ -1,12 +1,15 @@
 """Encoded pictures, a file each: only the names are in memory."""
 
+import math
 import os
 
 import numpy as np
 import tensorflow as tf
 
-from input.decode import whole_window
+from input import kept
+from input.decode import central_window, whole_window
 from input.encoded_source import EncodedSource
+from input.errors import DataError
 from input.sampling import make_order
 from input.source import iterate
 
@@ -28,6 +31,12 @@ class FileSource(EncodedSource):
         """
         super().__init__(name, class_names, image_shape, info)
         self._files = files
+        self._keep = 'none'
+        self._kept = {}  # What is in memory: (split, …) -> arrays.
+
+    def keep(self, kind):
+        """See `Source`."""
+        self._keep = kind
 
     @property
     def num_examples(self):
@@ -50,11 +59,22 @@ class FileSource(EncodedSource):
                 tensor.set_shape(shape)
             return tuple(tensors)
 
+        contents = None
+        if self._keep == 'encoded':
+            contents = self._contents(reading.split)
+        elif self._keep == 'decoded':
+            pixels = self._pixels(reading.split, reading.eval_crop)
+
         def gather(positions, paths, labels, *arrays):
             epochs, indices = order.locate(positions, *arrays)
             path = tf.gather(paths, indices)
+            data = path
+            if contents is not None:
+                # As one tensor all of them would be copied for every dataset.
+                data = tf.numpy_function(contents.take, [indices], tf.string)
+                data.set_shape(indices.shape)
             return {
-                'data': path,
+                'data': data,
                 'key': _key(path),
                 'label': tf.gather(labels, indices),
                 'epoch': epochs,
@@ -67,19 +87,108 @@ class FileSource(EncodedSource):
             ).map(lambda positions: gather(positions, *arrays))
 
         batches = tf.data.Dataset.range(1).map(loaded).flat_map(run)
+        if self._keep == 'decoded':
+            return self._gathered(batches, reading, *pixels)
         return self._decoded(batches, reading)
 
+    def _gathered(self, batches, reading, pixels, good):
+        """Batches of pictures that are in memory, decoded, in place of their names.
+
+        Args:
+          batches: as `_decoded` takes them.
+          reading: see `Source._batches`.
+          pixels: uint8 array [N, H, W, C].
+          good: bool array [N]: which of them could be decoded.
+        """
+
+        def loaded(_):
+            tensors = tf.numpy_function(lambda: (pixels, good), [], [tf.uint8, tf.bool])
+            for tensor, array in zip(tensors, (pixels, good), strict=True):
+                tensor.set_shape(array.shape)
+            return tuple(tensors)
+
+        def fill(batch, pixels, good):
+            index = batch['index']
+            if self.bad_examples is None:
+                rest = {name: batch[name] for name in batch if name != 'data'}
+                return dict(rest, image=tf.gather(pixels, index))
+            places = tf.where(tf.gather(good, index))[:, 0]
+            images = tf.gather(pixels, tf.gather(index, places))
+            return self._repaired(reading, batch, tf.cast(places, tf.int32), images)
+
+        def run(*arrays):
+            return batches.map(
+                lambda batch: fill(batch, *arrays),
+                num_parallel_calls=2,
+                deterministic=True,
+            )
+
+        result = tf.data.Dataset.range(1).map(loaded).flat_map(run)
+        if reading.training or self.bad_examples is None:
+            return result
+        return result.filter(lambda batch: tf.size(batch['key']) > 0)
+
+    def _contents(self, split):
+        """Object array of the bytes of a split's files; reads them once."""
+        if split not in self._kept:
+            paths = self._files[split][0]
+            what = f'the {len(paths)} pictures of the split {split!r}'
+            kept.check_room('encoded', what, kept.total_size(paths))
+
+            def note(number, error):
+                self.bad_examples.note(_printable(paths[number]), lambda: str(error))
+
+            self._kept[split] = kept.read_files(
+                paths, None if self.bad_examples is None else note
+            )
+        return self._kept[split]
+
+    def _pixels(self, split, eval_crop):
+        """Decodes a split once; (uint8 [N, H, W, C], bool [N]: which could be)."""
+        if (split, eval_crop) not in self._kept:
+            paths = self._files[split][0]
+            shape = (len(paths), *self.image_shape)
+            what = f'the {len(paths)} pictures of the split {split!r}'
+            kept.check_room('decoded', what, math.prod(shape))
+            pixels, good = kept.aligned(shape), np.zeros([len(paths)], bool)
+            aspect = self.image_shape[1] / self.image_shape[0]
+            window = central_window(eval_crop, aspect)
+
+            def decode(index, path):
+                return index, self.decode(tf.io.read_file(path), _key(path), window)
+
+            def dataset():
+                found = _numbered(paths).map(
+                    decode, num_parallel_calls=tf.data.AUTOTUNE
+                )
+                if self.bad_examples is not None:
+                    found = found.ignore_errors(log_warning=False)
+                return found.batch(32).prefetch(2)
+
+            for indices, images in iterate(dataset):
+                pixels[indices], good[indices] = images, True
+            self._kept[split, eval_crop] = pixels, good
+        return self._kept[split, eval_crop]
+
+    def _check_augment(self, steps):
+        super()._check_augment(steps)
+        if self._keep == 'decoded' and 'resized_crop' in dict(steps):
+            raise DataError(
+                '--cache=decoded cannot be with --augment=resized_crop, which cuts '
+                'another window out of a picture each time; take --cache=encoded'
+            )
+
     def _read(self, data):
-        return tf.io.read_file(data)
+        return data if self._keep == 'encoded' else tf.io.read_file(data)
 
     def labels(self, split):
         return self._files[split][1]
 
     def _restrict(self, places, numbers):
-        for split, kept in places.items():
+        for split, chosen in places.items():
             paths, labels = self._files[split]
-            paths = [paths[place] for place in kept]
-            self._files[split] = (paths, numbers[labels[kept]])
+            paths = [paths[place] for place in chosen]
+            self._files[split] = (paths, numbers[labels[chosen]])
 
     def encoded(self, split, indices=None):
         self._check_split(split)
@@ -104,7 +213,10 @@ class FileSource(EncodedSource):
                 good.update(batch.tolist())
             for number, path in enumerate(paths):
                 if number not in good:
-                    bad.append((_printable(path), self._reason(os.fsencode(path))))
+                    data = os.fsencode(path)
+                    if self._keep == 'encoded':
+                        (data,) = kept.read_files([path], lambda *_: None)
+                    bad.append((_printable(path), self._reason(data)))
                     if limit and len(bad) >= limit:
                         return bad
         return bad
@@ -117,15 +229,16 @@ class FileSource(EncodedSource):
             with tf.control_dependencies([image]):
                 return tf.identity(index)
 
-        dataset = tf.data.Dataset.from_tensor_slices(
-            (np.arange(len(paths)), _as_bytes(paths))
-        )
-        dataset = dataset.map(attempt, num_parallel_calls=tf.data.AUTOTUNE)
+        dataset = _numbered(paths).map(attempt, num_parallel_calls=tf.data.AUTOTUNE)
         return dataset.ignore_errors().batch(256)
 
     def _decode_whole(self, path):
         """Decodes all of a picture: damage may lie outside the middle."""
         return self.decode(tf.io.read_file(path), _key(path), whole_window)
+
+
+def _numbered(paths):
+    return tf.data.Dataset.from_tensor_slices((np.arange(len(paths)), _as_bytes(paths)))
 
 
 def _as_bytes(paths):

@@ -112,6 +112,9 @@ class MemorySource(Source):
         # A permutation is computed for two epochs at a time, not for more.
         return max(1, min(_PACK_STEPS, fitting, self.num_examples[split] // batch_size))
 
+    def keep(self, kind):
+        """See `Source`; they are in memory, decoded, whatever is said."""
+
     def labels(self, split):
         origin, part = self._parts[split]
         return self._arrays[origin][1][part]

@@ -137,6 +137,21 @@ class Source(abc.ABC):
             raise DataError(f'{self.name} has no classes to count, only numbers')
         return np.bincount(self.labels(split), minlength=len(self.class_names))
 
+    def keep(self, kind):
+        """Says what stays in memory once it has been read, before anything has been.
+
+        Args:
+          kind: a name in `input.kept.KINDS`.
+
+        Raises:
+          DataError: this kind of source cannot.
+        """
+        if kind != 'none':
+            raise DataError(
+                f'--cache={kind} is for pictures that are files of their own '
+                f'(image_folder), not for {self.name}; leave it out'
+            )
+
     @abc.abstractmethod
     def labels(self, split):
         """Returns the labels of a split in natural order, integers [N]."""

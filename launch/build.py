@@ -14,6 +14,7 @@ _NOT_OPTIONS = (
     'data_dir',
     'augment',
     'sampling',
+    'cache',
     'eval_crop',
     'max_bad_examples',
     'train_split',
@@ -43,7 +44,9 @@ def open_source(config, info=None):
         split=config.train_split,
         seed=config.seed,
     )
-    return open_dataset(**source_args(config), selection=selection, info=info)
+    source = open_dataset(**source_args(config), selection=selection, info=info)
+    source.keep(config.cache)
+    return source
 
 
 def open_folder(config, source, folder):

@@ -73,14 +73,15 @@ def test_two_flips_are_refused():
         augment.parse('flip,crop:2,alternating_flip')
 
 
-@pytest.mark.parametrize('pad', [1, 4, 8])
+@pytest.mark.parametrize('pad', [1, 4, 8, 33])
 def test_crop(pad):
-    images = _images()
+    height, width = (9, 12) if pad < 9 else (40, 34)
+    images = _images(height, width)
     padded = np.pad(images, [(0, 0), (pad, pad), (pad, pad), (0, 0)], 'reflect')
     rows = _draw().integer('crop row', 0, 2 * pad).numpy()
     columns = _draw().integer('crop column', 0, 2 * pad).numpy()
     expected = [
-        padded[n, r : r + 9, c : c + 12]
+        padded[n, r : r + height, c : c + width]
         for n, (r, c) in enumerate(zip(rows, columns, strict=True))
     ]
     np.testing.assert_array_equal(_apply(f'crop:{pad}', images), expected)
@@ -187,13 +188,18 @@ def test_resized_crop():
     _assert_near(_apply('resized_crop:0.25', images), expected)
 
 
+def _greys(values):
+    """The grey of each pixel, [B, H, W, 1], and their mean, [B, 1, 1, 1]."""
+    weights = [0.299, 0.587, 0.114] if values.shape[-1] == 3 else [1.0]
+    grey = (values @ weights)[..., None]
+    return grey, grey.mean((1, 2, 3), keepdims=True)
+
+
 @pytest.mark.parametrize('channels', [1, 3])
 def test_colours(channels):
     images = _images(channels=channels)
     values = images.astype(np.float64)
-    grey = values @ [0.299, 0.587, 0.114] if channels == 3 else values[..., 0]
-    grey = grey[..., None]
-    mean = grey.mean((1, 2, 3), keepdims=True)
+    grey, mean = _greys(values)
 
     def factor(name):
         drawn = _draw().uniform(name, 0.5, 1.5).numpy().astype(np.float64)
@@ -210,6 +216,37 @@ def test_colours(channels):
         np.testing.assert_array_equal(_apply(f'{name}:0', images), images)
     if channels == 3:
         assert (_apply('saturation:0.5', images) != images).any()
+
+
+@pytest.mark.parametrize('channels', [1, 3])
+@pytest.mark.parametrize(
+    'order',
+    [
+        ('brightness', 'contrast', 'saturation'),
+        ('saturation', 'contrast', 'brightness'),
+        ('contrast', 'saturation', 'brightness'),
+    ],
+)
+def test_colours_in_a_row_are_rounded_once_at_the_end(order, channels):
+    images = _images(channels=channels)
+    values = images.astype(np.float64)
+    for name in order:
+        factor = _draw().uniform(name, 0.5, 1.5).numpy()[:, None, None, None]
+        grey, mean = _greys(values)
+        middle = {'brightness': 0.0, 'contrast': mean, 'saturation': grey}[name]
+        values = middle + (values - middle) * factor.astype(np.float64)
+    exact = np.round(np.clip(values, 0, 255))
+    text = ','.join(f'{name}:0.5' for name in order)
+    _assert_near(_apply(text, images), exact)
+
+
+@pytest.mark.parametrize('size', [(1, 1), (3, 5), (5, 6), (32, 32)])
+def test_colours_of_pictures_of_any_size(size):
+    images = _images(*size)
+    text = 'brightness:0,contrast:0,saturation:0'
+    np.testing.assert_array_equal(_apply(text, images), images)
+    grey = np.repeat(_images(*size, channels=1), 3, axis=-1)
+    np.testing.assert_array_equal(_apply('saturation:0.9', grey), grey)
 
 
 @pytest.mark.parametrize('side', [1, 4, 5])

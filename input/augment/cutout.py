@@ -2,6 +2,8 @@
 
 import tensorflow as tf
 
+from input.augment.pixels import mean_colour
+
 
 def cutout(images, draw, amount):
     """Hides a square of `amount` pixels a side, anywhere, also half outside.
@@ -17,8 +19,14 @@ def cutout(images, draw, amount):
     for name, length in zip(('row', 'column'), images.shape[1:3], strict=True):
         start = draw.integer(f'cutout {name}', 0, length - 1)[:, None] - side // 2
         place = tf.range(length)[None, :]
-        inside.append(tf.logical_and(place >= start, place < start + side))
-    hidden = tf.logical_and(inside[0][:, :, None], inside[1][:, None, :])
-    mean = tf.reduce_mean(tf.cast(images, tf.float32), [1, 2], keepdims=True)
-    fill = tf.cast(tf.round(mean), tf.uint8)
-    return tf.where(hidden[..., None], fill, images)
+        within = tf.logical_and(place >= start, place < start + side)
+        inside.append(tf.cast(within, tf.uint8) * 255)
+    height, width, channels = images.shape[1:]
+    rows = tf.reshape(images, [-1, height, width * channels])
+    fill = tf.cast(tf.round(mean_colour(tf.cast(images, tf.float32))), tf.uint8)
+    fill = tf.tile(fill, [1, width])[:, None, :]
+    columns = tf.repeat(inside[1], channels, axis=1)[:, None, :]
+    hidden = tf.bitwise.bitwise_and(inside[0][:, :, None], columns)
+    # Bit by bit: `tf.where` takes several times as long as these three together.
+    change = tf.bitwise.bitwise_and(tf.bitwise.bitwise_xor(rows, fill), hidden)
+    return tf.reshape(tf.bitwise.bitwise_xor(rows, change), tf.shape(images))

@@ -6,6 +6,9 @@ import tensorflow as tf
 
 from input.augment.pixels import to_uint8
 
+# Pixels to either side for which `crop` takes its columns one by one.
+_MANY = 64
+
 
 def flip(images, draw, amount):
     """Mirrors left to right, each with probability `amount`."""
@@ -39,12 +42,24 @@ def crop(images, draw, amount):
     section 4.2, which fills with black.
     """
     pad = int(amount)
-    height, width = images.shape[1:3]
-    padded = tf.pad(images, [[0, 0], [pad, pad], [pad, pad], [0, 0]], 'REFLECT')
-    rows = draw.integer('crop row', 0, 2 * pad)[:, None] + tf.range(height)
-    columns = draw.integer('crop column', 0, 2 * pad)[:, None] + tf.range(width)
-    moved = tf.gather(padded, rows, axis=1, batch_dims=1)
-    return tf.gather(moved, columns, axis=2, batch_dims=1)
+    height, width, channels = images.shape[1:]
+    row, column = (draw.integer(f'crop {n}', 0, 2 * pad) for n in ('row', 'column'))
+    place = row[:, None] - pad + tf.range(height)
+    # What lies outside, reflected: `tf.pad` takes six times as long as all the rest.
+    place = height - 1 - tf.abs(height - 1 - tf.abs(place))
+    rows = tf.gather(
+        tf.reshape(images, [-1, width, channels]),
+        place + height * tf.range(tf.shape(images)[0])[:, None],
+    )
+    left, right = rows[:, :, 1 : pad + 1], rows[:, :, width - pad - 1 : width - 1]
+    rows = tf.concat([tf.reverse(left, [2]), rows, tf.reverse(right, [2])], 2)
+    if 2 * pad >= _MANY:
+        return tf.gather(rows, column[:, None] + tf.range(width), axis=2, batch_dims=1)
+    # Those of one column together: whole blocks are copied, not pixels.
+    groups = tf.dynamic_partition(rows, column, 2 * pad + 1)
+    places = tf.dynamic_partition(tf.range(tf.shape(rows)[0]), column, 2 * pad + 1)
+    moved = [group[:, :, n : n + width] for n, group in enumerate(groups)]
+    return tf.dynamic_stitch(places, moved)
 
 
 def zoom(images, draw, amount):
@@ -133,9 +148,10 @@ def _reversed(images, chosen, axis):
 
     `tf.where` with a condition that is to be broadcast takes four times as long.
     """
-    places = tf.where(chosen)
-    some = tf.reverse(tf.gather(images, places[:, 0]), [axis])
-    return tf.tensor_scatter_nd_update(images, places, some)
+    chosen = tf.cast(chosen, tf.int32)
+    as_is, others = tf.dynamic_partition(images, chosen, 2)
+    places = tf.dynamic_partition(tf.range(tf.size(chosen)), chosen, 2)
+    return tf.dynamic_stitch(places, [as_is, tf.reverse(others, [axis])])
 
 
 def _windows(images, boxes, size):

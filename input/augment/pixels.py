@@ -2,14 +2,24 @@
 
 import tensorflow as tf
 
+#: ITU-R BT.601 luma, as tf.image.rgb_to_grayscale.
+LUMA = (0.299, 0.587, 0.114)
+
 
 def grey_of(pixels):
     """Returns the grey, float32 [..., 1], of float32 [..., 1 or 3] in 0..255."""
-    # ITU-R BT.601 luma, as tf.image.rgb_to_grayscale.
     if pixels.shape[-1] == 1:
         return pixels
-    weights = tf.constant([0.299, 0.587, 0.114])
-    return tf.reduce_sum(pixels * weights, -1, keepdims=True)
+    return tf.reduce_sum(pixels * tf.constant(LUMA), -1, keepdims=True)
+
+
+def mean_colour(pixels):
+    """Returns the mean of each channel, float32 [B, C], of float32 [B, H, W, C]."""
+    height, width, channels = pixels.shape[1:]
+    # First over the rows, which is one addition of whole rows after the other: over
+    # rows and columns at once `reduce_mean` takes several times as long.
+    rows = tf.reduce_sum(tf.reshape(pixels, [-1, height, width * channels]), 1)
+    return tf.reduce_sum(tf.reshape(rows, [-1, width, channels]), 1) / (height * width)
 
 
 def to_uint8(pixels):

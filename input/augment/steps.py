@@ -1,5 +1,6 @@
 """What `--augment` says, and doing it."""
 
+import itertools
 import re
 
 from estimator_clf.registry import suggest
@@ -24,6 +25,9 @@ OPS = {
     'cutout': (cutout, 8.0, 1.0, 1000.0),
     'randaugment': (randaugment, 9.0, 0.0, 30.0),
 }
+
+# Those that are done together where they are neighbours.
+COLOURS = ('brightness', 'contrast', 'saturation')
 
 # Amounts that are pixels.
 _WHOLE = ('crop', 'cutout')
@@ -110,10 +114,14 @@ def apply(images, draw, steps):
       uint8 [B, H, W, C].
     """
     shape = images.shape
-    for name, amount in steps:
-        if name in OPS:
-            images = OPS[name][0](images, draw, amount)
-    images.set_shape(shape)
+    steps = [step for step in steps if step[0] in OPS]
+    for is_colour, row in itertools.groupby(steps, lambda step: step[0] in COLOURS):
+        if is_colour:
+            images = colour.change_colours(images, draw, list(row))
+        else:
+            for name, amount in row:
+                images = OPS[name][0](images, draw, amount)
+        images.set_shape(shape)
     return images
 
 

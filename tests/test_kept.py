@@ -1,0 +1,181 @@
+"""--cache: what a run sees does not depend on what stays in memory."""
+
+import os
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from pictures import class_folders, encode, pixels, write
+from reading import assert_same, evaluate, train
+from record_examples import example, write_shard
+
+from estimator_clf import memory
+from estimator_clf.config import Config
+from input import DataError, kept
+from input.bad_examples import BadExamples
+from input.file_source import FileSource
+from input.formats.arrays import from_arrays
+from input.formats.tfrecord import tfrecord
+from launch import build
+
+_COUNT = 11
+
+
+@pytest.fixture(name='make', scope='module')
+def _make(tmp_path_factory):
+    """Function (kind of cache, dict number -> broken file) -> source."""
+
+    def make(kind, bad=(), limit=None):
+        folder = tmp_path_factory.mktemp('pictures')
+        paths = []
+        for number in range(_COUNT):
+            picture = pixels(20 + number, 31 - number, seed=number)
+            data = dict(bad).get(number, encode(picture, 'JPEG'))
+            paths.append(write(folder / f'{number:02d}.jpg', data))
+        labels = np.arange(_COUNT, dtype=np.int32) % 2
+        files = {'train': (paths, labels), 'test': (paths[:5], labels[:5])}
+        source = FileSource('f', ('a', 'b'), (8, 9, 3), files)
+        source.keep(kind)
+        if limit:
+            source.bad_examples = BadExamples(limit)
+        return source
+
+    return make
+
+
+def _same(one, other):
+    """Asserts that batches are the same, but for the folders of the keys."""
+    for batches in (one, other):
+        for n, (keys, *rest) in enumerate(batches):
+            batches[n] = ([os.path.basename(key) for key in keys], *rest)
+    assert_same(one, other)
+
+
+@pytest.mark.parametrize('limit', [None, 5])
+@pytest.mark.parametrize('kind', ['encoded', 'decoded'])
+@pytest.mark.parametrize(
+    'options',
+    [
+        {'augment': 'flip,crop:2', 'seed': 3},
+        {'sampling': 'balanced'},
+        {'eval_crop': 0.6},
+        {'replicas': 2},
+        {'worker': 1, 'num_workers': 2},
+    ],
+    ids=str,
+)
+def test_training_sees_the_same(make, kind, limit, options):
+    sources = make('none', limit=limit), make(kind, limit=limit)
+    _same(*[train(source, 8, 4, **options) for source in sources])
+
+
+@pytest.mark.parametrize('kind', ['encoded', 'decoded'])
+def test_evaluation_sees_the_same(make, kind):
+    sources = make('none'), make(kind)
+    for split, crop in (('train', 1.0), ('test', 1.0), ('test', 0.5)):
+        _same(*[evaluate(source, split, 4, eval_crop=crop) for source in sources])
+
+
+def test_random_windows_of_encoded_pictures(make):
+    sources = make('none'), make('encoded')
+    options = {'augment': 'resized_crop:0.3,flip', 'start_step': 5}
+    _same(*[train(source, 4, 4, **options) for source in sources])
+
+
+def test_decoded_pictures_have_one_window_only(make):
+    with pytest.raises(DataError, match='--cache=decoded cannot be with .*encoded'):
+        train(make('decoded'), 1, 4, augment='resized_crop')
+
+
+@pytest.mark.parametrize('kind', ['encoded', 'decoded'])
+def test_files_are_read_once(make, kind):
+    source = make(kind)
+    before = train(source, 6, 4)
+    for path in source._files['train'][0]:
+        os.remove(path)
+    _same(train(source, 6, 4), before)
+
+
+@pytest.mark.parametrize('kind', ['encoded', 'decoded'])
+def test_what_cannot_be_read_is_left_out_alike(make, kind):
+    bad = {2: b'this is no picture', 7: b''}
+    sources = make('none', bad, 5), make(kind, bad, 5)
+    _same(*[train(source, 9, 4, augment='flip') for source in sources])
+    _same(*[evaluate(source, 'train', 4) for source in sources])
+    for source in sources:
+        names = {os.path.basename(key) for key in source.bad_examples._reasons}
+        assert names == {'02.jpg', '07.jpg'}
+    reasons = [list(s.bad_examples._reasons.values()) for s in sources]
+    assert sorted(reasons[0]) == sorted(reasons[1])
+
+
+@pytest.mark.parametrize('kind', ['encoded', 'decoded'])
+def test_without_a_limit_the_first_ends_it(make, kind):
+    source = make(kind, {2: b'this is no picture'})
+    with pytest.raises(tf.errors.InvalidArgumentError) as raised:
+        train(source, 3, 4)
+    assert '02.jpg: neither JPEG' in source.explain(raised.value)
+
+
+@pytest.mark.parametrize('kind', ['encoded', 'decoded'])
+def test_there_must_be_room(make, kind, monkeypatch):
+    monkeypatch.setattr(kept, 'free_memory', lambda: 1000)
+    message = rf'--cache={kind} must fit into 75% .* the 11 pictures of .*train.* take'
+    with pytest.raises(DataError, match=message):
+        train(make(kind), 1, 4)
+    monkeypatch.setattr(kept, 'free_memory', lambda: None)
+    train(make(kind), 1, 4)
+
+
+def test_pixels_are_not_copied(make):
+    """TensorFlow copies what does not begin at a multiple of 64."""
+    pixels, _ = make('decoded')._pixels('train', 1.0)
+    assert pixels.ctypes.data % 64 == 0 and pixels.shape == (_COUNT, 8, 9, 3)
+
+
+def test_free_memory():
+    free = memory.free_memory()
+    with open('/proc/meminfo', encoding='ascii') as file:
+        total = int(file.readline().split()[1]) * 1024
+    assert 0 < free < total
+
+
+def test_a_control_group_limits(tmp_path, monkeypatch):
+    for name, text in (
+        ('memory.max', '5000'),
+        ('memory.current', '3000'),
+        ('memory.stat', 'anon 1\ninactive_file 500\n'),
+    ):
+        (tmp_path / name).write_text(text)
+    names = [str(tmp_path / f'memory.{n}') for n in ('max', 'current', 'stat')]
+    group = (*names, 'inactive_file')
+    monkeypatch.setattr(memory, '_CONTROL_GROUPS', (group,))
+    assert memory.free_memory() == 2500
+    (tmp_path / 'memory.max').write_text('max')
+    assert memory.free_memory() > 5000
+
+
+def test_other_formats_refuse_or_need_it_not(tmp_path):
+    arrays = np.zeros([4, 3, 3, 1], np.uint8), np.array([0, 1, 0, 1], np.int32)
+    from_arrays({'train': arrays}, ['a', 'b']).keep('decoded')
+    records = [
+        example(image__encoded=encode(pixels(), 'PNG'), image__class__label=n)
+        for n in range(2)
+    ]
+    write_shard(tmp_path / 'train-00000-of-00001', records)
+    write(tmp_path / 'labels.txt', b'a\nb\n')
+    source = tfrecord(str(tmp_path), image_size='8', channels=3)
+    source.keep('none')
+    with pytest.raises(DataError, match='--cache=decoded is for pictures that are'):
+        source.keep('decoded')
+
+
+@pytest.mark.parametrize('kind', ['encoded', 'decoded'])
+def test_the_setting_reaches_the_source(kind, tmp_path):
+    class_folders(tmp_path, {'a': 4, 'b': 4})
+    config = Config(dataset='image_folder', data_dir=str(tmp_path), cache=kind)
+    source = build.open_source(config)
+    train(source, 1, 4)
+    for path in source._files['train'][0]:
+        os.remove(path)
+    train(source, 3, 4)
