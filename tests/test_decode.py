@@ -3,8 +3,10 @@
 import numpy as np
 import pytest
 import tensorflow as tf
+from PIL import Image
 from pictures import by_pillow, encode, image, pixels
 
+from input.batch_decoder import BatchDecoder
 from input.decode import central_window, decode, random_window, resize, whole_window
 from input.mixing import Draw
 
@@ -211,6 +213,92 @@ def test_random_windows_reach_every_edge():
         smaller = length < 8
         assert (start[smaller] == 0).any()
         assert (start + length == 8)[smaller].any()
+
+
+def _place(*place):
+    return lambda height, width: tf.constant(place)
+
+
+def _jpeg(height, width, **options):
+    return encode(image(height=height, width=width), 'JPEG', quality=95, **options)
+
+
+@pytest.mark.parametrize('subsampling', [0, 2])
+@pytest.mark.parametrize('channels', [1, 3])
+@pytest.mark.parametrize(
+    'sides,ratio',
+    [((24, 32), 1), ((25, 31), 1), ((32, 32), 2), ((63, 90), 2)]
+    + [((64, 64), 4), ((127, 200), 4), ((128, 128), 8), ((300, 290), 8)],
+)
+def test_a_jpeg_is_decoded_as_small_as_will_do(sides, ratio, channels, subsampling):
+    """At least as large as wanted: 16 pixels both ways."""
+    data = _jpeg(*sides, subsampling=subsampling)
+    small = tf.io.decode_jpeg(
+        data, channels=channels, ratio=ratio, dct_method='INTEGER_ACCURATE'
+    )
+    # The last row and column of the smaller picture may stand for less than `ratio`.
+    small = small[: sides[0] // ratio, : sides[1] // ratio]
+    expected = resize(small, (16, 16)).numpy()
+    np.testing.assert_array_equal(_decode(data, (16, 16), channels), expected)
+
+
+@pytest.mark.parametrize('ratio', [2, 4, 8])
+@pytest.mark.parametrize('subsampling', [0, 2])
+def test_a_window_of_a_smaller_jpeg_is_where_it_should_be(ratio, subsampling):
+    """Against Pillow: decode all, cut, and take the mean of each square."""
+    smooth = image(height=15, width=17).resize((340, 300), Image.BICUBIC)
+    data = encode(smooth, 'JPEG', quality=95, subsampling=subsampling)
+    exact = by_pillow(data).astype(np.float64)
+    side = 16 * ratio
+    for top, left in [(0, 0), (ratio, 3 * ratio), (300 - side, 340 - side), (37, 51)]:
+        found = _decode(data, (16, 16), window=_place(top, left, side, side))
+        at = top // ratio * ratio, left // ratio * ratio
+        cut = exact[at[0] : at[0] + side, at[1] : at[1] + side]
+        means = cut.reshape(16, ratio, 16, ratio, 3).mean((1, 3))
+        differ = np.abs(found - means)[:, 1:-1]
+        assert differ.mean() < 1.0 and differ.max() < 8
+
+
+def test_a_smaller_jpeg_inside_tf_data_and_in_a_batch():
+    data = [_jpeg(200 + n, 150 + 30 * n) for n in range(5)]
+    eager = [_decode(d, (30, 30), window=None) for d in data]
+    dataset = tf.data.Dataset.from_tensor_slices(data)
+    dataset = dataset.map(lambda d: decode(d, (30, 30), 3), tf.data.AUTOTUNE)
+    np.testing.assert_array_equal(list(dataset.as_numpy_iterator()), eager)
+    batch = BatchDecoder((30, 30), 3).batch(tf.constant(data))
+    np.testing.assert_array_equal(batch, eager)
+
+
+def test_smaller_grey_of_cmyk():
+    data = encode(image('CMYK', 200, 200), 'JPEG', quality=95)
+    expected = resize(tf.constant(by_pillow(data, 'L')), (16, 16))
+    assert _differ(_decode(data, (16, 16), 1), expected.numpy()) <= 4
+
+
+@pytest.mark.parametrize('size', [(6, 9), (10, 14), (22, 28), (6, 28)])
+def test_resize_is_bilinear_up_to_a_half(size):
+    picture = pixels(11, 14)
+    found = resize(tf.constant(picture), size).numpy()
+    places = [
+        np.clip((np.arange(new) + 0.5) * old / new - 0.5, 0, old - 1)
+        for new, old in zip(size, (11, 14), strict=True)
+    ]
+    expected = picture.astype(np.float64)
+    for axis, place in enumerate(places):
+        low = np.floor(place).astype(int)
+        high = np.minimum(low + 1, picture.shape[axis] - 1)
+        part = (place - low).reshape([-1 if a == axis else 1 for a in range(3)])
+        expected = expected.take(low, axis) * (1 - part) + part * expected.take(
+            high, axis
+        )
+    assert _differ(found, np.round(expected)) <= 1
+
+
+def test_a_half_is_the_mean_of_four():
+    picture = pixels(12, 16)
+    means = picture.reshape(6, 2, 8, 2, 3).mean((1, 3))
+    found = resize(tf.constant(picture), (6, 8)).numpy()
+    assert np.abs(found - means).max() <= 0.5
 
 
 def test_resize_is_anti_aliased():

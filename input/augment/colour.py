@@ -2,8 +2,8 @@
 
 All of them are of one form: a pixel p whose grey is g becomes a p + b g + c, with
 three numbers a, b, c for each picture. So is what several of them in a row make
-together, which is done in one go: pixels are cut off at 0 and 255 and rounded at the end
-of the row.
+together, which is done in one go: pixels are cut off at 0 and 255 and rounded once, at
+the end of the row.
 """
 
 import numpy as np

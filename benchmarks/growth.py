@@ -1,0 +1,160 @@
+"""What 10 and 100 times as many pictures cost, as files and as TFRecords.
+
+    python -m benchmarks.growth --data_dir=dogscats --json=out.json
+
+DATA_DIR/train/CLASS/*.jpg is laid out once, 10 and 100 times in a folder of its own
+by links, under names that follow no pattern; likewise the shards of its TFRecords. Each
+of the six is opened and read in a process of its own, with the same number of batches of
+32 at 64x64 pixels in shuffled order. Printed are the seconds to open it (listing files,
+classes, sizes; the pixel statistics are given), the seconds from there to the first
+batch, the memory, and pictures/s afterwards. What is read lies in the cache of the
+operating system, since the links are to the same files: a disk adds its own time.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+
+from estimator_clf import provenance
+
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+_BATCH, _SIZE, _SHARDS = 32, 64, 4
+
+
+def main(arguments):
+    """Measures all and prints a table."""
+    options = parser().parse_args(arguments)
+    if options.child:
+        print(json.dumps(measure(options)))
+        return
+    runs = []
+    print('format        times  pictures    open s  first batch s  MB     pictures/s')
+    # Beside the data, if that can be: a hard link cannot lead to another disk.
+    with tempfile.TemporaryDirectory(dir=options.work_dir or None) as folder:
+        for times in (int(text) for text in options.times.split(',')):
+            for name, lay_out in (('image_folder', _files), ('tfrecord', _records)):
+                place = os.path.join(folder, f'{name}-{times}')
+                lay_out(options.data_dir, place, times, folder)
+                for _ in range(options.repetitions):
+                    run = _child(name, place, options.seconds)
+                    run.update(format=name, times=times)
+                    runs.append(run)
+                    print(
+                        f'{name:13} {times:5} {run["pictures"]:9} '
+                        f'{run["open_seconds"]:9.2f} {run["first_seconds"]:14.2f}  '
+                        f'{run["peak_mb"]:6.0f} {run["pictures_per_second"]:11.0f}',
+                        flush=True,
+                    )
+    if options.json:
+        report = {'settings': vars(options), **provenance.collect(), 'runs': runs}
+        with open(options.json, 'w', encoding='utf-8') as file:
+            json.dump(report, file, indent=1)
+
+
+def parser():
+    """Returns the parser of the command line."""
+    made = argparse.ArgumentParser(description=__doc__.partition('\n')[0])
+    made.add_argument('--data_dir', required=True, help='with train/CLASS/*.jpg')
+    made.add_argument('--times', default='1,10,100')
+    made.add_argument('--repetitions', type=int, default=1)
+    made.add_argument('--seconds', type=float, default=5.0, help='of reading')
+    made.add_argument('--work_dir', default='', help='where to lay it out')
+    made.add_argument('--json', default='', help='file for everything measured')
+    made.add_argument('--child', default='', help=argparse.SUPPRESS)
+    return made
+
+
+def measure(options):
+    """Opens and reads one data set; returns dict of seconds, MB and pictures/s."""
+    import tensorflow as tf
+
+    from estimator_clf.memory import peak_memory
+    from input import open_dataset
+    from input.bad_examples import BadExamples
+
+    tf.constant(0)
+    before, begin = peak_memory()['peak_memory_mb'], time.perf_counter()
+    source = open_dataset(options.child, options.data_dir, image_size=_SIZE, channels=3)
+    source.bad_examples = BadExamples(10)
+    opened = time.perf_counter()
+    input_fn = source.input_fn('train', _BATCH, training=True)
+    with tf.Graph().as_default():
+        iterator = tf.compat.v1.data.make_initializable_iterator(input_fn())
+        read = tf.group(*tf.nest.flatten(iterator.get_next()))
+        with tf.compat.v1.Session() as session:
+            session.run(iterator.initializer)
+            session.run(read)
+            first = time.perf_counter()
+            done, warm = 0, 0
+            while warm < 50:
+                session.run(read)
+                warm += 1
+            start = time.perf_counter()
+            while time.perf_counter() - start < options.seconds:
+                session.run(read)
+                done += 1
+            seconds = time.perf_counter() - start
+    return {
+        'pictures': source.num_examples['train'],
+        'open_seconds': opened - begin,
+        'first_seconds': first - opened,
+        'peak_mb': peak_memory()['peak_memory_mb'] - before,
+        'pictures_per_second': done * _BATCH / seconds,
+    }
+
+
+def _child(name, folder, seconds):
+    command = [sys.executable, '-m', 'benchmarks.growth', f'--child={name}']
+    command += [f'--data_dir={folder}', f'--seconds={seconds}']
+    done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    if done.returncode:
+        sys.exit(f'{name} in {folder} failed, see above')
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def _link(source, target):
+    try:
+        os.link(source, target)
+    except OSError:  # Another disk.
+        os.symlink(os.path.abspath(source), target)
+
+
+def _files(data_dir, place, times, _):
+    root = os.path.join(data_dir, 'train')
+    for name in sorted(os.listdir(root)):
+        os.makedirs(os.path.join(place, 'train', name))
+        for file in sorted(os.listdir(os.path.join(root, name))):
+            for copy in range(times):
+                target = os.path.join(place, 'train', name, f'{copy:03d}-{file}')
+                _link(os.path.join(root, name, file), target)
+
+
+def _records(data_dir, place, times, folder):
+    from input.convert import convert
+    from input.manifest import Manifest, read_manifest
+
+    records = os.path.join(folder, 'records')
+    if not os.path.isdir(records):
+        only = os.path.join(folder, 'once')
+        _files(data_dir, only, 1, None)
+        source = {'name': 'image_folder', 'data_dir': only, 'image_size': _SIZE}
+        convert(source, records, shards=_SHARDS)
+    manifest = read_manifest(records)
+    shards = manifest.shards['train']
+    os.makedirs(place)
+    count, found = len(shards) * times, []
+    for number in range(count):
+        shard = shards[number % len(shards)]
+        ending = shard['file'].partition('-of-')[2][5:]
+        name = f'train-{number:05d}-of-{count:05d}{ending}'
+        _link(os.path.join(records, shard['file']), os.path.join(place, name))
+        found.append(dict(shard, file=name))
+    Manifest(manifest.info, {'train': found}).write(place)
+
+
+if __name__ == '__main__':
+    main(sys.argv[1:])
