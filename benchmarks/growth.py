@@ -4,8 +4,8 @@
 
 DATA_DIR/train/CLASS/*.jpg is laid out once, 10 and 100 times in a folder of its own
 by links, under names that follow no pattern; likewise the shards of its TFRecords. Each
-of the six is opened and read in a process of its own, with the same number of batches of
-32 at 64x64 pixels in shuffled order. Printed are the seconds to open it (listing files,
+of the six is opened and read in a process of its own, in batches of 32 at 64x64 pixels
+in shuffled order. Printed are the seconds to open it (listing files,
 classes, sizes; the pixel statistics are given), the seconds from there to the first
 batch, the memory, and pictures/s afterwards. What is read lies in the cache of the
 operating system, since the links are to the same files: a disk adds its own time.

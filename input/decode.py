@@ -6,6 +6,7 @@ TensorFlow's decoders do not read it.
 """
 
 import functools
+import math
 
 import tensorflow as tf
 
@@ -47,15 +48,13 @@ def central_window(fraction, aspect):
     """
 
     def window(height, width):
-        tall, wide = tf.cast(height, tf.float32), tf.cast(width, tf.float32)
-        crop_height = tf.minimum(tall, wide / aspect) * fraction
-        crop_width = tf.minimum(wide, tall * aspect) * fraction
-        crop_height = tf.clip_by_value(
-            tf.cast(tf.round(crop_height), tf.int32), 1, height
-        )
-        crop_width = tf.clip_by_value(tf.cast(tf.round(crop_width), tf.int32), 1, width)
-        top, left = (height - crop_height) // 2, (width - crop_width) // 2
-        return tf.stack([top, left, crop_height, crop_width])
+        # Both sides in one operation: each costs microseconds, and a photo has two.
+        sides = tf.stack([height, width])
+        exact = tf.cast(sides, tf.float32)
+        fitting = tf.minimum(exact, exact[::-1] * (1.0 / aspect, aspect)) * fraction
+        crop = tf.cast(tf.round(fitting), tf.int32)
+        crop = tf.minimum(tf.maximum(crop, 1), sides)
+        return tf.concat([(sides - crop) // 2, crop], 0)
 
     return window
 
@@ -77,17 +76,15 @@ def random_window(draw, min_area, aspect, aspect_range=(3 / 4, 4 / 3)):
     """
 
     def window(height, width):
-        tall, wide = tf.cast(height, tf.float32), tf.cast(width, tf.float32)
-        area = tall * wide * draw.uniform('crop area', min_area, 1.0)
-        low, high = (tf.math.log(tf.constant(a, tf.float32)) for a in aspect_range)
-        ratio = aspect * tf.exp(low + (high - low) * draw.uniform('crop aspect'))
-        crop_height = tf.clip_by_value(tf.sqrt(area / ratio), 1.0, tall)
-        crop_width = tf.clip_by_value(tf.sqrt(area * ratio), 1.0, wide)
-        crop_height = tf.cast(crop_height, tf.int32)
-        crop_width = tf.cast(crop_width, tf.int32)
-        top = draw.integer('crop top', 0, height - crop_height)
-        left = draw.integer('crop left', 0, width - crop_width)
-        return tf.stack([top, left, crop_height, crop_width])
+        sides = tf.stack([height, width])
+        exact = tf.cast(sides, tf.float32)
+        area = tf.reduce_prod(exact) * draw.uniform('crop area', min_area, 1.0)
+        low, high = (math.log(a * aspect) for a in aspect_range)
+        half = 0.5 * draw.uniform('crop aspect', low, high)
+        crop = tf.sqrt(area) * tf.exp(half * (-1.0, 1.0))
+        crop = tf.cast(tf.minimum(tf.maximum(crop, 1.0), exact), tf.int32)
+        start = draw.integer(('crop top', 'crop left'), 0, sides - crop)
+        return tf.concat([start, crop], 0)
 
     return window
 
@@ -161,7 +158,7 @@ def decode(data, size, channels, window=None, key=None, max_pixels=None):
             if size is None:
                 return scaled(channels, 1)
             times = tf.reduce_min(place[2:] // size)
-            number = tf.reduce_sum(tf.cast(times >= _RATIOS[1:], tf.int32))
+            number = tf.searchsorted(_RATIOS[1:], times[None], 'right')[0]
             return tf.switch_case(
                 number,
                 [functools.partial(scaled, channels, ratio) for ratio in _RATIOS],

@@ -78,17 +78,27 @@ class Draw:
         """Draws uniformly from [low, high).
 
         Args:
-          purpose: str; draws for different purposes are independent.
+          purpose: str; draws for different purposes are independent. Or a tuple of
+            them, for one draw of each.
           low: lower end.
           high: upper end.
 
         Returns:
-          float32, shaped like the `epoch` given at the start.
+          float32, shaped like the `epoch` given at the start; of a tuple with one more
+          dimension behind.
         """
-        return low + self._bits(purpose) * (2.0**-24 * (high - low))
+        many = isinstance(purpose, tuple)
+        bits = self.ahead(purpose) if many else self._bits(purpose)
+        return low + bits * (2.0**-24 * (high - low))
 
     def integer(self, purpose, low, high):
-        """Draws an int32 uniformly from low, ..., high (both included)."""
+        """Draws an int32 uniformly from low, ..., high (both included).
+
+        Args:
+          purpose: see `uniform`.
+          low: int32 tensor, or int.
+          high: likewise.
+        """
         count = tf.cast(high - low + 1, tf.float32)
         number = tf.floor(self.uniform(purpose, 0.0, count))
         # A draw next to 1 may round up to `high + 1`.
