@@ -51,28 +51,25 @@ def _same(one, other):
     assert_same(one, other)
 
 
-@pytest.mark.parametrize('limit', [None, 5])
 @pytest.mark.parametrize('kind', ['encoded', 'decoded'])
 @pytest.mark.parametrize(
-    'options',
+    'limit,options',
     [
-        {'augment': 'flip,crop:2', 'seed': 3},
-        {'sampling': 'balanced'},
-        {'eval_crop': 0.6},
-        {'replicas': 2},
-        {'worker': 1, 'num_workers': 2},
+        (None, {'augment': 'flip,crop:2', 'seed': 3, 'sampling': 'balanced'}),
+        (5, {'eval_crop': 0.6, 'replicas': 2}),
+        (None, {'worker': 1, 'num_workers': 2}),
     ],
     ids=str,
 )
 def test_training_sees_the_same(make, kind, limit, options):
     sources = make('none', limit=limit), make(kind, limit=limit)
-    _same(*[train(source, 8, 4, **options) for source in sources])
+    _same(*[train(source, 5, 4, **options) for source in sources])
 
 
 @pytest.mark.parametrize('kind', ['encoded', 'decoded'])
 def test_evaluation_sees_the_same(make, kind):
     sources = make('none'), make(kind)
-    for split, crop in (('train', 1.0), ('test', 1.0), ('test', 0.5)):
+    for split, crop in (('train', 1.0), ('test', 0.5)):
         _same(*[evaluate(source, split, 4, eval_crop=crop) for source in sources])
 
 
