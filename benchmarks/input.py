@@ -25,8 +25,10 @@ and these programs, each in a process of its own, in turns:
 
 Ours takes the largest middle window in the aspect wanted, the others squeeze the whole
 photo. Warm-up (imports, the first batches, the first epoch of `cached`) comes before
-the clock starts. Printed are pictures/s (n, median, least and most) and the ratios
-ours / peer of each round. Nothing else should run meanwhile.
+the clock starts. Printed are pictures/s (n, median, least and most), the ratios ours /
+peer of each round, and the milliseconds of a core that a picture takes (median), which
+a machine that is shared with others does not stretch as much; of PyTorch's workers that
+is not known. Nothing else should run meanwhile.
 """
 
 import argparse
@@ -78,6 +80,7 @@ def main(arguments):
         'processor': processor(),
         'speeds': speeds(runs),
         'ratios': ratios(runs),
+        'core_milliseconds': core_milliseconds(runs),
         'runs': runs,
     }
     print_report(report)
@@ -176,6 +179,20 @@ def ratios(runs):
     return found
 
 
+def core_milliseconds(runs):
+    """Returns dict workload -> dict program -> median ms of a core per picture."""
+    found = {}
+    for run in runs:
+        if 'cpu_seconds' in run:
+            spent = 1000.0 * run['cpu_seconds'] / run['pictures']
+            of_workload = found.setdefault(run['workload'], {})
+            of_workload.setdefault(run['program'], []).append(spent)
+    return {
+        workload: {name: statistics.median(spent) for name, spent in programs.items()}
+        for workload, programs in found.items()
+    }
+
+
 def summary(values):
     """Returns dict with n, median, least, most."""
     return {
@@ -190,20 +207,25 @@ def print_report(report):
     """Prints speeds and ratios as a table."""
     cores = report['machine']['cpus']
     print(f'\n{report["processor"]}, {cores} cores')
-    print('workload program             n   pictures/s (least, most)      ours / it')
+    print(
+        'workload program             n   pictures/s (least, most)    core ms'
+        '   ours / it'
+    )
     for workload, of_workload in report['speeds'].items():
         for program, speed in of_workload.items():
             line = (
                 f'{workload:8} {program:17} {speed["n"]:3} {speed["median"]:9.0f} '
                 f'({speed["least"]:.0f}, {speed["most"]:.0f})'
             )
+            spent = report['core_milliseconds'].get(workload, {}).get(program)
+            line = f'{line:57} ' + (f'{spent:8.4f}' if spent else ' ' * 8)
             ratio = report['ratios'].get(workload, {}).get(program)
             if ratio:
-                line = (
-                    f'{line:60} {ratio["median"]:6.2f} '
+                line += (
+                    f' {ratio["median"]:7.2f} '
                     f'({ratio["least"]:.2f}, {ratio["most"]:.2f})'
                 )
-            print(line)
+            print(line.rstrip())
 
 
 if __name__ == '__main__':

@@ -64,16 +64,18 @@ def main():
     while done < max(_WARM_BATCHES, len(loader)) or time.perf_counter() < until:
         next(iterator)
         done += 1
-    begin, done = time.perf_counter(), 0
+    begin, cpu, done = time.perf_counter(), time.process_time(), 0
     while time.perf_counter() - begin < options.seconds:
         next(iterator)
         done += 1
-    seconds = time.perf_counter() - begin
+    seconds, cpu = time.perf_counter() - begin, time.process_time() - cpu
     found = {
         'pictures': done * _BATCH,
         'seconds': seconds,
         'pictures_per_second': done * _BATCH / seconds,
     }
+    if not workers:
+        found['cpu_seconds'] = cpu
     print(json.dumps(found))
 
 

@@ -1,0 +1,81 @@
+"""The benchmarks of reading pictures run, and compute what they say."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+from launching import ROOT
+from pictures import encode, image, write
+
+from benchmarks import input as benchmark
+
+
+@pytest.fixture(name='photos')
+def _photos(tmp_path):
+    """A folder of photos in two classes, as many as make two batches."""
+    data = encode(image(height=30, width=40), 'JPEG')
+    for number in range(70):
+        write(tmp_path / 'photos' / 'train' / 'ab'[number % 2] / f'{number}.jpg', data)
+    return tmp_path / 'photos'
+
+
+def _run(name, *arguments):
+    done = subprocess.run(
+        [sys.executable, '-m', f'benchmarks.{name}', *arguments],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.mark.slow
+def test_reading(photos, tmp_path):
+    path = tmp_path / 'out.json'
+    tiny = ['--repetitions=1', '--seconds=0.1', f'--data_dir={photos}']
+    what = ['--workloads=crop,cached', '--programs=ours,decode']
+    printed = _run('input', *tiny, *what, f'--json={path}')
+    report = json.loads(path.read_text())
+    programs = [(run['workload'], run['program']) for run in report['runs']]
+    assert programs == [('crop', 'ours'), ('crop', 'decode'), ('cached', 'ours')]
+    for run in report['runs']:
+        assert run['pictures'] % 32 == 0 and run['seconds'] >= 0.1
+    assert report['ratios']['crop']['decode']['n'] == 1
+    assert 'crop     decode' in printed
+
+
+@pytest.mark.slow
+def test_growth(photos, tmp_path):
+    path = tmp_path / 'out.json'
+    tiny = [f'--data_dir={photos}', '--times=1,3', '--seconds=0.1']
+    _run('growth', *tiny, f'--work_dir={tmp_path}', f'--json={path}')
+    runs = json.loads(path.read_text())['runs']
+    assert [run['pictures'] for run in runs] == [70, 70, 210, 210]
+    assert {run['format'] for run in runs} == {'image_folder', 'tfrecord'}
+
+
+def _measured(program, speed, **more):
+    run = {'workload': 'crop', 'program': program, 'pictures_per_second': speed}
+    return dict(run, **more)
+
+
+def test_ratios_are_of_neighbours():
+    runs = []
+    for ours, theirs in ((10, 20), (30, 10), (50, 50)):
+        spent = {'cpu_seconds': 2.0, 'pictures': ours}
+        runs += [_measured('ours', ours, **spent), _measured('decode', theirs)]
+    found = benchmark.ratios(runs)['crop']['decode']
+    assert found == {'n': 3, 'median': 1.0, 'least': 0.5, 'most': 3.0}
+    assert benchmark.speeds(runs)['crop']['ours']['median'] == 30
+    spent = benchmark.core_milliseconds(runs)
+    assert spent == {'crop': {'ours': pytest.approx(2000 / 30)}}
+
+
+def test_pytorch_only_where_there_is_one():
+    options = benchmark.parser().parse_args([])
+    assert not any(p.startswith('torch') for p in benchmark.programs(options, 'resize'))
+    options = benchmark.parser().parse_args(['--torch_python=python'])
+    assert 'torch_0' in benchmark.programs(options, 'resize')
