@@ -56,8 +56,7 @@ def _same(one, other):
     'limit,options',
     [
         (None, {'augment': 'flip,crop:2', 'seed': 3, 'sampling': 'balanced'}),
-        (5, {'eval_crop': 0.6, 'replicas': 2}),
-        (None, {'worker': 1, 'num_workers': 2}),
+        (5, {'eval_crop': 0.6, 'worker': 1, 'num_workers': 2}),
     ],
     ids=str,
 )
