@@ -262,7 +262,8 @@ def load_config(model_dir, **instead):
       ConfigError: there are none, or one that cannot be.
     """
     wanted = {name: v for name, v in instead.items() if v not in (None, '')}
-    return dataclasses.replace(configuration.load(model_dir), **wanted)
+    # Whoever asks reads the pictures once: to keep them in memory would gain nothing.
+    return dataclasses.replace(configuration.load(model_dir), cache='none', **wanted)
 
 
 def load_info(model_dir):

@@ -1,5 +1,7 @@
 """--cache: what a run sees does not depend on what stays in memory."""
 
+import dataclasses
+import json
 import os
 
 import numpy as np
@@ -175,3 +177,9 @@ def test_the_setting_reaches_the_source(kind, tmp_path):
     for path in source._files['train'][0]:
         os.remove(path)
     train(source, 3, 4)
+
+
+def test_who_reads_once_keeps_nothing(tmp_path):
+    settings = {'settings': dataclasses.asdict(Config(cache='decoded'))}
+    (tmp_path / 'config.json').write_text(json.dumps(settings))
+    assert build.load_config(str(tmp_path)).cache == 'none'
