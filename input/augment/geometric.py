@@ -27,7 +27,7 @@ def alternating_flip(images, draw, amount):
       amount: probability that a picture is mirrored in the epochs 0, 2, 4, …
     """
     chosen = tf.math.logical_xor(draw.constant('flip') < amount, draw.odd_epoch)
-    return tf.where(chosen[:, None, None, None], tf.reverse(images, [2]), images)
+    return _reversed(images, chosen, 2)
 
 
 def vflip(images, draw, amount):
