@@ -13,6 +13,7 @@ import tensorflow as tf
 
 from input import augment as augmentation
 from input.errors import DataError
+from input.handing import with_arrays
 from input.mixing import Draw
 from input.order import Share
 from input.sampling import make_order
@@ -83,16 +84,6 @@ class FeatureSet:
         order = make_order(sampling, self.labels, seed)
 
         def input_fn():
-            def loaded(_):
-                def load():
-                    return self.labels.astype(np.int32), self.index, *order.arrays()
-
-                arrays = load()
-                tensors = tf.numpy_function(load, [], [a.dtype for a in arrays])
-                for tensor, array in zip(tensors, arrays, strict=True):
-                    tensor.set_shape(array.shape)
-                return tuple(tensors)
-
             def batch(positions, labels, index, *arrays):
                 epochs, rows = order.locate(positions, *arrays)
                 variants = tf.zeros_like(rows)
@@ -112,7 +103,8 @@ class FeatureSet:
                     deterministic=True,
                 )
 
-            dataset = tf.data.Dataset.range(1).map(loaded).flat_map(run)
+            arrays = self.labels.astype(np.int32), self.index, *order.arrays()
+            dataset = with_arrays(lambda: arrays, arrays, run)
             dataset = dataset.prefetch(tf.data.AUTOTUNE)
             if time_input:
                 dataset = timed(dataset)

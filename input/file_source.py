@@ -10,6 +10,7 @@ from input import kept
 from input.decode import central_window, whole_window
 from input.encoded_source import EncodedSource
 from input.errors import DataError
+from input.handing import with_arrays
 from input.sampling import make_order
 from input.source import iterate
 
@@ -48,16 +49,11 @@ class FileSource(EncodedSource):
 
         order = make_order(reading.sampling, labels, reading.order_seed)
 
+        # The names as bytes only while they are handed over: there may be millions.
         def files():
             return _as_bytes(paths), labels.astype(np.int32), *order.arrays()
 
-        def loaded(_):
-            shapes = [[size], [size], *(array.shape for array in order.arrays())]
-            types = [tf.string, tf.int32, *(array.dtype for array in order.arrays())]
-            tensors = tf.numpy_function(files, [], types)
-            for tensor, shape in zip(tensors, shapes, strict=True):
-                tensor.set_shape(shape)
-            return tuple(tensors)
+        like = [tf.TensorSpec([size], kind) for kind in (tf.string, tf.int32)]
 
         contents = None
         if self._keep == 'encoded':
@@ -86,7 +82,7 @@ class FileSource(EncodedSource):
                 None if reading.training else size, reading.start_step
             ).map(lambda positions: gather(positions, *arrays))
 
-        batches = tf.data.Dataset.range(1).map(loaded).flat_map(run)
+        batches = with_arrays(files, [*like, *order.arrays()], run)
         if self._keep == 'decoded':
             return self._gathered(batches, reading, *pixels)
         return self._decoded(batches, reading)
@@ -100,12 +96,6 @@ class FileSource(EncodedSource):
           pixels: uint8 array [N, H, W, C].
           good: bool array [N]: which of them could be decoded.
         """
-
-        def loaded(_):
-            tensors = tf.numpy_function(lambda: (pixels, good), [], [tf.uint8, tf.bool])
-            for tensor, array in zip(tensors, (pixels, good), strict=True):
-                tensor.set_shape(array.shape)
-            return tuple(tensors)
 
         def fill(batch, pixels, good):
             index = batch['index']
@@ -123,7 +113,8 @@ class FileSource(EncodedSource):
                 deterministic=True,
             )
 
-        result = tf.data.Dataset.range(1).map(loaded).flat_map(run)
+        arrays = pixels, good
+        result = with_arrays(lambda: arrays, arrays, run)
         if reading.training or self.bad_examples is None:
             return result
         return result.filter(lambda batch: tf.size(batch['key']) > 0)

@@ -8,6 +8,7 @@ import tensorflow as tf
 from input.augment.blend import BLENDS
 from input.augment.steps import parse
 from input.errors import DataError
+from input.handing import with_arrays
 from input.mixing import held_out
 from input.sampling import make_order
 from input.source import Source
@@ -66,18 +67,6 @@ class MemorySource(Source):
         images, labels = self._arrays[origin]
         order = make_order(reading.sampling, labels[part], reading.order_seed)
 
-        def load():
-            return images, labels, part, *order.arrays()
-
-        def loaded(_):
-            # Through a Python function, once per run: as a constant the pictures
-            # would be written into every graph file and checkpoint of the graph.
-            arrays = load()
-            tensors = tf.numpy_function(load, [], [a.dtype for a in arrays])
-            for tensor, array in zip(tensors, arrays, strict=True):
-                tensor.set_shape(array.shape)
-            return tuple(tensors)
-
         def gather(positions, images, labels, part, *arrays):
             epochs, offsets = order.locate(positions, *arrays)
             indices = tf.gather(part, offsets)
@@ -102,7 +91,8 @@ class MemorySource(Source):
                 deterministic=True,
             )
 
-        return tf.data.Dataset.range(1).map(loaded).flat_map(run)
+        arrays = images, labels, part, *order.arrays()
+        return with_arrays(lambda: arrays, arrays, run)
 
     def steps_per_pack(self, split, batch_size, augment=''):
         if any(name in BLENDS for name, _ in parse(augment)):

@@ -88,7 +88,7 @@ def check(config):
     head = registry.head(config.network)
     if config.cache_features and head == 'regression':
         raise ConfigError('--cache_features is for pictures, not for numbers (csv)')
-    args = registry.parse_args(config.network, config.network_args)
+    args = network_args(config)
     if config.warm_start and args.get('weights', 'none') != 'none':
         raise ConfigError(
             f'--warm_start={config.warm_start} and --network_args=weights='
@@ -129,11 +129,18 @@ def settled(config, source):
     )
 
 
+def network_args(config):
+    """Returns --network_args, parsed: dict name -> value."""
+    from model_fns import registry
+
+    return registry.parse_args(config.network, config.network_args)
+
+
 def network_weights(config):
     """Returns the source of the weights that the network's own settings name, or ''."""
     from model_fns import registry
 
-    args = registry.parse_args(config.network, config.network_args)
+    args = network_args(config)
     weights = {**registry.settings(config.network), **args}.get('weights', 'none')
     return '' if weights == 'none' else weights
 
@@ -164,8 +171,7 @@ def published(config):
     """Returns what Keras's files know of the network, see `registry.published`."""
     from model_fns import registry
 
-    args = registry.parse_args(config.network, config.network_args)
-    return registry.published(config.network, args)
+    return registry.published(config.network, network_args(config))
 
 
 def model_fn_maker(config):
@@ -173,7 +179,7 @@ def model_fn_maker(config):
 
     def make(info, total_steps, rate=1.0):
         from estimator_clf import precision
-        from model_fns import patterns, registry
+        from model_fns import patterns
         from model_fns.model_fn import make_model_fn
         from model_fns.settings import OptimizerSettings, parse_lookahead, parse_views
 
@@ -216,7 +222,7 @@ def model_fn_maker(config):
             class_names=info.class_names or None,
             mean=info.mean,
             stddev=info.stddev,
-            network_args=registry.parse_args(config.network, config.network_args),
+            network_args=network_args(config),
             optimizer=optimizer,
             label_smoothing=config.label_smoothing,
             class_weights=_class_weights(config.class_weights),
