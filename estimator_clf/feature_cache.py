@@ -33,13 +33,14 @@ FOLDER = 'features'
 class FeatureCache:
     """The features of the splits of a run."""
 
-    def __init__(self, config, source, model_fn, warm_start, say):
+    def __init__(self, config, source, model_fn, fitted, warm_start, say):
         """Makes the object; computes nothing yet.
 
         Args:
           config: `Config`.
           source: `input.source.Source`.
           model_fn: of `model_fns.make_model_fn`, with its `trunk`.
+          fitted: `FittedHook` of a run that begins, or None.
           warm_start: `WarmStartHook` of a run that begins, or None.
           say: function (text) for what a person should know.
 
@@ -47,7 +48,8 @@ class FeatureCache:
           DataError: augmentation that does not go together with it.
         """
         self._config, self._source = config, source
-        self._model_fn, self._warm_start, self._say = model_fn, warm_start, say
+        self._model_fn, self._say = model_fn, say
+        self._fitted, self._warm_start = fitted, warm_start
         self._variants = check_augment(augment.parse(config.augment))
         self._open = {}
 
@@ -129,6 +131,9 @@ class FeatureCache:
         with v1.Session(config=session_config()) as session:
             session.run([v.initializer for v in variables])
             values = dict(zip(names, session.run(variables), strict=True))
+        if self._fitted:
+            computed = self._fitted.values
+            values.update((n, computed[n]) for n in names if n in computed)
         if self._warm_start:
             for name, value in self._warm_start.values(names).items():
                 values[name] = np.asarray(value, values[name].dtype)

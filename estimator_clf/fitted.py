@@ -1,5 +1,7 @@
 """First weights that a network computes from the training pictures."""
 
+import functools
+
 import estimator_clf.compat  # noqa: F401  Loads TensorFlow without its chatter.
 
 import tensorflow as tf
@@ -35,10 +37,15 @@ class FittedHook(v1.train.SessionRunHook):
 
         Args:
           compute: function without arguments that returns dict name of a variable ->
-            array; called when the training begins. A name of no variable is a
-            ConfigError then.
+            array; called once, at the latest when the training begins. A name of no
+            variable is a ConfigError then.
         """
         self._compute = compute
+
+    @functools.cached_property
+    def values(self):
+        """dict name of a variable -> array; computed when it is first asked for."""
+        return self._compute()
 
     def begin(self):
         # Of all: which of them are to be set, only `compute` knows.
@@ -51,7 +58,7 @@ class FittedHook(v1.train.SessionRunHook):
         del coord
         if int(session.run(v1.train.get_global_step(session.graph))):
             return
-        for name, value in self._compute().items():
+        for name, value in self.values.items():
             if name not in self._variables:
                 raise ConfigError(
                     f'there is no variable {name!r} to begin with a computed value'
@@ -75,18 +82,10 @@ def fitted_of(config, source, model_fn):
     Returns:
       `FittedHook`; None for a network that computes nothing, and for a run that goes
       on: its checkpoints have what it began with.
-
-    Raises:
-      ConfigError: --cache_features, which reads the weights before there are any.
     """
     fit = getattr(model_fn, 'fitted', None)
     if fit is None or tf.train.latest_checkpoint(config.model_dir):
         return None
-    if config.cache_features:
-        raise ConfigError(
-            f'--cache_features does not go together with --network={config.network}, '
-            'whose first weights are computed from the pictures'
-        )
     return FittedHook(
         lambda: fit(pictures(source, config.train_split, config.eval_crop))
     )

@@ -197,7 +197,12 @@ class _Run:
         self.fitted = fitted_of(config, source, self.model_fn)
         if config.cache_features:
             self.features = FeatureCache(
-                config, source, self.model_fn, self.warm_start, observer.on_message
+                config,
+                source,
+                self.model_fn,
+                self.fitted,
+                self.warm_start,
+                observer.on_message,
             )
         self.evaluations = Evaluations(
             self.model_fn,

@@ -7,7 +7,6 @@ import tensorflow as tf
 
 from estimator_clf import fitted
 from estimator_clf.config import Config
-from estimator_clf.errors import ConfigError
 from model_fns import OptimizerSettings, make_model_fn, whitening
 
 NAME = 'airbench/whiten/kernel'
@@ -25,7 +24,12 @@ def airbench(monkeypatch):
                 mean=info.mean,
                 stddev=info.stddev,
                 network_args={'widths': (4,)},
-                optimizer=OptimizerSettings('nesterov', 0.1, ema_decay=0.5),
+                optimizer=OptimizerSettings(
+                    'nesterov',
+                    0.1,
+                    ema_decay=0.5,
+                    train_only=(config.train_only,) if config.train_only else (),
+                ),
             )
 
         return make
@@ -98,8 +102,12 @@ def test_networks_without_any():
     assert fitted.fitted_of(Config(), small_run.source(), model_fn) is None
 
 
-def test_cached_features_are_refused(tmp_path):
-    model_fn = make_model_fn('airbench', num_classes=3)
-    config = Config(cache_features=True, model_dir=str(tmp_path))
-    with pytest.raises(ConfigError, match='computed from the pictures'):
-        fitted.fitted_of(config, small_run.source(), model_fn)
+def test_cached_features_are_those_of_the_computed_weights(tmp_path):
+    settings = {'max_steps': 4, 'train_only': 'logits', 'augment': 'flip'}
+    small_run.run(tmp_path / 'plain', **settings)
+    small_run.run(tmp_path / 'cached', cache_features=True, **settings)
+    for name in (NAME, 'airbench/logits/kernel'):
+        plain, cached = (
+            kernel(tmp_path / run / 'model.ckpt-4', name) for run in ('plain', 'cached')
+        )
+        np.testing.assert_allclose(cached, plain, rtol=1e-4, atol=1e-6)
