@@ -31,16 +31,14 @@ a machine that is shared with others does not stretch as much; of PyTorch's work
 is not known. Nothing else should run meanwhile.
 """
 
-import argparse
+import functools
 import json
 import os
 import statistics
-import subprocess
 import sys
 
+from benchmarks import rounds
 from estimator_clf import provenance
-
-ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
 _CORES = os.cpu_count() or 1
 _TORCH = tuple(f'torch_{n}' for n in (0, _CORES, 2 * _CORES))
@@ -62,62 +60,30 @@ def main(arguments):
 
         print(json.dumps(measure(options)))
         return
-    runs = []
-    for number in range(options.repetitions):
-        for workload in options.workloads.split(','):
-            for program in programs(options, workload):
-                run = {'workload': workload, 'program': program}
-                run.update(child(options, workload, program))
-                runs.append(run)
-                print(
-                    f'{number + 1}/{options.repetitions} {workload:6} {program:17} '
-                    f'{run["pictures_per_second"]:9.0f} pictures/s',
-                    flush=True,
-                )
+    runs = rounds.run_all(options, WORKLOADS, functools.partial(_command, options))
     report = {
         'settings': vars(options),
         **provenance.collect(),
         'processor': processor(),
-        'speeds': speeds(runs),
-        'ratios': ratios(runs),
+        'speeds': rounds.speeds(runs),
+        'ratios': rounds.ratios(runs),
         'core_milliseconds': core_milliseconds(runs),
         'runs': runs,
     }
     print_report(report)
-    if options.json:
-        with open(options.json, 'w', encoding='utf-8') as file:
-            json.dump(report, file, indent=1)
+    rounds.write(options, report)
 
 
 def parser():
     """Returns the parser of the command line."""
-    made = argparse.ArgumentParser(description=__doc__.partition('\n')[0])
+    made = rounds.parser(__doc__.partition('\n')[0], WORKLOADS, 5.0)
     made.add_argument('--data_dir', default='', help='with train/CLASS/*.jpg')
     made.add_argument('--cifar', default='', help='CIFAR-10, the binary files')
-    made.add_argument('--torch_python', default='', help='Python with PyTorch, Pillow')
-    made.add_argument('--repetitions', type=int, default=5, help='runs of each')
-    made.add_argument('--seconds', type=float, default=5.0, help='of each run')
-    made.add_argument('--workloads', default=','.join(WORKLOADS))
-    made.add_argument('--programs', default='', help='only these; default: all')
-    made.add_argument('--json', default='', help='file for everything measured')
-    made.add_argument('--child', default='', help=argparse.SUPPRESS)
-    made.add_argument('--workload', default='', help=argparse.SUPPRESS)
     return made
 
 
-def programs(options, workload):
-    """Returns the programs to run; those of PyTorch only if there is one."""
-    wanted = options.programs.split(',') if options.programs else WORKLOADS[workload]
-    return [
-        program
-        for program in WORKLOADS[workload]
-        if program in wanted
-        and (options.torch_python or not program.startswith('torch'))
-    ]
-
-
-def child(options, workload, program):
-    """Runs one program in a process of its own; returns what it measured."""
+def _command(options, workload, program):
+    """The command that measures one program."""
     command = [sys.executable, '-m', 'benchmarks.input']
     if program.startswith('torch'):
         command = [options.torch_python, '-m', 'benchmarks.input_torch']
@@ -125,10 +91,7 @@ def child(options, workload, program):
     command += [f'--seconds={options.seconds}', f'--data_dir={options.data_dir}']
     if not program.startswith('torch'):
         command += [f'--cifar={options.cifar}']
-    done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
-    if done.returncode:
-        sys.exit(f'{workload} {program} failed, see above')
-    return json.loads(done.stdout.splitlines()[-1])
+    return command
 
 
 def processor():
@@ -143,42 +106,6 @@ def processor():
     )
 
 
-def speeds(runs):
-    """Returns dict workload -> dict program -> n, median, least, most pictures/s."""
-    found = {}
-    for run in runs:
-        of_workload = found.setdefault(run['workload'], {})
-        of_workload.setdefault(run['program'], []).append(run['pictures_per_second'])
-    return {
-        workload: {program: summary(values) for program, values in programs.items()}
-        for workload, programs in found.items()
-    }
-
-
-def ratios(runs):
-    """Compares ours with each peer, round by round.
-
-    Returns:
-      dict workload -> dict peer -> dict with n, median, least, most of ours / peer.
-    """
-    found = {}
-    for workload, programs in speeds(runs).items():
-        values = {
-            program: [
-                run['pictures_per_second']
-                for run in runs
-                if (run['workload'], run['program']) == (workload, program)
-            ]
-            for program in programs
-        }
-        ours = values.pop('ours', [])
-        for peer, theirs in values.items():
-            pairs = [a / b for a, b in zip(ours, theirs, strict=False)]
-            if pairs:
-                found.setdefault(workload, {})[peer] = summary(pairs)
-    return found
-
-
 def core_milliseconds(runs):
     """Returns dict workload -> dict program -> median ms of a core per picture."""
     found = {}
@@ -190,16 +117,6 @@ def core_milliseconds(runs):
     return {
         workload: {name: statistics.median(spent) for name, spent in programs.items()}
         for workload, programs in found.items()
-    }
-
-
-def summary(values):
-    """Returns dict with n, median, least, most."""
-    return {
-        'n': len(values),
-        'median': statistics.median(values),
-        'least': min(values),
-        'most': max(values),
     }
 
 

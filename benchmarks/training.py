@@ -25,16 +25,12 @@ peer of each round, and what the machine can do at the most. Nothing else should
 meanwhile.
 """
 
-import argparse
+import functools
 import json
-import os
-import statistics
-import subprocess
 import sys
 
+from benchmarks import rounds
 from estimator_clf import provenance
-
-ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
 # workload -> programs
 WORKLOADS = {
@@ -68,63 +64,31 @@ def main(arguments):
 
         print(json.dumps(measure(options)))
         return
-    runs, limits = [], child(options, '', 'limits')
+    limits = rounds.in_a_process(_command(options, '', 'limits'))
     print_limits(limits)
-    for number in range(options.repetitions):
-        for workload in options.workloads.split(','):
-            for program in programs(options, workload):
-                run = {'workload': workload, 'program': program}
-                run.update(child(options, workload, program))
-                runs.append(run)
-                print(
-                    f'{number + 1}/{options.repetitions} {workload:6} {program:13} '
-                    f'{run["pictures_per_second"]:9.0f} pictures/s, '
-                    f'{run["steps"]} steps in {run["seconds"]:.1f} s',
-                    flush=True,
-                )
+    runs = rounds.run_all(options, WORKLOADS, functools.partial(_command, options))
     report = {
         'settings': vars(options),
         **provenance.collect(),
         'limits': limits,
-        'speeds': speeds(runs),
-        'ratios': ratios(runs),
+        'speeds': rounds.speeds(runs),
+        'ratios': rounds.ratios(runs),
         'runs': runs,
     }
     print_report(report)
-    if options.json:
-        with open(options.json, 'w', encoding='utf-8') as file:
-            json.dump(report, file, indent=1)
+    rounds.write(options, report)
 
 
 def parser():
     """Returns the parser of the command line."""
-    made = argparse.ArgumentParser(description=__doc__.partition('\n')[0])
-    made.add_argument('--torch_python', default='', help='Python that has PyTorch')
-    made.add_argument('--repetitions', type=int, default=5, help='runs of each')
-    made.add_argument('--seconds', type=float, default=15.0, help='of each run')
-    made.add_argument('--workloads', default=','.join(WORKLOADS))
-    made.add_argument('--programs', default='', help='only these; default: all')
+    made = rounds.parser(__doc__.partition('\n')[0], WORKLOADS, 15.0)
     made.add_argument('--batch_size', type=int, help='instead of the usual')
     made.add_argument('--conv_gradients', default='auto', help='of ours')
-    made.add_argument('--json', default='', help='file for everything measured')
-    made.add_argument('--child', default='', help=argparse.SUPPRESS)
-    made.add_argument('--workload', default='', help=argparse.SUPPRESS)
     return made
 
 
-def programs(options, workload):
-    """Returns the programs to run; those of PyTorch only if there is one."""
-    wanted = options.programs.split(',') if options.programs else WORKLOADS[workload]
-    return [
-        program
-        for program in WORKLOADS[workload]
-        if program in wanted
-        and (options.torch_python or not program.startswith('torch'))
-    ]
-
-
-def child(options, workload, program):
-    """Runs one program in a process of its own; returns what it measured."""
+def _command(options, workload, program):
+    """The command that measures one program."""
     batch = options.batch_size or BATCH.get(workload, 0)
     command = [sys.executable, '-m', 'benchmarks.training']
     if program.startswith('torch'):
@@ -133,54 +97,7 @@ def child(options, workload, program):
     command += [f'--seconds={options.seconds}']
     if program == 'ours':
         command += [f'--conv_gradients={options.conv_gradients}']
-    done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
-    if done.returncode:
-        sys.exit(f'{workload} {program} failed, see above')
-    return json.loads(done.stdout.splitlines()[-1])
-
-
-def speeds(runs):
-    """Returns dict workload -> dict program -> n, median, least, most pictures/s."""
-    found = {}
-    for run in runs:
-        of_workload = found.setdefault(run['workload'], {})
-        of_workload.setdefault(run['program'], []).append(run['pictures_per_second'])
-    return {
-        workload: {program: summary(values) for program, values in programs.items()}
-        for workload, programs in found.items()
-    }
-
-
-def ratios(runs):
-    """Compares ours with each peer, round by round.
-
-    Returns:
-      dict workload -> dict peer -> n, median, least, most of ours / peer.
-    """
-    found = {}
-    for workload in {run['workload']: None for run in runs}:
-        of_program = {}
-        for run in runs:
-            if run['workload'] == workload:
-                values = of_program.setdefault(run['program'], [])
-                values.append(run['pictures_per_second'])
-        ours = of_program.pop('ours', ())
-        found[workload] = {
-            peer: summary([a / b for a, b in zip(ours, theirs, strict=False)])
-            for peer, theirs in of_program.items()
-            if ours
-        }
-    return found
-
-
-def summary(values):
-    """Returns n, median, least and most of some numbers."""
-    return {
-        'n': len(values),
-        'median': statistics.median(values),
-        'least': min(values),
-        'most': max(values),
-    }
+    return command
 
 
 def print_limits(limits):

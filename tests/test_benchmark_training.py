@@ -36,35 +36,6 @@ def test_it_runs(tmp_path):
     assert 'ours / peer' in done.stdout
 
 
-def _runs(times):
-    return [
-        {
-            'workload': 'cnn',
-            'program': program,
-            'pictures_per_second': times[program][n],
-        }
-        for n in range(3)
-        for program in times
-    ]
-
-
-def test_ratios_are_of_neighbours():
-    runs = _runs({'ours': (1, 2, 9), 'stock': (2, 8, 10), 'keras': (1, 1, 1)})
-    assert training.speeds(runs)['cnn']['ours'] == training.summary([1, 2, 9])
-    found = training.ratios(runs)['cnn']
-    assert set(found) == {'stock', 'keras'}
-    assert found['stock'] == {'n': 3, 'median': 0.5, 'least': 0.25, 'most': 0.9}
-    assert training.ratios(_runs({'stock': (1, 1, 1)})) == {'cnn': {}}
-
-
-def test_pytorch_is_left_out_where_there_is_none():
-    options = training.parser().parse_args([])
-    assert training.programs(options, 'linear') == list(training.WORKLOADS['linear'])
-    assert not any('torch' in p for p in training.programs(options, 'cnn'))
-    options = training.parser().parse_args(['--torch_python=p', '--programs=torch'])
-    assert training.programs(options, 'cnn') == ['torch']
-
-
 def test_operations_of_the_network():
     """By the graph of the network itself, forward; twice that for two gradients."""
     import tensorflow as tf

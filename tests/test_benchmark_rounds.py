@@ -1,0 +1,60 @@
+"""Programs measured in turns."""
+
+import sys
+
+import pytest
+
+from benchmarks import rounds
+
+
+def _runs(times):
+    return [
+        {
+            'workload': 'cnn',
+            'program': program,
+            'pictures_per_second': times[program][n],
+        }
+        for n in range(3)
+        for program in times
+    ]
+
+
+def test_ratios_are_of_neighbours():
+    runs = _runs({'ours': (1, 2, 9), 'stock': (2, 8, 10), 'keras': (1, 1, 1)})
+    assert rounds.speeds(runs)['cnn']['ours'] == rounds.summary([1, 2, 9])
+    found = rounds.ratios(runs)['cnn']
+    assert set(found) == {'stock', 'keras'}
+    assert found['stock'] == {'n': 3, 'median': 0.5, 'least': 0.25, 'most': 0.9}
+    assert rounds.ratios(_runs({'stock': (1, 1, 1)})) == {'cnn': {}}
+
+
+def test_pytorch_is_left_out_where_there_is_none():
+    workloads = {'cnn': ('ours', 'keras', 'torch', 'torch_compile')}
+    parser = rounds.parser('', workloads, 1.0)
+    options = parser.parse_args([])
+    assert rounds.programs(options, workloads, 'cnn') == ['ours', 'keras']
+    options = parser.parse_args(['--torch_python=p'])
+    assert rounds.programs(options, workloads, 'cnn') == list(workloads['cnn'])
+    options = parser.parse_args(['--torch_python=p', '--programs=torch'])
+    assert rounds.programs(options, workloads, 'cnn') == ['torch']
+
+
+def _program(workload, program):
+    speed = {'ours': 6, 'theirs': 3}[program]
+    text = f'print("chatter"); print(\'{{"pictures_per_second": {speed}}}\')'
+    return [sys.executable, '-c', text]
+
+
+def test_all_in_turn(capsys):
+    workloads = {'a': ('ours', 'theirs'), 'b': ('ours',)}
+    options = rounds.parser('', workloads, 1.0).parse_args(['--repetitions=2'])
+    runs = rounds.run_all(options, workloads, _program)
+    order = [(run['workload'], run['program']) for run in runs]
+    assert order == [('a', 'ours'), ('a', 'theirs'), ('b', 'ours')] * 2
+    assert rounds.ratios(runs)['a']['theirs']['median'] == 2
+    assert capsys.readouterr().out.count('\n') == 6
+
+
+def test_a_program_that_fails_ends_it():
+    with pytest.raises(SystemExit, match='failed'):
+        rounds.in_a_process([sys.executable, '-c', 'raise SystemExit(3)'])
