@@ -20,14 +20,12 @@ For memory over a longer run: `--programs=here --evaluations=50 --repetitions=1`
 
 import argparse
 import json
-import os
-import statistics
-import subprocess
 import sys
 
+from benchmarks import rounds
 from estimator_clf import provenance
 
-ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+_COMMAND = (sys.executable, '-m', 'benchmarks.evaluation')
 
 PROGRAMS = ('here', 'stock')
 
@@ -57,7 +55,8 @@ def main(arguments):
     runs = []
     for number in range(options.repetitions):
         for program in programs:
-            run = {'program': program, **in_a_process(program, arguments)}
+            command = [*_COMMAND, *arguments, f'--child={program}']
+            run = {'program': program, **rounds.in_a_process(command)}
             runs.append(run)
             print(
                 f'{number + 1}/{options.repetitions} {program}: '
@@ -75,9 +74,7 @@ def main(arguments):
         'runs': runs,
     }
     print_report(report)
-    if options.json:
-        with open(options.json, 'w', encoding='utf-8') as file:
-            json.dump(report, file, indent=1)
+    rounds.write(options, report)
 
 
 def parser():
@@ -94,20 +91,6 @@ def parser():
     return made
 
 
-def in_a_process(program, arguments):
-    """Runs one program in a process of its own; returns what it measured."""
-    done = subprocess.run(
-        [sys.executable, '-m', 'benchmarks.evaluation', *arguments]
-        + [f'--child={program}'],
-        cwd=ROOT,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    if done.returncode:
-        sys.exit(f'{program} failed, see above')
-    return json.loads(done.stdout.splitlines()[-1])
-
-
 def ratios(runs):
     """Compares the runs in pairs, as they followed each other.
 
@@ -119,12 +102,7 @@ def ratios(runs):
     for part in PARTS:
         pairs = [a[part] / b[part] for a, b in zip(here, stock, strict=False)]
         if pairs:
-            found[part] = {
-                'n': len(pairs),
-                'median': statistics.median(pairs),
-                'least': min(pairs),
-                'most': max(pairs),
-            }
+            found[part] = rounds.summary(pairs)
     return found
 
 

@@ -14,14 +14,13 @@ operating system, since the links are to the same files: a disk adds its own tim
 import argparse
 import json
 import os
-import subprocess
 import sys
 import tempfile
 import time
 
+from benchmarks import rounds
 from estimator_clf import provenance
 
-ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 _BATCH, _SIZE, _SHARDS = 32, 64, 4
 
 
@@ -49,10 +48,8 @@ def main(arguments):
                         f'{run["peak_mb"]:6.0f} {run["pictures_per_second"]:11.0f}',
                         flush=True,
                     )
-    if options.json:
-        report = {'settings': vars(options), **provenance.collect(), 'runs': runs}
-        with open(options.json, 'w', encoding='utf-8') as file:
-            json.dump(report, file, indent=1)
+    report = {'settings': vars(options), **provenance.collect(), 'runs': runs}
+    rounds.write(options, report)
 
 
 def parser():
@@ -110,10 +107,7 @@ def measure(options):
 def _child(name, folder, seconds):
     command = [sys.executable, '-m', 'benchmarks.growth', f'--child={name}']
     command += [f'--data_dir={folder}', f'--seconds={seconds}']
-    done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
-    if done.returncode:
-        sys.exit(f'{name} in {folder} failed, see above')
-    return json.loads(done.stdout.splitlines()[-1])
+    return rounds.in_a_process(command)
 
 
 def _link(source, target):
