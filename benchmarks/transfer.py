@@ -5,9 +5,10 @@
 A network is trained on the eight other classes (cifar10_eight.flags). Then, for each
 seed, which also chooses the pictures, two classes are learnt from 100 pictures each:
 from scratch, by the last layers alone on top of the eight classes' network (whose
-features are computed once), and by going on from there with all layers. All by `python -m launch.train` with the flagfiles
-launch/flagfiles/cifar10_catdog_*.flags; what was trained already is kept. Printed are
-the rows of `benchmarks/results.py`, and by how much transfer wins, seed by seed.
+features are computed once), and by going on from there with all layers. All by `python
+-m launch.train` with the flagfiles launch/flagfiles/cifar10_catdog_*.flags; what was
+trained already is kept. Printed are the rows of `benchmarks/results.py`, and by how
+much transfer wins, seed by seed.
 """
 
 import os
