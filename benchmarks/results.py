@@ -1,15 +1,20 @@
 """Prints a table of results, from what the runs themselves wrote.
 
     python benchmarks/results.py runs/*
+    python benchmarks/results.py --write=README.md runs/*
 
 Runs that differ in nothing but the seed become one row: mean and standard deviation
 of the test accuracy over the seeds, the median wall time from the first line of
-`metrics.jsonl` to the last (set-up and export, some seconds, come on top), and the
-greatest memory that any of them took, in units of 2 ** 20 bytes.
+`metrics.jsonl` to the last (set-up and export, some seconds, come on top), the
+greatest memory that any of them took, in units of 2 ** 20 bytes, and the figure that
+others had, as the head of the flagfile has it. With --write the table takes the place
+of the one between the lines `<!-- results -->` and `<!-- end of results -->` of a file.
 """
 
+import argparse
 import json
 import os
+import re
 import statistics
 import sys
 
@@ -26,8 +31,15 @@ _ASIDE = (
 )
 
 
-def main(folders):
-    """Prints the table of the runs in some folders."""
+_FLAGFILES = os.path.join(os.path.dirname(__file__), '..', 'launch', 'flagfiles')
+_BEGIN, _END = '<!-- results -->\n', '<!-- end of results -->'
+
+# As the heads of flagfiles put it.
+_KNOWN = re.compile(r"(?:lesson|paper)'s figure is ([0-9.]+[0-9])")
+
+
+def main(folders, file=None):
+    """Prints the table of the runs in some folders, or puts it into a file."""
     rows = {}
     for folder in folders:
         if not os.path.exists(os.path.join(folder, 'metrics.jsonl')):
@@ -37,18 +49,46 @@ def main(folders):
             print(f'{folder}: not finished', file=sys.stderr)
             continue
         rows.setdefault(run['what'], []).append(run)
-    print('| data | flagfile | accuracy | n | TensorFlow | minutes | MB |')
-    print('| --- | --- | --- | --- | --- | --- | --- |')
-    for runs in rows.values():
-        scores = [run['accuracy'] for run in runs]
-        spread = f' ± {statistics.stdev(scores):.4f}' if len(scores) > 1 else ''
-        versions = ', '.join(sorted({run['tensorflow'] for run in runs}))
-        minutes = statistics.median(run['seconds'] for run in runs) / 60
-        print(
-            f'| {runs[0]["dataset"]} | {runs[0]["name"]} '
-            f'| {statistics.mean(scores):.4f}{spread} | {len(scores)} '
-            f'| {versions} | {minutes:.1f} | {max(run["memory"] for run in runs):.0f} |'
+    table = '| data | flagfile | accuracy | n | TensorFlow | minutes | MB | known |\n'
+    table += '| --- | --- | --- | --- | --- | --- | --- | --- |\n'
+    table += ''.join(_row(runs) + '\n' for runs in rows.values())
+    if not file:
+        print(table, end='')
+        return
+    with open(file, encoding='utf-8') as opened:
+        before, begin, rest = opened.read().partition(_BEGIN)
+    _, end, after = rest.partition(_END)
+    if not begin or not end:
+        sys.exit(
+            f'{file} must have the lines {_BEGIN.strip()} and {_END}, in this order'
         )
+    with open(file, 'w', encoding='utf-8') as opened:
+        opened.write(before + begin + table + end + after)
+
+
+def _row(runs):
+    scores = [run['accuracy'] for run in runs]
+    spread = f' ± {statistics.stdev(scores):.4f}' if len(scores) > 1 else ''
+    versions = ', '.join(sorted({run['tensorflow'] for run in runs}))
+    minutes = statistics.median(run['seconds'] for run in runs) / 60
+    memory = max(run['memory'] for run in runs)
+    return (
+        f'| {runs[0]["dataset"]} | {runs[0]["name"]} '
+        f'| {statistics.mean(scores):.4f}{spread} | {len(scores)} '
+        f'| {versions} | {minutes:.1f} | {f"{memory:.0f}" if memory else ""} '
+        f'| {_known(runs[0]["name"])} |'
+    )
+
+
+def _known(name):
+    """The figure in the head of a flagfile, or ''."""
+    path = os.path.join(_FLAGFILES, name.partition(' ')[0])
+    if not os.path.isfile(path):
+        return ''
+    with open(path, encoding='utf-8') as file:
+        head = ' '.join(line[1:].strip() for line in file if line.startswith('#'))
+    found = _KNOWN.search(head)
+    return found[1] if found else ''
 
 
 def accuracies(folders):
@@ -105,6 +145,10 @@ def _name(command):
 
 
 if __name__ == '__main__':
-    if len(sys.argv) < 2:
-        sys.exit(__doc__)
-    main(sys.argv[1:])
+    _parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    _parser.add_argument('--write', help='a file with a table to take the place of')
+    _parser.add_argument('folders', nargs='+', help='model_dirs')
+    _options = _parser.parse_args()
+    main(_options.folders, _options.write)

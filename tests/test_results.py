@@ -12,7 +12,10 @@ def _write(folder, seed, accuracies, rate=0.1):
     settings = {'network': 'cnn', 'learning_rate': rate, 'seed': seed}
     config = {'settings': settings, 'versions': {'tensorflow': '2.21.0'}}
     if rate == 0.1:
-        config['command'] = ['launch.train', '--flagfile=launch/flagfiles/a.flags']
+        config['command'] = [
+            'launch.train',
+            '--flagfile=launch/flagfiles/cifar10_cnn.flags',
+        ]
     (folder / 'config.json').write_text(json.dumps(config))
     (folder / 'dataset.json').write_text(json.dumps({'name': 'cifar10'}))
     lines = [{'step': 0, 'split': 'train', 'time': 100.0}]
@@ -24,22 +27,44 @@ def _write(folder, seed, accuracies, rate=0.1):
     (folder / 'metrics.jsonl').write_text(text)
 
 
-def test_table(tmp_path):
-    _write(tmp_path / 'a', 0, [0.1, 0.70])
-    _write(tmp_path / 'b', 1, [0.2, 0.72])
-    _write(tmp_path / 'c', 0, [0.5], rate=0.2)
-    _write(tmp_path / 'unfinished', 2, [])
-    done = subprocess.run(
-        [sys.executable, 'benchmarks/results.py', *sorted(tmp_path.iterdir())],
+def _run(*arguments):
+    return subprocess.run(
+        [sys.executable, 'benchmarks/results.py', *arguments],
         cwd=ROOT,
         capture_output=True,
         text=True,
         timeout=60,
     )
+
+
+def test_table(tmp_path):
+    _write(tmp_path / 'a', 0, [0.1, 0.70])
+    _write(tmp_path / 'b', 1, [0.2, 0.72])
+    _write(tmp_path / 'c', 0, [0.5], rate=0.2)
+    _write(tmp_path / 'unfinished', 2, [])
+    done = _run(*sorted(tmp_path.iterdir()))
     assert done.returncode == 0, done.stderr
     rows = done.stdout.splitlines()[2:]
     assert rows == [
-        '| cifar10 | a.flags | 0.7100 ± 0.0141 | 2 | 2.21.0 | 2.0 | 501 |',
-        '| cifar10 | cnn | 0.5000 | 1 | 2.21.0 | 1.0 | 500 |',
+        '| cifar10 | cifar10_cnn.flags | 0.7100 ± 0.0141 | 2 | 2.21.0 | 2.0 | 501 '
+        '| 0.7353 |',
+        '| cifar10 | cnn | 0.5000 | 1 | 2.21.0 | 1.0 | 500 |  |',
     ]
     assert 'unfinished: not finished' in done.stderr
+
+
+def test_takes_the_place_of_the_table_in_a_file(tmp_path):
+    _write(tmp_path / 'a', 0, [0.1, 0.70])
+    file = tmp_path / 'README.md'
+    file.write_text('before\n<!-- results -->\nold\n<!-- end of results -->\nafter\n')
+    for _ in range(2):
+        done = _run(f'--write={file}', tmp_path / 'a')
+        assert done.returncode == 0, done.stderr
+        lines = file.read_text().splitlines()
+        assert lines[:2] == ['before', '<!-- results -->']
+        assert lines[4].startswith('| cifar10 | cifar10_cnn.flags | 0.7000 | 1 |')
+        assert lines[5:] == ['<!-- end of results -->', 'after']
+    file.write_text('no table\n')
+    done = _run(f'--write={file}', tmp_path / 'a')
+    assert done.returncode == 1 and 'must have the lines' in done.stderr
+    assert file.read_text() == 'no table\n'
