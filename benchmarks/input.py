@@ -38,7 +38,7 @@ import statistics
 import sys
 
 from benchmarks import rounds
-from estimator_clf import provenance
+from estimator_clf import processor, provenance
 
 _CORES = os.cpu_count() or 1
 _TORCH = tuple(f'torch_{n}' for n in (0, _CORES, 2 * _CORES))
@@ -64,7 +64,7 @@ def main(arguments):
     report = {
         'settings': vars(options),
         **provenance.collect(),
-        'processor': processor(),
+        'processor': processor.facts().get('model name', 'unknown'),
         'speeds': rounds.speeds(runs),
         'ratios': rounds.ratios(runs),
         'core_milliseconds': core_milliseconds(runs),
@@ -92,18 +92,6 @@ def _command(options, workload, program):
     if not program.startswith('torch'):
         command += [f'--cifar={options.cifar}']
     return command
-
-
-def processor():
-    """Returns the name of the processor, as Linux tells it."""
-    try:
-        with open('/proc/cpuinfo', encoding='utf-8') as file:
-            facts = dict(line.split(':', 1) for line in file if ':' in line)
-    except OSError:
-        return 'unknown'
-    return {name.strip(): fact.strip() for name, fact in facts.items()}.get(
-        'model name', 'unknown'
-    )
 
 
 def core_milliseconds(runs):

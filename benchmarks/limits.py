@@ -9,7 +9,7 @@ import estimator_clf.compat  # noqa: F401  Loads TensorFlow without its chatter.
 import numpy as np
 import tensorflow as tf
 
-from estimator_clf import precision
+from estimator_clf import precision, processor
 
 v1 = tf.compat.v1
 
@@ -36,7 +36,7 @@ def limits(repetitions=10):
         tflops[f'matrix product, {dtype.name}'] = (
             2 * _MATRIX**3 / _seconds(_product, dtype, repetitions) / 1e12
         )
-    info = _cpuinfo()
+    info = processor.facts()
     flags = info.get('flags', '').split()
     return {
         'cores': os.cpu_count(),
@@ -102,16 +102,3 @@ def _memory(repetitions):
             thread.join()
         best = min(best, time.perf_counter() - begin)
     return 2 * size * len(pairs) / best / 1e9
-
-
-def _cpuinfo():
-    found = {}
-    try:
-        with open('/proc/cpuinfo', encoding='ascii', errors='replace') as file:
-            for line in file:
-                name, colon, value = line.partition(':')
-                if colon:
-                    found.setdefault(name.strip(), value.strip())
-    except OSError:  # Not Linux.
-        pass
-    return found

@@ -25,7 +25,6 @@ _ASIDE = (
     'export_dir',
     'data_dir',
     'warm_start',
-    'warm_start_exclude',
     'eval_every',
     'save_every',
 )
@@ -121,6 +120,7 @@ def read(folder):
     with open(os.path.join(folder, 'dataset.json'), encoding='utf-8') as file:
         name = json.load(file)['name']
     what = {k: v for k, v in settings.items() if k not in _ASIDE}
+    what.update(dataset=name, warm=bool(settings.get('warm_start')))
     return {
         'what': json.dumps(what, sort_keys=True),
         'dataset': name,

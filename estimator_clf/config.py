@@ -400,14 +400,12 @@ class Config:
         'Over how many passes to average what the network says, if it is one that is '
         'random (fmp); in evaluation and in the export.',
         check=_at_least(1),
-        free=True,
     )
     eval_tta: str = _setting(
         '',
         _EVALUATION,
         'Test-time augmentation: evaluate the mean over mirror images (mirror) and '
         'pictures moved by some pixels (shift:PIXELS): mirror,shift:1.',
-        free=True,
     )
     export_tta: bool = _setting(
         False,
@@ -516,7 +514,6 @@ class Config:
         _HARDWARE,
         'What evaluation computes in; export and prediction stay float32.',
         choices=('float32', 'bfloat16', 'float16', 'auto'),
-        free=True,
     )
     steps_per_loop: str = _setting(
         'auto',

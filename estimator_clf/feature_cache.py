@@ -151,7 +151,7 @@ class FeatureCache:
             field.name: getattr(config, field.name)
             for field in dataclasses.fields(configuration.Config)
             if field.metadata['group'] == 'Data'
-            and field.name not in ('augment', 'sampling', 'max_bad_examples')
+            and field.name not in ('augment', 'sampling', 'cache', 'max_bad_examples')
         }
         facts = {
             **facts,

@@ -1,6 +1,7 @@
 """First weights that a network computes from the training pictures."""
 
 import functools
+import math
 
 import estimator_clf.compat  # noqa: F401  Loads TensorFlow without its chatter.
 
@@ -16,7 +17,7 @@ v1 = tf.compat.v1
 # How many pictures; for CIFAR-10 as many as airbench takes.
 EXAMPLES = 5000
 
-_BATCH = 250
+_BATCH, _NUMBERS = 250, 2**23
 
 
 class FittedHook(v1.train.SessionRunHook):
@@ -104,7 +105,8 @@ def pictures(source, split, eval_crop=1.0, count=EXAMPLES):
       count: how many pictures at the most; some fewer if it is no multiple of a batch.
     """
     size = source.num_examples[split]
-    batch = min(_BATCH, size)
+    # Large pictures fewer at a time: some 12 times their pixels are needed at once.
+    batch = max(1, min(_BATCH, size, _NUMBERS // math.prod(source.image_shape)))
     input_fn = source.input_fn(split, batch, training=True, eval_crop=eval_crop)
     for features, _ in iterate(input_fn, min(count, size) // batch):
         yield features['image']

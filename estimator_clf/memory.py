@@ -1,5 +1,6 @@
 """How much memory this process has taken at most, and how much is free."""
 
+import os
 import sys
 
 import estimator_clf.compat  # noqa: F401  Loads TensorFlow without its chatter.
@@ -8,18 +9,17 @@ import tensorflow as tf
 
 _MEGABYTE = 2**20
 
-# Version 2 and version 1: limit, usage, statistics and the name there of cached files.
-_CONTROL_GROUPS = tuple(
-    (f'{root}/{limit}', f'{root}/{usage}', f'{root}/memory.stat', files)
-    for root, limit, usage, files in (
-        ('/sys/fs/cgroup', 'memory.max', 'memory.current', 'inactive_file'),
-        (
-            '/sys/fs/cgroup/memory',
-            'memory.limit_in_bytes',
-            'memory.usage_in_bytes',
-            'total_inactive_file',
-        ),
-    )
+# Control groups of version 2 and 1: the controller in /proc/self/cgroup, the folder,
+# and there the limit, the usage, and what the statistics call cached files.
+_CONTROL_GROUPS = (
+    ('', '/sys/fs/cgroup', 'memory.max', 'memory.current', 'inactive_file'),
+    (
+        'memory',
+        '/sys/fs/cgroup/memory',
+        'memory.limit_in_bytes',
+        'memory.usage_in_bytes',
+        'total_inactive_file',
+    ),
 )
 
 
@@ -49,8 +49,9 @@ def peak_memory():
 def free_memory():
     """Returns the bytes that this process can still have, or None if nobody knows.
 
-    On Linux; the less of what the kernel says to be available and of what is left of
-    the limit of the control group (a container's), where there is one.
+    On Linux; the least of what the kernel says to be available and of what is left of
+    the limits of the process's control group (a container's, a job's) and of those that
+    it lies in, where there are any.
     """
     try:
         with open('/proc/meminfo', encoding='ascii') as file:
@@ -58,16 +59,42 @@ def free_memory():
         free = int(facts['MemAvailable'].split()[0]) * 1024
     except (OSError, KeyError):
         return None
-    for limit, usage, stat, files in _CONTROL_GROUPS:
+    for folder, limit, usage, files in _limits():
         try:
-            most, used = _number(limit), _number(usage)
-            with open(stat, encoding='ascii') as file:
+            most, used = (_number(os.path.join(folder, n)) for n in (limit, usage))
+            with open(os.path.join(folder, 'memory.stat'), encoding='ascii') as file:
                 # Copies of files that the kernel gives up when memory is wanted.
                 spare = dict(line.split() for line in file).get(files, 0)
         except (OSError, ValueError):  # No such file; or no limit, which is 'max'.
             continue
         free = min(free, max(0, most - used + int(spare)))
     return free
+
+
+def _limits():
+    """Yields (folder, limit, usage, files) of each control group there may be."""
+    of_controller = _paths()
+    for controller, root, *names in _CONTROL_GROUPS:
+        path = of_controller.get(controller, '/')
+        while True:
+            # In a container the path may be one that only the host has.
+            yield root + path.rstrip('/'), *names
+            if path in ('/', ''):
+                break
+            path = os.path.dirname(path)
+
+
+def _paths():
+    """dict controller -> the path of this process's control group."""
+    found = {}
+    try:
+        with open('/proc/self/cgroup', encoding='utf-8') as file:
+            for line in file:
+                _, controllers, path = line.rstrip('\n').split(':', 2)
+                found.update(dict.fromkeys(controllers.split(','), path))
+    except (OSError, ValueError):
+        pass
+    return found
 
 
 def _number(path):

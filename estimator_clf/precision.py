@@ -4,6 +4,8 @@ import estimator_clf.compat  # noqa: F401  Loads TensorFlow without its chatter.
 
 import tensorflow as tf
 
+from estimator_clf import processor
+
 PRECISIONS = ('float32', 'bfloat16', 'float16', 'auto')
 
 # oneDNN, which TensorFlow computes with on x86, has kernels in bfloat16 for both. With
@@ -33,7 +35,7 @@ def resolve(precision):
     if gpus:
         # The oldest decides: all train the same weights.
         return for_gpu(min(map(_capability, gpus)))
-    return for_cpu(_cpu_flags())
+    return for_cpu(processor.features())
 
 
 def for_gpu(capability):
@@ -59,7 +61,7 @@ def conv_gradients(kind, dtype):
         return kind
     if dtype != 'bfloat16' or tf.config.get_visible_devices('GPU'):
         return 'tensorflow'
-    return conv_gradients_for_cpu(_cpu_flags())
+    return conv_gradients_for_cpu(processor.features())
 
 
 def conv_gradients_for_cpu(flags):
@@ -72,15 +74,3 @@ def conv_gradients_for_cpu(flags):
 def _capability(gpu):
     details = tf.config.experimental.get_device_details(gpu)
     return details.get('compute_capability', (0, 0))
-
-
-def _cpu_flags():
-    try:
-        with open('/proc/cpuinfo', encoding='ascii', errors='replace') as file:
-            for line in file:
-                name, _, value = line.partition(':')
-                if name.strip() == 'flags':
-                    return value.split()
-    except OSError:  # Not Linux.
-        pass
-    return []

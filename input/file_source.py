@@ -36,8 +36,17 @@ class FileSource(EncodedSource):
         self._kept = {}  # What is in memory: (split, …) -> arrays.
 
     def keep(self, kind):
-        """See `Source`."""
+        """See `Source`; all splits must fit, since each may be read."""
+        if kind != 'none':
+            what = f'the {sum(self.num_examples.values())} pictures of {self.name}'
+            kept.check_room(kind, what, self._size(kind))
         self._keep = kind
+
+    def _size(self, kind):
+        """How many bytes the pictures of all splits take."""
+        if kind == 'decoded':
+            return sum(self.num_examples.values()) * math.prod(self.image_shape)
+        return sum(kept.total_size(paths) for paths, _ in self._files.values())
 
     @property
     def num_examples(self):
@@ -123,8 +132,6 @@ class FileSource(EncodedSource):
         """Object array of the bytes of a split's files; reads them once."""
         if split not in self._kept:
             paths = self._files[split][0]
-            what = f'the {len(paths)} pictures of the split {split!r}'
-            kept.check_room('encoded', what, kept.total_size(paths))
 
             def note(number, error):
                 self.bad_examples.note(_printable(paths[number]), lambda: str(error))
@@ -139,8 +146,6 @@ class FileSource(EncodedSource):
         if (split, eval_crop) not in self._kept:
             paths = self._files[split][0]
             shape = (len(paths), *self.image_shape)
-            what = f'the {len(paths)} pictures of the split {split!r}'
-            kept.check_room('decoded', what, math.prod(shape))
             pixels, good = kept.aligned(shape), np.zeros([len(paths)], bool)
             aspect = self.image_shape[1] / self.image_shape[0]
             window = central_window(eval_crop, aspect)
@@ -160,6 +165,14 @@ class FileSource(EncodedSource):
                 pixels[indices], good[indices] = images, True
             self._kept[split, eval_crop] = pixels, good
         return self._kept[split, eval_crop]
+
+    def _pixel_statistics(self):
+        # Of a sample, which is no reason to keep all that there is.
+        kind, self._keep = self._keep, 'none'
+        try:
+            return super()._pixel_statistics()
+        finally:
+            self._keep = kind
 
     def _check_augment(self, steps):
         super()._check_augment(steps)

@@ -175,17 +175,25 @@ def published(config):
 
 
 def model_fn_maker(config):
-    """Returns a function (DatasetInfo, total steps, rate=1) -> model_fn."""
+    """Returns a function (DatasetInfo, total steps, rate=1) -> model_fn.
 
-    def make(info, total_steps, rate=1.0):
+    Without total steps they are those that the settings say.
+    """
+
+    def make(info, total_steps=None, rate=1.0):
         from estimator_clf import precision
         from model_fns import patterns
         from model_fns.model_fn import make_model_fn
         from model_fns.settings import OptimizerSettings, parse_lookahead, parse_views
+        from model_fns.views import check_size
 
         dtype = precision.resolve(config.precision)
         size = info.num_examples.get(config.train_split) or config.batch_size
+        total_steps = total_steps or config.total_steps(size)
         per_epoch = size / config.batch_size
+        eval_views = parse_views(config.eval_tta)
+        if eval_views and info.image_shape:
+            check_size(eval_views[1], *info.image_shape[:2])
 
         def steps(text, flag):
             return in_steps(text, flag, per_epoch, total_steps)
@@ -228,7 +236,7 @@ def model_fn_maker(config):
             class_weights=_class_weights(config.class_weights),
             loss=config.loss,
             eval_passes=config.eval_passes,
-            eval_views=parse_views(config.eval_tta),
+            eval_views=eval_views,
             export_views=config.export_tta,
             seed=config.seed,
             compute_dtype=dtype,

@@ -11,6 +11,9 @@ from launch import app, flags
 
 FLAGS = flags.FLAGS
 
+# How to evaluate, in place of what the run did.
+_EVALUATION = ('eval_passes', 'eval_tta', 'eval_precision')
+
 
 def define_flags():
     """Defines the flags of this program."""
@@ -18,7 +21,7 @@ def define_flags():
     absl_flags.DEFINE_list(
         'split', [], 'Splits to evaluate. Default: validation and test, as there are.'
     )
-    flags.define_run('checkpoint', 'data_dir', 'eval_passes', 'device')
+    flags.define_run('checkpoint', 'data_dir', *_EVALUATION, 'device')
     absl_flags.DEFINE_enum('output', 'table', ['table', 'json'], 'What to print.')
 
 
@@ -28,7 +31,9 @@ def main(arguments):
 
     app.no_arguments(arguments)
     config = build.load_config(
-        FLAGS.model_dir, data_dir=FLAGS.data_dir, eval_passes=FLAGS.eval_passes
+        FLAGS.model_dir,
+        data_dir=FLAGS.data_dir,
+        **{name: FLAGS[name].value for name in _EVALUATION},
     )
     info = build.load_info(FLAGS.model_dir)
 
@@ -50,7 +55,7 @@ def main(arguments):
         raise ConfigError(
             f'--split must be given: {source.name} has only {", ".join(there)}'
         )
-    model_fn = build.model_fn_maker(config)(info, total_steps=1)
+    model_fn = build.model_fn_maker(config)(info)
     metrics = {}
     for split in splits:
         evaluator = Evaluator(model_fn, evaluation_input(config, source, split))
@@ -64,7 +69,7 @@ def main(arguments):
 
 
 def _help():
-    names = ['model_dir', 'split', 'checkpoint', 'data_dir', 'eval_passes', 'device']
+    names = ['model_dir', 'split', 'checkpoint', 'data_dir', *_EVALUATION, 'device']
     return __doc__ + '\n' + '\n'.join(map(flags.flag_help, [*names, 'output']))
 
 

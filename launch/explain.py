@@ -117,8 +117,10 @@ def main(arguments):
     for kind in FLAGS.what:
         if kind not in _KINDS:
             raise ConfigError(f'--what must be of {", ".join(_KINDS)}, got {kind!r}')
-    # One pass: of several the gradient would be that of their average.
-    config = build.load_config(FLAGS.model_dir, data_dir=FLAGS.data_dir, eval_passes=1)
+    # One pass, one view: of several the gradient would be that of their average.
+    config = build.load_config(
+        FLAGS.model_dir, data_dir=FLAGS.data_dir, eval_passes=1, export_tta=False
+    )
     info = build.load_info(FLAGS.model_dir)
     wish = _wish(config)
 
@@ -131,9 +133,7 @@ def main(arguments):
     from launch.terminal import table
 
     checkpoint = build.checkpoint_of(FLAGS.model_dir, FLAGS.checkpoint)
-    explainer = Explainer(
-        build.model_fn_maker(config)(info, total_steps=1), checkpoint, info
-    )
+    explainer = Explainer(build.model_fn_maker(config)(info), checkpoint, info)
     if FLAGS.layer == '?':
         rows = [
             [layer.name, ' x '.join(map(str, layer.tensor.shape[1:]))]

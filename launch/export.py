@@ -25,7 +25,7 @@ def define_flags():
         'Folder of the versions. Default: MODEL_DIR/export, and for other formats '
         'MODEL_DIR/export-FORMAT.',
     )
-    flags.define_run('checkpoint', 'data_dir', 'eval_passes')
+    flags.define_run('checkpoint', 'data_dir', 'eval_passes', 'eval_tta', 'export_tta')
     absl_flags.DEFINE_enum(
         'format',
         'saved_model',
@@ -53,6 +53,8 @@ def main(arguments):
         max_pixels=FLAGS.max_pixels,
         data_dir=FLAGS.data_dir,
         eval_passes=FLAGS.eval_passes,
+        eval_tta=FLAGS.eval_tta,
+        export_tta=FLAGS.export_tta,
     )
     info = build.load_info(FLAGS.model_dir)
 
@@ -63,7 +65,7 @@ def main(arguments):
 
     devices.set_up('cpu')
     model = (
-        build.model_fn_maker(config)(info, total_steps=1),
+        build.model_fn_maker(config)(info),
         info,
         build.checkpoint_of(FLAGS.model_dir, FLAGS.checkpoint),
     )
@@ -135,7 +137,8 @@ def _examples(config, info):
 
 def _help():
     names = ['model_dir', 'export_dir', 'checkpoint', 'data_dir', 'eval_passes']
-    names += ['format', 'quantize', 'check_export', 'max_pixels']
+    names += ['eval_tta', 'export_tta', 'format', 'quantize']
+    names += ['check_export', 'max_pixels']
     return __doc__ + '\n' + '\n'.join(map(flags.flag_help, names))
 
 

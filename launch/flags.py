@@ -161,6 +161,24 @@ _RUN = {
         None,
         "Passes to average over. Default: as the run's own evaluations.",
     ),
+    'eval_tta': (
+        flags.DEFINE_string,
+        '',
+        'Views to average over, as of launch.train: mirror,shift:1; none: the picture '
+        "alone. Default: as the run's own evaluations.",
+    ),
+    'eval_precision': (
+        flags.DEFINE_enum,
+        None,
+        Config.__dataclass_fields__['eval_precision'].metadata['choices'],
+        "What to compute in. Default: as the run's own evaluations.",
+    ),
+    'export_tta': (
+        flags.DEFINE_bool,
+        None,
+        'Whether the model averages over the views of --eval_tta. Default: as the '
+        'exports of the run.',
+    ),
     'device': (flags.DEFINE_enum, 'auto', ['auto', 'cpu', 'gpu'], 'What to run on.'),
 }
 

@@ -153,7 +153,7 @@ def _predictor():
     if decoder is None:
         raise ConfigError(f'--model_dir={FLAGS.model_dir} does not take pictures')
     return Predictor.of_checkpoint(
-        build.model_fn_maker(config)(info, total_steps=1),
+        build.model_fn_maker(config)(info),
         build.checkpoint_of(FLAGS.model_dir, FLAGS.checkpoint),
         decoder,
     )

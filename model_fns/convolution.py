@@ -94,15 +94,20 @@ def filter_gradient(x: tf.Tensor, dy: tf.Tensor, size: int) -> tf.Tensor:
         dy: the gradient by what came out, [B, H, W, F], of its type.
         size: odd.
     """
-    _, height, width, channels = x.shape
+    batch, height, width, channels = x.shape
     filters, margin = dy.shape[-1], size // 2
+    together = _together(batch, height * width)
+    if batch is None or batch % together:
+        # Pictures of zeros, which add nothing.
+        missing = -tf.shape(x)[0] % together
+        x, dy = (tf.pad(t, ((0, missing), *[(0, 0)] * 3)) for t in (x, dy))
     around = tf.pad(x, ((0, 0), (margin, margin), (margin, margin), (0, 0)))
     neighbours = [
         around[:, i : i + height, j : j + width]
         for i in range(size)
         for j in range(size)
     ]
-    block = _pictures(x.shape[0], height * width) * height * width
+    block = together * height * width
     products = tf.matmul(
         tf.reshape(tf.concat(neighbours, -1), (-1, block, size * size * channels)),
         tf.reshape(dy, (-1, block, filters)),
@@ -113,9 +118,10 @@ def filter_gradient(x: tf.Tensor, dy: tf.Tensor, size: int) -> tf.Tensor:
     return tf.cast(tf.reshape(total, (size, size, channels, filters)), x.dtype)
 
 
-def _pictures(batch, pixels):
-    """How many pictures are a block: as many as fit, and divide the batch."""
-    if batch is None:
-        return 1
+def _together(batch, pixels):
+    """How many pictures are a block: as many as fit, if possible without a rest."""
     most = max(1, _BLOCK // pixels)
-    return max(n for n in range(1, min(most, batch) + 1) if batch % n == 0)
+    for count in range(most, most // 2, -1):
+        if batch is not None and batch % count == 0:
+            return count
+    return most

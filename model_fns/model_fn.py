@@ -254,7 +254,7 @@ def make_model_fn(
         """
         inputs = _feature(features, 'image')
         cut = Cut(inputs)
-        dtype = compute_dtype if training else 'float32'
+        dtype = compute_dtype if training else eval_dtype
         net = Layers(training, seed, dtype, frozen=optimizer.frozen, cut=cut)
         cut.check(run(net, inputs), optimizer.frozen)
         return tf.cast(cut.found, tf.float32)

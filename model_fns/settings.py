@@ -147,6 +147,12 @@ class OptimizerSettings:
             raise errors.SettingError(
                 '--lookahead needs to know how long the run is; set total_steps'
             )
+        if every > self.total_steps:
+            raise errors.SettingError(
+                f'--lookahead: its first steps, {every}, must be no more than the '
+                f'{self.total_steps} of the run, which would end with the weights it '
+                'began with; leave it out (--lookahead=)'
+            )
 
     def rate_arguments(self):
         """The arguments of `schedules.learning_rate`, but for the step."""
@@ -212,13 +218,15 @@ def parse_lookahead(text):
 
 
 def parse_views(text):
-    """Reads `'mirror,shift:1'`; returns (mirror, shift) of `views.views`, '' is None.
+    """Reads `'mirror,shift:1'`; returns (mirror, shift) of `views.views`.
+
+    '' and 'none' are None.
 
     Raises:
         SettingError: something that is not written so.
     """
     parts = [part.strip() for part in text.split(',') if part.strip()]
-    if not parts:
+    if parts in ([], ['none']):
         return None
     mirror, shift = False, 0
     for part in parts:

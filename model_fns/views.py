@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
+from model_fns import errors
 from model_fns.layers import Layers
 
 
@@ -35,6 +36,15 @@ def views(mirror: bool, shift: int) -> list[View]:
             for turn in (False, True)
         ]
     return found
+
+
+def check_size(shift: int, height: int, width: int) -> None:
+    """Raises SettingError where pictures are too small to be moved so far."""
+    if shift >= min(height, width):
+        raise errors.SettingError(
+            f'--eval_tta: shift must be less than the sides of the pictures, {height}x'
+            f'{width}, got {shift}'
+        )
 
 
 def averaged(run: Callable, layers: Callable[[], Layers], images, of: list[View]):

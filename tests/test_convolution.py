@@ -87,16 +87,26 @@ def test_few_filters_are_not_worth_it(monkeypatch):
     assert 'BatchMatMulV2' not in ops('products', 8)
 
 
-def test_blocks_divide_the_batch():
-    for batch, pixels, expected in (
-        (512, 256, 8),
-        (510, 256, 6),
-        (7, 256, 7),
-        (509, 256, 1),
-        (4, 10_000, 1),
-        (None, 256, 1),
-    ):
-        assert convolution._pictures(batch, pixels) == expected
+@pytest.mark.parametrize('batch', [7, 13, 16])
+@pytest.mark.parametrize('known', [True, False])
+def test_any_number_of_pictures(batch, known, monkeypatch):
+    """What is missing in the last block counts for nothing."""
+    monkeypatch.setattr(convolution, '_BLOCK', 5 * 16)
+    ours, theirs = both((batch, 4, 4, 3), 4, 3, known=known)
+    for a, b in zip(ours, theirs, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4)
+
+
+def test_memory_does_not_depend_on_the_divisors_of_the_batch():
+    """The products of all blocks together are at most twice those of whole ones."""
+    for batch in (512, 509, 514, None):
+        with tf.Graph().as_default() as graph:
+            x = v1.placeholder(tf.float32, (batch, 7, 7, 4))
+            y = convolution.conv2d(x, tf.zeros((3, 3, 4, 128)), 'small')
+            tf.gradients(y, x.graph.get_tensor_by_name('zeros:0'))
+            (product,) = (o for o in graph.get_operations() if 'MatMul' in o.type)
+            pixels = product.inputs[0].shape[1]
+        assert 1024 <= pixels <= 2048
 
 
 @pytest.mark.parametrize('shape', [(2, 2, 1, 1), (3, 1, 1, 1)])

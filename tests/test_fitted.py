@@ -7,6 +7,7 @@ import tensorflow as tf
 
 from estimator_clf import fitted
 from estimator_clf.config import Config
+from input.formats.arrays import from_arrays
 from model_fns import OptimizerSettings, make_model_fn, whitening
 
 NAME = 'airbench/whiten/kernel'
@@ -79,8 +80,6 @@ def test_a_warm_start_has_the_last_word(tmp_path):
         split: (255 - small_run.pictures(40, seed=i)[0], small_run.pictures(40)[1])
         for i, split in enumerate(('train', 'test'))
     }
-    from input.formats.arrays import from_arrays
-
     source = from_arrays(other, small_run.NAMES, name='other')
     small_run.run(
         tmp_path / 'second', data=source, max_steps=2, warm_start=f'{tmp_path}/first'
@@ -89,12 +88,17 @@ def test_a_warm_start_has_the_last_word(tmp_path):
     np.testing.assert_array_equal(found, kernel(tmp_path / 'first' / 'model.ckpt-2'))
 
 
-def test_the_pictures_are_always_the_same_and_of_all_classes():
-    source = small_run.source()
-    first, second = (list(fitted.pictures(source, 'train', count=45)) for _ in 'ab')
-    assert sum(map(len, first)) == 45
-    for a, b in zip(first, second, strict=True):
-        np.testing.assert_array_equal(a, b)
+def test_the_pictures_are_always_the_same_and_of_all_classes(monkeypatch):
+    """Of a set that is sorted by class, and some at a time."""
+    monkeypatch.setattr(fitted, '_NUMBERS', 20 * 16)
+    labels = np.sort(np.arange(300, dtype=np.int32) % 3)
+    images = np.broadcast_to(labels[:, None, None, None], (300, 4, 4, 1))
+    arrays = {'train': (images.astype(np.uint8), labels)}
+    source = from_arrays(arrays, small_run.NAMES, name='sorted')
+    first, second = (list(fitted.pictures(source, 'train', count=50)) for _ in 'ab')
+    assert [len(batch) for batch in first] == [20, 20]
+    assert set(np.unique(first)) == {0, 1, 2}
+    np.testing.assert_array_equal(first, second)
 
 
 def test_networks_without_any():

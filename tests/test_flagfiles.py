@@ -1,6 +1,7 @@
 """The flagfiles that come with the product: they say what they cost, and they run."""
 
 import pathlib
+import re
 
 from estimator_clf.compat import estimator
 
@@ -23,6 +24,9 @@ CIFAR10 = 'airplane automobile bird cat deer dog frog horse ship truck'.split()
 # One of each kind of data; the others would take minutes.
 QUICK = ('digits', 'mnist_linear', 'cifar10_cnn', 'dogscats_cnn')
 
+# What they reach takes hours to find out.
+UNMEASURED = ('cifar10_94', 'cifar10_96')
+
 each = pytest.mark.parametrize('path', FLAGFILES, ids=lambda path: path.stem)
 
 
@@ -30,7 +34,9 @@ each = pytest.mark.parametrize('path', FLAGFILES, ids=lambda path: path.stem)
 def test_says_what_it_costs_and_reaches(path):
     lines = path.read_text(encoding='utf-8').splitlines()
     head = ' '.join(line[2:] for line in lines if line.startswith('#'))
-    assert 'Costs about' in head and 'on 2 CPU cores' in head and 'reaches' in head
+    assert re.search(r'Costs about .* [0-9.]+ GB on 2 CPU cores', head)
+    if path.stem not in UNMEASURED:
+        assert re.search(r'; reaches (test )?accuracy 0\.[0-9]+', head)
     flags = [line for line in lines if line and not line.startswith('#')]
     assert all(flag.startswith('--') for flag in flags)
     # Where a run lives and how it is seeded is for the one who starts it to say.
@@ -95,6 +101,7 @@ def test_runs_on_the_real_data(path, tmp_path):
         *(f'--data_dir={folder}' for folder in data),
         '--epochs=0',
         '--warmup=0',
+        '--lookahead=',
         '--max_steps=2',
         '--noexport',
         f'--model_dir={tmp_path}/run',

@@ -18,6 +18,7 @@ from input.bad_examples import BadExamples
 from input.file_source import FileSource
 from input.formats.arrays import from_arrays
 from input.formats.tfrecord import tfrecord
+from input.source import iterate
 from launch import build
 
 _COUNT = 11
@@ -118,17 +119,29 @@ def test_without_a_limit_the_first_ends_it(make, kind):
 @pytest.mark.parametrize('kind', ['encoded', 'decoded'])
 def test_there_must_be_room(make, kind, monkeypatch):
     monkeypatch.setattr(kept, 'free_memory', lambda: 1000)
-    message = rf'--cache={kind} must fit into 75% .* the 11 pictures of .*train.* take'
+    message = rf'--cache={kind} must fit into 75% .* the 16 pictures of .* take'
     with pytest.raises(DataError, match=message):
-        train(make(kind), 1, 4)
+        make(kind)  # Before anything is read, and for all splits.
     monkeypatch.setattr(kept, 'free_memory', lambda: None)
     train(make(kind), 1, 4)
 
 
 def test_pixels_are_not_copied(make):
-    """TensorFlow copies what does not begin at a multiple of 64."""
-    pixels, _ = make('decoded')._pixels('train', 1.0)
-    assert pixels.ctypes.data % 64 == 0 and pixels.shape == (_COUNT, 8, 9, 3)
+    """What TensorFlow reads is the array itself, as a change to it shows."""
+    source = make('decoded')
+    reading = iterate(source.input_fn('train', 1, training=True), 500)
+    assert (next(reading)[0]['image'] != 7).any()
+    source._pixels('train', 1.0)[0][:] = 7
+    # Some batches are ready already.
+    assert any((features['image'] == 7).all() for features, _ in reading)
+
+
+@pytest.mark.parametrize('crop', [1.0, 0.5])
+def test_pixels_are_kept_once(make, crop):
+    source = make('decoded')
+    assert len(source.info.mean) == 3  # Of a sample, read by itself.
+    list(iterate(source.input_fn('train', 2, training=True, eval_crop=crop), 3))
+    assert list(source._kept) == [('train', crop)]
 
 
 def test_free_memory():
@@ -139,17 +152,23 @@ def test_free_memory():
 
 
 def test_a_control_group_limits(tmp_path, monkeypatch):
-    for name, text in (
-        ('memory.max', '5000'),
-        ('memory.current', '3000'),
-        ('memory.stat', 'anon 1\ninactive_file 500\n'),
-    ):
-        (tmp_path / name).write_text(text)
-    names = [str(tmp_path / f'memory.{n}') for n in ('max', 'current', 'stat')]
-    group = (*names, 'inactive_file')
-    monkeypatch.setattr(memory, '_CONTROL_GROUPS', (group,))
-    assert memory.free_memory() == 2500
+    """Its own, and each that it lies in."""
+    own = tmp_path / 'job' / 'step'
+    own.mkdir(parents=True)
+    for folder, most in ((own, 5000), (tmp_path, 4000)):
+        for name, text in (
+            ('memory.max', str(most)),
+            ('memory.current', '3000'),
+            ('memory.stat', 'anon 1\ninactive_file 500\n'),
+        ):
+            (folder / name).write_text(text)
+    names = ('memory.max', 'memory.current', 'inactive_file')
+    monkeypatch.setattr(memory, '_CONTROL_GROUPS', (('x', str(tmp_path), *names),))
+    monkeypatch.setattr(memory, '_paths', lambda: {'x': '/job/step'})
+    assert memory.free_memory() == 1500
     (tmp_path / 'memory.max').write_text('max')
+    assert memory.free_memory() == 2500
+    (own / 'memory.max').write_text('max')
     assert memory.free_memory() > 5000
 
 

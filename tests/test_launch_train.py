@@ -17,6 +17,16 @@ from launching import ROOT, SMALL, command, launch, lines
 from PIL import Image
 from sklearn.datasets import load_digits
 
+RUN = (
+    *SMALL,
+    '--epochs=8',
+    '--validation_split=0.2',
+    # Whose steps depend on the length of the run, which other programs must know.
+    '--warmup=1epochs',
+    '--schedule=step',
+    '--decay_rate=0.5',
+)
+
 
 @pytest.fixture(scope='module')
 def run(tmp_path_factory):
@@ -24,9 +34,7 @@ def run(tmp_path_factory):
     folder = tmp_path_factory.mktemp('runs') / 'digits'
     done = launch(
         'train',
-        *SMALL,
-        '--epochs=8',
-        '--validation_split=0.2',
+        *RUN,
         '--eval_every=4epochs',
         f'--model_dir={folder}',
     )
@@ -115,6 +123,22 @@ def test_evaluate_finds_the_same(run):
         assert value == pytest.approx(written[name], abs=1e-6), name
 
 
+def test_evaluate_over_several_views(run):
+    folder, _ = run
+    test = ['evaluate', f'--model_dir={folder}', '--output=json', '--split=test']
+    losses = []
+    for views in ('none', 'mirror,shift:1'):
+        done = launch(*test, f'--eval_tta={views}')
+        assert done.returncode == 0, done.stderr
+        losses.append(json.loads(done.stdout)['test']['loss'])
+    written = [x for x in lines(folder / 'metrics.jsonl') if x['split'] == 'test'][-1]
+    assert losses[0] == pytest.approx(written['loss'], abs=1e-6)
+    assert abs(losses[1] - losses[0]) > 1e-3
+    wrong = launch(*test, '--eval_tta=shift:8')
+    assert wrong.returncode == 2
+    assert 'shift must be less than the sides of the pictures, 8x8' in wrong.stderr
+
+
 def test_evaluate_an_earlier_checkpoint_as_a_table(run):
     folder, _ = run
     steps = sorted(int(p.stem.split('-')[1]) for p in folder.glob('model.ckpt-*.index'))
@@ -187,9 +211,7 @@ def test_going_on_after_the_end_only_says_so(run):
     folder, done = run
     again = launch(
         'train',
-        *SMALL,
-        '--epochs=8',
-        '--validation_split=0.2',
+        *RUN,
         f'--model_dir={folder}',
         '--noexport',
     )

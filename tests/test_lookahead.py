@@ -99,6 +99,7 @@ def test_what_is_refused():
         ({'total_steps': None}, 'how long the run is'),
         ({'ema_decay': 0.9, 'total_steps': 9}, 'give one of them'),
         ({'total_steps': 9, 'lookahead': (0, 0.5)}, 'at least 1'),
+        ({'total_steps': 4}, 'no more than the 4 of the run'),
         ({'total_steps': 9, 'lookahead': (5, 1.0)}, 'below 1'),
     ):
         with pytest.raises(SettingError, match=words):

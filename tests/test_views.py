@@ -92,7 +92,7 @@ def test_evaluation_averages_them():
 
 
 def test_what_is_written():
-    assert parse_views('') is None
+    assert parse_views('') is None and parse_views('none') is None
     assert parse_views('mirror') == (True, 0)
     assert parse_views('shift:2, mirror') == (True, 2)
     for text in ('mirror:1', 'shift', 'shift:0', 'shift:-1', 'mirror,mirror', 'turn'):
