@@ -102,15 +102,21 @@ def test_trains_as_without(tmp_path, settings):
     assert features.shape[:2] == (2 if 'augment' in settings else 1, 45)
 
 
-def test_evaluates_to_the_bit_what_the_pictures_give(tmp_path):
-    cached = run(tmp_path / 'run', cache_features=True)
-    plain = run(tmp_path / 'run', Recorder(), cache_features=True)
+@pytest.mark.parametrize('precision', ['float32', 'bfloat16'])
+def test_evaluates_to_the_bit_what_the_pictures_give(tmp_path, precision):
+    settings = {'cache_features': True, 'eval_precision': precision}
+    cached = run(tmp_path / 'run', **settings)
+    plain = run(tmp_path / 'run', Recorder(), **settings)
     assert plain.metrics == cached.metrics
     # By the pictures: another evaluation of the same checkpoint.
     from estimator_clf.evaluator import Evaluator
 
     config = Config(
-        network='cnn', network_args=ARGS, train_only='logits', model_dir='x'
+        network='cnn',
+        network_args=ARGS,
+        train_only='logits',
+        eval_precision=precision,
+        model_dir='x',
     )
     model_fn = build.model_fn_maker(config)(source().info, 1)
     evaluator = Evaluator(model_fn, source().input_fn('test', 9))
