@@ -37,6 +37,7 @@ WORKLOADS = {
     'resize': 'resize to 224',
     'cached': 'resize to 224, cached',
 }
+_TICKS = (0.1, 0.2, 0.3, 0.5, 0.7, 1, 1.5, 2, 3, 5, 7, 10, 15, 20, 30, 50)
 
 
 def main(arguments=None):
@@ -86,14 +87,15 @@ def draw(report, path):
     axes.set_xscale('log')
     axes.set_yticks(range(len(rows)), [name for name, _ in rows], fontsize=9)
     axes.invert_yaxis()
-    ticks = [t for t in (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50) if _within(t, rows)]
+    low = min(1, *(found['least'] for _, found in rows)) / 1.1
+    high = max(1, *(found['most'] for _, found in rows)) * 1.3  # Room for its number.
+    ticks = [t for t in _TICKS if low <= t <= high]
     axes.set_xticks(ticks, [f'{tick:g}' for tick in ticks])
     axes.minorticks_off()
+    axes.set_xlim(low, high)
     axes.set_xlabel('pictures/s of ours / of it (1: as fast)')
     for side in ('top', 'right', 'left'):
         axes.spines[side].set_visible(False)
-    left, right = axes.get_xlim()
-    axes.set_xlim(left, right * 1.2)  # For the number of the longest.
     figure.tight_layout()
     figure.savefig(path, dpi=110)
     pyplot.close(figure)
@@ -105,13 +107,6 @@ def _name(peer):
     if peer.startswith('torch_'):
         return f'PyTorch DataLoader, {peer.removeprefix("torch_")} workers'
     return peer
-
-
-def _within(tick, rows):
-    """Whether a tick lies where bars are, or next to it."""
-    low = min(1, *(found['least'] for _, found in rows))
-    high = max(1, *(found['most'] for _, found in rows))
-    return low / 2 <= tick <= high * 2
 
 
 if __name__ == '__main__':
