@@ -17,6 +17,7 @@ import estimator_clf.compat  # noqa: F401  Loads TensorFlow without its chatter.
 
 import tensorflow as tf
 
+from benchmarks.limits import variable
 from benchmarks.training import CONVOLUTIONS
 from model_fns import convolution
 from model_fns.settings import CONV_GRADIENTS
@@ -56,9 +57,9 @@ def measure(options, side, inputs, outputs):
     dtype, batch = tf.as_dtype(options.dtype), options.batch_size
     found = {}
     with tf.Graph().as_default(), v1.Session(config=_as_it_is()) as session:
-        x = _variable('x', (batch, side, side, inputs), dtype)
-        dy = _variable('dy', (batch, side, side, outputs), dtype)
-        kernel = _variable('kernel', (3, 3, inputs, outputs), dtype)
+        x = variable('x', (batch, side, side, inputs), dtype)
+        dy = variable('dy', (batch, side, side, outputs), dtype)
+        kernel = variable('kernel', (3, 3, inputs, outputs), dtype)
         ops = {
             'forward': tf.nn.conv2d(x, kernel, 1, 'SAME'),
             'filter': tf.raw_ops.Conv2DBackpropFilter(
@@ -85,15 +86,6 @@ def _as_it_is():
     config = v1.ConfigProto()
     config.graph_options.rewrite_options.disable_meta_optimizer = True
     return config
-
-
-def _variable(name, shape, dtype):
-    # Not a constant, which would be computed once.
-    return v1.get_variable(
-        name,
-        initializer=tf.cast(tf.random.normal(shape), dtype),
-        use_resource=True,
-    ).read_value()
 
 
 if __name__ == '__main__':

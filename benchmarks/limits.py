@@ -49,19 +49,22 @@ def limits(repetitions=10):
 
 
 def _convolution(dtype):
-    x = _variable('x', (_PICTURES, _SIDE, _SIDE, _CHANNELS), dtype)
+    x = variable('x', (_PICTURES, _SIDE, _SIDE, _CHANNELS), dtype)
     return tf.nn.conv2d(
-        x, _variable('k', (3, 3, _CHANNELS, _CHANNELS), dtype), 1, 'SAME'
+        x, variable('k', (3, 3, _CHANNELS, _CHANNELS), dtype), 1, 'SAME'
     )
 
 
 def _product(dtype):
-    a, b = (_variable(name, (_MATRIX, _MATRIX), dtype) for name in 'ab')
+    a, b = (variable(name, (_MATRIX, _MATRIX), dtype) for name in 'ab')
     return tf.matmul(a, b)
 
 
-def _variable(name, shape, dtype):
-    # Not a constant, which would be computed once, while the graph is optimised.
+def variable(name, shape, dtype):
+    """What an operation that is timed is given: random numbers in a variable.
+
+    A constant would be computed with once, while the graph is optimised.
+    """
     return v1.get_variable(
         name,
         initializer=tf.cast(tf.random.normal(shape), dtype),

@@ -53,6 +53,28 @@ def run_program(text, folder=ROOT, timeout=300):
     return done.stdout
 
 
+def benchmark(name, *arguments, timeout=300):
+    """Runs `python -m benchmarks.NAME`; that it ends well is asserted.
+
+    Args:
+      name: of the program.
+      *arguments: of the command line.
+      timeout: seconds.
+
+    Returns:
+      What it prints.
+    """
+    done = subprocess.run(
+        [sys.executable, '-m', f'benchmarks.{name}', *arguments],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
 def command(program, *arguments):
     """Returns the command line of a program as a list."""
     return [sys.executable, '-m', f'launch.{program}', *map(str, arguments)]

@@ -1,11 +1,9 @@
 """The benchmark of evaluation runs, and computes what it says."""
 
 import json
-import subprocess
-import sys
 
 import pytest
-from launching import ROOT
+from launching import benchmark
 
 from benchmarks import evaluation
 
@@ -15,14 +13,7 @@ def test_it_runs(tmp_path):
     """Few steps of made-up pictures, which shows that it works, not how fast."""
     path = tmp_path / 'out.json'
     tiny = ['--generated=128', '--steps=1', '--evaluations=2', '--repetitions=1']
-    done = subprocess.run(
-        [sys.executable, '-m', 'benchmarks.evaluation', *tiny, f'--json={path}'],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
-    assert done.returncode == 0, done.stderr
+    printed = benchmark('evaluation', *tiny, f'--json={path}')
     report = json.loads(path.read_text())
     assert [run['program'] for run in report['runs']] == ['here', 'stock']
     for run in report['runs']:
@@ -31,7 +22,7 @@ def test_it_runs(tmp_path):
         assert 0 < run['evaluation_seconds'] < run['seconds']
         assert run['cpu_seconds'] > 0
     assert report['ratios']['seconds']['n'] == 1
-    assert 'the evaluations alone' in done.stdout
+    assert 'the evaluations alone' in printed
 
 
 def _run(program, seconds, memory=(100,) * 5):

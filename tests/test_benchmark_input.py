@@ -1,14 +1,12 @@
 """The benchmarks of reading pictures run, and compute what they say."""
 
 import json
-import subprocess
-import sys
 
 import pytest
-from launching import ROOT
+from launching import benchmark
 from pictures import encode, image, write
 
-from benchmarks import input as benchmark
+from benchmarks import input as reading
 
 
 @pytest.fixture(name='photos')
@@ -20,24 +18,12 @@ def _photos(tmp_path):
     return tmp_path / 'photos'
 
 
-def _run(name, *arguments):
-    done = subprocess.run(
-        [sys.executable, '-m', f'benchmarks.{name}', *arguments],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
-
-
 @pytest.mark.slow
 def test_reading(photos, tmp_path):
     path = tmp_path / 'out.json'
     tiny = ['--repetitions=1', '--seconds=0.1', f'--data_dir={photos}']
     what = ['--workloads=crop,cached', '--programs=ours,decode']
-    printed = _run('input', *tiny, *what, f'--json={path}')
+    printed = benchmark('input', *tiny, *what, f'--json={path}')
     report = json.loads(path.read_text())
     programs = [(run['workload'], run['program']) for run in report['runs']]
     assert programs == [('crop', 'ours'), ('crop', 'decode'), ('cached', 'ours')]
@@ -51,7 +37,7 @@ def test_reading(photos, tmp_path):
 def test_growth(photos, tmp_path):
     path = tmp_path / 'out.json'
     tiny = [f'--data_dir={photos}', '--times=1,3', '--seconds=0.1']
-    _run('growth', *tiny, f'--work_dir={tmp_path}', f'--json={path}')
+    benchmark('growth', *tiny, f'--work_dir={tmp_path}', f'--json={path}')
     runs = json.loads(path.read_text())['runs']
     assert [run['pictures'] for run in runs] == [70, 70, 210, 210]
     assert {run['format'] for run in runs} == {'image_folder', 'tfrecord'}
@@ -63,5 +49,5 @@ def test_milliseconds_of_a_core():
         for count in (10, 30, 50)
     ]
     runs.append({'workload': 'crop', 'program': 'torch_2', 'pictures': 9})
-    spent = benchmark.core_milliseconds(runs)
+    spent = reading.core_milliseconds(runs)
     assert spent == {'crop': {'ours': pytest.approx(2000 / 30)}}

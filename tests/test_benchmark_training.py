@@ -1,11 +1,9 @@
 """The benchmark of training runs, and computes what it says."""
 
 import json
-import subprocess
-import sys
 
 import pytest
-from launching import ROOT
+from launching import benchmark
 
 from benchmarks import training
 
@@ -15,15 +13,7 @@ def test_it_runs(tmp_path):
     """A moment of the smallest workload, which shows that it works, not how fast."""
     path = tmp_path / 'out.json'
     tiny = ['--workloads=linear', '--programs=ours,stock', '--repetitions=1']
-    done = subprocess.run(
-        [sys.executable, '-m', 'benchmarks.training', *tiny]
-        + ['--seconds=0.2', f'--json={path}'],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
-    assert done.returncode == 0, done.stderr
+    printed = benchmark('training', *tiny, '--seconds=0.2', f'--json={path}')
     report = json.loads(path.read_text())
     assert [run['program'] for run in report['runs']] == ['ours', 'stock']
     for run in report['runs']:
@@ -33,7 +23,7 @@ def test_it_runs(tmp_path):
     limits = report['limits']
     assert limits['tflops']['convolution, float32'] > 0
     assert limits['memory_gb_per_second'] > 0
-    assert 'ours / peer' in done.stdout
+    assert 'ours / peer' in printed
 
 
 def test_operations_of_the_network():

@@ -1,11 +1,8 @@
 """The experiments of several trainings run, and print what came out."""
 
-import subprocess
-import sys
-
 import numpy as np
 import pytest
-from launching import ROOT
+from launching import benchmark
 
 from benchmarks import trainings
 
@@ -26,20 +23,16 @@ def _cifar(tmp_path_factory):
 
 
 def _output(program, cifar, runs, *flags):
-    command = [sys.executable, '-m', f'benchmarks.{program}', '--seeds=1']
-    command += [f'--data_dir={cifar}', f'--runs={runs}', '--', *flags]
-    done = subprocess.run(
-        command, cwd=ROOT, capture_output=True, text=True, timeout=300
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+    folders = [f'--data_dir={cifar}', f'--runs={runs}']
+    return benchmark(program, '--seeds=1', *folders, '--', *flags)
 
 
 @pytest.mark.slow
 def test_transfer(cifar, tmp_path):
     flags = ['--epochs=1', '--examples_per_class=10', '--batch_size=20']
-    # Of the source, all examples there are are twenty each.
-    told = _output('transfer', cifar, tmp_path / 'runs', *flags, '--eval_every=0')
+    # Of the source, all examples there are are twenty each: four steps.
+    flags += ['--eval_every=0', '--lookahead=']
+    told = _output('transfer', cifar, tmp_path / 'runs', *flags)
     names = 'eight', 'catdog_scratch', 'catdog_frozen', 'catdog_tuned'
     for name in names:
         assert f'cifar10_{name}.flags' in told
