@@ -25,6 +25,7 @@ class BatchDecoder:
             data, self._size, self._channels, self._window, key, self._max_pixels
         )
 
+    @tf.autograph.experimental.do_not_convert  # As in `Source.input_fn`.
     def batch(self, data):
         """Decodes pictures in parallel.
 

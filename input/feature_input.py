@@ -83,6 +83,7 @@ class FeatureSet:
         check_augment(steps)
         order = make_order(sampling, self.labels, seed)
 
+        @tf.autograph.experimental.do_not_convert
         def input_fn():
             def batch(positions, labels, index, *arrays):
                 epochs, rows = order.locate(positions, *arrays)
@@ -123,6 +124,7 @@ class FeatureSet:
           error where they are not those of the features.
         """
 
+        @tf.autograph.experimental.do_not_convert
         def with_features():
             def add(first, element):
                 features, labels = element

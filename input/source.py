@@ -271,6 +271,9 @@ class Source(abc.ABC):
                 f'pack must be from 1 to {most} here, 1 on several devices, got {pack}'
             )
 
+        # AutoGraph would read and rewrite all that is mapped below, for seconds: there
+        # is no Python `if` or `for` over tensors in it.
+        @tf.autograph.experimental.do_not_convert
         def input_fn():
             reading = Reading(
                 split=split,
@@ -382,6 +385,7 @@ def iterate(input_fn, limit=None):
       input_fn: function without arguments that returns a tf.data.Dataset.
       limit: number of batches to yield at the most.
     """
+    input_fn = tf.autograph.experimental.do_not_convert(input_fn)
     with tf.Graph().as_default():
         iterator = tf.compat.v1.data.make_initializable_iterator(input_fn())
         batch = iterator.get_next()

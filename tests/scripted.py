@@ -28,7 +28,8 @@ def model_fn_of(losses=LOSSES):
         if mode == estimator.ModeKeys.PREDICT:
             return estimator.EstimatorSpec(mode, predictions={'w': w + features['x']})
         loss = tf.gather(tf.constant(losses), step) + 0 * tf.reduce_sum(features['x'])
-        train_op = tf.group(v1.assign_add(w, 1.0), v1.assign_add(step, 1))
+        with tf.control_dependencies([loss]):  # It reads the step.
+            train_op = tf.group(v1.assign_add(w, 1.0), v1.assign_add(step, 1))
         metrics = {'accuracy': v1.metrics.mean(1 - loss)}
         return estimator.EstimatorSpec(
             mode, loss=loss, train_op=train_op, eval_metric_ops=metrics

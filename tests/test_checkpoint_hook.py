@@ -103,7 +103,8 @@ def exploding_model_fn(features, labels, mode):
     w = v1.get_variable('w', [], initializer=v1.constant_initializer(0.5))
     step = v1.train.get_or_create_global_step()
     grown = tf.cond(step < 3, lambda: w, lambda: w + np.float32('inf'))
-    train_op = tf.group(w.assign(grown), v1.assign_add(step, 1))
+    with tf.control_dependencies([grown]):  # It reads the step.
+        train_op = tf.group(w.assign(grown), v1.assign_add(step, 1))
     with tf.control_dependencies([tf.identity(w)]):
         loss = tf.constant(1.0)
     return estimator.EstimatorSpec(mode, loss=loss, train_op=train_op)

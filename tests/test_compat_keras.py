@@ -20,10 +20,40 @@ print(model(tf.ones([1, 3])).shape)
 """
 
 
-@pytest.mark.skipif(
+keras_3 = pytest.mark.skipif(
     importlib.metadata.version('keras') < '3', reason='Estimator uses Keras 2'
 )
+
+
+@keras_3
 @pytest.mark.parametrize('before', ['', 'import tensorflow\n', 'import keras\n'])
 def test_comes_when_asked_for(before):
     program = PROGRAM.replace('assert', '# assert', 1) if before else PROGRAM
     assert run_program(before + program).strip() == '(1, 2)'
+
+
+METRICS = """
+import sys, tempfile
+from estimator_clf.compat import estimator
+import tensorflow as tf
+v1 = tf.compat.v1
+def model_fn(features, labels, mode):
+    loss = v1.get_variable('w', [], initializer=v1.ones_initializer()) * features
+    metrics = {'mean': v1.metrics.mean(loss)}
+    step = v1.train.get_or_create_global_step()
+    return estimator.EstimatorSpec(
+        mode, loss=loss, train_op=v1.assign_add(step, 1), eval_metric_ops=metrics
+    )
+def input_fn():
+    return tf.data.Dataset.from_tensors(3.0)
+model = estimator.Estimator(model_fn, tempfile.mkdtemp())
+model.train(input_fn)
+print(model.evaluate(input_fn)['mean'], 'keras' in sys.modules)
+from tensorflow_estimator.python.estimator.model_fn import tf as theirs
+print(isinstance(tf.keras.metrics.Mean(), theirs.keras.metrics.Metric))
+"""
+
+
+@keras_3
+def test_metrics_do_without():
+    assert run_program(METRICS).split() == ['3.0', 'False', 'True']

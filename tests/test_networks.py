@@ -15,7 +15,12 @@ from model_fns.layers import Layers
 v1 = tf.compat.v1
 
 CLASSIFIERS = [n for n in registry.names() if registry.head(n) == 'classification']
-SIZES = [(8, 8, 1), (28, 28, 1), (33, 17, 3), (128, 128, 3)]
+SIZES = [
+    (8, 8, 1),
+    pytest.param((28, 28, 1), marks=pytest.mark.slow),
+    (33, 17, 3),
+    pytest.param((128, 128, 3), marks=pytest.mark.slow),
+]
 
 # Height and width that a network needs at least, where 8 are not enough.
 LEAST = {'airbench': 9, 'alexnet': 64, 'pretrained': 32}
@@ -63,8 +68,15 @@ def test_builds_at_every_size_with_a_batch_of_unknown_size(name, shape):
         assert gradients and all(g is not None for g in gradients)
 
 
-@pytest.mark.parametrize('dtype', ['float32', 'bfloat16'])
-@pytest.mark.parametrize('name', CLASSIFIERS)
+# What one network does in bfloat16 shows what their common parts do in it.
+@pytest.mark.parametrize(
+    'name, dtype',
+    [(name, 'float32') for name in CLASSIFIERS]
+    + [
+        pytest.param(name, 'bfloat16', marks=[pytest.mark.slow][: name != 'cnn'])
+        for name in CLASSIFIERS
+    ],
+)
 def test_trains_a_step_evaluates_predicts_and_exports(name, dtype, tmp_path):
     _needs_keras(name)
     size = LEAST.get(name, 8)

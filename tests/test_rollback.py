@@ -114,9 +114,10 @@ def test_the_hook_in_a_bare_estimator(tmp_path):
         v1.add_to_collection('shown', ('loss', loss))
         from estimator_clf.compat import estimator
 
-        return estimator.EstimatorSpec(
-            mode, loss=loss, train_op=v1.assign_add(step, 1).op
-        )
+        # Else the loss may read the step before or after it is counted.
+        with tf.control_dependencies([loss]):
+            train_op = v1.assign_add(step, 1).op
+        return estimator.EstimatorSpec(mode, loss=loss, train_op=train_op)
 
     with pytest.raises(NotFiniteError, match='loss is NaN or infinite at step 4'):
         bare_estimator(tmp_path, model_fn).train(

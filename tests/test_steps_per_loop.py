@@ -167,7 +167,10 @@ def small(folder, steps_per_loop, **settings):
             marks=pytest.mark.slow,
         ),
         # Packs of several batches, of which runs end in the middle.
-        {'batch_size': 4, 'max_steps': 40, 'eval_every': '7', 'record_keys': False},
+        pytest.param(
+            {'batch_size': 4, 'max_steps': 40, 'eval_every': '7', 'record_keys': False},
+            marks=pytest.mark.slow,
+        ),
     ],
     ids=['usual', 'mixup', 'packs'],
 )

@@ -47,11 +47,11 @@ def values(model_dir):
 SETTINGS = [
     {'ema_decay': 0.9, 'freeze': 'dense1/bias', 'lr_multipliers': 'dense:0.1'},
     {'precision': 'float16', 'accumulate_steps': 4, 'class_weights': 'balanced'},
-    {'precision': 'bfloat16', 'xla': True},
+    pytest.param({'precision': 'bfloat16', 'xla': True}, marks=pytest.mark.slow),
 ]
 
 
-@pytest.mark.parametrize('settings', SETTINGS, ids=lambda s: '-'.join(s))
+@pytest.mark.parametrize('settings', SETTINGS, ids=['averaged', 'float16', 'xla'])
 def test_a_run_that_went_on_is_the_unbroken_run(settings, tmp_path):
     whole = run(tmp_path / 'whole', **settings)
     run(tmp_path / 'legs', **settings, max_steps=2)

@@ -102,7 +102,9 @@ def load():
         _supply_package()
         _supply_training()
         _supply_export()
-        return _namespace()
+        estimator = _namespace()
+        _keep_keras_out()
+        return estimator
     except Exception:
         # A second attempt must not find half of it and fail with another message.
         for name in [n for n in sys.modules if _is_ours(n) and n not in before]:
@@ -164,6 +166,34 @@ def _namespace():
     estimator.export = _collect('estimator.export', EXPORT_NAMES)
     estimator.experimental = _collect('estimator.experimental', EXPERIMENTAL_NAMES)
     return estimator
+
+
+def _keep_keras_out():
+    """Lets an `EstimatorSpec` have metrics without Keras being loaded for it.
+
+    The wheel asks of each whether it is a metric of Keras, and with that loads Keras,
+    for a second. Where Keras has not been loaded nothing can be one.
+    """
+    module = importlib.import_module(f'{_ROOT}.model_fn')
+    if not isinstance(module.tf, _KerasAside):
+        module.tf = _KerasAside(module.tf)
+
+
+class _KerasAside:
+    """TensorFlow, but `keras.metrics.Metric` can be asked for without a price."""
+
+    def __init__(self, tf):
+        class OfKeras(type):
+            def __instancecheck__(cls, value):
+                loaded = {'keras', 'tf_keras'} & set(sys.modules)
+                return bool(loaded) and isinstance(value, tf.keras.metrics.Metric)
+
+        metric = OfKeras('Metric', (), {})
+        self.keras = types.SimpleNamespace(metrics=types.SimpleNamespace(Metric=metric))
+        self._tf = tf
+
+    def __getattr__(self, name):
+        return getattr(self._tf, name)
 
 
 def _collect(name, table):
