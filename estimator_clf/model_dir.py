@@ -12,6 +12,7 @@ from estimator_clf import config as configuration
 from estimator_clf import provenance
 from estimator_clf.errors import ConfigError
 from estimator_clf.files import write_atomically
+from input.dataset_info import DatasetInfo
 
 DATASET_FILE = 'dataset.json'
 
@@ -36,6 +37,22 @@ def check_resume(config):
         raise ConfigError(
             f'--resume=must, but --model_dir={config.model_dir} holds no checkpoint'
         )
+
+
+def known_data(config):
+    """Returns the `DatasetInfo` that a run goes on with, None if it only begins.
+
+    Raises:
+      ConfigError: it is damaged.
+    """
+    path = os.path.join(config.model_dir, DATASET_FILE)
+    if not _checkpoints(config.model_dir) or not os.path.exists(path):
+        return None
+    try:
+        with open(path, encoding='utf-8') as file:
+            return DatasetInfo.from_json(file.read())
+    except (ValueError, KeyError, TypeError) as error:
+        raise ConfigError(f'{path} is damaged: {error}') from None
 
 
 def claim(config, info, lock):
@@ -107,13 +124,8 @@ def _check_same_run(before, config, info):
             f'--model_dir={config.model_dir} belongs to a run of other settings:\n'
             f'{listed}\nTake another --model_dir, or the same settings to go on.'
         )
-    path = os.path.join(config.model_dir, DATASET_FILE)
-    if os.path.exists(path):
-        try:
-            with open(path, encoding='utf-8') as file:
-                there = type(info).from_json(file.read())
-        except (ValueError, KeyError, TypeError) as error:
-            raise ConfigError(f'{path} is damaged: {error}') from None
+    there = known_data(config)
+    if there:
         for name in ('class_names', 'image_shape', 'num_examples'):
             old, new = getattr(there, name), getattr(info, name)
             if old != new:

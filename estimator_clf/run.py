@@ -175,6 +175,7 @@ class _Run:
         # Also the first check of the input's settings, before anything is written.
         self.features = None
         train_input = self._train_input()
+        source.keep_statistics(model_dir.known_data(config))
         self.info = source.info
         self.make_model_fn = make_model_fn
         self.rollbacks = Rollbacks(

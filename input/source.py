@@ -119,6 +119,16 @@ class Source(abc.ABC):
         del error
         return None
 
+    def keep_statistics(self, info):
+        """Takes the pixel statistics of a run that goes on, which it began with.
+
+        Args:
+          info: its `DatasetInfo`; nothing is taken from pictures of another shape, nor
+            from None.
+        """
+        if info and tuple(info.image_shape) == self.image_shape:
+            self._info = info
+
     def class_counts(self, split):
         """Counts the examples of each class.
 

@@ -340,6 +340,16 @@ def test_changed_data_is_refused(plain, what):
         train(plain[0], data=data)
 
 
+def test_a_run_goes_on_with_the_statistics_that_it_began_with(plain, tmp_path):
+    shutil.copytree(plain[0], tmp_path, dirs_exist_ok=True)
+    path = tmp_path / 'dataset.json'
+    facts = json.loads(path.read_text())
+    facts['mean'] = [m + 1 for m in facts['mean']]
+    path.write_text(json.dumps(facts))
+    train(tmp_path, data=source.__wrapped__())
+    assert json.loads(path.read_text()) == facts
+
+
 def test_a_damaged_description_of_the_data(plain, tmp_path):
     shutil.copytree(plain[0], tmp_path, dirs_exist_ok=True)
     (tmp_path / 'dataset.json').write_text('{"name": ')
