@@ -51,7 +51,11 @@ def _records(folder, bad, labels=2):
 _KINDS = {'files': _files, 'records': _records}
 
 
-@pytest.fixture(name='make', scope='module', params=_KINDS)
+@pytest.fixture(
+    name='make',
+    scope='module',
+    params=['files', pytest.param('records', marks=pytest.mark.slow)],
+)
 def _make(request, tmp_path_factory):
     """Function from dict number -> bytes to a source with these in place of PNGs."""
 

@@ -63,8 +63,15 @@ def _leftovers(parent):
     return sorted(name for name in os.listdir(parent) if 'out' in name)
 
 
-@pytest.mark.parametrize('make', [_folder, _arrays])
-@pytest.mark.parametrize('compression', ['', 'gzip'])
+@pytest.mark.parametrize(
+    ('make', 'compression'),
+    [
+        (_folder, ''),
+        pytest.param(_folder, 'gzip', marks=pytest.mark.slow),
+        (_arrays, ''),
+        (_arrays, 'gzip'),
+    ],
+)
 def test_there_and_back(tmp_path, make, compression):
     args = make(tmp_path)
     convert(args, tmp_path / 'out', shards=3, compression=compression)

@@ -288,6 +288,7 @@ def test_begins_with_the_weights_of_a_file(kind, files, tmp_path):
         )
 
 
+@pytest.mark.slow
 def test_a_run_from_a_file_goes_on_without_it(files, tmp_path):
     path = str(tmp_path / 'mine.h5')
     shutil.copy(files['legacy'], path)

@@ -42,7 +42,13 @@ def test_the_best_of_all_evaluations(tmp_path):
     assert [entry['step'] for entry in _best(tmp_path / 'run')] == wanted
 
 
-@pytest.mark.parametrize('kill', [{'kill_after': 7}, {'kill_in_evaluation': 8}])
+@pytest.mark.parametrize(
+    'kill',
+    [
+        pytest.param({'kill_after': 7}, marks=pytest.mark.slow),
+        {'kill_in_evaluation': 8},
+    ],
+)
 def test_killed_and_restarted(tmp_path, kill):
     """Also between the line about an evaluation and the keeping of its checkpoint."""
     _decide_by_loss(tmp_path / 'whole')

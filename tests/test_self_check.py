@@ -86,7 +86,14 @@ def spoil_predictions(path, change):
     samples.write(file, examples, predictions, tolerance)
 
 
-@pytest.mark.parametrize('name', ['probabilities', 'logits', 'scores'])
+@pytest.mark.parametrize(
+    'name',
+    [
+        'probabilities',
+        pytest.param('logits', marks=pytest.mark.slow),
+        pytest.param('scores', marks=pytest.mark.slow),
+    ],
+)
 def test_a_different_number(copy, name):
     def change(predictions):
         predictions[name][3, 1] += 2e-5 * max(1, abs(predictions[name]).max())
