@@ -5,13 +5,16 @@
 
 Runs that differ in nothing but the seed become one row: mean and standard deviation
 of the test accuracy over the seeds, the median wall time from the first line of
-`metrics.jsonl` to the last (set-up and export, some seconds, come on top), the
+`metrics.jsonl` to the last (set-up and export, some seconds, come on top; interruptions
+count as nothing: a time between two lines of more than four times the usual), the
 greatest memory that any of them took, in units of 2 ** 20 bytes, and the figure that
 others had, as the head of the flagfile has it. With --write the table takes the place
 of the one between the lines `<!-- results -->` and `<!-- end of results -->` of a file.
 """
 
 import argparse
+import collections
+import itertools
 import json
 import os
 import re
@@ -127,9 +130,23 @@ def read(folder):
         'name': _name(record.get('command', ())) or settings['network'],
         'accuracy': results[-1]['accuracy'],
         'tensorflow': record['versions']['tensorflow'],
-        'seconds': lines[-1]['time'] - lines[0]['time'],
+        'seconds': _seconds(lines),
         'memory': max(line.get('peak_memory_mb', 0.0) for line in lines),
     }
+
+
+def _seconds(lines):
+    """The time from the first line to the last, without interruptions."""
+    gaps = collections.defaultdict(list)
+    for before, line in itertools.pairwise(lines):
+        steps = line['step'] - before['step']
+        kind = before['split'], line['split'], steps
+        gaps[kind].append(line['time'] - before['time'])
+    total = 0.0
+    for times in gaps.values():
+        usual = statistics.median(times)
+        total += sum(t if t <= 4 * usual else usual for t in times)
+    return total
 
 
 def _name(command):

@@ -7,7 +7,7 @@ import sys
 from launching import ROOT
 
 
-def _write(folder, seed, accuracies, rate=0.1):
+def _write(folder, seed, accuracies, rate=0.1, pause=0.0):
     folder.mkdir()
     settings = {'network': 'cnn', 'learning_rate': rate, 'seed': seed}
     config = {'settings': settings, 'versions': {'tensorflow': '2.21.0'}}
@@ -20,7 +20,8 @@ def _write(folder, seed, accuracies, rate=0.1):
     (folder / 'dataset.json').write_text(json.dumps({'name': 'cifar10'}))
     lines = [{'step': 0, 'split': 'train', 'time': 100.0}]
     for number, accuracy in enumerate(accuracies, 1):
-        line = {'split': 'test', 'time': 100.0 + 60 * number, 'accuracy': accuracy}
+        time = 100.0 + 60 * number + (number > 3) * pause
+        line = {'split': 'test', 'step': number, 'time': time, 'accuracy': accuracy}
         line['peak_memory_mb'] = 500.0 + seed
         lines.append(line)
     text = ''.join(json.dumps(line) + '\n' for line in lines)
@@ -51,6 +52,12 @@ def test_table(tmp_path):
         '| cifar10 | cnn | 0.5000 | 1 | 2.21.0 | 1.0 | 500 |  |',
     ]
     assert 'unfinished: not finished' in done.stderr
+
+
+def test_interruptions_are_no_time_of_a_training(tmp_path):
+    _write(tmp_path / 'a', 0, [0.1, 0.2, 0.5, 0.6, 0.70], pause=9999.0)
+    row = _run(tmp_path / 'a').stdout.splitlines()[-1]
+    assert '| 0.7000 | 1 | 2.21.0 | 5.0 | 500 |' in row
 
 
 def test_takes_the_place_of_the_table_in_a_file(tmp_path):
