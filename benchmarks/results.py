@@ -21,6 +21,8 @@ import re
 import statistics
 import sys
 
+from estimator_clf.config import Config
+
 # Settings that say where, not what.
 _ASIDE = (
     'seed',
@@ -114,7 +116,8 @@ def read(folder):
         record = json.load(file)
     with open(os.path.join(folder, 'metrics.jsonl'), encoding='utf-8') as file:
         lines = [json.loads(line) for line in file]
-    settings = record['settings']
+    # Settings that there were none of when the run was made are at their defaults.
+    settings = Config.from_dict(record['settings']).to_dict()
     splits = {line['split'] for line in lines}
     split = 'test' if 'test' in splits else 'validation'
     results = [line for line in lines if line['split'] == split]
