@@ -1,8 +1,11 @@
 """What is wrong with an export is found, whatever it is; a failed check stops it."""
 
+import io
 import os
 import pathlib
 import shutil
+import subprocess
+import sys
 
 from estimator_clf.compat import estimator
 
@@ -237,3 +240,26 @@ def test_the_program(copy):
     done = launch('check_export', copy.parent)
     assert done.returncode == 1
     assert done.stderr.startswith('error: labels.txt has other classes')
+
+
+def test_an_export_that_fails_leaves_no_process(parts, tmp_path, monkeypatch):
+    started, kill = [], subprocess.Popen.kill
+
+    def noted(process):
+        started.append(process)
+        kill(process)
+
+    monkeypatch.setattr(subprocess.Popen, 'kill', noted)
+    with pytest.raises(AttributeError):
+        export_saved_model(
+            **dict(parts, examples=[None]), check=True, export_dir=str(tmp_path)
+        )
+    assert os.listdir(tmp_path) == []
+    (process,) = started
+    assert process.returncode is not None
+
+
+def test_without_an_export_there_is_nothing_to_check(monkeypatch, capsys):
+    monkeypatch.setattr(sys, 'stdin', io.TextIOWrapper(io.BytesIO()))
+    assert self_check.main(['-']) == 0
+    assert not capsys.readouterr().out

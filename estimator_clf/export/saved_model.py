@@ -1,5 +1,6 @@
 """From a checkpoint to a SavedModel, with the preprocessing in its graph."""
 
+import contextlib
 import os
 
 from estimator_clf.compat import estimator
@@ -56,7 +57,11 @@ def export_saved_model(
     Raises:
       RunError: it could not be written, or is not what the checkpoint is.
     """
-    with exported(export_dir, checkpoint) as (partial, target):
+    checking = self_check.process() if check else contextlib.nullcontext()
+    with (
+        exported(export_dir, checkpoint) as (partial, target),
+        checking as have_checked,
+    ):
         signatures = write_graph(model_fn, info, checkpoint, partial, decode)
         _write_extras(partial, info)
         if not examples:
@@ -69,7 +74,7 @@ def export_saved_model(
         )
         card.write(partial, info, signatures, checkpoint, config)
         if check:
-            self_check.run(partial)
+            have_checked(partial)
     return target
 
 

@@ -7,6 +7,9 @@ the network, pushes the examples of `assets.extra/check.tfrecord` through every
 signature, and compares with the predictions in it.
 """
 
+import concurrent.futures
+import contextlib
+import functools
 import os
 import re
 import subprocess
@@ -45,39 +48,49 @@ class CheckError(RunError):
     """An export is not what it must be."""
 
 
-def run(path):
-    """Checks an export in a fresh process, on the CPU.
+@contextlib.contextmanager
+def process():
+    """Starts a fresh process for a check, on the CPU, before there is an export.
 
-    Args:
-      path: folder of the SavedModel.
+    It takes as long to load TensorFlow as the export to be written.
 
-    Raises:
-      CheckError: it is not what it must be.
+    Yields:
+      Function (path of the SavedModel) that has it checked, once, and raises a
+      `CheckError` if it is not what it must be.
     """
     root = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
     paths = [root, *filter(None, [os.environ.get('PYTHONPATH')])]
+    child = subprocess.Popen(
+        [sys.executable, '-m', __name__, '-'],
+        env={
+            **os.environ,
+            'PYTHONPATH': os.pathsep.join(paths),
+            # The memory of a GPU is the training's.
+            'CUDA_VISIBLE_DEVICES': '-1',
+        },
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        # A Ctrl-C is for the run, which ends in good order.
+        start_new_session=True,
+    )
     try:
-        done = subprocess.run(
-            [sys.executable, '-m', __name__, os.path.abspath(path)],
-            env={
-                **os.environ,
-                'PYTHONPATH': os.pathsep.join(paths),
-                # The memory of a GPU is the training's.
-                'CUDA_VISIBLE_DEVICES': '-1',
-            },
-            capture_output=True,
-            text=True,
-            timeout=_SECONDS,
-            # A Ctrl-C is for the run, which ends in good order.
-            start_new_session=True,
-        )
+        yield functools.partial(_have_checked, child)
+    finally:
+        child.kill()
+        child.communicate()
+
+
+def _have_checked(child, path):
+    try:
+        found = child.communicate(os.fsencode(os.path.abspath(path)), _SECONDS)
     except subprocess.TimeoutExpired:
         raise CheckError(f'the check of {path} has not ended in {_SECONDS} s') from None
-    if done.returncode:
-        lines = (done.stdout if done.returncode == 1 else done.stderr).strip()
+    if child.returncode:
+        lines = found[child.returncode != 1].decode(errors='replace').strip()
         raise CheckError(
             'the export is not what the checkpoint is, and was not made: '
-            + (lines or f'the check ended with {done.returncode}')
+            + (lines or f'the check ended with {child.returncode}')
         )
 
 
@@ -111,10 +124,17 @@ def check(path, tolerance=None):
         _check_form(signatures, _INPUTS if pictures else _INPUTS_OF_NUMBERS)
         found = [f'signatures: {", ".join(sorted(signatures))}']
         worst = 0.0
-        for name in sorted(signatures):
+        parts = slice(0, 1), slice(0, None)
+
+        def answers(name):
             values = _values(name, records, examples)
-            for part in (slice(0, 1), slice(0, None)):
-                got = _run(session, signatures[name], values[part])
+            return [_run(session, signatures[name], values[part]) for part in parts]
+
+        # Most of the time a session prepares the graph, which takes one thread each.
+        with concurrent.futures.ThreadPoolExecutor() as pool:
+            found_by = {n: pool.submit(answers, n) for n in sorted(signatures)}
+        for name, answer in found_by.items():
+            for part, got in zip(parts, answer.result(), strict=True):
                 here = {n: a[part] for n, a in wanted.items()}
                 worst = max(worst, _compare(name, got, here, tolerance))
         found.append(
@@ -280,7 +300,11 @@ def _check_paths(path):
 
 
 def main(arguments):
-    """Checks the folder that is named; returns the exit code."""
+    """Checks the folder that is named, `-` by standard input; returns the exit code."""
+    if arguments == ['-']:
+        arguments = [os.fsdecode(sys.stdin.buffer.read())]
+        if not arguments[0]:  # There has been no export.
+            return 0
     try:
         print('\n'.join(check(*arguments)))
     except CheckError as error:
