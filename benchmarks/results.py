@@ -6,7 +6,7 @@
 Runs that differ in nothing but the seed become one row: mean and standard deviation
 of the test accuracy over the seeds, the median wall time from the first line of
 `metrics.jsonl` to the last (set-up and export, some seconds, come on top; interruptions
-count as nothing: a time between two lines of more than four times the usual), the
+of more than ten minutes are left out), the
 greatest memory that any of them took, in units of 2 ** 20 bytes, and the figure that
 others had, as the head of the flagfile has it. With --write the table takes the place
 of the one between the lines `<!-- results -->` and `<!-- end of results -->` of a file.
@@ -34,6 +34,8 @@ _ASIDE = (
     'save_every',
 )
 
+
+_INTERRUPTION = 600  # Seconds.
 
 _FLAGFILES = os.path.join(os.path.dirname(__file__), '..', 'launch', 'flagfiles')
 _BEGIN, _END = '<!-- results -->\n', '<!-- end of results -->'
@@ -117,7 +119,7 @@ def read(folder):
     with open(os.path.join(folder, 'metrics.jsonl'), encoding='utf-8') as file:
         lines = [json.loads(line) for line in file]
     # Settings that there were none of when the run was made are at their defaults.
-    settings = Config.from_dict(record['settings']).to_dict()
+    settings = {**Config().to_dict(), **record['settings']}
     splits = {line['split'] for line in lines}
     split = 'test' if 'test' in splits else 'validation'
     results = [line for line in lines if line['split'] == split]
@@ -139,16 +141,23 @@ def read(folder):
 
 
 def _seconds(lines):
-    """The time from the first line to the last, without interruptions."""
+    """The time from the first line to the last, without long interruptions.
+
+    One is where more than ten minutes have passed between two lines, and more than four
+    times what so many steps, or an evaluation on that split, take in the median.
+    """
     gaps = collections.defaultdict(list)
     for before, line in itertools.pairwise(lines):
         steps = line['step'] - before['step']
-        kind = before['split'], line['split'], steps
-        gaps[kind].append(line['time'] - before['time'])
+        # Behind an evaluation there may be no step, but there is its line.
+        kind = 'train' if steps else line['split']
+        gaps[kind].append((line['time'] - before['time'], max(steps, 1)))
     total = 0.0
-    for times in gaps.values():
-        usual = statistics.median(times)
-        total += sum(t if t <= 4 * usual else usual for t in times)
+    for pairs in gaps.values():
+        usual = statistics.median(time / steps for time, steps in pairs)
+        for time, steps in pairs:
+            long = time > max(_INTERRUPTION, 4 * usual * steps)
+            total += usual * steps if long else time
     return total
 
 

@@ -97,14 +97,14 @@ def whole_window(height, width):
 def decode(data, size, channels, window=None, key=None, max_pixels=None):
     """Decodes one picture, cuts a window out and brings it to size.
 
-    A JPEG is decoded only where the window is: what is damaged below it is not
-    noticed, and where colour is stored at half the resolution, the outermost columns
-    of a window differ by a few levels from those that the whole picture has there. If
-    the window is at least 2, 4 or 8 times as large as wanted, both ways, it is decoded
-    to a half, a quarter or an eighth, which takes less time, and then resampled with
-    anti-aliasing: on photos 1 level from what decoding all of it gives, in the mean. Of
-    an animated GIF the first frame counts; transparency is dropped; 16-bit
-    samples become 8-bit, CMYK becomes RGB.
+    A JPEG (but for CMYK to grey) is decoded only where the window is: what is damaged
+    below it is not noticed, and where colour is stored at half the resolution, the
+    outermost columns of a window differ by a few levels from those that the whole
+    picture has there. If the window is at least 2, 4 or 8 times as large as wanted,
+    both ways, it is decoded to a half, a quarter or an eighth, which takes less time,
+    and then resampled with anti-aliasing: on photos 1 level from what decoding all of
+    it gives, in the mean. Of an animated GIF the first frame counts; transparency is
+    dropped; 16-bit samples become 8-bit, CMYK becomes RGB.
 
     Args:
       data: string scalar: JPEG, PNG, GIF or BMP.

@@ -73,7 +73,8 @@ class RecordSource(EncodedSource):
           image_shape: (height, width, channels) to bring the pictures to.
           splits: dict split -> list of `Shard`.
           parse: function of string scalars (serialized record, its name) to a dict
-            'data', the encoded picture; 'key', string; 'label', an integer.
+            'data', the encoded picture; 'key', string; 'label', an integer. AutoGraph
+            is off: `tf.cond` instead of Python's `if` over tensors.
           validation_split: share of 'train' to hold out as 'validation'; which
             records follows from the name of the file and the number in it.
           shuffle_buffer: number of records to draw from; 1 leaves the order of the

@@ -78,6 +78,7 @@ class Source(abc.ABC):
         self.class_names = tuple(class_names)
         self.image_shape = tuple(image_shape)
         self._info = info
+        self._kept = None
         #: `input.bad_examples.BadExamples` to leave out what cannot be read, set
         #: before anything is read; None: the first such picture ends the reading.
         self.bad_examples = None
@@ -95,7 +96,7 @@ class Source(abc.ABC):
 
         'image' uint8 [b, H, W, C], 'key' string [b], 'label' int32 [b], and 'epoch'
         and 'index' int64 [b], which identify the draw of each example; b is the size of
-        a batch times `reading.pack`.
+        a batch times `reading.pack`. AutoGraph is off here, see `input_fn`.
         """
 
     @abc.abstractmethod
@@ -123,11 +124,14 @@ class Source(abc.ABC):
         """Takes the pixel statistics of a run that goes on, which it began with.
 
         Args:
-          info: its `DatasetInfo`; nothing is taken from pictures of another shape, nor
-            from None.
+          info: its `DatasetInfo`; None for a run that begins. Nothing is taken from
+            pictures of another shape.
         """
-        if info and tuple(info.image_shape) == self.image_shape:
-            self._info = info
+        same = info and tuple(info.image_shape) == self.image_shape
+        kept = info if same else None
+        if kept != self._kept:
+            self.__dict__.pop('info', None)
+        self._kept = kept
 
     def class_counts(self, split):
         """Counts the examples of each class.
@@ -186,8 +190,9 @@ class Source(abc.ABC):
     @functools.cached_property
     def info(self):
         """`DatasetInfo`; reads some pictures for the pixel statistics."""
-        if self._info is not None:
-            mean, stddev = self._info.mean, self._info.stddev
+        known = self._kept or self._info
+        if known is not None:
+            mean, stddev = known.mean, known.stddev
         else:
             mean, stddev = self._pixel_statistics()
         return DatasetInfo(
@@ -282,7 +287,7 @@ class Source(abc.ABC):
             )
 
         # AutoGraph would read and rewrite all that is mapped below, for seconds: there
-        # is no Python `if` or `for` over tensors in it.
+        # is no Python `if`, `for`, `and` or `not` over tensors in it, nor may there be.
         @tf.autograph.experimental.do_not_convert
         def input_fn():
             reading = Reading(

@@ -51,11 +51,14 @@ def _records(folder, bad, labels=2):
 _KINDS = {'files': _files, 'records': _records}
 
 
-@pytest.fixture(
-    name='make',
-    scope='module',
-    params=['files', pytest.param('records', marks=pytest.mark.slow)],
+both = pytest.mark.parametrize('make', _KINDS, indirect=True)
+# What the two have in common beyond what `both` shows.
+rather_files = pytest.mark.parametrize(
+    'make', ['files', pytest.param('records', marks=pytest.mark.slow)], indirect=True
 )
+
+
+@pytest.fixture(name='make', scope='module')
 def _make(request, tmp_path_factory):
     """Function from dict number -> bytes to a source with these in place of PNGs."""
 
@@ -76,6 +79,7 @@ def _numbers(batches):
 _OPTIONS = {'seed': 2, 'augment': 'flip,resized_crop:0.5'}
 
 
+@both
 def test_the_others_stay_at_their_places_in_training(make):
     good, _ = make({}, limit=0)
     whole = train(good, 12, 5, **_OPTIONS)
@@ -101,6 +105,7 @@ def test_the_others_stay_at_their_places_in_training(make):
     assert_same(train(source, 5, 5, start_step=7, **_OPTIONS), run[7:])
 
 
+@rather_files
 def test_replicas_get_blocks_of_one_static_size(make):
     source, _ = make(_BAD)
     input_fn = source.input_fn('train', 10, training=True, replicas=2)
@@ -115,6 +120,7 @@ def test_replicas_get_blocks_of_one_static_size(make):
     assert labels == tf.TensorSpec([5], tf.int32)
 
 
+@rather_files
 def test_whole_data_are_read_as_without_it(make):
     source, told = make({})
     plain, _ = make({}, limit=0)
@@ -128,6 +134,7 @@ def test_whole_data_are_read_as_without_it(make):
     assert not told
 
 
+@both
 def test_evaluation_goes_without_them(make):
     source, told = make(_BAD)
     batches = evaluate(source, 'train', 4)
@@ -138,6 +145,7 @@ def test_evaluation_goes_without_them(make):
     assert len(told) == 3  # Once, however often they are met.
 
 
+@rather_files
 def test_a_batch_of_evaluation_with_none_left(make):
     source, _ = make({n: b'' for n in (4, 5, 6, 7)})
     batches = evaluate(source, 'train', 4)
@@ -146,6 +154,7 @@ def test_a_batch_of_evaluation_with_none_left(make):
     assert [len(x) for x, _, _ in evaluate(source, 'train', 19)] == [19]
 
 
+@rather_files
 def test_a_batch_of_training_with_none_left(make):
     source, _ = make({n: b'' for n in range(_COUNT)}, limit=100)
     with pytest.raises(tf.errors.OpError) as raised:
@@ -155,6 +164,7 @@ def test_a_batch_of_training_with_none_left(make):
     assert said.count('neither JPEG, PNG, GIF nor BMP') == 4
 
 
+@both
 def test_beyond_the_limit_it_stops_and_names_all(make):
     source, told = make(_BAD, limit=2)
     with pytest.raises(tf.errors.OpError) as raised:
@@ -168,6 +178,7 @@ def test_beyond_the_limit_it_stops_and_names_all(make):
         assert f'{number:02d}.png: ' in said
 
 
+@rather_files
 def test_the_pixel_statistics_go_without_them(make):
     source, told = make(_BAD)
     good = [n for n in range(_COUNT) if n not in _BAD]
@@ -199,6 +210,7 @@ def test_damaged_records_and_labels_still_stop_it(tmp_path):
     assert len(source.bad_examples) == 0
 
 
+@rather_files
 def test_a_session_that_ends_in_the_middle_blames_nobody(make):
     source, told = make({})
     for _ in range(2):

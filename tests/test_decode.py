@@ -233,7 +233,9 @@ def test_a_jpeg_is_decoded_at_least_as_large_as_wanted(sides):
 
 
 @pytest.mark.parametrize('subsampling', [0, 2])
-@pytest.mark.parametrize('mode,channels', [('RGB', 3), ('L', 1), ('CMYK', 3)])
+@pytest.mark.parametrize(
+    'mode,channels', [('RGB', 3), ('L', 1), ('CMYK', 3), ('CMYK', 1)]
+)
 @pytest.mark.parametrize(
     'place',
     [(0, 0, 300, 340), (3, 9, 32, 33), (37, 51, 63, 101), (36, 52, 64, 64)]

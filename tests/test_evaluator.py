@@ -108,7 +108,6 @@ def resident_kilobytes():
     return int(line.split()[1])
 
 
-@pytest.mark.slow
 def test_twenty_evaluations_grow_neither_graph_nor_memory(trained):
     model_fn, data, model = trained
     built = []

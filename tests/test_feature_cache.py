@@ -75,11 +75,9 @@ def close(a, b, rtol):
     [
         {},
         {'augment': 'flip', 'ema_decay': 0.9},
-        pytest.param(
-            {'accumulate_steps': 3, 'sampling': 'balanced'}, marks=pytest.mark.slow
-        ),
+        {'accumulate_steps': 3, 'sampling': 'balanced'},
         {'precision': 'bfloat16'},
-        {'train_only': 'dense1,logits'},
+        pytest.param({'train_only': 'dense1,logits'}, marks=pytest.mark.slow),
     ],
     ids=lambda settings: ','.join(settings) or 'plain',
 )
@@ -148,7 +146,6 @@ def test_killed_and_started_again_is_the_same_run(tmp_path):
     }
 
 
-@pytest.mark.slow
 def test_other_weights_have_other_features(tmp_path):
     run(tmp_path / 'source', train_only='', max_steps=5)
     start = {'warm_start': str(tmp_path / 'source'), 'warm_start_exclude': 'logits'}

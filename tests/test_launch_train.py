@@ -123,7 +123,6 @@ def test_evaluate_finds_the_same(run):
         assert value == pytest.approx(written[name], abs=1e-6), name
 
 
-@pytest.mark.slow
 def test_evaluate_over_several_views(run):
     folder, _ = run
     test = ['evaluate', f'--model_dir={folder}', '--output=json', '--split=test']

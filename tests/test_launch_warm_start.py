@@ -8,7 +8,6 @@ import sys
 import estimator_clf.compat  # noqa: F401  Loads TensorFlow without its chatter.
 
 import numpy as np
-import pytest
 import tensorflow as tf
 from launching import SMALL, launch
 
@@ -78,7 +77,6 @@ print(json.dumps({'checked': checked, 'counts': hook.plan.counts()}))
 """
 
 
-@pytest.mark.slow
 def test_every_replica_gets_the_values(tmp_path):
     done = subprocess.run(
         [sys.executable, '-c', MIRRORED, str(tmp_path)], capture_output=True, text=True

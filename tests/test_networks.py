@@ -15,15 +15,13 @@ from model_fns.layers import Layers
 v1 = tf.compat.v1
 
 CLASSIFIERS = [n for n in registry.names() if registry.head(n) == 'classification']
-SIZES = [
-    (8, 8, 1),
-    pytest.param((28, 28, 1), marks=pytest.mark.slow),
-    (33, 17, 3),
-    pytest.param((128, 128, 3), marks=pytest.mark.slow),
-]
+SIZES = [(8, 8, 1), (28, 28, 1), (33, 17, 3), (128, 128, 3)]
 
 # Height and width that a network needs at least, where 8 are not enough.
 LEAST = {'airbench': 9, 'alexnet': 64, 'pretrained': 32}
+
+# Deep ones, which build for seconds.
+LONG = ('pretrained', 'resnet')
 
 # Where the defaults are large: settings that train in a moment.
 SMALL = {
@@ -48,8 +46,17 @@ def _needs_keras(name):
             pytest.skip(str(missing))
 
 
-@pytest.mark.parametrize('shape', SIZES, ids=lambda s: 'x'.join(map(str, s)))
-@pytest.mark.parametrize('name', CLASSIFIERS)
+def _builds(name, shape):
+    # Where the least is more, the largest instead of the middle ones.
+    usual = (8, 8, 1), (128, 128, 3) if LEAST.get(name, 0) > 9 else (33, 17, 3)
+    name_it = f'{name}-{"x".join(map(str, shape))}'
+    marks = [pytest.mark.slow][: shape not in usual]
+    return pytest.param(name, shape, marks=marks, id=name_it)
+
+
+@pytest.mark.parametrize(
+    'name, shape', [_builds(name, shape) for name in CLASSIFIERS for shape in SIZES]
+)
 def test_builds_at_every_size_with_a_batch_of_unknown_size(name, shape):
     _needs_keras(name)
     # Deep ones build for seconds.
@@ -68,12 +75,12 @@ def test_builds_at_every_size_with_a_batch_of_unknown_size(name, shape):
         assert gradients and all(g is not None for g in gradients)
 
 
-# What one network does in bfloat16 shows what their common parts do in it.
+# Those that take long have no layers of their own in bfloat16.
 @pytest.mark.parametrize(
     'name, dtype',
     [(name, 'float32') for name in CLASSIFIERS]
     + [
-        pytest.param(name, 'bfloat16', marks=[pytest.mark.slow][: name != 'cnn'])
+        pytest.param(name, 'bfloat16', marks=[pytest.mark.slow][: name in LONG])
         for name in CLASSIFIERS
     ],
 )

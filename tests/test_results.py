@@ -55,9 +55,11 @@ def test_table(tmp_path):
 
 
 def test_interruptions_are_no_time_of_a_training(tmp_path):
-    _write(tmp_path / 'a', 0, [0.1, 0.2, 0.5, 0.6, 0.70], pause=9999.0)
-    row = _run(tmp_path / 'a').stdout.splitlines()[-1]
-    assert '| 0.7000 | 1 | 2.21.0 | 5.0 | 500 |' in row
+    for pause, minutes in ((9999.0, 5.0), (500.0, 5 + 500 / 60)):
+        folder = tmp_path / str(pause)
+        _write(folder, 0, [0.1, 0.2, 0.5, 0.6, 0.70], pause=pause)
+        row = _run(folder).stdout.splitlines()[-1]
+        assert f'| 0.7000 | 1 | 2.21.0 | {minutes:.1f} | 500 |' in row
 
 
 def test_takes_the_place_of_the_table_in_a_file(tmp_path):

@@ -346,8 +346,11 @@ def test_a_run_goes_on_with_the_statistics_that_it_began_with(plain, tmp_path):
     facts = json.loads(path.read_text())
     facts['mean'] = [m + 1 for m in facts['mean']]
     path.write_text(json.dumps(facts))
-    train(tmp_path, data=source.__wrapped__())
+    train(tmp_path)
     assert json.loads(path.read_text()) == facts
+    train(tmp_path / 'another', max_steps=1)
+    begun = json.loads((tmp_path / 'another' / 'dataset.json').read_text())
+    assert begun['mean'] == pytest.approx([m - 1 for m in facts['mean']])
 
 
 def test_a_damaged_description_of_the_data(plain, tmp_path):

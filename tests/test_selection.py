@@ -40,9 +40,7 @@ def _records(tmp_path):
     return {'name': 'tfrecord', 'data_dir': str(tmp_path / 'records')}
 
 
-KINDS = pytest.mark.parametrize(
-    'make', [_folder, _arrays, pytest.param(_records, marks=pytest.mark.slow)]
-)
+KINDS = pytest.mark.parametrize('make', [_folder, _arrays, _records])
 
 
 def _seen(source, split, **options):

@@ -67,6 +67,7 @@ def process():
             'PYTHONPATH': os.pathsep.join(paths),
             # The memory of a GPU is the training's.
             'CUDA_VISIBLE_DEVICES': '-1',
+            'PYTHONIOENCODING': 'utf-8:backslashreplace',
         },
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
@@ -130,8 +131,8 @@ def check(path, tolerance=None):
             values = _values(name, records, examples)
             return [_run(session, signatures[name], values[part]) for part in parts]
 
-        # Most of the time a session prepares the graph, which takes one thread each.
-        with concurrent.futures.ThreadPoolExecutor() as pool:
+        # Most of the time a session prepares the graph, for which it takes one thread.
+        with concurrent.futures.ThreadPoolExecutor(2) as pool:
             found_by = {n: pool.submit(answers, n) for n in sorted(signatures)}
         for name, answer in found_by.items():
             for part, got in zip(parts, answer.result(), strict=True):
