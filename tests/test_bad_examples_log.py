@@ -70,6 +70,7 @@ def test_a_run_goes_on_without_them(data, tmp_path):
     assert not bad & {key for line in seen for key in line['keys']}
 
 
+@pytest.mark.slow
 def test_beyond_the_limit_it_ends(data, tmp_path):
     with pytest.raises(tf.errors.OpError) as raised:
         run(tmp_path / 'run', Recorder(), data, max_bad_examples=1, max_steps=6)

@@ -95,7 +95,9 @@ def test_files_are_read_once(make, kind):
     _same(train(source, 6, 4), before)
 
 
-@pytest.mark.parametrize('kind', ['encoded', 'decoded'])
+@pytest.mark.parametrize(
+    'kind', [pytest.param('encoded', marks=pytest.mark.slow), 'decoded']
+)
 def test_what_cannot_be_read_is_left_out_alike(make, kind):
     bad = {2: b'this is no picture', 7: b''}
     sources = make('none', bad, 5), make(kind, bad, 5)

@@ -86,8 +86,9 @@ def test_so_many_training_examples_of_each_class(make, tmp_path):
         assert source.class_counts('test').tolist() == list(COUNTS.values())
         return _seen(source, 'train')
 
-    assert seen(3, 0) == seen(3, 0) != seen(3, 1)
-    assert set(seen(3, 0)) < set(seen(5, 0)) < set(_seen(open_dataset(**args), 'train'))
+    three = seen(3, 0)
+    assert three == seen(3, 0) != seen(3, 1)
+    assert set(three) < set(seen(5, 0)) < set(_seen(open_dataset(**args), 'train'))
 
 
 def test_held_out_examples_stay_apart(tmp_path):
