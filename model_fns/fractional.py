@@ -7,6 +7,8 @@ them from a generator with a state, so that a run that goes on would see others 
 unbroken run; it has no kernel for GPUs, and none for bfloat16.
 """
 
+import functools
+
 import tensorflow as tf
 
 from model_fns import errors
@@ -91,26 +93,26 @@ def _pool(x, starts, axis, overlapping):
     @tf.custom_gradient
     def pool(x, starts):
         first = starts[:-1]
-        largest = tf.gather(x, first, axis=axis)
-        # Which pixel of its region is the largest: 0, 1 or 2.
-        winner = tf.zeros_like(largest, tf.int8)
-        # A region of fewer pixels counts its last one again, which then never wins.
-        places = [starts[1:] - 1]
+        # A region of fewer pixels counts its last one again.
+        places = [first, starts[1:] - 1]
         if overlapping:
-            places = [tf.minimum(p, size - 1) for p in (first + 1, starts[1:])]
-        for number, place in enumerate(places, 1):
-            value = tf.gather(x, place, axis=axis)
-            above = tf.cast(value > largest, tf.int8)
-            winner = tf.maximum(winner, above * tf.constant(number, tf.int8))
-            largest = tf.maximum(largest, value)
+            places = [tf.minimum(p, size - 1) for p in (first, first + 1, starts[1:])]
+        values = [tf.gather(x, place, axis=axis) for place in places]
+        largest = functools.reduce(tf.maximum, values)
+        # Which pixel of its region is the largest: the first that is as large, and the
+        # last where none of the others is. So one that counts again never is.
+        wins = []
+        for value in values[:-1]:
+            win = tf.equal(value, largest)
+            for before in wins:
+                win = tf.logical_and(win, tf.logical_not(before))
+            wins.append(win)
 
         def gradient(flow):
             # The gradients for the first pixels of all regions, the second ones, …
-            zeros = tf.zeros_like(flow)
-            parts = [
-                tf.where(tf.equal(winner, tf.constant(number, tf.int8)), flow, zeros)
-                for number in range(len(places) + 1)
-            ]
+            # Products: `tf.where` takes several times as long.
+            parts = [flow * tf.cast(win, flow.dtype) for win in wins]
+            parts.append(flow - functools.reduce(tf.add, parts))
             parts = tf.concat(parts, axis)
             count = flow.shape[axis]
             # Each pixel lies in the region that begins at or before it.
