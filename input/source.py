@@ -78,7 +78,7 @@ class Source(abc.ABC):
         self.class_names = tuple(class_names)
         self.image_shape = tuple(image_shape)
         self._info = info
-        self._kept = None
+        self._info_of_run = None  # See `keep_statistics`.
         #: `input.bad_examples.BadExamples` to leave out what cannot be read, set
         #: before anything is read; None: the first such picture ends the reading.
         self.bad_examples = None
@@ -128,10 +128,10 @@ class Source(abc.ABC):
             pictures of another shape.
         """
         same = info and tuple(info.image_shape) == self.image_shape
-        kept = info if same else None
-        if kept != self._kept:
+        of_run = info if same else None
+        if of_run != self._info_of_run:
             self.__dict__.pop('info', None)
-        self._kept = kept
+        self._info_of_run = of_run
 
     def class_counts(self, split):
         """Counts the examples of each class.
@@ -190,7 +190,7 @@ class Source(abc.ABC):
     @functools.cached_property
     def info(self):
         """`DatasetInfo`; reads some pictures for the pixel statistics."""
-        known = self._kept or self._info
+        known = self._info_of_run or self._info
         if known is not None:
             mean, stddev = known.mean, known.stddev
         else:

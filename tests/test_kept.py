@@ -13,6 +13,7 @@ from record_examples import example, write_shard
 
 from estimator_clf import memory
 from estimator_clf.config import Config
+from estimator_clf.run import train_and_evaluate
 from input import DataError, kept
 from input.bad_examples import BadExamples
 from input.file_source import FileSource
@@ -198,6 +199,30 @@ def test_the_setting_reaches_the_source(kind, tmp_path):
     for path in source._files['train'][0]:
         os.remove(path)
     train(source, 3, 4)
+
+
+@pytest.mark.parametrize('kind', ['encoded', 'decoded'])
+def test_a_run_goes_on_with_it_as_without(kind, tmp_path):
+    class_folders(tmp_path / 'data', {'a': 6, 'b': 6})
+    metrics = []
+    for cache, legs in (('none', [4]), (kind, [2, 4])):
+        for max_steps in legs:
+            config = Config(
+                dataset='image_folder',
+                data_dir=str(tmp_path / 'data'),
+                validation_split=0.3,
+                network='linear',
+                batch_size=4,
+                max_steps=max_steps,
+                cache=cache,
+                export=False,
+                model_dir=str(tmp_path / cache),
+            )
+            source = build.open_source(config)
+            make = build.model_fn_maker(config)
+            results = train_and_evaluate(config, source, make, lambda info: None)
+        metrics.append(results.metrics)
+    assert metrics[0] == metrics[1] and metrics[0]['validation']
 
 
 def test_who_reads_once_keeps_nothing(tmp_path):
