@@ -9,12 +9,9 @@ import estimator_clf.compat  # noqa: F401  Loads TensorFlow without its chatter.
 import tensorflow as tf
 
 from estimator_clf import config as configuration
-from estimator_clf import provenance
+from estimator_clf import dataset_file, provenance
 from estimator_clf.errors import ConfigError
 from estimator_clf.files import write_atomically
-from input.dataset_info import DatasetInfo
-
-DATASET_FILE = 'dataset.json'
 
 
 def latest_step(model_dir):
@@ -45,14 +42,12 @@ def known_data(config):
     Raises:
       ConfigError: it is damaged.
     """
-    path = os.path.join(config.model_dir, DATASET_FILE)
-    if not _checkpoints(config.model_dir) or not os.path.exists(path):
+    if not _checkpoints(config.model_dir):
         return None
     try:
-        with open(path, encoding='utf-8') as file:
-            return DatasetInfo.from_json(file.read())
-    except (ValueError, KeyError, TypeError) as error:
-        raise ConfigError(f'{path} is damaged: {error}') from None
+        return dataset_file.load(config.model_dir)
+    except FileNotFoundError:
+        return None
 
 
 def claim(config, info, lock):
@@ -91,7 +86,7 @@ def claim(config, info, lock):
     lock.take()  # Only now, if the folder is new.
     record = {'settings': config.to_dict(), **provenance.collect()}
     write_atomically(path, json.dumps(record, indent=2) + '\n')
-    write_atomically(os.path.join(config.model_dir, DATASET_FILE), info.to_json())
+    dataset_file.save(info, config.model_dir)
 
 
 def _checkpoints(folder):

@@ -284,20 +284,16 @@ def load_info(model_dir):
     """Reads the `DatasetInfo` that a run left in its model_dir.
 
     Raises:
-      ConfigError: there is none.
+      ConfigError: there is none, or it is damaged.
     """
-    from input.dataset_info import DatasetInfo
+    from estimator_clf import dataset_file
 
-    path = os.path.join(model_dir, 'dataset.json')
     try:
-        with open(path, encoding='utf-8') as file:
-            return DatasetInfo.from_json(file.read())
-    except FileNotFoundError:
+        return dataset_file.load(model_dir)
+    except FileNotFoundError as error:
         raise ConfigError(
-            f'--model_dir must be the folder of a run, but {path} is missing'
+            f'--model_dir must be the folder of a run, but {error.filename} is missing'
         ) from None
-    except (ValueError, KeyError, TypeError) as error:
-        raise ConfigError(f'{path} is damaged: {error}') from None
 
 
 def checkpoint_of(model_dir, checkpoint=''):
