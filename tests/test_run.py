@@ -534,8 +534,9 @@ def kill_when(process, condition):
 
 def test_sigkill_in_mid_run_and_the_same_command_again(tmp_path):
     folder = tmp_path / 'killed'
-    process = start(folder, DIGITS)
+    # Before the other is started, which may not be watched too late.
     reference(tmp_path / 'unbroken', DIGITS)
+    process = start(folder, DIGITS)
     # As soon as the checkpoint is there, perhaps half-way, in any case before the
     # evaluation that follows it has ended.
     kill_when(process, (folder / 'model.ckpt-400.index').exists)
