@@ -30,6 +30,10 @@ def main(arguments):
     if options.child:
         print(json.dumps(measure(options)))
         return
+    if not os.path.isdir(os.path.join(options.data_dir, 'train')):
+        sys.exit(
+            f'--data_dir={options.data_dir} must be a folder with train/CLASS/*.jpg'
+        )
     runs = []
     print('format        times  pictures    open s  first batch s  MB     pictures/s')
     # Beside the data, if that can be: a hard link cannot lead to another disk.

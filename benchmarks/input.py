@@ -60,6 +60,7 @@ def main(arguments):
 
         print(json.dumps(measure(options)))
         return
+    _check(options)
     runs = rounds.run_all(options, WORKLOADS, functools.partial(_command, options))
     report = {
         'settings': vars(options),
@@ -72,6 +73,21 @@ def main(arguments):
     }
     print_report(report)
     rounds.write(options, report)
+
+
+def _check(options):
+    wanted = set(options.workloads.split(','))
+    train = os.path.join(options.data_dir, 'train')
+    if wanted - {'cifar'} and not os.path.isdir(train):
+        sys.exit(
+            f'--data_dir={options.data_dir} must be a folder with train/CLASS/*.jpg; '
+            'without one: --workloads=cifar'
+        )
+    if 'cifar' in wanted and not os.path.isdir(options.cifar):
+        sys.exit(
+            f'--cifar={options.cifar} must be the folder of CIFAR-10, the binary '
+            'files; without it: --workloads=crop,resize,cached'
+        )
 
 
 def parser():

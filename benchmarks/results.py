@@ -52,7 +52,7 @@ def main(folders, file=None):
             continue
         run = read(folder)
         if run is None:
-            print(f'{folder}: not finished', file=sys.stderr)
+            print(f'{folder}: not finished, or a regression', file=sys.stderr)
             continue
         rows.setdefault(run['what'], []).append(run)
     table = '| data | flagfile | accuracy | n | TensorFlow | minutes | MB | known |\n'
@@ -112,7 +112,8 @@ def read(folder):
       dict with what (identity but for the seed), dataset, name (its flagfile and the
       flags beside it, or without any its network), accuracy (of the last evaluation on
       test, or validation where there is no test split), tensorflow (version), seconds
-      and memory (in units of 2 ** 20 bytes); None if nothing was evaluated yet.
+      and memory (in units of 2 ** 20 bytes); None for a run that has not come to its
+      end, or has no accuracy.
     """
     with open(os.path.join(folder, 'config.json'), encoding='utf-8') as file:
         record = json.load(file)
@@ -120,13 +121,13 @@ def read(folder):
         lines = [json.loads(line) for line in file]
     # Settings that there were none of when the run was made are at their defaults.
     settings = {**Config().to_dict(), **record['settings']}
-    splits = {line['split'] for line in lines}
-    split = 'test' if 'test' in splits else 'validation'
-    results = [line for line in lines if line['split'] == split]
-    if not results:
-        return None
     with open(os.path.join(folder, 'dataset.json'), encoding='utf-8') as file:
-        name = json.load(file)['name']
+        data = json.load(file)
+    name, sizes = data['name'], data['num_examples']
+    split = 'test' if 'test' in sizes else 'validation'
+    results = [x for x in lines if x['split'] == split and 'accuracy' in x]
+    if not results or not _finished(settings, sizes, results[-1]['step']):
+        return None
     what = {k: v for k, v in settings.items() if k not in _ASIDE}
     what.update(dataset=name, warm=bool(settings.get('warm_start')))
     return {
@@ -138,6 +139,14 @@ def read(folder):
         'seconds': _seconds(lines),
         'memory': max(line.get('peak_memory_mb', 0.0) for line in lines),
     }
+
+
+def _finished(settings, sizes, step):
+    """Whether a run's last evaluation was at its end."""
+    config = Config.from_dict(settings)
+    if config.early_stopping:  # It may end at any step, and tests at its end only.
+        return True
+    return step >= config.total_steps(sizes[config.train_split])
 
 
 def _seconds(lines):

@@ -5,6 +5,7 @@ are of neighbours, which a machine that changes its speed has changed alike.
 """
 
 import argparse
+import functools
 import json
 import os
 import statistics
@@ -26,12 +27,23 @@ def parser(text, workloads, seconds):
     made.add_argument('--torch_python', default='', help='Python that has PyTorch')
     made.add_argument('--repetitions', type=int, default=5, help='runs of each')
     made.add_argument('--seconds', type=float, default=seconds, help='of each run')
-    made.add_argument('--workloads', default=','.join(workloads))
+    known = ','.join(workloads)
+    made.add_argument(
+        '--workloads', default=known, type=functools.partial(_some, known)
+    )
     made.add_argument('--programs', default='', help='only these; default: all')
     made.add_argument('--json', default='', help='file for everything measured')
     made.add_argument('--child', default='', help=argparse.SUPPRESS)
     made.add_argument('--workload', default='', help=argparse.SUPPRESS)
     return made
+
+
+def _some(known, text):
+    """Reads names between commas, each of which must be among `known`."""
+    unknown = set(text.split(',')) - set(known.split(','))
+    if unknown:
+        raise argparse.ArgumentTypeError(f'must be some of {known}, got {text!r}')
+    return text
 
 
 def programs(options, workloads, workload):

@@ -330,7 +330,10 @@ def _options():
     parser.add_argument('--loop', type=int, help=argparse.SUPPRESS)
     parser.add_argument('--threads', type=int, help=argparse.SUPPRESS)
     parser.add_argument('--load', help=argparse.SUPPRESS)
-    return parser.parse_args()
+    options = parser.parse_args()
+    if not (options.export_dir or options.load):
+        parser.error('--export_dir is needed')
+    return options
 
 
 if __name__ == '__main__':

@@ -125,6 +125,14 @@ def evaluation_sets(config, source, plan, open_folder=None, cache=None):
                 f'--also_evaluate: {wish.name!r} is evaluated already (--eval_split); '
                 'give it another name, or leave it out'
             )
+        if wish.name in source.num_examples and (
+            wish.data_dir or wish.name != wish.split
+        ):
+            raise ConfigError(
+                f'--also_evaluate: {wish.name!r} is a split of {source.name} itself; '
+                'give the other examples a name of their own: '
+                f'NAME={wish.split}{wish.data_dir and "@" + wish.data_dir}'
+            )
         other = open_folder(wish.data_dir) if wish.data_dir else source
         other.bad_examples = source.bad_examples
         every = duration.interval(

@@ -32,6 +32,9 @@ class BadExamples:
     def __len__(self):
         return len(self._reasons)
 
+    def __contains__(self, key):
+        return key in self._reasons
+
     @property
     def stopped_by(self):
         """Why no more is left out, in words that name the pictures; or None."""

@@ -75,7 +75,7 @@ def convert(
     for flag, value in (('shards', shards), ('workers', workers)):
         if value is not None and value < 1:
             raise DataError(f'--{flag} must be at least 1, got {value}')
-    output_dir = os.path.abspath(output_dir)
+    output_dir = os.path.realpath(output_dir)
     _check_output_dir(output_dir)
     source = open_dataset(**source_args)
     if not source.class_names:
@@ -159,6 +159,11 @@ def _check_output_dir(output_dir):
             raise DataError(
                 f'--output_dir must not exist or be empty, but {output_dir} holds '
                 f'{sorted(os.listdir(output_dir))[0]!r}; name another or remove it'
+            )
+        if os.path.ismount(output_dir):
+            raise DataError(
+                f'--output_dir={output_dir} is where a file system is mounted, which '
+                'another folder cannot take the place of; name one inside it'
             )
     elif os.path.lexists(output_dir):
         raise DataError(f'--output_dir must be a folder, but {output_dir} is a file')
@@ -283,6 +288,7 @@ class _Writer:
                 self._data, window=lambda height, width: tf.stack([0, 0, height, width])
             )
             self._pixels = tf.reduce_max(pixels)
+            self._shape = tf.shape(tf.io.decode_image(self._data))[-3:]
             self._session = tf.compat.v1.Session(
                 config=tf.compat.v1.ConfigProto(
                     intra_op_parallelism_threads=threads,
@@ -347,18 +353,21 @@ class _Writer:
             'image/filename': _bytes(key.encode('utf-8', 'surrogateescape')),
         }
         for fact, value in zip(
-            ('height', 'width', 'channels'), _shape(data), strict=True
+            ('height', 'width', 'channels'), self._shape_of(data), strict=True
         ):
             features[f'image/{fact}'] = _integer(value)
         example = tf.train.Example(features=tf.train.Features(feature=features))
         # The same bytes for the same data.
         return example.SerializeToString(deterministic=True)
 
-
-def _shape(data):
-    """(height, width, channels) of an encoded picture, as its header says."""
-    height, width, mode = header(data)
-    return height, width, 1 if mode in ('1', 'L', 'LA', 'I', 'I;16') else 3
+    def _shape_of(self, data):
+        """(height, width, channels) of an encoded picture."""
+        try:
+            height, width, mode = header(data)
+        except (OSError, ValueError):  # Pillow minds more than TensorFlow does.
+            shape = self._session.run(self._shape, {self._data: data}).tolist()
+            return *shape[:2], 1 if shape[2] < 3 else 3
+        return height, width, 1 if mode in ('1', 'L', 'LA', 'I', 'I;16') else 3
 
 
 def _bytes(value):

@@ -290,7 +290,8 @@ class RecordSource(EncodedSource):
                 if number != want:
                     continue
                 want = next(wanted, None)
-            yield example['key'].decode(), example['data'], int(example['label'])
+            key = example['key'].decode('utf-8', 'replace')
+            yield key, example['data'], int(example['label'])
             if want is None:
                 return
 

@@ -51,7 +51,9 @@ def open_source(config, info=None):
 
 def open_folder(config, source, folder):
     """Opens another folder of pictures of the same classes, to evaluate on."""
-    config = dataclasses.replace(config, data_dir=folder, validation_split=0.0)
+    config = dataclasses.replace(
+        config, data_dir=folder, validation_split=0.0, examples_per_class=None
+    )
     return open_source(config, source.info)
 
 
@@ -276,8 +278,10 @@ def load_config(model_dir, **instead):
       ConfigError: there are none, or one that cannot be.
     """
     wanted = {name: v for name, v in instead.items() if v not in (None, '')}
-    # Whoever asks reads the pictures once: to keep them in memory would gain nothing.
-    return dataclasses.replace(configuration.load(model_dir), cache='none', **wanted)
+    # Whoever asks reads the pictures once: to keep them, or what a part of the network
+    # makes of them, would gain nothing.
+    wanted.update(cache='none', cache_features=False)
+    return dataclasses.replace(configuration.load(model_dir), **wanted)
 
 
 def load_info(model_dir):

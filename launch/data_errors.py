@@ -11,11 +11,12 @@ from estimator_clf.errors import RunError, explain_restore
 
 
 @contextlib.contextmanager
-def explained(source):
+def explained(source, others=()):
     """Raises RunError, in words, for what data or a full disk does to a session.
 
     Args:
-      source: `input.source.Source` that was read from.
+      source: `input.source.Source` that is read from.
+      others: further ones; a list may grow meanwhile.
     """
     try:
         yield
@@ -26,7 +27,9 @@ def explained(source):
         ) from None
     except tf.errors.OpError as error:
         text = _own_message(error) or explain_restore(error)
-        text = text or source.explain(error)
+        text = text or next(
+            filter(None, (s.explain(error) for s in (source, *others))), None
+        )
         if text is None:
             raise
         raise RunError(text) from None

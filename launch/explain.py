@@ -208,7 +208,8 @@ def _pictures(arguments, config, info):
         there = ', '.join(source.num_examples)
         raise ConfigError(f'--split must be one of {there}, got {split!r}')
     with explained(source):
-        return pictures.load(pictures.some_of(source, split, FLAGS.count), decoder)
+        some = pictures.some_of(source, split, FLAGS.count)
+        return pictures.load(some, decoder, source.bad_examples)
 
 
 def _files(paths):

@@ -21,7 +21,7 @@ class TerminalObserver(Observer):
 
     def on_start(self, plan):
         self._plan = plan
-        self._begin = time.monotonic()
+        self._first, self._begin = plan.start_step, time.monotonic()
         if plan.start_step:
             self.on_message(f'Going on from step {plan.start_step}.')
         if plan.eval_split is None:
@@ -60,14 +60,20 @@ class TerminalObserver(Observer):
             self._bar.set_description_str(f'epoch {metrics["epoch"]:.1f} ')
             self._bar.set_postfix(shown, refresh=False)
             return
-        done = step - self._plan.start_step
-        left = (self._plan.total_steps - step) * (time.monotonic() - self._begin) / done
+        if step <= self._first:  # A rollback to before where this process began.
+            self._first, self._begin = step, time.monotonic()
         facts = ', '.join(f'{name} {text}' for name, text in shown.items())
         self.on_message(
             f'step {step}/{self._plan.total_steps}, epoch {metrics["epoch"]:.2f}, '
             f'{facts}, waiting for input {metrics.get("input_wait", 0):.0%}, '
-            f'ETA {_duration(left)}'
+            f'ETA {self._left(step)}'
         )
+
+    def _left(self, step):
+        if step == self._first:
+            return 'unknown'
+        each = (time.monotonic() - self._begin) / (step - self._first)
+        return _duration((self._plan.total_steps - step) * each)
 
     def on_evaluate(self, step, split, metrics):
         names = ('loss', 'accuracy', 'macro_f1', 'root_mean_squared_error')

@@ -39,8 +39,14 @@ def main(arguments):
             observer.on_message(
                 f'--{name}={getattr(wanted, name)}: {getattr(config, name)}'
             )
+    others = []
+
+    def open_folder(folder):
+        others.append(build.open_folder(config, source, folder))
+        return others[-1]
+
     try:
-        with explained(source):
+        with explained(source, others):
             results = train_and_evaluate(
                 config,
                 source,
@@ -48,7 +54,7 @@ def main(arguments):
                 functools.partial(build.decoder, config),
                 replicas,
                 observer,
-                functools.partial(build.open_folder, config, source),
+                open_folder,
                 functools.partial(build.published, config),
             )
     finally:

@@ -58,3 +58,11 @@ def test_all_in_turn(capsys):
 def test_a_program_that_fails_ends_it():
     with pytest.raises(SystemExit, match='failed'):
         rounds.in_a_process([sys.executable, '-c', 'raise SystemExit(3)'])
+
+
+def test_a_workload_that_there_is_not(capsys):
+    parser = rounds.parser('', {'cnn': ('ours',), 'linear': ('ours',)}, 1.0)
+    assert parser.parse_args(['--workloads=linear']).workloads == 'linear'
+    with pytest.raises(SystemExit):
+        parser.parse_args(['--workloads=cnn,foo'])
+    assert 'must be some of cnn,linear' in capsys.readouterr().err

@@ -4,6 +4,7 @@ import io
 import json
 import os
 import signal
+import struct
 import subprocess
 import sys
 import textwrap
@@ -249,6 +250,43 @@ def _started(tmp_path):
     yield process
     process.kill()
     process.communicate()
+
+
+def test_a_header_that_only_pillow_minds(tmp_path):
+    args = _folder(tmp_path / 'in')
+    path = tmp_path / 'in' / 'train' / 'ant' / '1.png'
+    picture = path.read_bytes()
+    text = b'Comment\x00hello'  # With a checksum that is not its own.
+    chunk = struct.pack('>I', len(text)) + b'tEXt' + text + b'\x00\x00\x00\x00'
+    path.write_bytes(picture[:33] + chunk + picture[33:])  # Behind the IHDR.
+    with pytest.raises(OSError), Image.open(path) as opened:
+        opened.load()
+    convert(args, tmp_path / 'out')
+    shapes = {
+        tuple(
+            values[f'image/{fact}'].int64_list.value[0]
+            for fact in ('height', 'width', 'channels')
+        )
+        for shard in tmp_path.glob('out/train-*')
+        for record in tf.compat.v1.io.tf_record_iterator(str(shard))
+        for values in [tf.train.Example.FromString(record).features.feature]
+    }
+    assert shapes == {(6, 6, 3)}
+
+
+def test_an_empty_folder_behind_a_link(tmp_path):
+    (tmp_path / 'empty').mkdir()
+    (tmp_path / 'out').symlink_to('empty')
+    convert(_arrays(tmp_path, 8), tmp_path / 'out')
+    assert (tmp_path / 'out').is_symlink()
+    assert data.open_dataset('tfrecord', str(tmp_path / 'out')).num_examples
+
+
+def test_a_mounted_folder_is_refused_before_the_work(tmp_path, monkeypatch):
+    (tmp_path / 'out').mkdir()
+    monkeypatch.setattr(os.path, 'ismount', lambda path: path.endswith('out'))
+    with pytest.raises(DataError, match='where a file system is mounted'):
+        convert(_arrays(tmp_path, 8), tmp_path / 'out')
 
 
 @pytest.mark.parametrize('number', [signal.SIGTERM, signal.SIGINT])

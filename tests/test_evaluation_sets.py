@@ -1,6 +1,7 @@
 """Which sets are evaluated, under which names."""
 
 import pytest
+from pictures import class_folders
 from small_run import Recorder, run, source
 
 from estimator_clf.config import Config
@@ -8,6 +9,7 @@ from estimator_clf.errors import ConfigError
 from estimator_clf.evaluation_sets import Wish, evaluation_sets, parse
 from estimator_clf.metrics_log import MetricsLog
 from estimator_clf.plan import make_plan
+from launch import build
 
 
 @pytest.mark.parametrize(
@@ -74,6 +76,24 @@ def test_split_that_is_not_there_or_is_evaluated_already():
         _names('x=tset')
     with pytest.raises(ConfigError, match='evaluated already'):
         _names('validation:3')
+
+
+@pytest.mark.parametrize('text', ['test@some/where', 'test=@there:0', 'test=train'])
+def test_the_names_of_the_splits_are_those_of_the_data_itself(text):
+    with pytest.raises(ConfigError, match="'test' is a split of small itself.*NAME="):
+        _names(text)
+
+
+def test_all_of_another_folder_counts(tmp_path):
+    class_folders(tmp_path / 'data', {'a': 4, 'b': 4})
+    class_folders(tmp_path / 'phone', {'a': 3, 'b': 2})
+    config = Config(
+        dataset='image_folder', data_dir=str(tmp_path / 'data'), examples_per_class=3
+    )
+    data = build.open_source(config)
+    assert data.num_examples == {'train': 6}
+    phone = build.open_folder(config, data, str(tmp_path / 'phone'))
+    assert phone.num_examples == {'train': 5}
 
 
 def _steps(folder, name):

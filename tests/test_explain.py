@@ -13,6 +13,7 @@ from estimator_clf.explain import draw, dream, maximise, occlusion, saliency, we
 from estimator_clf.explain.explainer import Explainer
 from estimator_clf.explain.pictures import Picture, load, some_of, whole
 from estimator_clf.explain.wish import Wish
+from input.bad_examples import BadExamples
 from input.batch_decoder import BatchDecoder
 from input.dataset_info import DatasetInfo
 from input.formats.arrays import from_arrays
@@ -366,6 +367,15 @@ def test_pictures_of_a_source_and_of_files(tmp_path):
     assert np.array_equal(whole(picture, 3), wide)
     with pytest.raises(ConfigError, match='no.png: neither JPEG'):
         load([('no.png', b'text', None)], decoder)
+    left_out = []
+    bad = BadExamples(2, lambda *what: left_out.append(what))
+    wide = ('wide.png', _png(wide), None)
+    found = load([('no.png', b'text', None), wide], BatchDecoder((8, 8), 3), bad)
+    assert [p.name for p in found] == ['wide.png']
+    ((name, why),) = left_out
+    assert name == 'no.png' and why.startswith('neither JPEG')
+    with pytest.raises(ConfigError, match='none of the pictures can be read'):
+        load([('no.png', b'text', None)], decoder, bad)
 
 
 def test_mistakes_are_said(cnn, tmp_path):
@@ -380,6 +390,9 @@ def test_mistakes_are_said(cnn, tmp_path):
     given = [Picture('a.png', image, None, _png(image))]
     with pytest.raises(ConfigError, match='--patch must be at most the 8 pixels'):
         wish = Wish(patch=9)
+        list(draw.explain(cnn, ['occlusion'], wish, given, str(tmp_path), 0))
+    with pytest.raises(ConfigError, match='--stride must be at most the 2 pixels'):
+        wish = Wish(patch=2, stride=3)
         list(draw.explain(cnn, ['occlusion'], wish, given, str(tmp_path), 0))
     info = DatasetInfo('numbers', (), (4,), {'train': 3}, [0.0], [1.0])
     with pytest.raises(ConfigError, match='this is a regression'):

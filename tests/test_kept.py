@@ -226,6 +226,8 @@ def test_a_run_goes_on_with_it_as_without(kind, tmp_path):
 
 
 def test_who_reads_once_keeps_nothing(tmp_path):
-    settings = {'settings': dataclasses.asdict(Config(cache='decoded'))}
-    (tmp_path / 'config.json').write_text(json.dumps(settings))
-    assert build.load_config(str(tmp_path)).cache == 'none'
+    settings = dataclasses.asdict(Config(cache='decoded', cache_features=True))
+    (tmp_path / 'config.json').write_text(json.dumps({'settings': settings}))
+    config = build.load_config(str(tmp_path), eval_tta='mirror')
+    assert config.cache == 'none' and not config.cache_features
+    assert config.eval_tta == 'mirror'

@@ -161,6 +161,9 @@ def test_airbench_refuses_what_cannot_be():
     for settings in ({'depth': 0}, {'widths': ()}, {'depth': 1, 'residual': True}):
         with pytest.raises(SettingError, match='airbench'):
             variables('airbench', (32, 32, 3), **settings)
+    for settings in ({'norm_momentum': -0.5}, {'logit_divisor': 0.0}):
+        with pytest.raises(SettingError, match='norm_momentum must be at least 0'):
+            variables('airbench', (32, 32, 3), **settings)
 
 
 def test_airbench_trains_its_first_bias_only_when_told_to():

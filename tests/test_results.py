@@ -6,10 +6,13 @@ import sys
 
 from launching import ROOT
 
+_SIZES = {'train': 100, 'test': 10}
 
-def _write(folder, seed, accuracies, rate=0.1, pause=0.0):
+
+def _write(folder, seed, accuracies, rate=0.1, pause=0.0, steps=0, sizes=_SIZES):
     folder.mkdir()
     settings = {'network': 'cnn', 'learning_rate': rate, 'seed': seed}
+    settings['max_steps'] = steps or max(1, len(accuracies))
     config = {'settings': settings, 'versions': {'tensorflow': '2.21.0'}}
     if rate == 0.1:
         config['command'] = [
@@ -17,7 +20,8 @@ def _write(folder, seed, accuracies, rate=0.1, pause=0.0):
             '--flagfile=launch/flagfiles/cifar10_cnn.flags',
         ]
     (folder / 'config.json').write_text(json.dumps(config))
-    (folder / 'dataset.json').write_text(json.dumps({'name': 'cifar10'}))
+    data = {'name': 'cifar10', 'num_examples': sizes}
+    (folder / 'dataset.json').write_text(json.dumps(data))
     lines = [{'step': 0, 'split': 'train', 'time': 100.0}]
     for number, accuracy in enumerate(accuracies, 1):
         time = 100.0 + 60 * number + (number > 3) * pause
@@ -52,6 +56,25 @@ def test_table(tmp_path):
         '| cifar10 | cnn | 0.5000 | 1 | 2.21.0 | 1.0 | 500 |  |',
     ]
     assert 'unfinished: not finished' in done.stderr
+
+
+def test_what_is_no_result(tmp_path):
+    _write(tmp_path / 'short', 0, [0.1, 0.9], steps=2)
+    _write(tmp_path / 'killed', 1, [0.1, 0.7], steps=3)
+    # What 'test' stands for in these lines was never evaluated.
+    sizes = {'train': 100, 'validation': 10}
+    _write(tmp_path / 'other', 2, [0.1, 0.2], sizes=sizes)
+    _write(tmp_path / 'regression', 3, [0.1])
+    lines = (tmp_path / 'regression' / 'metrics.jsonl').read_text()
+    lines = lines.replace('accuracy', 'root_mean_squared_error')
+    (tmp_path / 'regression' / 'metrics.jsonl').write_text(lines)
+    done = _run(*sorted(tmp_path.iterdir()))
+    assert done.returncode == 0, done.stderr
+    assert [row.split('|')[3].strip() for row in done.stdout.splitlines()[2:]] == [
+        '0.9000'
+    ]
+    for name in ('killed', 'other', 'regression'):
+        assert f'{name}: not finished, or a regression' in done.stderr
 
 
 def test_interruptions_are_no_time_of_a_training(tmp_path):

@@ -13,11 +13,15 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from launching import launch
+from PIL import Image
+from record_examples import example, png, write_shard
 from small_run import linear_model_fn, source
 
 from estimator_clf.errors import RunError
 from estimator_clf.export import export_saved_model, samples, self_check, warmup
 from estimator_clf.export.self_check import CheckError, check
+from input import open_dataset
+from input.bad_examples import BadExamples
 from input.batch_decoder import BatchDecoder
 
 v1 = tf.compat.v1
@@ -65,6 +69,33 @@ def test_samples_are_spread_and_have_the_pixels_of_the_pipeline(parts):
     assert all(s.encoded.startswith(b'\x89PNG') for s in chosen)
     assert all(s.features['image'].shape == (8, 8, 1) for s in chosen)
     assert samples.take(source(), 'test', 1000)[-1].name == '19'
+
+
+@pytest.mark.parametrize('damaged', [(), (0,), (4,), (5, 11)])
+def test_samples_of_records_that_share_a_name(damaged, tmp_path):
+    # As a picture of each class is called 0.png: every third has the same name here.
+    name = 'caf\xe9-{}.png'.encode('latin-1')
+    records = [
+        example(
+            image__encoded=b'no picture' if n in damaged else png(n),
+            image__class__label=n % 2,
+            image__filename=name.replace(b'{}', str(n % 3).encode()),
+        )
+        for n in range(12)
+    ]
+    write_shard(tmp_path / 'train.tfrecord', records)
+    data = open_dataset('tfrecord', str(tmp_path), image_size='6', channels=3)
+    data.bad_examples = BadExamples(9)
+    found = samples.take(data, 'train', 12)
+    for sample in found:
+        with Image.open(io.BytesIO(sample.encoded)) as picture:
+            np.testing.assert_array_equal(picture, sample.features['image'])
+    # Those of a damaged one's name cannot be told from it.
+    others = [n for n in range(12) if n % 3 not in {d % 3 for d in damaged}]
+    assert len(found) == len(others)
+    assert {s.name for s in samples.take(data, 'train', 3)} <= {
+        f'caf\ufffd-{n}.png' for n in range(3)
+    }
 
 
 def test_samples_are_found_again(parts, tmp_path):

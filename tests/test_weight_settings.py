@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import types
 
 import numpy as np
 import pytest
@@ -169,3 +170,14 @@ def test_what_xla_cannot_compile_is_said_in_words():
     with pytest.raises(RunError, match='--xla: XLA cannot compile AsString'):
         with explained(small_run.source()):
             tf.function(names, jit_compile=True)(tf.constant(1.0))
+
+
+def test_what_is_wrong_may_lie_in_another_source():
+    def broken(name):
+        return types.SimpleNamespace(explain=lambda error: name)
+
+    others = []
+    with pytest.raises(RunError, match='^phone/3.png: damaged$'):
+        with explained(small_run.source(), others):
+            others += [broken(None), broken('phone/3.png: damaged')]
+            raise tf.errors.InvalidArgumentError(None, None, 'Invalid PNG data')

@@ -62,6 +62,11 @@ def occlusion_figure(explainer, wish, given):
             f'--patch must be at most the {min(explainer.shape[:2])} pixels of the '
             f'shorter side, got {patch}'
         )
+    if stride > patch:
+        raise ConfigError(
+            f'--stride must be at most the {patch} pixels of the patch (--patch), '
+            f'which else passes over some of the picture, got {stride}'
+        )
     tiles, said = [], []
     for picture, caption, number, chance in _classified(explainer, wish, given):
         drops = occlusion.occlusion(

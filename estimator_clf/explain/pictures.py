@@ -1,6 +1,7 @@
 """The pictures that are explained: some of the data, or files."""
 
 import dataclasses
+import functools
 
 import estimator_clf.compat  # noqa: F401  Loads TensorFlow without its chatter.
 
@@ -9,6 +10,7 @@ import tensorflow as tf
 
 from estimator_clf.errors import ConfigError
 from estimator_clf.export.samples import spread
+from input.encoded_source import short_reason
 
 v1 = tf.compat.v1
 
@@ -36,26 +38,37 @@ def some_of(source, split, count):
     yield from source.encoded(split, spread(size, count))
 
 
-def load(examples, decoder):
+def load(examples, decoder, bad_examples=None):
     """Decodes pictures as prediction does.
 
     Args:
       examples: iterable of (name, encoded picture, label or None).
       decoder: `input.batch_decoder.BatchDecoder`.
+      bad_examples: `input.bad_examples.BadExamples`, which is told of those that cannot
+        be read; they are left out. None: there must be none.
 
     Returns:
       List of `Picture`.
 
     Raises:
-      ConfigError: one cannot be read.
+      ConfigError: one cannot be read, or none.
+      DataError: more than `bad_examples` allows cannot be.
     """
     found = []
     with tf.Graph().as_default(), v1.Session() as session:
         encoded = v1.placeholder(tf.string, [])
         decoded = decoder(encoded)
         for name, data, label in examples:
-            image = _run(session, decoded, encoded, name, data)
+            try:
+                image = _run(session, decoded, encoded, data)
+            except tf.errors.InvalidArgumentError as error:
+                if bad_examples is None:
+                    raise _unreadable(name, error) from None
+                bad_examples.note(name, functools.partial(short_reason, error))
+                continue
             found.append(Picture(name, image, label, data))
+    if not found:
+        raise ConfigError('none of the pictures can be read, so nothing is explained')
     return found
 
 
@@ -75,13 +88,15 @@ def whole(picture, channels, max_pixels=None):
     with tf.Graph().as_default(), v1.Session() as session:
         encoded = v1.placeholder(tf.string, [])
         decoded = decode(encoded, None, channels, whole_window, None, max_pixels)
-        return _run(session, decoded, encoded, picture.name, picture.encoded)
+        try:
+            return _run(session, decoded, encoded, picture.encoded)
+        except tf.errors.InvalidArgumentError as error:
+            raise _unreadable(picture.name, error) from None
 
 
-def _run(session, decoded, encoded, name, data):
-    from input.encoded_source import short_reason
+def _run(session, decoded, encoded, data):
+    return session.run(decoded, {encoded: data}).astype(np.float32)
 
-    try:
-        return session.run(decoded, {encoded: data}).astype(np.float32)
-    except tf.errors.InvalidArgumentError as error:
-        raise ConfigError(f'{name}: {short_reason(error)}') from None
+
+def _unreadable(name, error):
+    return ConfigError(f'{name}: {short_reason(error)}')

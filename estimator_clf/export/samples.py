@@ -5,6 +5,7 @@ predictions straight from the checkpoint by the model_fn: neither has passed thr
 anything that belongs to the export.
 """
 
+import collections
 import dataclasses
 import io
 import itertools
@@ -67,9 +68,16 @@ def take(source, split, count=8, eval_crop=1.0):
     rows = itertools.islice(rows, wanted[-1] + 1)
     if not source.class_names:
         return [_sample(row) for number, row in enumerate(rows) if number in wanted]
-    # By their keys: pictures that cannot be read are missing among the rows.
-    encoded = {key: data for key, data, _ in source.encoded(split, wanted)}
-    return [_sample(row, encoded[row['key']]) for row in rows if row['key'] in encoded]
+    # By their keys, since what cannot be read is missing among the rows; and by how
+    # often a key has come before, since records may have any names.
+    everything = source.encoded(split, range(wanted[-1] + 1))
+    numbered = enumerate(_counted(everything, lambda example: example[0]))
+    encoded = {place: e[1] for number, (place, e) in numbered if number in wanted}
+    samples = []
+    for place, row in _counted(rows, lambda row: row['key']):
+        if place in encoded and not _left_out(source, row['key']):
+            samples.append(_sample(row, encoded[place]))
+    return samples
 
 
 def spread(size, count):
@@ -221,6 +229,20 @@ def _rows(features):
     name = 'image' if 'image' in features else 'x'
     for key, value in zip(keys, features[name], strict=True):
         yield {'key': key, name: value}
+
+
+def _counted(items, key_of):
+    """Yields ((key, how many of this key came before), item)."""
+    seen = collections.Counter()
+    for item in items:
+        key = key_of(item)
+        yield (key, seen[key]), item
+        seen[key] += 1
+
+
+def _left_out(source, key):
+    """Whether one of this key was: the count of those behind it is of no use then."""
+    return source.bad_examples is not None and key in source.bad_examples
 
 
 def _sample(row, encoded=None):

@@ -79,6 +79,11 @@ def airbench(
         )
     if residual and depth < 2:
         raise errors.SettingError('airbench: residual needs a depth of at least 2')
+    if not 0 <= norm_momentum < 1 or logit_divisor <= 0:
+        raise errors.SettingError(
+            'airbench: norm_momentum must be at least 0 and below 1, and logit_divisor '
+            f'more than 0, got {norm_momentum} and {logit_divisor}'
+        )
     activate = net.activation(activation)
 
     def conv(name, x, channels, pool):
