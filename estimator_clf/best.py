@@ -6,6 +6,7 @@ leaves an orphan, which the next start removes, and never a list of what is not 
 """
 
 import contextlib
+import functools
 import json
 import math
 import os
@@ -27,7 +28,9 @@ class BestKeeper:
     listener = EvaluationListener(evaluator, 500, report, after=keeper.offer)
     """
 
-    def __init__(self, folder, goal, count, make, records_only=False):
+    def __init__(
+        self, folder, goal, count, make, records_only=False, split='', known=None
+    ):
         """Makes the keeper; removes what a killed run left unfinished.
 
         Args:
@@ -38,13 +41,20 @@ class BestKeeper:
             `folder`, all at once, and returns its path.
           records_only: keep a thing only if it is the best so far. For exports: a
             server takes the last version, which must not be the second best.
+          split: what was evaluated, where there is more than one thing to evaluate.
+          known: dict step -> metrics of earlier evaluations. What was kept by another
+            metric or split is ordered by these; without them, it stays until any
+            that is offered takes its place.
         """
         self._folder = folder
         self._goal = goal
         self._count = count
         self._make = make
         self._records_only = records_only
-        self._entries = self._read()
+        self._split = split
+        self._entries = self._read(known or {})
+        if self._entries:
+            self._write()  # In their order by this goal.
         self._remove_orphans()
 
     @property
@@ -81,11 +91,18 @@ class BestKeeper:
         )
         self._entries.insert(place, entry)
         self._entries = self._entries[: self._count]
-        state = {'metric': self._goal.metric, 'best': self._entries}
-        write_atomically(self._state_path(), json.dumps(state, indent=2) + '\n')
+        self._write()
         # Only now: killed before this, the old list and all that it names are there.
         self._remove_orphans()
         return True
+
+    def rewind(self, step):
+        """Lets go of what is later than a step to which the run has gone back."""
+        left = [entry for entry in self._entries if entry['step'] <= step]
+        if left != self._entries:
+            self._entries = left
+            self._write()
+            self._remove_orphans()
 
     def best_path(self):
         """Returns the path of the best, or None."""
@@ -96,21 +113,46 @@ class BestKeeper:
     def _state_path(self):
         return os.path.join(self._folder, STATE_FILE)
 
-    def _read(self):
+    def _write(self):
+        state = {'metric': self._goal.metric, 'split': self._split}
+        # JSON has no NaN.
+        state['best'] = [
+            {**e, 'value': None if math.isnan(e['value']) else e['value']}
+            for e in self._entries
+        ]
+        write_atomically(self._state_path(), json.dumps(state, indent=2) + '\n')
+
+    def _read(self, known):
         try:
             with open(self._state_path(), encoding='utf-8') as file:
                 state = json.load(file)
-            if state['metric'] != self._goal.metric:
-                return []  # The values of another metric say nothing about this one.
+            same = (state['metric'], state.get('split', self._split)) == (
+                self._goal.metric,
+                self._split,
+            )
             entries = [
-                {'step': e['step'], 'value': e['value'], 'path': e['path']}
+                {
+                    'step': e['step'],
+                    'value': math.nan if e['value'] is None else e['value'],
+                    'path': e['path'],
+                }
                 for e in state['best']
             ]
         except (OSError, ValueError, KeyError, TypeError):
             return []
-        return [
+        entries = [
             e for e in entries if os.path.isdir(os.path.join(self._folder, e['path']))
         ]
+        if not same:
+            # Values of another metric say nothing about this one.
+            for entry in entries:
+                entry['value'] = self._goal.value(known.get(entry['step'], {}))
+        order = functools.cmp_to_key(self._compare)
+        return sorted(sorted(entries, key=lambda e: e['step']), key=order)
+
+    def _compare(self, one, other):
+        one, other = one['value'], other['value']
+        return self._goal.better(other, one) - self._goal.better(one, other)
 
     def _remove_orphans(self):
         if not os.path.isdir(self._folder):

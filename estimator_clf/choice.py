@@ -32,7 +32,7 @@ class Choice:
         self.goal = _goal(config, plan, evaluations)
         _check(config, self.goal)
         self.enough = Stop()
-        self._keepers, self._early = [], None
+        self._keepers, self._early, self._patience = [], None, None
 
     def go_on(self, num_examples, export):
         """Takes up what the run before has kept and how long it has waited.
@@ -42,10 +42,12 @@ class Choice:
           export: function (checkpoint, folder) that exports and returns the path.
         """
         config = self._config
+        known = self._evaluations.known(self._split) if self.goal else {}
+        by = {'split': self._split, 'known': known}
         if self.goal and config.keep_best:
             folder = best_folder(config.model_dir)
             self._keepers.append(
-                BestKeeper(folder, self.goal, config.keep_best, copy_checkpoint)
+                BestKeeper(folder, self.goal, config.keep_best, copy_checkpoint, **by)
             )
         if self.goal and config.export_best:
             self._keepers.append(
@@ -55,11 +57,24 @@ class Choice:
                     config.export_best,
                     lambda path, step, folder: export(path, folder),
                     records_only=True,
+                    **by,
                 )
             )
-        patience = config.patience(num_examples)
-        if patience:
-            self._early = EarlyStopping(self.goal, *patience, config.min_delta)
+        self._patience = config.patience(num_examples)
+        self._wait()
+
+    def rewind(self, step):
+        """Forgets what was found behind a step to which the run has gone back."""
+        for keeper in self._keepers:
+            keeper.rewind(step)
+        self._wait()
+
+    def _wait(self):
+        """Begins to wait, with all that is known already."""
+        if self._patience:
+            self._early = EarlyStopping(
+                self.goal, *self._patience, self._config.min_delta
+            )
             known = self._evaluations.known(self._split)
             for step in sorted(known):
                 self.tell(step, self._split, known[step])
@@ -80,6 +95,11 @@ def _goal(config, plan, evaluations):
         return None
     if plan.complete and config.best_metric:  # Not worth building a graph for.
         goal = Goal(config.best_metric, config.best_mode)
+        names = {
+            n for found in evaluations.known(plan.eval_split).values() for n in found
+        }
+        if names:
+            goal.check(names)
     else:
         names = evaluations.metric_names(plan.eval_split)
         usual = 'accuracy' if 'accuracy' in names else 'loss'

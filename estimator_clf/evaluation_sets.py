@@ -24,12 +24,15 @@ class EvaluationSet:
       num_examples: how many it has.
       every: interval in steps, see `estimator_clf.duration.due`; 0: the last
         checkpoint only; None: when the training is over, by itself.
+      plain_input_fn: the same without features that are computed once, for who asks
+        what is evaluated and not what comes out; None: `input_fn`.
     """
 
     name: str
     input_fn: Callable
     num_examples: int
     every: float | None = None
+    plain_input_fn: Callable | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -117,8 +120,10 @@ def evaluation_sets(config, source, plan, open_folder=None, cache=None):
 
     if plan.eval_split:
         made = input_of(plan.eval_split)
+        plain = evaluation_input(config, source, plan.eval_split)
         size = source.num_examples[plan.eval_split]
-        sets.append(EvaluationSet(plan.eval_split, made, size, plan.eval_every))
+        every = plan.eval_every
+        sets.append(EvaluationSet(plan.eval_split, made, size, every, plain))
     for wish in parse(config.also_evaluate):
         if wish.name in {known.name for known in sets}:
             raise ConfigError(
@@ -141,7 +146,7 @@ def evaluation_sets(config, source, plan, open_folder=None, cache=None):
         split = _split_of(wish, other)
         made, size = evaluation_input(config, other, split), other.num_examples[split]
         sets.append(EvaluationSet(wish.name, made, size, every))
-    names = {known.name for known in sets}
+    names = {known.name for known in sets} | {config.train_split}
     for split in ('validation', 'test'):
         if split in source.num_examples and split not in names:
             made = input_of(split)

@@ -190,6 +190,10 @@ def _write(folder, compute, input_fn, shape, facts):
     path = os.path.join(partial, 'features.npy')
     # On the disk at once: they may be more than the memory holds.
     rows = np.lib.format.open_memmap(path, 'w+', np.float32, shape)
+    # A full disk is an error here. Later it would be a signal that kills the process.
+    if hasattr(os, 'posix_fallocate'):
+        with open(path, 'r+b') as file:
+            os.posix_fallocate(file.fileno(), 0, os.path.getsize(path))
     count, others = 0, {name: [] for name in ARRAYS[1:]}
     for features, labels in iterate(input_fn):
         images = features['image']

@@ -9,7 +9,7 @@ import estimator_clf.compat  # noqa: F401  Loads TensorFlow without its chatter.
 import tensorflow as tf
 
 from estimator_clf import config as configuration
-from estimator_clf import dataset_file, provenance
+from estimator_clf import dataset_file, evaluation_sets, provenance
 from estimator_clf.errors import ConfigError
 from estimator_clf.files import write_atomically
 
@@ -50,30 +50,21 @@ def known_data(config):
         return None
 
 
-def claim(config, info, lock):
-    """Writes the settings into the model_dir, or checks that they belong to it.
+def check(config, info):
+    """Checks that a run may go into the model_dir; writes nothing.
 
     Args:
       config: `Config`.
       info: `DatasetInfo`.
-      lock: `FolderLock` of the folder.
 
     Raises:
-      ConfigError: the folder belongs to a run of other settings or other data, or
-        another process is training in it.
+      ConfigError: the folder cannot be written, or belongs to a run of other settings
+        or other data.
     """
     _check_writable('model_dir', config.model_dir)
     if config.export:  # Found out now, and not after the training.
         _check_writable('export_dir', config.export_dir)
-    try:
-        os.makedirs(config.model_dir, exist_ok=True)
-    except OSError as error:
-        raise ConfigError(
-            f'--model_dir={config.model_dir} cannot be made: {error.strerror}; name '
-            'another'
-        ) from None
-    path = os.path.join(config.model_dir, configuration.FILE_NAME)
-    if os.path.exists(path):
+    if os.path.exists(os.path.join(config.model_dir, configuration.FILE_NAME)):
         before = configuration.load(config.model_dir)  # Refuses what is not ours.
         # What a mistake has stopped before its first step left nothing to go on from.
         if _checkpoints(config.model_dir):
@@ -83,8 +74,43 @@ def claim(config, info, lock):
             f'--model_dir={config.model_dir} holds checkpoints but no '
             f'{configuration.FILE_NAME}: it is not ours; take another folder'
         )
+
+
+def take(config, lock):
+    """Makes the model_dir, if need be, and locks it.
+
+    Args:
+      config: `Config`.
+      lock: `FolderLock` of the folder.
+
+    Raises:
+      ConfigError: it cannot be made, or another process is training in it.
+    """
+    try:
+        os.makedirs(config.model_dir, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(
+            f'--model_dir={config.model_dir} cannot be made: {error.strerror}; name '
+            'another'
+        ) from None
     lock.take()  # Only now, if the folder is new.
+
+
+def claim(config, info, lock):
+    """Writes the settings into the model_dir, once all has been checked.
+
+    Args:
+      config: `Config`.
+      info: `DatasetInfo`.
+      lock: `FolderLock` of the folder.
+
+    Raises:
+      ConfigError: see `check` and `take`.
+    """
+    check(config, info)
+    take(config, lock)
     record = {'settings': config.to_dict(), **provenance.collect()}
+    path = os.path.join(config.model_dir, configuration.FILE_NAME)
     write_atomically(path, json.dumps(record, indent=2) + '\n')
     dataset_file.save(info, config.model_dir)
 
@@ -119,6 +145,7 @@ def _check_same_run(before, config, info):
             f'--model_dir={config.model_dir} belongs to a run of other settings:\n'
             f'{listed}\nTake another --model_dir, or the same settings to go on.'
         )
+    _check_same_sets(before, config)
     there = known_data(config)
     if there:
         for name in ('class_names', 'image_shape', 'num_examples'):
@@ -128,3 +155,23 @@ def _check_same_run(before, config, info):
                     f'--model_dir={config.model_dir}: the data has changed since: '
                     f'{name} was {old}, is {new}. Take another --model_dir.'
                 )
+
+
+def _check_same_sets(before, config):
+    """Under one name is one set of examples: its results are known by that."""
+    known = {wish.name: wish for wish in evaluation_sets.parse(before.also_evaluate)}
+    for wish in evaluation_sets.parse(config.also_evaluate):
+        old = known.get(wish.name, wish)
+        if (old.split, _absolute(old)) != (wish.split, _absolute(wish)):
+            raise ConfigError(
+                f'--also_evaluate: {wish.name!r} was {_shown(old)} in --model_dir='
+                f'{config.model_dir} so far, is {_shown(wish)}; give that another name'
+            )
+
+
+def _absolute(wish):
+    return os.path.abspath(wish.data_dir) if wish.data_dir else ''
+
+
+def _shown(wish):
+    return wish.split + (wish.data_dir and f'@{wish.data_dir}')

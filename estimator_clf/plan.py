@@ -91,7 +91,7 @@ def evaluation_split(config, source):
             )
         return config.eval_split
     for split in ('validation', 'test'):
-        if split in source.num_examples:
+        if split in source.num_examples and split != config.train_split:
             return split
     return None
 

@@ -181,6 +181,7 @@ class _Run:
         self.rollbacks = Rollbacks(
             config.model_dir, config.max_rollbacks, config.rollback_factor
         )
+        model_dir.check(config, self.info)
         # Evaluation and export do not move the weights: no rate is the wrong one.
         self.model_fn = make_model_fn(self.info, self.plan.total_steps)
         self.exports = RunExports(
@@ -197,6 +198,7 @@ class _Run:
         )
         self.fitted = fitted_of(config, source, self.model_fn)
         if config.cache_features:
+            model_dir.take(config, lock)  # Features are written into it.
             self.features = FeatureCache(
                 config,
                 source,
@@ -213,12 +215,15 @@ class _Run:
             self._report_evaluation,
             stop,
             lambda known: watchers(config, self.info.class_names, known),
+            bool(self.features),
         )
         self.choice = Choice(config, self.plan, self.evaluations)
         model_dir.claim(config, self.info, lock)
         self.log.rewind(self.plan.start_step)
         size = source.num_examples[config.train_split]
         self.choice.go_on(size, self.exports.export)
+        if self.rollbacks.rate != 1.0:  # Killed between going back and forgetting.
+            self.choice.rewind(self.plan.start_step)
 
     def last_step(self):
         """The step of the latest checkpoint."""
@@ -257,6 +262,7 @@ class _Run:
                 self.observer.on_message(self.rollbacks.note(error, step))
                 self.plan = dataclasses.replace(self.plan, start_step=step)
                 self.log.rewind(step)
+                self.choice.rewind(step)
 
     def _train_input(self, pack=1, time_input=False):
         """The input_fn of the training; the arguments are those of `Source`'s."""
@@ -290,7 +296,12 @@ class _Run:
 
     def final_metrics(self):
         """Evaluates what was not yet, on every split that was not trained on."""
-        return self.evaluations.finish(self._checkpoint(), self.last_step())
+        checkpoint, step = self._checkpoint(), self.last_step()
+        found = self.evaluations.finish(checkpoint, step)
+        # A run that was killed in its last evaluation has not kept anything of it.
+        if self.plan.eval_split in found:
+            self.choice.keep(checkpoint, step, found[self.plan.eval_split])
+        return found
 
     def export(self):
         """Exports the weights that are asked for; returns the path."""

@@ -22,6 +22,9 @@ def run(main, help_text):
       main: function (positional arguments) that returns an exit code or None.
       help_text: function that returns what `--help` prints.
     """
+    # File names of any bytes are printed as they are.
+    if getattr(sys.stdout, 'errors', None) == 'strict':
+        sys.stdout.reconfigure(errors='surrogateescape')
     if _ASKED_FOR_HELP & set(sys.argv[1:]):
         print(help_text())
         sys.exit(0)

@@ -39,6 +39,9 @@ NAMES = (
 )
 
 
+_PORTS = {'lower_bound': 0, 'upper_bound': 65535}
+
+
 def define_flags():
     """Defines the flags of this program."""
     define_text, define_number = absl_flags.DEFINE_string, absl_flags.DEFINE_integer
@@ -47,8 +50,8 @@ def define_flags():
     )
     define_text('model_name', 'classifier', 'Name of the model in the URLs.')
     define_text('host', '127.0.0.1', 'Address to listen on; 0.0.0.0: all of them.')
-    define_number('port', 8501, 'Of REST and the page; 0: any free.', lower_bound=0)
-    define_number('grpc_port', 8500, 'Of gRPC; 0: any free.', lower_bound=0)
+    define_number('port', 8501, 'Of REST and the page; 0: any free.', **_PORTS)
+    define_number('grpc_port', 8500, 'Of gRPC; 0: any free.', **_PORTS)
     absl_flags.DEFINE_bool('grpc', True, 'Whether to have gRPC.')
     define_number(
         'max_batch_size',
@@ -142,7 +145,7 @@ async def _serve(server, options):
     print(f'Page:  {server.url}/')
     print(f'REST:  {server.url}/v1/models/{name}:predict')
     if server.grpc_port:
-        print(f'gRPC:  {options.host}:{server.grpc_port}')
+        print(f'gRPC:  {server.grpc_address}')
     print(
         'This is for trying a model out; in production run TensorFlow Serving '
         '(docs/serve.md).',

@@ -89,3 +89,9 @@ def test_no_such_file(path):
 def test_from_arrays_takes_lists():
     source = from_arrays({'train': (_X, _Y.tolist())})
     assert source.num_examples == {'train': 5}
+
+
+def test_names_must_be_a_list(tmp_path):
+    path = _save(tmp_path, x_train=_X, y_train=_Y, class_names='cat,dog')
+    with pytest.raises(DataError, match="class_names must be a list .* got 'cat,dog'"):
+        arrays(path)

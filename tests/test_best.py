@@ -78,11 +78,40 @@ def test_what_somebody_removed_is_not_the_best(tmp_path):
     assert _steps(BestKeeper(str(tmp_path), Goal('accuracy'), 2, _make)) == [1]
 
 
-def test_another_metric_starts_anew(tmp_path):
-    _offer(BestKeeper(str(tmp_path), Goal('accuracy'), 1, _make), {1: 0.5})
-    keeper = BestKeeper(str(tmp_path), Goal('loss'), 1, _make)
-    keeper.offer('model.ckpt-2', 2, {'loss': 9.0})
-    assert _steps(keeper) == [2]
+def test_another_metric_replaces_what_it_knows_nothing_of(tmp_path):
+    _offer(BestKeeper(str(tmp_path), Goal('accuracy'), 2, _make), {1: 0.5, 2: 0.6})
+    for _ in range(2):
+        keeper = BestKeeper(str(tmp_path), Goal('loss'), 2, _make)
+        assert _steps(keeper) == [1, 2] and (tmp_path / '2').exists()
+    keeper.offer('model.ckpt-3', 3, {'loss': 9.0})
+    keeper.offer('model.ckpt-4', 4, {'loss': 9.5})
+    assert _steps(keeper) == [3, 4]
+    keeper.offer('model.ckpt-5', 5, {'loss': 9.7})
+    assert _steps(keeper) == [3, 4]
+
+
+@pytest.mark.parametrize('other', [{'split': 'phone'}, {'goal': Goal('loss')}])
+def test_another_metric_or_split_orders_by_what_was_found(tmp_path, other):
+    usual = {'goal': Goal('accuracy'), 'split': 'validation'}
+    keeper = BestKeeper(str(tmp_path), count=3, make=_make, **usual)
+    _offer(keeper, {1: 0.5, 2: 0.6, 3: 0.7})
+    found = {1: 0.2, 2: 0.1, 3: 0.3}
+    known = {s: {'accuracy': 1 - x, 'loss': x} for s, x in found.items()}
+    other = {**usual, **other, 'known': known}
+    keeper = BestKeeper(str(tmp_path), count=3, make=_make, **other)
+    assert _steps(keeper) == [2, 1, 3]
+    assert json.loads((tmp_path / STATE_FILE).read_text())['best'][0]['step'] == 2
+
+
+def test_rewind(tmp_path):
+    keeper = BestKeeper(str(tmp_path), Goal('accuracy'), 3, _make)
+    _offer(keeper, {1: 0.5, 2: 0.9, 3: 0.7})
+    keeper.rewind(1)
+    assert _steps(keeper) == [1]
+    assert not (tmp_path / '2').exists() and not (tmp_path / '3').exists()
+    _offer(keeper, {2: 0.6})
+    again = BestKeeper(str(tmp_path), Goal('accuracy'), 3, _make)
+    assert [e['value'] for e in again.entries] == [0.6, 0.5]
 
 
 def test_damaged_state_is_no_state(tmp_path):

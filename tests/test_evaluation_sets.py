@@ -115,3 +115,12 @@ def test_each_at_its_own_interval_and_after_a_kill_too(tmp_path):
     lines = MetricsLog(str(tmp_path)).read()
     by_name = {x['split']: x['loss'] for x in lines if x['step'] == 14}
     assert len({by_name[n] for n in ('validation', 'fit', 'test')}) == 3
+
+
+def test_one_name_is_one_set(tmp_path):
+    data = source(train=60, validation_split=0.25)
+    run(tmp_path, None, data, also_evaluate='x=train:7', max_steps=7)
+    with pytest.raises(ConfigError, match="'x' was train in .* so far, is test"):
+        run(tmp_path, None, data, also_evaluate='x=test:7', max_steps=9)
+    results = run(tmp_path, None, data, also_evaluate='y=test:9', max_steps=9)
+    assert results.metrics['y'] == results.metrics['test']

@@ -1,5 +1,6 @@
 """`--cache_features`: what the frozen part makes of each picture, computed once."""
 
+import errno
 import functools
 import json
 import os
@@ -12,6 +13,7 @@ from small_run import NAMES, Recorder, pictures, timeless, weights
 
 from estimator_clf import devices
 from estimator_clf.config import Config
+from estimator_clf.errors import ConfigError, RunError
 from estimator_clf.run import train_and_evaluate
 from input import DataError
 from input.formats.arrays import from_arrays
@@ -187,3 +189,22 @@ def test_exports_the_whole_network(tmp_path):
 def test_what_cannot_be(tmp_path, settings, error, words):
     with pytest.raises(error, match=words):
         run(tmp_path, cache_features=True, **settings)
+
+
+def test_a_full_disk_is_said_in_words(tmp_path, monkeypatch):
+    def full(handle, start, size):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, 'posix_fallocate', full)
+    with pytest.raises(RunError, match='[Nn]o space left'):
+        run(tmp_path, cache_features=True)
+
+
+def test_nothing_is_computed_for_a_run_that_is_refused(tmp_path):
+    with pytest.raises(ConfigError, match="'acuracy'; did you mean 'accuracy'"):
+        run(tmp_path, cache_features=True, best_metric='acuracy')
+    assert not (tmp_path / 'features').exists()
+    run(tmp_path, network='linear', network_args='', train_only='', max_steps=1)
+    with pytest.raises(ConfigError, match='belongs to a run of other settings'):
+        run(tmp_path, cache_features=True)
+    assert not (tmp_path / 'features').exists()

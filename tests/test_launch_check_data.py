@@ -4,6 +4,7 @@ import json
 
 import pictures
 from launching import launch
+from record_examples import write_split
 
 
 def test_says_what_is_wrong_and_writes_all_of_it(tmp_path):
@@ -41,3 +42,19 @@ def test_good_data():
     done = launch('check_data', '--dataset=digits')
     assert done.returncode == 0, done.stderr
     assert 'nothing stands in the way' in done.stdout.splitlines()[-1]
+
+
+def test_a_shard_that_is_missing(tmp_path):
+    write_split(tmp_path, 'train', 6, shards=3)
+    (tmp_path / 'train-00001-of-00003').unlink()
+    report = tmp_path / 'report.jsonl'
+    done = launch(
+        'check_data',
+        '--dataset=tfrecord',
+        f'--data_dir={tmp_path}',
+        f'--report={report}',
+    )
+    assert done.returncode == 1, done.stderr
+    refused, summary = map(json.loads, report.read_text().splitlines())
+    assert refused['kind'] == 'refused' and summary['kind'] == 'summary'
+    assert 'the shard train-00001-of-00003 is missing' in refused['detail']

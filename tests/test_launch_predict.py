@@ -2,11 +2,14 @@
 
 import json
 import os
+import subprocess
+import sys
 
 from estimator_clf.compat import estimator  # noqa: F401
 
 import pytest
 import tensorflow as tf
+from launching import ROOT
 from pictures import encode, image, write
 
 from estimator_clf.errors import ConfigError
@@ -174,3 +177,16 @@ def test_folders_globs_and_what_is_not_there(tmp_path):
         find_files([str(tmp_path / '*.jpg')])
     with pytest.raises(ConfigError, match='give pictures'):
         find_files([])
+
+
+def test_names_of_any_bytes_are_printed_as_they_are():
+    program = 'from launch import app; app.run(lambda _: print("caf\\udce9.png"), str)'
+    done = subprocess.run(
+        [sys.executable, '-c', program],
+        cwd=ROOT,
+        env={**os.environ, 'PYTHONIOENCODING': 'utf-8:strict'},
+        capture_output=True,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == b'caf\xe9.png\n'

@@ -1,5 +1,6 @@
 """The program `launch.serve`, as a user starts and ends it."""
 
+import asyncio
 import base64
 import json
 import re
@@ -17,6 +18,8 @@ import grpc
 import serving_model as model
 from launching import ROOT, command, launch
 from tensorflow_serving.apis import get_model_status_pb2, model_service_pb2_grpc
+
+from estimator_clf.serving.server import Options, Server
 
 
 @pytest.fixture(scope='module')
@@ -80,3 +83,25 @@ def test_nothing_to_serve(tmp_path):
     result = launch('serve', f'--export_dir={tmp_path}', '--port=0', '--nogrpc')
     assert result.returncode == 2 and 'Traceback' not in result.stderr
     assert '--export_dir must hold a SavedModel that can be loaded' in result.stderr
+
+
+def test_ports_are_ports():
+    result = launch('serve', '--export_dir=x', '--port=85010')
+    assert result.returncode == 2 and 'Traceback' not in result.stderr
+    assert '85010' in result.stderr
+
+
+def test_ipv6(exported):
+    async def ask():
+        server = Server(
+            Options(export_dir=str(exported), host='::1', port=0, grpc_port=0)
+        )
+        await server.start()
+        try:
+            assert server.grpc_address.startswith('[::1]:')
+            async with grpc.aio.insecure_channel(server.grpc_address) as channel:
+                await asyncio.wait_for(channel.channel_ready(), 60)
+        finally:
+            await server.stop()
+
+    asyncio.run(ask())

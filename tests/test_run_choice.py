@@ -5,8 +5,11 @@ import json
 import pytest
 from small_run import Recorder, run, source
 
+from estimator_clf.config import Config
 from estimator_clf.errors import ConfigError
 from estimator_clf.metrics_log import MetricsLog
+from estimator_clf.run import train_and_evaluate
+from launch import build
 
 
 def _data():
@@ -47,6 +50,7 @@ def test_the_best_of_all_evaluations(tmp_path):
     [
         pytest.param({'kill_after': 7}, marks=pytest.mark.slow),
         {'kill_in_evaluation': 8},
+        {'kill_in_evaluation': 14},
     ],
 )
 def test_killed_and_restarted(tmp_path, kill):
@@ -96,3 +100,53 @@ def test_killed_while_waiting_it_waits_no_longer(tmp_path):
     with pytest.raises(Recorder.Killed):
         _decide_by_loss(tmp_path / 'run', Recorder(kill_after=5), **settings)
     assert _decide_by_loss(tmp_path / 'run', **settings).step == 6
+
+
+def test_another_metric_chooses_among_what_is_kept(tmp_path):
+    _decide_by_loss(tmp_path)
+    kept = sorted(entry['step'] for entry in _best(tmp_path))
+    run(tmp_path, None, _data(), best_metric='accuracy', keep_best=2, eval_every='2')
+    lines = MetricsLog(str(tmp_path)).read()
+    known = {x['step']: x['accuracy'] for x in lines if x['split'] == 'validation'}
+    wanted = sorted({*kept, 14}, key=lambda step: (-known[step], step))[:2]
+    assert [e['step'] for e in _best(tmp_path)] == wanted
+    assert [e['value'] for e in _best(tmp_path)] == [known[step] for step in wanted]
+    with pytest.raises(ConfigError, match="'acuracy'; did you mean 'accuracy'"):
+        run(tmp_path, None, _data(), best_metric='acuracy', eval_every='2')
+
+
+def test_what_a_rollback_has_given_up_is_not_kept(tmp_path):
+    """The weights are lost at the first step already, but it takes two to see it."""
+    settings = {
+        'dataset': 'digits',
+        'network': 'mlp',
+        'network_args': 'hidden=8',
+        'optimizer': 'sgd',
+        'learning_rate': 1e37,
+        'validation_split': 0.2,
+        'save_every': '1',
+        'eval_every': '1',
+        'max_steps': 4,
+        'keep_best': 9,
+        'max_rollbacks': 5,
+        'rollback_factor': 1e-19,
+        'early_stopping': '9evals',
+        'model_dir': str(tmp_path),
+        'export': False,
+    }
+    config = Config(**settings)
+    digits = build.open_source(config)
+    train_and_evaluate(config, digits, build.model_fn_maker(config), lambda info: None)
+    assert (tmp_path / 'rollbacks.json').exists()
+    lines = MetricsLog(str(tmp_path)).read()
+    found = {x['step']: x['accuracy'] for x in lines if x['split'] == 'validation'}
+    assert sorted(found) == [1, 2, 3, 4]
+    assert {e['step']: e['value'] for e in _best(tmp_path)} == found
+
+
+def test_no_choice_by_what_is_trained_on(tmp_path):
+    data = source(train=60, validation_split=0.25)
+    results = run(tmp_path / 'a', None, data, train_split='validation', batch_size=5)
+    assert set(results.metrics) == {'test'}
+    with pytest.raises(ConfigError, match='--validation_split'):
+        run(tmp_path / 'b', train_split='test', early_stopping='2evals')

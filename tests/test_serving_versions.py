@@ -146,6 +146,28 @@ def test_going_back_to_an_older_version(exports, tmp_path):
     play(scenario, tmp_path)
 
 
+def test_going_back_to_a_version_that_was_served_before(exports, tmp_path):
+    put(exports, tmp_path, 1)
+
+    async def scenario(versions):
+        put(exports, tmp_path, 2)
+        await versions.poll()
+        await settled(versions)
+        assert states(versions) == {1: 'END', 2: 'AVAILABLE'}
+        await versions.reconfigure(Policy(specific=(1,)), {})
+        await settled(versions)
+        assert states(versions) == {1: 'AVAILABLE', 2: 'END'}
+        await versions.reconfigure(Policy(), {})
+        await settled(versions)
+        assert states(versions) == {1: 'END', 2: 'AVAILABLE'}
+        shutil.rmtree(tmp_path / '2')
+        await versions.poll()
+        await settled(versions)
+        assert states(versions) == {1: 'AVAILABLE', 2: 'END'}
+
+    play(scenario, tmp_path)
+
+
 def test_labels_keep_a_version(exports, tmp_path):
     put(exports, tmp_path, 1, 2, 3)
 

@@ -247,3 +247,14 @@ def test_in_a_fresh_process_and_without_noise(folder):
         'WARNING: All log messages before absl::InitializeLog() is called', ''
     )
     assert 'Traceback' not in done.stderr
+
+
+def test_what_is_trained_on_is_not_evaluated(folder):
+    assert set(_open(folder, train_split='train+test').num_examples) == {
+        'train+test',
+        'validation',
+    }
+    assert set(_open(folder, train_split='test[:50%]').num_examples) == {
+        'test[:50%]',
+        'validation',
+    }

@@ -320,3 +320,18 @@ def test_unknown_option_is_refused(tmp_path):
     write_split(tmp_path, 'train', 6)
     with pytest.raises(DataError, match='--label_pattern has no meaning'):
         _open(tmp_path, label_pattern='x')
+
+
+def test_the_more_frequent_text_names_the_class(tmp_path):
+    texts = [(0, 'cat'), (1, 'Dog'), (0, 'Cat'), (1, 'dog'), (0, 'cat')]
+    records = [
+        example(
+            image__encoded=png(n),
+            image__class__label=label,
+            image__class__text=text.encode(),
+        )
+        for n, (label, text) in enumerate(texts)
+    ]
+    write_shard(tmp_path / 'train.tfrecord', records)
+    # Of equals the first by name: whatever the order of a set is today.
+    assert _open(tmp_path).class_names == ('cat', 'Dog')

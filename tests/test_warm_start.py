@@ -2,6 +2,7 @@
 
 import json
 import os
+import zipfile
 
 import estimator_clf.compat  # noqa: F401  Loads TensorFlow without its chatter.
 
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 import small_run
 import tensorflow as tf
+from record_examples import flip_bit
 
 from estimator_clf.config import Config
 from estimator_clf.errors import ConfigError
@@ -340,6 +342,11 @@ def test_mistakes(tmp_path):
     wrong(f'{tmp_path}:best', 'no best')
     (tmp_path / 'y.h5').write_bytes(b'no such thing')
     wrong(tmp_path / 'y.h5', 'no whole Keras')
+    with zipfile.ZipFile(tmp_path / 'y.keras', 'w') as archive:
+        archive.writestr('model.weights.h5', bytes(1000))
+        archive.writestr('config.json', '{}')
+    flip_bit(tmp_path / 'y.keras', 500)
+    wrong(tmp_path / 'y.keras', 'no whole Keras .*CRC')
     (tmp_path / 'z.index').write_bytes(b'')
     wrong(tmp_path / 'z', 'cannot be read')
     with pytest.raises(ConfigError, match='--warm_start_include needs --warm_start'):

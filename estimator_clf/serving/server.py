@@ -66,8 +66,12 @@ class Server:
     @property
     def url(self):
         """Where the HTTP side is."""
-        host = self._options.host
-        return f'http://{f"[{host}]" if ":" in host else host}:{self.port}'
+        return f'http://{_address(self._options.host, self.port)}'
+
+    @property
+    def grpc_address(self):
+        """Where the gRPC side is."""
+        return _address(self._options.host, self.grpc_port)
 
     async def start(self):
         """Loads the model and opens the ports.
@@ -122,6 +126,10 @@ class Server:
             await self._core.close()
 
 
+def _address(host, port):
+    return f'[{host}]:{port}' if ':' in host else f'{host}:{port}'
+
+
 def _bind(host, port):
     """Returns a socket bound to a port of our own."""
     family = socket.AF_INET6 if ':' in host else socket.AF_INET
@@ -150,7 +158,7 @@ def _grpc_server(options, core, metrics):
     )
     add_services(server, core, metrics)
     try:
-        port = server.add_insecure_port(f'{options.host}:{options.grpc_port}')
+        port = server.add_insecure_port(_address(options.host, options.grpc_port))
     except RuntimeError:
         port = 0
     if not port:

@@ -222,7 +222,8 @@ class Versions:
     async def _load(self, number, path):
         known = self._versions.get(number)
         stamp = await asyncio.to_thread(_stamp, path)
-        if known and (known.state != 'END' or known.stamp == stamp):
+        failed = known and known.state == 'END' and known.message
+        if known and (known.state != 'END' or (failed and known.stamp == stamp)):
             return  # It is there, or it failed and is as it was.
         version = self._versions[number] = Version(number, path, stamp=stamp)
         version.idle.set()
@@ -231,7 +232,8 @@ class Versions:
             version.servable = await asyncio.to_thread(_load_warm, path)
         except Exception as error:
             version.code = 'UNKNOWN'
-            version.message = str(error).strip().partition('\n')[0][:300]
+            text = str(error).strip().partition('\n')[0][:300]
+            version.message = text or type(error).__name__
             _logger.warning('%s cannot be loaded: %s', path, version.message)
             self._change(version, 'END')
         else:

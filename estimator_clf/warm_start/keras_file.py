@@ -9,6 +9,7 @@ import io
 import json
 import re
 import zipfile
+import zlib
 
 import h5py
 import numpy as np
@@ -17,6 +18,10 @@ from estimator_clf.errors import ConfigError
 
 # Of batch normalisation, in the order of Keras.
 _NORMALISATION = ('gamma', 'beta', 'moving_mean', 'moving_variance')
+
+
+# What a damaged archive raises beside the errors of files.
+_DAMAGED = (zipfile.BadZipFile, zlib.error, EOFError)
 
 
 class KerasFile:
@@ -66,7 +71,7 @@ class KerasFile:
                 for name, data in self._datasets.items():
                     layer = name.split('/')[-2] if '/' in name else ''
                     self.layers.setdefault(layer, []).append(data)
-        except (OSError, KeyError, ValueError) as error:
+        except (OSError, KeyError, ValueError, *_DAMAGED) as error:
             raise ConfigError(
                 f'--warm_start={path} is no whole Keras weights file: {error}'
             ) from None

@@ -1,6 +1,7 @@
 """TFRecord files, read to the end, or to where they are damaged."""
 
 import dataclasses
+import os
 
 import tensorflow as tf
 
@@ -83,7 +84,12 @@ class RecordScan:
         self.class_names = self._try(names_in_file, data_dir)
         if self.class_names is None and self._manifest:
             self.class_names = self._manifest.class_names
-        found = find_shards(data_dir)
+        try:
+            found = find_shards(data_dir)
+        except DataError:
+            if not os.path.isdir(data_dir):
+                raise
+            found = {}  # What is wrong with them `open_dataset` says, too.
         for split in sorted(found, key=lambda split: split != 'train'):
             shards = [self._shard(path, split) for path in found[split]]
             self.shards[split] = [shard for shard in shards if shard]

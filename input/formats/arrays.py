@@ -49,6 +49,10 @@ def arrays(data_dir, *, validation_split=0.0, info=None):
             raise DataError(f'{data_dir} holds x_{split} but no y_{split}')
     name = 'arrays:' + os.path.splitext(os.path.basename(data_dir))[0]
     names = loaded.get('class_names')
+    if names is not None and names.ndim != 1:
+        raise DataError(
+            f'{data_dir}: class_names must be a list of names, got {names.tolist()!r}'
+        )
     return from_arrays(
         splits,
         class_names=None if names is None else [_text(n) for n in names],

@@ -76,6 +76,10 @@ def tfds(
         )
     if eval_split and eval_split != train_split:
         _check_apart(splits, train_split, eval_split)
+    for name in set(splits) - {train_split, eval_split}:
+        # Nothing is evaluated on examples that are trained on.
+        if _overlap(splits[train_split], splits[name]):
+            del splits[name]
     if validation_split and train_split != 'train':
         raise DataError(
             f'--validation_split does not go with --train_split={train_split}; slice '
@@ -222,14 +226,23 @@ def _shards(builder, variant, split):
 
 
 def _check_apart(splits, train_split, eval_split):
-    for a in splits[train_split]:
-        for b in splits[eval_split]:
+    common = _overlap(splits[train_split], splits[eval_split])
+    if common:
+        path, first, last = common
+        raise DataError(
+            f'--train_split={train_split} and --eval_split={eval_split} must '
+            f'not overlap; both have records {first} to {last} of {path}'
+        )
+
+
+def _overlap(one, other):
+    """(path, first, last) of the first records that two lists of shards share."""
+    for a in one:
+        for b in other:
             first, end = max(a.skip, b.skip), min(a.skip + a.count, b.skip + b.count)
             if a.path == b.path and first < end:
-                raise DataError(
-                    f'--train_split={train_split} and --eval_split={eval_split} must '
-                    f'not overlap; both have records {first} to {end - 1} of {a.path}'
-                )
+                return a.path, first, end - 1
+    return None
 
 
 def _parser(library, features, image, label):

@@ -1,5 +1,6 @@
 """Sharded TFRecord files with the features that the field uses for pictures."""
 
+import collections
 import os
 
 import numpy as np
@@ -213,7 +214,7 @@ def _collect_names(shards, label_key, text_key, label_offset):
             num_parallel_calls=tf.data.AUTOTUNE,
         )
 
-    pairs = set()
+    pairs = collections.Counter()
     try:
         for batch in iterate(dataset):
             texts = [text.decode('utf-8', 'replace') for text in batch[text_key]]
@@ -239,7 +240,12 @@ def _collect_names(shards, label_key, text_key, label_offset):
             'different ones; if that is right, put the names of the classes into '
             'labels.txt beside the shards, one a line'
         )
-    texts = {label - label_offset: text for label, text in pairs if text}
+    # Of several texts of a label the most frequent one, of these the first by name.
+    ranked = sorted(pairs, key=lambda pair: (-pairs[pair], pair))
+    texts = {}
+    for label, text in ranked:
+        if text:
+            texts.setdefault(label - label_offset, text)
     names = [texts.get(number, str(number)) for number in range(last + 1)]
     # Texts that do not tell the classes apart are no names.
     return names if len(set(names)) == len(names) else [str(n) for n in range(last + 1)]
