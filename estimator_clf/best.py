@@ -16,6 +16,7 @@ import estimator_clf.compat  # noqa: F401  Loads TensorFlow without its chatter.
 
 import tensorflow as tf
 
+from estimator_clf.errors import ConfigError
 from estimator_clf.files import write_atomically
 
 STATE_FILE = 'best.json'
@@ -45,6 +46,9 @@ class BestKeeper:
           known: dict step -> metrics of earlier evaluations. What was kept by another
             metric or split is ordered by these; without them, it stays until any
             that is offered takes its place.
+
+        Raises:
+          ConfigError: there is something else in the folder.
         """
         self._folder = folder
         self._goal = goal
@@ -52,6 +56,7 @@ class BestKeeper:
         self._make = make
         self._records_only = records_only
         self._split = split
+        self._refuse_what_is_not_ours()
         self._entries = self._read(known or {})
         if self._entries:
             self._write()  # In their order by this goal.
@@ -84,6 +89,8 @@ class BestKeeper:
         ):
             return False
         os.makedirs(self._folder, exist_ok=True)
+        if not os.path.exists(self._state_path()):
+            self._write()  # First of all: by this the folder is known as ours.
         path = self._make(checkpoint, step, self._folder)
         entry = {'step': int(step), 'value': value, 'path': os.path.basename(path)}
         place = sum(
@@ -153,6 +160,16 @@ class BestKeeper:
     def _compare(self, one, other):
         one, other = one['value'], other['value']
         return self._goal.better(other, one) - self._goal.better(one, other)
+
+    def _refuse_what_is_not_ours(self):
+        if os.path.isdir(self._folder) and not os.path.exists(self._state_path()):
+            there = sorted(x for x in os.listdir(self._folder) if not x.startswith('.'))
+            if there:
+                raise ConfigError(
+                    f'{self._folder} is for the best of a run and must not exist or be '
+                    f'empty, but it holds {there[0]!r} and no {STATE_FILE}; move that, '
+                    'or name another --export_dir or --model_dir'
+                )
 
     def _remove_orphans(self):
         if not os.path.isdir(self._folder):

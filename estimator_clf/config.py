@@ -5,6 +5,7 @@ the default, the explanation and the check are written once, here.
 """
 
 import dataclasses
+import glob
 import json
 import math
 import os
@@ -575,6 +576,12 @@ class Config:
         if self.eval_tta and self.cache_features:
             raise ConfigError('--eval_tta does not go together with --cache_features')
         self.warm_start_rules()
+        if glob.escape(self.model_dir) != self.model_dir:
+            raise ConfigError(
+                '--model_dir must not have any of * ? [ in it, where TensorFlow, which '
+                'takes names of checkpoints for patterns, would not find them; got '
+                f'{self.model_dir!r}'
+            )
         if self.epochs and self.max_steps:
             raise ConfigError('--epochs and --max_steps both say how long; give one')
         if not self.model_dir:

@@ -8,6 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from estimator_clf.devices import session_config
+from estimator_clf.savers import saver_of
 
 v1 = tf.compat.v1
 
@@ -48,9 +49,9 @@ class Evaluator:
           stop: when this becomes true, the evaluation is given up between batches.
 
         Returns:
-          dict name -> float, or None if it was given up. 'loss' is the mean over the
-          examples, where Estimator's own is the mean over the batches, in which a
-          short last batch counts too much.
+          dict name -> float (or array, of a metric that is one), or None if it was
+          given up. 'loss' is the mean over the examples, where Estimator's own is the
+          mean over the batches, in which a short last batch counts too much.
 
         Raises:
           ValueError: there is no such checkpoint.
@@ -79,7 +80,7 @@ class Evaluator:
             for watcher, _ in self._watching:
                 watcher.end(step)
         values = self._session.run(self._values)
-        metrics = {name: float(np.asarray(value)) for name, value in values.items()}
+        metrics = {name: _plain(value) for name, value in values.items()}
         if 'average_loss' in metrics:
             metrics = {'loss': metrics.pop('average_loss'), **metrics}
         return metrics
@@ -117,10 +118,15 @@ class Evaluator:
             with tf.control_dependencies([v1.tables_initializer()]):
                 start_input = tf.group(iterator.initializer)
             self._initializers = [v1.local_variables_initializer(), start_input]
-            self._saver = v1.train.Saver(v1.global_variables())
+            self._saver = saver_of(spec)
             # From here on an evaluation that makes an op, and so leaks, is an error.
             tf.compat.v1.get_default_graph().finalize()
             self._session = v1.Session(config=session_config())
+
+
+def _plain(value):
+    value = np.asarray(value)
+    return value if value.ndim else float(value)
 
 
 def _pair(element):

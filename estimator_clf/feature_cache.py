@@ -20,6 +20,7 @@ import tensorflow as tf
 from estimator_clf import config as configuration
 from estimator_clf.devices import session_config
 from estimator_clf.files import PARTIAL
+from estimator_clf.stopping import Stopped
 from input import augment
 from input.feature_input import ARRAYS, FACTS, FeatureSet, check_augment
 from input.source import iterate
@@ -33,7 +34,7 @@ FOLDER = 'features'
 class FeatureCache:
     """The features of the splits of a run."""
 
-    def __init__(self, config, source, model_fn, fitted, warm_start, say):
+    def __init__(self, config, source, model_fn, fitted, warm_start, say, stop=False):
         """Makes the object; computes nothing yet.
 
         Args:
@@ -43,13 +44,15 @@ class FeatureCache:
           fitted: `FittedHook` of a run that begins, or None.
           warm_start: `WarmStartHook` of a run that begins, or None.
           say: function (text) for what a person should know.
+          stop: `stopping.Stop`; once it is true, computing ends with
+            `stopping.Stopped`.
 
         Raises:
           DataError: augmentation that does not go together with it.
         """
         self._config, self._source = config, source
         self._model_fn, self._say = model_fn, say
-        self._fitted, self._warm_start = fitted, warm_start
+        self._fitted, self._warm_start, self._stop = fitted, warm_start, stop
         self._variants = check_augment(augment.parse(config.augment))
         self._open = {}
 
@@ -114,11 +117,17 @@ class FeatureCache:
                 )
 
                 def compute(images):
+                    if self._stop:
+                        raise Stopped(self._stop.requested)
                     return session.run(found, {image: images})
 
                 size = self._source.num_examples[split]
                 shape = (variants, size, *found.shape[1:].as_list())
-                _write(folder, compute, pictures, shape, facts)
+                try:
+                    _write(folder, compute, pictures, shape, facts)
+                except BaseException:
+                    _remove_partial(parent)
+                    raise
         return folder
 
     def _values(self, variables):

@@ -106,22 +106,27 @@ def train_and_evaluate(
         lock = FolderLock(config.model_dir)
         stack.callback(lock.give_back)
         lock.take()
-        run = _Run(
-            config,
-            source,
-            make_model_fn,
-            make_decode,
-            replicas,
-            observer or Observer(),
-            stop,
-            lock,
-            open_folder,
-            published,
-        )
-        stack.callback(run.close)
-        stack.enter_context(_room_is_needed(run))
-        run.train()
-        metrics = run.final_metrics()
+        try:
+            with stop.at_once():
+                run = _Run(
+                    config,
+                    source,
+                    make_model_fn,
+                    make_decode,
+                    replicas,
+                    observer or Observer(),
+                    stop,
+                    lock,
+                    open_folder,
+                    published,
+                )
+            stack.callback(run.close)
+            stack.enter_context(_room_is_needed(run))
+            run.train()
+            metrics = run.final_metrics()
+        except stopping.Stopped:
+            step = model_dir.latest_step(config.model_dir)
+            return Results(step, {}, None, stop.requested)
         path = run.export() if config.export and not stop else None
         # A wish that came during the export came too late to stop anything.
         return Results(run.last_step(), metrics, path, None if path else stop.requested)
@@ -206,6 +211,7 @@ class _Run:
                 self.fitted,
                 self.warm_start,
                 observer.on_message,
+                stop,
             )
         self.evaluations = Evaluations(
             self.model_fn,

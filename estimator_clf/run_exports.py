@@ -60,5 +60,11 @@ class RunExports:
     @functools.cached_property
     def _examples(self):
         """Examples that every export is held against, with the data's own pixels."""
-        split = self._plan.eval_split or self._config.train_split
-        return samples.take(self._source, split, eval_crop=self._config.eval_crop)
+        config = self._config
+        split = self._plan.eval_split or config.train_split
+        return samples.take(
+            self._source,
+            split,
+            eval_crop=config.eval_crop,
+            max_pixels=config.max_pixels,
+        )

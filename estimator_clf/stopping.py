@@ -17,9 +17,31 @@ class Stop:
     """
 
     requested = None
+    _at_once = False
 
     def __bool__(self):
         return self.requested is not None
+
+    @contextlib.contextmanager
+    def at_once(self):
+        """Where nothing is to be saved yet: a wish ends the block by `Stopped`."""
+        self._at_once = True
+        try:
+            if self:  # It came before.
+                raise Stopped(self.requested)
+            yield
+        finally:
+            self._at_once = False
+
+    def request(self, name):
+        """Takes the wish of a signal; see `at_once`."""
+        self.requested = name
+        if self._at_once:
+            raise Stopped(name)
+
+
+class Stopped(BaseException):
+    """A signal has ended what had nothing to save yet; not an error."""
 
 
 @contextlib.contextmanager
@@ -40,8 +62,8 @@ def on_signals():
 
     def handle(number, frame):
         del frame
-        stop.requested = signal.Signals(number).name
         _restore(before)
+        stop.request(signal.Signals(number).name)
 
     for number in _SIGNALS:
         signal.signal(number, handle)

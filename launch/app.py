@@ -22,6 +22,9 @@ def run(main, help_text):
       main: function (positional arguments) that returns an exit code or None.
       help_text: function that returns what `--help` prints.
     """
+    for name in ('stdout', 'stderr'):
+        if getattr(sys, name) is None:  # It is closed: `2>&-`.
+            setattr(sys, name, open(os.devnull, 'w', encoding='utf-8'))
     # File names of any bytes are printed as they are.
     if getattr(sys.stdout, 'errors', None) == 'strict':
         sys.stdout.reconfigure(errors='surrogateescape')
@@ -30,7 +33,7 @@ def run(main, help_text):
         sys.exit(0)
     try:
         arguments = FLAGS(sys.argv)[1:]
-    except flags.Error as error:
+    except (flags.Error, ValueError) as error:  # --noxla=3 is a ValueError.
         _fail(_explain_flag_error(error), 2)
     sys.exit(_guarded(main, arguments))
 

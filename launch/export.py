@@ -26,6 +26,7 @@ def define_flags():
         'MODEL_DIR/export-FORMAT.',
     )
     flags.define_run('checkpoint', 'data_dir', 'eval_passes', 'eval_tta', 'export_tta')
+    flags.define_run('check_export', 'max_pixels')
     absl_flags.DEFINE_enum(
         'format',
         'saved_model',
@@ -38,7 +39,6 @@ def define_flags():
         ['', 'int8'],
         'tflite: weights and arithmetic in int8, calibrated on training pictures.',
     )
-    flags.define_config(['check_export', 'max_pixels'])
 
 
 def main(arguments):
@@ -125,7 +125,12 @@ def _examples(config, info):
         leave_out(source, config.max_bad_examples, app.tell)
         split = evaluation_split(config, source) or config.train_split
         with explained(source):
-            return samples.take(source, split, eval_crop=config.eval_crop)
+            return samples.take(
+                source,
+                split,
+                eval_crop=config.eval_crop,
+                max_pixels=config.max_pixels,
+            )
     except DataError as error:
         print(
             f'The data cannot be read ({error}): the export is checked on made-up '

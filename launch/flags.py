@@ -83,7 +83,7 @@ def flag_help(name):
 
 
 def _flag_help(name, text, default):
-    if default not in (None, '', False):
+    if default not in (None, '', False, []):
         text = f'{text} [{default}]'
     head = f'  --{name}'
     lines = textwrap.wrap(text, _WIDTH - 24)
@@ -178,6 +178,18 @@ _RUN = {
         None,
         'Whether the model averages over the views of --eval_tta. Default: as the '
         'exports of the run.',
+    ),
+    'check_export': (
+        flags.DEFINE_bool,
+        None,
+        'Whether to compare the export with its checkpoint, in a fresh process, before '
+        'a server can see it. Default: as the exports of the run.',
+    ),
+    'max_pixels': (
+        flags.DEFINE_integer,
+        None,
+        'Refuse larger pictures in requests; 0: none. Default: as the exports of the '
+        'run.',
     ),
     'device': (flags.DEFINE_enum, 'auto', ['auto', 'cpu', 'gpu'], 'What to run on.'),
 }

@@ -60,9 +60,10 @@ def main(arguments):
     finally:
         observer.close()
     if results.stopped:
+        where = f'saved at step {results.step}' if results.step else 'before any step'
         print(
-            f'Stopped by {results.stopped}; saved at step {results.step}. The same '
-            'command goes on from there.',
+            f'Stopped by {results.stopped}; {where}. The same command goes on from '
+            'there.',
             file=sys.stderr,
         )
         return 0

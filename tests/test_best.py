@@ -13,6 +13,7 @@ from estimator_clf.best import (
     best_checkpoint,
     copy_checkpoint,
 )
+from estimator_clf.errors import ConfigError
 from estimator_clf.goal import Goal
 
 
@@ -147,3 +148,23 @@ def test_copied_checkpoint_outlives_its_original(tmp_path):
     assert path.endswith('best/1/model.ckpt-1')
     np.testing.assert_array_equal(tf.train.load_variable(path, 'w'), [1.0, 2.0])
     assert best_checkpoint(str(tmp_path / 'other')) is None
+
+
+def test_what_somebody_else_has_put_there_stays(tmp_path):
+    (tmp_path / '1').mkdir()
+    with pytest.raises(ConfigError, match="must not exist or be empty, .* holds '1'"):
+        BestKeeper(str(tmp_path), Goal('accuracy'), 1, _make)
+    assert (tmp_path / '1').exists()
+
+
+def test_killed_while_it_makes_the_first(tmp_path):
+    def killed(checkpoint, step, folder):
+        _make(checkpoint, step, folder)
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        _offer(BestKeeper(str(tmp_path), Goal('accuracy'), 1, killed), {1: 0.5})
+    again = BestKeeper(str(tmp_path), Goal('accuracy'), 1, _make)
+    assert not (tmp_path / '1').exists()
+    _offer(again, {1: 0.5})
+    assert _steps(again) == [1]

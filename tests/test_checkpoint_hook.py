@@ -142,3 +142,22 @@ def test_in_a_monitored_session_without_estimator(tmp_path):
             while not session.should_stop():
                 session.run(add)
     assert saved_steps(tmp_path) == [0, 2, 4, 5]
+
+
+@pytest.mark.parametrize('shown', [True, False])
+def test_a_saver_of_the_scaffold(shown, tmp_path):
+    def model_fn(features, labels, mode):
+        spec = line_model_fn(features, labels, mode)
+        saver = v1.train.Saver(max_to_keep=9, defer_build=True)
+        if shown:
+            v1.add_to_collection(v1.GraphKeys.SAVERS, saver)
+        return spec._replace(scaffold=v1.train.Scaffold(saver=saver))
+
+    trained = bare_estimator(tmp_path, model_fn)
+    hooks = [CheckpointHook(str(tmp_path), [1])]
+    if not shown:
+        with pytest.raises(RuntimeError, match='a saver of its own.*add_to_collection'):
+            trained.train(line_input_fn(), hooks=hooks, max_steps=8)
+        return
+    trained.train(line_input_fn(), hooks=hooks, max_steps=8)
+    assert len(list(tmp_path.glob('*.index'))) == 9

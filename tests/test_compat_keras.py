@@ -57,3 +57,34 @@ print(isinstance(tf.keras.metrics.Mean(), theirs.keras.metrics.Metric))
 @keras_3
 def test_metrics_do_without():
     assert run_program(METRICS).split() == ['3.0', 'False', 'True']
+
+
+LAYERS = """
+import tempfile
+from estimator_clf.compat import estimator
+import tensorflow as tf
+v1 = tf.compat.v1
+def model_fn(features, labels, mode):
+    y = DENSE
+    loss = tf.reduce_mean((y - 1.0) ** 2)
+    step = v1.train.get_or_create_global_step()
+    train = v1.train.GradientDescentOptimizer(0.01).minimize(
+        loss, step, v1.get_collection('trainable_variables')
+    )
+    return estimator.EstimatorSpec(mode, loss=loss, train_op=train)
+def input_fn():
+    return tf.data.Dataset.from_tensors(tf.ones([4, 3])).repeat(2)
+model = estimator.Estimator(model_fn, tempfile.mkdtemp())
+first = model.train(input_fn, steps=1).evaluate(input_fn)['loss']
+print(model.train(input_fn, steps=1).evaluate(input_fn)['loss'] < first)
+"""
+
+
+@pytest.mark.parametrize(
+    'dense',
+    ['tf.keras.layers.Dense(1)(features)', 'v1.layers.dense(features, 1)'],
+)
+def test_layers_of_keras_2_as_the_readme_says(dense, monkeypatch):
+    pytest.importorskip('tf_keras')
+    monkeypatch.setenv('TF_USE_LEGACY_KERAS', '1')
+    assert run_program(LAYERS.replace('DENSE', dense)).split() == ['True']

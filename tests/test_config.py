@@ -140,3 +140,9 @@ def test_a_value_that_cannot_be_is_named_when_loaded(tmp_path):
 def test_no_run_there(tmp_path):
     with pytest.raises(ConfigError, match='--model_dir must be the folder of a run'):
         configuration.load(str(tmp_path))
+
+
+def test_names_that_tensorflow_takes_for_patterns():
+    for name in ('run [1]/m', 'runs/*', 'what?'):
+        with pytest.raises(ConfigError, match='--model_dir must not have any of'):
+            Config(model_dir=name)

@@ -200,3 +200,44 @@ def test_input_without_labels(trained):
     )
     assert ours['accuracy'] == pytest.approx(float(theirs['accuracy']))
     evaluator.close()
+
+
+def test_weights_come_by_the_saver_of_the_scaffold(tmp_path):
+    """The classic moving average: evaluation reads it in place of the weight."""
+
+    def model_fn(features, labels, mode):
+        w = v1.get_variable('w', [], initializer=v1.zeros_initializer())
+        loss = tf.reduce_mean((w * features['x'] - labels) ** 2)
+        averages = tf.train.ExponentialMovingAverage(0.9)
+        if mode == estimator.ModeKeys.TRAIN:
+            step = v1.train.get_or_create_global_step()
+            train = v1.train.GradientDescentOptimizer(0.01).minimize(loss, step)
+            with tf.control_dependencies([train]):
+                train = averages.apply([w])
+            return estimator.EstimatorSpec(mode, loss=loss, train_op=train)
+        saver = v1.train.Saver(averages.variables_to_restore([w]))
+        scores = tf.nn.sigmoid(features['x'] - 4.5)
+        metrics = {
+            'w': v1.metrics.mean(w),
+            'precisions': v1.metrics.precision_at_thresholds(
+                features['x'] > 4.5, scores, [0.1, 0.9]
+            ),
+        }
+        return estimator.EstimatorSpec(
+            mode,
+            loss=loss,
+            eval_metric_ops=metrics,
+            scaffold=v1.train.Scaffold(saver=saver),
+        )
+
+    trained = estimator.Estimator(model_fn, str(tmp_path))
+    trained.train(line_input_fn(), max_steps=5)
+    checkpoint = trained.latest_checkpoint()
+    average = tf.train.load_variable(checkpoint, 'w/ExponentialMovingAverage')
+    assert average != tf.train.load_variable(checkpoint, 'w')
+    evaluator = Evaluator(model_fn, line_input_fn(repeat=False))
+    found = evaluator.evaluate(checkpoint)
+    evaluator.close()
+    assert found['w'] == pytest.approx(average)
+    wanted = trained.evaluate(line_input_fn(repeat=False))
+    np.testing.assert_array_equal(found['precisions'], wanted['precisions'])

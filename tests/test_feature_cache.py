@@ -4,6 +4,7 @@ import errno
 import functools
 import json
 import os
+import signal
 
 import numpy as np
 import pytest
@@ -208,3 +209,16 @@ def test_nothing_is_computed_for_a_run_that_is_refused(tmp_path):
     with pytest.raises(ConfigError, match='belongs to a run of other settings'):
         run(tmp_path, cache_features=True)
     assert not (tmp_path / 'features').exists()
+
+
+def test_a_signal_ends_the_computing(tmp_path):
+    class Interrupted(Recorder):
+        def on_message(self, text):
+            super().on_message(text)
+            if '--cache_features: train' in text:
+                signal.raise_signal(signal.SIGTERM)
+
+    results = run(tmp_path, Interrupted(), cache_features=True)
+    assert (results.step, results.stopped) == (0, 'SIGTERM')
+    assert not os.listdir(tmp_path / 'features')
+    assert run(tmp_path, cache_features=True).step == 14

@@ -254,3 +254,17 @@ def test_real_photos():
     assert images.shape == (400, 32, 32, 3) and images.std() > 30
     for name, label in zip(names, labels, strict=True):
         assert f'/{source.class_names[label]}/' in name
+
+
+def test_a_folder_that_cannot_be_read(tmp_path, monkeypatch):
+    class_folders(tmp_path, {'a': 2, 'b': 2})
+    scandir = os.scandir
+
+    def refused(path):
+        if os.path.basename(path) == 'b':
+            raise PermissionError(13, 'Permission denied', path)
+        return scandir(path)
+
+    monkeypatch.setattr(os, 'scandir', refused)
+    with pytest.raises(DataError, match='/b cannot be read: Permission denied'):
+        image_folder(str(tmp_path))

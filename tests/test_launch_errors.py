@@ -239,3 +239,12 @@ def test_help_lists_what_there_is():
     said = launch('train', '--help').stdout
     for name in ('image_folder', 'tfds:NAME', 'mlp', 'hidden=', 'nesterov', 'cosine'):
         assert name in said
+
+
+def test_flags_of_a_run_are_as_the_run_had_them():
+    said = ' '.join(launch('export', '--help').stdout.split())
+    assert said.count('Default: as the exports of the run') >= 2
+    assert '[[]]' not in launch('evaluate', '--help').stdout
+    done = launch('train', *SMALL, '--noxla=3')
+    assert done.returncode == 2 and 'Traceback' not in done.stderr
+    assert 'xla' in done.stderr

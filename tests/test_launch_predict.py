@@ -190,3 +190,15 @@ def test_names_of_any_bytes_are_printed_as_they_are():
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout == b'caf\xe9.png\n'
+
+
+def test_without_a_standard_error():
+    program = 'import sys; from launch import app; '
+    program += 'app.run(lambda _: print(1, file=sys.stderr), str)'
+    done = subprocess.run(
+        ['sh', '-c', f"exec {sys.executable} -c '{program}' 2>&-"],
+        cwd=ROOT,
+        capture_output=True,
+        timeout=120,
+    )
+    assert (done.returncode, done.stdout) == (0, b'')

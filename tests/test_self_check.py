@@ -4,6 +4,7 @@ import io
 import os
 import pathlib
 import shutil
+import signal
 import subprocess
 import sys
 
@@ -96,6 +97,30 @@ def test_samples_of_records_that_share_a_name(damaged, tmp_path):
     assert {s.name for s in samples.take(data, 'train', 3)} <= {
         f'caf\ufffd-{n}.png' for n in range(3)
     }
+
+
+def test_no_sample_is_larger_than_a_request_may_be(tmp_path):
+    for number, size in enumerate((6, 40, 6, 40)):
+        path = tmp_path / f'{number % 2}' / f'{number}.png'
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(png(number, size))
+    data = open_dataset('image_folder', str(tmp_path), image_size='6')
+    assert len(samples.take(data, 'train', 4)) == 4
+    found = samples.take(data, 'train', 4, max_pixels=1000)
+    assert [s.name for s in found] == ['0.png', '2.png']
+
+
+def test_the_checking_process_leaves_sigterm_to_the_run(whole):
+    with self_check.process() as have_checked:
+        (child,) = have_checked.args
+        os.kill(child.pid, signal.SIGTERM)
+        have_checked(whole)
+    assert signal.SIGTERM not in signal.pthread_sigmask(signal.SIG_BLOCK, [])
+
+
+def test_without_a_home(whole, monkeypatch):
+    monkeypatch.setattr(os.path, 'expanduser', lambda path: path)
+    assert check(whole)
 
 
 def test_samples_are_found_again(parts, tmp_path):

@@ -7,6 +7,7 @@ import threading
 import time
 
 import pytest
+import small_run
 import tensorflow as tf
 from launching import ROOT, SMALL, command, launch, lines
 
@@ -93,3 +94,18 @@ def test_a_run_that_is_told_to_stop_saves_and_goes_on(tmp_path, number):
     assert more.returncode == 0, more.stderr
     assert f'Going on from step {last}' in more.stderr
     assert [x['step'] for x in lines(keys)] == list(range(1, last + 4))
+
+
+def test_at_once_where_there_is_nothing_to_save(tmp_path, monkeypatch):
+    with pytest.raises(stopping.Stopped), stopping.on_signals() as stop:
+        with stop.at_once():
+            signal.raise_signal(signal.SIGTERM)
+    assert stop.requested == 'SIGTERM'
+
+    def maker(*args):
+        signal.raise_signal(signal.SIGTERM)
+
+    monkeypatch.setattr(small_run, 'model_fn_maker', lambda config: maker)
+    results = small_run.run(tmp_path / 'run')
+    assert (results.step, results.stopped) == (0, 'SIGTERM')
+    assert not (tmp_path / 'run').exists()

@@ -9,6 +9,11 @@ longer has it, it is the last `tensorflow-estimator` wheel (2.15), with the thre
 pieces supplied that TensorFlow has dropped (see `_wheel.py`). `tf.estimator` is never
 set: other libraries look for it to decide which TensorFlow they are running on.
 
+A `model_fn` with `tf.keras.layers` or `tf.compat.v1.layers` needs Keras 2, of which
+TensorFlow from 2.16 on is without, too: install `tf_keras` and set
+TF_USE_LEGACY_KERAS=1 in the environment. With Keras 3, `tf.compat.v1.layers` raises,
+and a checkpoint of `tf.keras.layers` is not found again.
+
 Import this module before `tensorflow`, and TensorFlow's start-up chatter stays away
 too (see `_noise.py`).
 

@@ -20,9 +20,9 @@ import numpy as np
 import tensorflow as tf
 
 from estimator_clf.errors import ConfigError
-from estimator_clf.export import samples
 from estimator_clf.export.folders import exported
 from estimator_clf.export.saved_model import write_graph, write_labels
+from estimator_clf.savers import saver_of
 
 v1 = tf.compat.v1
 
@@ -113,7 +113,7 @@ def _frozen_part(model_fn, info, checkpoint, session):
         for output, value in spec.predictions.items()
         if value.dtype != tf.string and output != 'key'
     ]
-    samples.saver_of(spec).restore(session, checkpoint)
+    saver_of(spec).restore(session, checkpoint)
     return (name, tensor), outputs
 
 

@@ -18,6 +18,8 @@ import tensorflow as tf
 
 from estimator_clf.errors import RunError, explain_restore
 from estimator_clf.export.signatures import IMAGE_KEY, VALUES_KEY
+from estimator_clf.savers import saver_of
+from input.sizes import header
 
 v1 = tf.compat.v1
 
@@ -44,7 +46,7 @@ class Sample:
     features: dict
 
 
-def take(source, split, count=8, eval_crop=1.0):
+def take(source, split, count=8, eval_crop=1.0, max_pixels=0):
     """Takes examples from the data, spread over a split.
 
     Args:
@@ -52,6 +54,7 @@ def take(source, split, count=8, eval_crop=1.0):
       split: name of a split.
       count: how many.
       eval_crop: see `Source.input_fn`.
+      max_pixels: leave larger pictures out, which an export refuses; 0: none.
 
     Returns:
       List of `Sample`.
@@ -75,7 +78,9 @@ def take(source, split, count=8, eval_crop=1.0):
     encoded = {place: e[1] for number, (place, e) in numbered if number in wanted}
     samples = []
     for place, row in _counted(rows, lambda row: row['key']):
-        if place in encoded and not _left_out(source, row['key']):
+        if place not in encoded or _left_out(source, row['key']):
+            continue
+        if not max_pixels or _pixels(encoded[place]) <= max_pixels:
             samples.append(_sample(row, encoded[place]))
     return samples
 
@@ -150,14 +155,6 @@ def predict(model_fn, checkpoint, samples):
         return session.run(
             spec.predictions, {inputs[name]: array for name, array in features.items()}
         )
-
-
-def saver_of(spec):
-    """The Saver of a spec's scaffold, which Estimator itself takes, or a plain one."""
-    scaffold = spec.scaffold
-    if scaffold is not None and scaffold.saver is not None:
-        return scaffold.saver
-    return v1.train.Saver(v1.global_variables())
 
 
 def restore(spec, session, checkpoint):
@@ -243,6 +240,14 @@ def _counted(items, key_of):
 def _left_out(source, key):
     """Whether one of this key was: the count of those behind it is of no use then."""
     return source.bad_examples is not None and key in source.bad_examples
+
+
+def _pixels(encoded):
+    try:
+        height, width, _ = header(encoded)
+    except (OSError, ValueError):
+        return 0
+    return height * width
 
 
 def _sample(row, encoded=None):

@@ -14,6 +14,7 @@ from estimator_clf.export.signatures import (
     signature_defs,
     tensor_receiver,
 )
+from estimator_clf.savers import saver_of
 
 v1 = tf.compat.v1
 
@@ -103,7 +104,7 @@ def write_graph(
         if tensor_only:
             outputs = {n: t for n, t in outputs.items() if t.dtype != tf.string}
         signatures = signature_defs(inputs, outputs)
-        samples.saver_of(spec).restore(session, checkpoint)
+        saver_of(spec).restore(session, checkpoint)
         builder = v1.saved_model.Builder(folder)
         builder.add_meta_graph_and_variables(
             session, ['serve'], signatures, strip_default_attrs=True

@@ -12,6 +12,7 @@ import contextlib
 import functools
 import os
 import re
+import signal
 import subprocess
 import sys
 import tempfile
@@ -60,26 +61,43 @@ def process():
     """
     root = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
     paths = [root, *filter(None, [os.environ.get('PYTHONPATH')])]
-    child = subprocess.Popen(
-        [sys.executable, '-m', __name__, '-'],
-        env={
-            **os.environ,
-            'PYTHONPATH': os.pathsep.join(paths),
-            # The memory of a GPU is the training's.
-            'CUDA_VISIBLE_DEVICES': '-1',
-            'PYTHONIOENCODING': 'utf-8:backslashreplace',
-        },
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        # A Ctrl-C is for the run, which ends in good order.
-        start_new_session=True,
-    )
+    with _sigterm_blocked():
+        child = subprocess.Popen(
+            [sys.executable, '-m', __name__, '-'],
+            env={
+                **os.environ,
+                'PYTHONPATH': os.pathsep.join(paths),
+                # The memory of a GPU is the training's.
+                'CUDA_VISIBLE_DEVICES': '-1',
+                'PYTHONIOENCODING': 'utf-8:backslashreplace',
+            },
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            # A Ctrl-C is for the run, which ends in good order.
+            start_new_session=True,
+        )
     try:
         yield functools.partial(_have_checked, child)
     finally:
         child.kill()
         child.communicate()
+
+
+@contextlib.contextmanager
+def _sigterm_blocked():
+    """A process that is started in here never gets SIGTERM.
+
+    Batch systems send it to all processes of a job: it, too, is for the run.
+    """
+    if not hasattr(signal, 'pthread_sigmask'):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _have_checked(child, path):
@@ -294,7 +312,8 @@ def _check_paths(path):
     here = {os.getcwd(), os.path.expanduser('~'), tempfile.gettempdir()}
     here |= {os.path.abspath(path), os.path.dirname(os.path.abspath(__file__))}
     here |= {sys.prefix, os.path.dirname(os.path.abspath(path))}
-    for folder in sorted(here - {'/'}):
+    # Without a home, expanduser leaves '~'.
+    for folder in sorted(p for p in here - {'/'} if os.path.isabs(p)):
         pattern = rb'(?<![\w.-])' + re.escape(folder.encode()) + rb'(?![\w.-])'
         if re.search(pattern, graph):
             raise CheckError(f'the graph has a path of this machine in it: {folder}')

@@ -44,8 +44,6 @@ class CheckpointHook(StepHook):
         self._saved = None
 
     def begin(self):
-        savers = v1.get_collection(v1.GraphKeys.SAVERS)
-        self._saver = savers[0] if savers else v1.train.Saver()
         finite = [
             tf.reduce_all(tf.math.is_finite(v))
             for v in v1.trainable_variables()
@@ -54,6 +52,14 @@ class CheckpointHook(StepHook):
         self._finite = tf.reduce_all(tf.stack(finite)) if finite else tf.constant(True)
 
     def on_start(self, session):
+        savers = session.graph.get_collection(v1.GraphKeys.SAVERS)
+        if not savers:
+            raise RuntimeError(
+                "CheckpointHook: the Scaffold of this model_fn's EstimatorSpec has a "
+                'saver of its own, which no hook can see; in the model_fn, too, do '
+                'tf.compat.v1.add_to_collection(tf.compat.v1.GraphKeys.SAVERS, saver)'
+            )
+        self._saver = savers[0]
         if self.step == 0:
             self._save(session)
         else:

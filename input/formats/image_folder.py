@@ -133,13 +133,21 @@ def pictures_below(folder):
 
 def files_below(folder):
     """Yields the paths of all files but hidden ones, in no order."""
-    for parent, folders, names in os.walk(folder, followlinks=True):
+    walk = os.walk(folder, onerror=_refused, followlinks=True)
+    for parent, folders, names in walk:
         folders[:] = [
             f for f in folders if not f.startswith('.') and not _leads_back(parent, f)
         ]
         for name in names:
             if not name.startswith('.'):
                 yield os.path.join(parent, name)
+
+
+def _refused(error):
+    raise DataError(
+        f'{error.filename} cannot be read: {error.strerror}; mend that, or take the '
+        'folder away'
+    )
 
 
 def _leads_back(parent, name):
