@@ -1,5 +1,6 @@
 """What all tests need of their process."""
 
+import os
 import signal
 import threading
 
@@ -8,3 +9,9 @@ import threading
 if threading.current_thread() is threading.main_thread():
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_xdist_auto_num_workers(config):
+    """One more than there are cores: a test that waits for a process uses none."""
+    del config
+    return (os.cpu_count() or 1) + 1
