@@ -144,7 +144,7 @@ def read(folder):
 def _finished(settings, sizes, step):
     """Whether a run's last evaluation was at its end."""
     config = Config.from_dict(settings)
-    if config.early_stopping:  # It may end at any step, and tests at its end only.
+    if config.early_stopping:  # It may end at any step; usually it tests at its end.
         return True
     return step >= config.total_steps(sizes[config.train_split])
 

@@ -10,6 +10,7 @@ import functools
 import json
 import math
 import os
+import re
 import shutil
 
 import estimator_clf.compat  # noqa: F401  Loads TensorFlow without its chatter.
@@ -17,9 +18,12 @@ import estimator_clf.compat  # noqa: F401  Loads TensorFlow without its chatter.
 import tensorflow as tf
 
 from estimator_clf.errors import ConfigError
-from estimator_clf.files import write_atomically
+from estimator_clf.files import PARTIAL, write_atomically
 
 STATE_FILE = 'best.json'
+
+# As `copy_checkpoint` and `estimator_clf.export.folders` name what they work on.
+_UNFINISHED = re.compile(r'\.|partial-\d')
 
 
 class BestKeeper:
@@ -46,9 +50,6 @@ class BestKeeper:
           known: dict step -> metrics of earlier evaluations. What was kept by another
             metric or split is ordered by these; without them, it stays until any
             that is offered takes its place.
-
-        Raises:
-          ConfigError: there is something else in the folder.
         """
         self._folder = folder
         self._goal = goal
@@ -56,7 +57,6 @@ class BestKeeper:
         self._make = make
         self._records_only = records_only
         self._split = split
-        self._refuse_what_is_not_ours()
         self._entries = self._read(known or {})
         if self._entries:
             self._write()  # In their order by this goal.
@@ -67,7 +67,7 @@ class BestKeeper:
         """List of dicts of step, value and path, the best first."""
         return [dict(entry) for entry in self._entries]
 
-    def offer(self, checkpoint, step, metrics):
+    def offer(self, checkpoint, step, metrics, known=None):
         """Keeps what is made of a checkpoint, if it is among the best.
 
         Of equals the earlier one is better. Offering one twice changes nothing.
@@ -76,12 +76,18 @@ class BestKeeper:
           checkpoint: path prefix of the checkpoint.
           step: its global step.
           metrics: what evaluation found.
+          known: dict step -> metrics of all evaluations, where not all of them were
+            offered: of something that is not kept a worse one takes no place.
 
         Returns:
           Whether it is kept.
         """
         value = self._goal.value(metrics)
-        if math.isnan(value) or any(e['step'] == step for e in self._entries):
+        kept = {entry['step'] for entry in self._entries}
+        if math.isnan(value) or step in kept:
+            return False
+        missed = [m for s, m in (known or {}).items() if s != step and s not in kept]
+        if any(self._goal.better(self._goal.value(m), value) for m in missed):
             return False
         rival = 0 if self._records_only else self._count - 1
         if len(self._entries) > rival and not self._goal.better(
@@ -161,24 +167,29 @@ class BestKeeper:
         one, other = one['value'], other['value']
         return self._goal.better(other, one) - self._goal.better(one, other)
 
-    def _refuse_what_is_not_ours(self):
-        if os.path.isdir(self._folder) and not os.path.exists(self._state_path()):
-            there = sorted(x for x in os.listdir(self._folder) if not x.startswith('.'))
-            if there:
-                raise ConfigError(
-                    f'{self._folder} is for the best of a run and must not exist or be '
-                    f'empty, but it holds {there[0]!r} and no {STATE_FILE}; move that, '
-                    'or name another --export_dir or --model_dir'
-                )
-
     def _remove_orphans(self):
         if not os.path.isdir(self._folder):
             return
         kept = {entry['path'] for entry in self._entries}
         for name in os.listdir(self._folder):
             path = os.path.join(self._folder, name)
-            if os.path.isdir(path) and name not in kept:
+            hidden = name.startswith('.') and not name.startswith(PARTIAL)
+            if os.path.isdir(path) and name not in kept and not hidden:
                 shutil.rmtree(path, ignore_errors=True)
+
+
+def check_folder(folder):
+    """Raises ConfigError unless a folder is new, empty, or that of a `BestKeeper`."""
+    if os.path.exists(os.path.join(folder, STATE_FILE)) or not os.path.isdir(folder):
+        return
+    # A kill in the first export leaves what is not whole yet.
+    there = [n for n in sorted(os.listdir(folder)) if not _UNFINISHED.match(n)]
+    if there:
+        raise ConfigError(
+            f'{folder} is for the best of a run and must not exist or be empty, but it '
+            f'holds {there[0]!r} and no {STATE_FILE}; move that, or name another '
+            '--export_dir'
+        )
 
 
 def best_folder(model_dir):

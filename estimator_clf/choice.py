@@ -1,6 +1,11 @@
 """What a run chooses by its evaluations: what it keeps, and when it is enough."""
 
-from estimator_clf.best import BestKeeper, best_folder, copy_checkpoint
+from estimator_clf.best import (
+    BestKeeper,
+    best_folder,
+    check_folder,
+    copy_checkpoint,
+)
 from estimator_clf.early_stopping import EarlyStopping
 from estimator_clf.errors import ConfigError
 from estimator_clf.goal import Goal
@@ -31,6 +36,8 @@ class Choice:
         self._evaluations = evaluations
         self.goal = _goal(config, plan, evaluations)
         _check(config, self.goal)
+        if self.goal and config.export_best:
+            check_folder(_exports(config))
         self.enough = Stop()
         self._keepers, self._early, self._patience = [], None, None
 
@@ -52,7 +59,7 @@ class Choice:
         if self.goal and config.export_best:
             self._keepers.append(
                 BestKeeper(
-                    config.export_dir.rstrip('/') + '-best',
+                    _exports(config),
                     self.goal,
                     config.export_best,
                     lambda path, step, folder: export(path, folder),
@@ -88,6 +95,16 @@ class Choice:
         """Keeps what is made of a checkpoint, if it is among the best."""
         for keeper in self._keepers:
             keeper.offer(checkpoint, step, metrics)
+
+    def keep_last(self, checkpoint, step, metrics):
+        """Does so behind the training, of which not all may have been offered."""
+        known = self._evaluations.known(self._split)
+        for keeper in self._keepers:
+            keeper.offer(checkpoint, step, metrics, known)
+
+
+def _exports(config):
+    return config.export_dir.rstrip('/') + '-best'
 
 
 def _goal(config, plan, evaluations):

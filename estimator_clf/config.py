@@ -673,7 +673,12 @@ def load(model_dir):
     path = os.path.join(model_dir, FILE_NAME)
     try:
         with open(path, encoding='utf-8') as file:
-            config = Config.from_dict(json.load(file)['settings'])
+            settings = json.load(file)['settings']
+            # The folder may have been moved since, and what is in it with it.
+            before, settings['model_dir'] = settings['model_dir'], model_dir
+            if settings['export_dir'] == os.path.join(before, 'export'):
+                settings['export_dir'] = ''
+            return Config.from_dict(settings)
     except FileNotFoundError:
         raise ConfigError(
             f'--model_dir must be the folder of a run, but {model_dir} has no '
@@ -681,10 +686,6 @@ def load(model_dir):
         ) from None
     except (json.JSONDecodeError, KeyError, TypeError) as error:
         raise ConfigError(f'{path} is damaged: {error}') from None
-    # The folder may have been moved since, and what is in it with it.
-    inside = config.export_dir == os.path.join(config.model_dir, 'export')
-    export_dir = '' if inside else config.export_dir
-    return dataclasses.replace(config, model_dir=model_dir, export_dir=export_dir)
 
 
 _TYPES = {str: 'a text', int: 'a whole number', float: 'a number', bool: 'a bool'}

@@ -6,6 +6,7 @@ finds its features, and another network's are never taken for them.
 """
 
 import dataclasses
+import errno
 import hashlib
 import json
 import os
@@ -202,7 +203,11 @@ def _write(folder, compute, input_fn, shape, facts):
     # A full disk is an error here. Later it would be a signal that kills the process.
     if hasattr(os, 'posix_fallocate'):
         with open(path, 'r+b') as file:
-            os.posix_fallocate(file.fileno(), 0, os.path.getsize(path))
+            try:
+                os.posix_fallocate(file.fileno(), 0, os.path.getsize(path))
+            except OSError as error:
+                if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+                    raise  # Others: not every file system can do it.
     count, others = 0, {name: [] for name in ARRAYS[1:]}
     for features, labels in iterate(input_fn):
         images = features['image']

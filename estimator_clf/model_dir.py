@@ -150,6 +150,10 @@ def _check_same_run(before, config, info):
     if there:
         for name in ('class_names', 'image_shape', 'num_examples'):
             old, new = getattr(there, name), getattr(info, name)
+            if name == 'num_examples' and config.dataset.startswith('tfds:'):
+                # Which splits there are follows from what is trained on.
+                common = old.keys() & new.keys() | {config.train_split}
+                old, new = ({s: n.get(s) for s in common} for n in (old, new))
             if old != new:
                 raise ConfigError(
                     f'--model_dir={config.model_dir}: the data has changed since: '
@@ -162,15 +166,23 @@ def _check_same_sets(before, config):
     known = {wish.name: wish for wish in evaluation_sets.parse(before.also_evaluate)}
     for wish in evaluation_sets.parse(config.also_evaluate):
         old = known.get(wish.name, wish)
-        if (old.split, _absolute(old)) != (wish.split, _absolute(wish)):
+        if _differ(old, wish):
             raise ConfigError(
                 f'--also_evaluate: {wish.name!r} was {_shown(old)} in --model_dir='
                 f'{config.model_dir} so far, is {_shown(wish)}; give that another name'
             )
 
 
-def _absolute(wish):
-    return os.path.abspath(wish.data_dir) if wish.data_dir else ''
+def _differ(old, new):
+    if bool(old.data_dir) != bool(new.data_dir):
+        return True
+    if not new.data_dir:
+        return old.split != new.split
+    if old.split and new.split and old.split != new.split:
+        return True
+    # A folder that is not there any more may have been moved.
+    folders = [os.path.realpath(wish.data_dir) for wish in (old, new)]
+    return folders[0] != folders[1] and os.path.isdir(folders[0])
 
 
 def _shown(wish):

@@ -80,7 +80,8 @@ def train_and_evaluate(
 ):
     """Runs a training to its end; goes on where a killed one stopped.
 
-    SIGTERM and SIGINT end it after the step at hand, with a checkpoint.
+    SIGTERM and SIGINT end it after the step at hand, with a checkpoint; before the
+    first step at once.
 
     Args:
       config: `estimator_clf.config.Config`.
@@ -125,7 +126,10 @@ def train_and_evaluate(
             run.train()
             metrics = run.final_metrics()
         except stopping.Stopped:
-            step = model_dir.latest_step(config.model_dir)
+            # Of a damaged checkpoint the step cannot be read; nobody has mended it yet.
+            step = 0
+            with contextlib.suppress(tf.errors.OpError):
+                step = model_dir.latest_step(config.model_dir)
             return Results(step, {}, None, stop.requested)
         path = run.export() if config.export and not stop else None
         # A wish that came during the export came too late to stop anything.
@@ -306,7 +310,7 @@ class _Run:
         found = self.evaluations.finish(checkpoint, step)
         # A run that was killed in its last evaluation has not kept anything of it.
         if self.plan.eval_split in found:
-            self.choice.keep(checkpoint, step, found[self.plan.eval_split])
+            self.choice.keep_last(checkpoint, step, found[self.plan.eval_split])
         return found
 
     def export(self):

@@ -17,7 +17,7 @@ def saver_of(spec):
       spec: `EstimatorSpec`, in whose graph this is called.
     """
     scaffold = spec.scaffold
-    if scaffold is not None and scaffold.saver is not None:
+    if scaffold is not None and isinstance(scaffold.saver, v1.train.Saver):
         scaffold.saver.build()  # Which may have been put off.
         return scaffold.saver
     return v1.train.Saver(v1.global_variables())

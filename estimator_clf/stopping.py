@@ -30,6 +30,8 @@ class Stop:
             if self:  # It came before.
                 raise Stopped(self.requested)
             yield
+            if self:  # What is raised in a destructor is lost.
+                raise Stopped(self.requested)
         finally:
             self._at_once = False
 

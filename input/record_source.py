@@ -54,6 +54,8 @@ class _Part:
 class RecordSource(EncodedSource):
     """Splits of TFRecord shards."""
 
+    unique_keys = False  # They may be file names of any folders.
+
     def __init__(
         self,
         name,

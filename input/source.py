@@ -62,7 +62,13 @@ class Reading:
 
 
 class Source(abc.ABC):
-    """A data set that can be read split by split."""
+    """A data set that can be read split by split.
+
+    Attributes:
+      unique_keys: whether no two examples of a split have the same key.
+    """
+
+    unique_keys = True
 
     def __init__(self, name, class_names, image_shape, info=None):
         """Sets what all kinds have in common.

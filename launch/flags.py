@@ -188,8 +188,7 @@ _RUN = {
     'max_pixels': (
         flags.DEFINE_integer,
         None,
-        'Refuse larger pictures in requests; 0: none. Default: as the exports of the '
-        'run.',
+        'Refuse larger pictures in requests. Default: as the exports of the run.',
     ),
     'device': (flags.DEFINE_enum, 'auto', ['auto', 'cpu', 'gpu'], 'What to run on.'),
 }

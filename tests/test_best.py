@@ -11,6 +11,7 @@ from estimator_clf.best import (
     STATE_FILE,
     BestKeeper,
     best_checkpoint,
+    check_folder,
     copy_checkpoint,
 )
 from estimator_clf.errors import ConfigError
@@ -151,10 +152,26 @@ def test_copied_checkpoint_outlives_its_original(tmp_path):
 
 
 def test_what_somebody_else_has_put_there_stays(tmp_path):
+    check_folder(str(tmp_path / 'new'))
+    (tmp_path / 'partial-17-4').mkdir()  # Of an export that was killed.
+    (tmp_path / '.git').mkdir()
+    check_folder(str(tmp_path))
+    BestKeeper(str(tmp_path), Goal('accuracy'), 1, _make)
+    assert [p.name for p in tmp_path.iterdir()] == ['.git']
     (tmp_path / '1').mkdir()
     with pytest.raises(ConfigError, match="must not exist or be empty, .* holds '1'"):
-        BestKeeper(str(tmp_path), Goal('accuracy'), 1, _make)
-    assert (tmp_path / '1').exists()
+        check_folder(str(tmp_path))
+    (tmp_path / STATE_FILE).write_text('{}')
+    check_folder(str(tmp_path))
+
+
+def test_of_what_was_missed_a_worse_one_takes_no_place(tmp_path):
+    keeper = BestKeeper(str(tmp_path), Goal('accuracy'), 2, _make)
+    _offer(keeper, {1: 0.5})
+    known = {s: {'accuracy': v} for s, v in {1: 0.5, 2: 0.9, 3: 0.7, 4: 0.95}.items()}
+    assert not keeper.offer('model.ckpt-3', 3, known[3], known)
+    assert keeper.offer('model.ckpt-4', 4, known[4], known)
+    assert _steps(keeper) == [4, 1]
 
 
 def test_killed_while_it_makes_the_first(tmp_path):

@@ -161,3 +161,15 @@ def test_a_saver_of_the_scaffold(shown, tmp_path):
         return
     trained.train(line_input_fn(), hooks=hooks, max_steps=8)
     assert len(list(tmp_path.glob('*.index'))) == 9
+
+
+def test_a_saver_that_is_given(tmp_path):
+    def model_fn(features, labels, mode):
+        spec = line_model_fn(features, labels, mode)
+        savers.append(v1.train.Saver(max_to_keep=3))
+        return spec._replace(scaffold=v1.train.Scaffold(saver=savers[0]))
+
+    savers = []
+    hook = CheckpointHook(str(tmp_path), [1], saver=lambda: savers[0])
+    bare_estimator(tmp_path, model_fn).train(line_input_fn(), hooks=[hook], max_steps=8)
+    assert len(list(tmp_path.glob('*.index'))) == 3

@@ -146,3 +146,14 @@ def test_names_that_tensorflow_takes_for_patterns():
     for name in ('run [1]/m', 'runs/*', 'what?'):
         with pytest.raises(ConfigError, match='--model_dir must not have any of'):
             Config(model_dir=name)
+
+
+def test_a_folder_that_was_renamed(tmp_path):
+    for name in ('a [1]', 'b'):
+        settings = {**Config().to_dict(), 'model_dir': f'runs/{name}'}
+        settings['export_dir'] = f'runs/{name}/export'
+        text = json.dumps({'settings': settings})
+        (tmp_path / 'config.json').write_text(text)
+        config = configuration.load(str(tmp_path))
+        assert config.model_dir == str(tmp_path)
+        assert config.export_dir == str(tmp_path / 'export')

@@ -1,9 +1,13 @@
 """Which sets are evaluated, under which names."""
 
+import json
+import os
+
 import pytest
 from pictures import class_folders
 from small_run import Recorder, run, source
 
+from estimator_clf import model_dir
 from estimator_clf.config import Config
 from estimator_clf.errors import ConfigError
 from estimator_clf.evaluation_sets import Wish, evaluation_sets, parse
@@ -124,3 +128,23 @@ def test_one_name_is_one_set(tmp_path):
         run(tmp_path, None, data, also_evaluate='x=test:7', max_steps=9)
     results = run(tmp_path, None, data, also_evaluate='y=test:9', max_steps=9)
     assert results.metrics['y'] == results.metrics['test']
+
+
+def test_one_name_is_one_folder(tmp_path):
+    class_folders(tmp_path / 'a', {'x': 1})
+    class_folders(tmp_path / 'b', {'x': 1})
+    (tmp_path / 'model.ckpt-1.index').touch()
+
+    def check(old, new):
+        before = Config(model_dir=str(tmp_path), also_evaluate=old).to_dict()
+        (tmp_path / 'config.json').write_text(json.dumps({'settings': before}))
+        config = Config(model_dir=str(tmp_path), also_evaluate=new)
+        model_dir.check(config, None)
+
+    here = os.path.relpath(tmp_path / 'a')
+    for same in (f'p=@{here}', f'p=test@{tmp_path}/a/', f'p=@{tmp_path}/a:3', 'q=test'):
+        check(f'p=@{tmp_path}/a', same)
+    check(f'p=@{tmp_path}/moved', f'p=@{tmp_path}/a')
+    for other in (f'p=@{tmp_path}/b', 'p=test'):
+        with pytest.raises(ConfigError, match="'p' was @.*/a in .* so far, is "):
+            check(f'p=@{tmp_path}/a', other)

@@ -268,3 +268,7 @@ def test_a_folder_that_cannot_be_read(tmp_path, monkeypatch):
     monkeypatch.setattr(os, 'scandir', refused)
     with pytest.raises(DataError, match='/b cannot be read: Permission denied'):
         image_folder(str(tmp_path))
+    # Unless it is of the disk itself.
+    class_folders(tmp_path, {'lost+found': 1})
+    monkeypatch.setattr(os, 'scandir', scandir)
+    assert image_folder(str(tmp_path)).class_names == ('a', 'b')

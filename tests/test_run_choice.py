@@ -150,3 +150,18 @@ def test_no_choice_by_what_is_trained_on(tmp_path):
     assert set(results.metrics) == {'test'}
     with pytest.raises(ConfigError, match='--validation_split'):
         run(tmp_path / 'b', train_split='test', early_stopping='2evals')
+
+
+def test_best_wished_for_behind_the_training(tmp_path):
+    settings = {'eval_every': '2', 'best_metric': 'loss', 'best_mode': 'max'}
+    run(tmp_path, None, _data(), keep_best=0, **settings)
+    found = _evaluations(tmp_path)
+    assert found[14] < max(found.values())
+    # What was better is gone; what is left is not the best.
+    run(tmp_path, None, _data(), keep_best=1, **settings)
+    assert not (tmp_path / 'best').exists()
+    settings['best_mode'] = 'min'
+    run(tmp_path, None, _data(), keep_best=1, **settings)
+    assert (14 in [e['step'] for e in _best(tmp_path)]) == (
+        found[14] == min(found.values())
+    )

@@ -72,10 +72,13 @@ def take(source, split, count=8, eval_crop=1.0, max_pixels=0):
     if not source.class_names:
         return [_sample(row) for number, row in enumerate(rows) if number in wanted]
     # By their keys, since what cannot be read is missing among the rows; and by how
-    # often a key has come before, since records may have any names.
-    everything = source.encoded(split, range(wanted[-1] + 1))
-    numbered = enumerate(_counted(everything, lambda example: example[0]))
-    encoded = {place: e[1] for number, (place, e) in numbered if number in wanted}
+    # often a key has come before, where they may come again.
+    if source.unique_keys:
+        encoded = {(key, 0): data for key, data, _ in source.encoded(split, wanted)}
+    else:
+        everything = source.encoded(split, range(wanted[-1] + 1))
+        counted = enumerate(_counted(everything, lambda example: example[0]))
+        encoded = {place: e[1] for number, (place, e) in counted if number in wanted}
     samples = []
     for place, row in _counted(rows, lambda row: row['key']):
         if place not in encoded or _left_out(source, row['key']):

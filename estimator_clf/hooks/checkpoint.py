@@ -29,7 +29,7 @@ class CheckpointHook(StepHook):
         est.train(input_fn, hooks=[CheckpointHook(model_dir, every=[500])])
     """
 
-    def __init__(self, model_dir, every, listeners=()):
+    def __init__(self, model_dir, every, listeners=(), saver=None):
         """Makes the hook.
 
         Args:
@@ -37,10 +37,15 @@ class CheckpointHook(StepHook):
           every: list of intervals in steps, see `estimator_clf.duration.due`.
           listeners: objects with `after_save(path, step, final)`, called in this order
             after each save.
+          saver: `tf.compat.v1.train.Saver` of the training's graph, or a function
+            without arguments that returns it, called when the session is there; None:
+            the one that Estimator makes. Needed where the Scaffold has one of its own,
+            which no hook can see.
         """
         self._path = os.path.join(model_dir, 'model.ckpt')
         self._every = every
         self._listeners = listeners
+        self._given = saver
         self._saved = None
 
     def begin(self):
@@ -53,13 +58,16 @@ class CheckpointHook(StepHook):
 
     def on_start(self, session):
         savers = session.graph.get_collection(v1.GraphKeys.SAVERS)
-        if not savers:
+        if self._given:
+            self._saver = self._given() if callable(self._given) else self._given
+        elif savers:
+            self._saver = savers[0]
+        else:
             raise RuntimeError(
-                "CheckpointHook: the Scaffold of this model_fn's EstimatorSpec has a "
-                'saver of its own, which no hook can see; in the model_fn, too, do '
-                'tf.compat.v1.add_to_collection(tf.compat.v1.GraphKeys.SAVERS, saver)'
+                'CheckpointHook: the Scaffold of this session has a saver of its own, '
+                'which no hook can see; give it as CheckpointHook(…, saver=…), or add '
+                'it to the collection tf.compat.v1.GraphKeys.SAVERS in the model_fn'
             )
-        self._saver = savers[0]
         if self.step == 0:
             self._save(session)
         else:

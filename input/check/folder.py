@@ -80,8 +80,13 @@ class FolderScan:
         return {'train': self._root}
 
     def _walk(self, split, folder):
-        found, others, classless = [], [], []
-        for path in sorted(files_below(folder)):
+        found, others, classless, closed = [], [], [], set()
+
+        def unreadable(error):
+            closed.add(os.path.relpath(error.filename, folder).split(os.sep)[0])
+            self._add('unreadable', error.filename, error.strerror, split)
+
+        for path in sorted(files_below(folder, unreadable)):
             name = class_of(path, folder, self._pattern)
             if not path.lower().endswith(EXTENSIONS):
                 others.append((path, name))
@@ -102,7 +107,7 @@ class FolderScan:
         for path in classless:
             self._add('no_class', path, why, split)
         if not self._pattern:
-            self._check_empty(split, folder, {name for _, name in found})
+            self._check_empty(split, folder, closed | {name for _, name in found})
         self.examples[split] = found
 
     def _check_empty(self, split, folder, filled):

@@ -131,12 +131,34 @@ def pictures_below(folder):
             yield path
 
 
-def files_below(folder):
-    """Yields the paths of all files but hidden ones, in no order."""
-    walk = os.walk(folder, onerror=_refused, followlinks=True)
+# At the top of disks, and not for everybody to read.
+_OF_THE_SYSTEM = (
+    'lost+found',
+    'System Volume Information',
+    '$RECYCLE.BIN',
+    '#recycle',
+    '@eaDir',
+)
+
+
+def files_below(folder, onerror=None):
+    """Yields the paths of all files but hidden ones, in no order.
+
+    Args:
+      folder: where to look.
+      onerror: function (OSError), called for each folder that cannot be read.
+
+    Raises:
+      DataError: without onerror, a folder that cannot be read.
+    """
+    walk = os.walk(folder, onerror=onerror or _refused, followlinks=True)
     for parent, folders, names in walk:
         folders[:] = [
-            f for f in folders if not f.startswith('.') and not _leads_back(parent, f)
+            f
+            for f in folders
+            if not f.startswith('.')
+            and f not in _OF_THE_SYSTEM
+            and not _leads_back(parent, f)
         ]
         for name in names:
             if not name.startswith('.'):
