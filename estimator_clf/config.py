@@ -675,9 +675,10 @@ def load(model_dir):
         with open(path, encoding='utf-8') as file:
             settings = json.load(file)['settings']
             # The folder may have been moved since, and what is in it with it.
-            before, settings['model_dir'] = settings['model_dir'], model_dir
-            if settings['export_dir'] == os.path.join(before, 'export'):
+            inside = os.path.join(settings.get('model_dir', ''), 'export')
+            if settings.get('export_dir') == inside:
                 settings['export_dir'] = ''
+            settings['model_dir'] = model_dir
             return Config.from_dict(settings)
     except FileNotFoundError:
         raise ConfigError(
