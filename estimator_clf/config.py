@@ -673,7 +673,7 @@ def load(model_dir):
     path = os.path.join(model_dir, FILE_NAME)
     try:
         with open(path, encoding='utf-8') as file:
-            settings = json.load(file)['settings']
+            settings = dict(json.load(file)['settings'])
             # The folder may have been moved since, and what is in it with it.
             inside = os.path.join(settings.get('model_dir', ''), 'export')
             if settings.get('export_dir') == inside:
