@@ -99,11 +99,7 @@ class BestKeeper:
             self._write()  # First of all: by this the folder is known as ours.
         path = self._make(checkpoint, step, self._folder)
         entry = {'step': int(step), 'value': value, 'path': os.path.basename(path)}
-        place = sum(
-            not self._goal.better(value, other['value']) for other in self._entries
-        )
-        self._entries.insert(place, entry)
-        self._entries = self._entries[: self._count]
+        self._entries = self._in_order([*self._entries, entry])[: self._count]
         self._write()
         # Only now: killed before this, the old list and all that it names are there.
         self._remove_orphans()
@@ -160,12 +156,16 @@ class BestKeeper:
             # Values of another metric say nothing about this one.
             for entry in entries:
                 entry['value'] = self._goal.value(known.get(entry['step'], {}))
-        order = functools.cmp_to_key(self._compare)
-        return sorted(sorted(entries, key=lambda e: e['step']), key=order)
+        return self._in_order(sorted(entries, key=lambda e: e['step']))
 
-    def _compare(self, one, other):
-        one, other = one['value'], other['value']
-        return self._goal.better(other, one) - self._goal.better(one, other)
+    def _in_order(self, entries):
+        """The best first; of equals the one that was first."""
+
+        def compare(one, other):
+            one, other = one['value'], other['value']
+            return self._goal.better(other, one) - self._goal.better(one, other)
+
+        return sorted(entries, key=functools.cmp_to_key(compare))
 
     def _remove_orphans(self):
         if not os.path.isdir(self._folder):

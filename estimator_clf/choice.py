@@ -68,21 +68,20 @@ class Choice:
                 )
             )
         self._patience = config.patience(num_examples)
-        self._wait()
+        self._wait(known)
 
     def rewind(self, step):
         """Forgets what was found behind a step to which the run has gone back."""
         for keeper in self._keepers:
             keeper.rewind(step)
-        self._wait()
+        self._wait(self._evaluations.known(self._split))
 
-    def _wait(self):
+    def _wait(self, known):
         """Begins to wait, with all that is known already."""
         if self._patience:
             self._early = EarlyStopping(
                 self.goal, *self._patience, self._config.min_delta
             )
-            known = self._evaluations.known(self._split)
             for step in sorted(known):
                 self.tell(step, self._split, known[step])
 

@@ -24,8 +24,8 @@ class EvaluationSet:
       num_examples: how many it has.
       every: interval in steps, see `estimator_clf.duration.due`; 0: the last
         checkpoint only; None: when the training is over, by itself.
-      plain_input_fn: the same without features that are computed once, for who asks
-        what is evaluated and not what comes out; None: `input_fn`.
+      plain_input_fn: where `input_fn` computes features first, the same without them,
+        for who asks what is evaluated and not what comes out; else None.
     """
 
     name: str
@@ -116,11 +116,10 @@ def evaluation_sets(config, source, plan, open_folder=None, cache=None):
         made = evaluation_input(config, source, split)
         # Several passes are those of a network that is random.
         usable = cache and config.eval_passes == 1
-        return cache.evaluation_input(made, split) if usable else made
+        return (cache.evaluation_input(made, split), made) if usable else (made, None)
 
     if plan.eval_split:
-        made = input_of(plan.eval_split)
-        plain = evaluation_input(config, source, plan.eval_split)
+        made, plain = input_of(plan.eval_split)
         size = source.num_examples[plan.eval_split]
         every = plan.eval_every
         sets.append(EvaluationSet(plan.eval_split, made, size, every, plain))
@@ -149,7 +148,7 @@ def evaluation_sets(config, source, plan, open_folder=None, cache=None):
     names = {known.name for known in sets} | {config.train_split}
     for split in ('validation', 'test'):
         if split in source.num_examples and split not in names:
-            made = input_of(split)
+            made, _ = input_of(split)
             sets.append(EvaluationSet(split, made, source.num_examples[split]))
     return sets
 

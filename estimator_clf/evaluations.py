@@ -18,15 +18,7 @@ class Evaluations:
     """
 
     def __init__(
-        self,
-        model_fn,
-        sets,
-        model_dir,
-        log,
-        on_result,
-        stop=False,
-        watchers=None,
-        cached=False,
+        self, model_fn, sets, model_dir, log, on_result, stop=False, watchers=None
     ):
         """Makes the object; builds and writes nothing yet.
 
@@ -38,7 +30,6 @@ class Evaluations:
           on_result: function (step, name of the set, metrics), called after each.
           stop: when this becomes true, evaluations are given up.
           watchers: function from an `EvaluationSet` to the list of its `Watcher`s.
-          cached: whether input_fns compute features when they are called.
         """
         self._model_fn = model_fn
         self._sets = {known.name: known for known in sets}
@@ -47,7 +38,6 @@ class Evaluations:
         self._on_result = on_result
         self._stop = stop
         self._watchers = watchers or (lambda known: [])
-        self._cached = cached
         self._evaluators = {}
 
     def intervals(self):
@@ -56,10 +46,10 @@ class Evaluations:
 
     def metric_names(self, name):
         """Returns the metrics of a set; builds its graph."""
-        if not self._cached:
+        plain = self._sets[name].plain_input_fn
+        if plain is None:
             return self._evaluator(name).metric_names()
-        known = self._sets[name]
-        evaluator = Evaluator(self._model_fn, known.plain_input_fn or known.input_fn)
+        evaluator = Evaluator(self._model_fn, plain)
         names = evaluator.metric_names()
         evaluator.close()
         return names

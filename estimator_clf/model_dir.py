@@ -107,7 +107,7 @@ def claim(config, info, lock):
     Raises:
       ConfigError: see `check` and `take`.
     """
-    check(config, info)
+    check(config, info)  # Once more: it may have become another's meanwhile.
     take(config, lock)
     record = {'settings': config.to_dict(), **provenance.collect()}
     path = os.path.join(config.model_dir, configuration.FILE_NAME)

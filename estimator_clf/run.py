@@ -195,7 +195,6 @@ class _Run:
         self.model_fn = make_model_fn(self.info, self.plan.total_steps)
         self.exports = RunExports(
             config,
-            self.plan,
             source,
             self.model_fn,
             make_decode(self.info),
@@ -225,7 +224,6 @@ class _Run:
             self._report_evaluation,
             stop,
             lambda known: watchers(config, self.info.class_names, known),
-            bool(self.features),
         )
         self.choice = Choice(config, self.plan, self.evaluations)
         model_dir.claim(config, self.info, lock)

@@ -9,18 +9,17 @@ from estimator_clf.export import export_saved_model, samples
 class RunExports:
     """Exports checkpoints of a run; all of its exports are made here."""
 
-    def __init__(self, config, plan, source, model_fn, decode, say):
+    def __init__(self, config, source, model_fn, decode, say):
         """Makes the object; reads nothing yet.
 
         Args:
           config: `Config`.
-          plan: `Plan`.
           source: `input.source.Source`.
           model_fn: function (features, labels, mode) -> EstimatorSpec.
           decode: see `export_saved_model`.
           say: function (text) for what a person should know.
         """
-        self._config, self._plan, self._source = config, plan, source
+        self._config, self._source = config, source
         self._model_fn, self._decode = model_fn, decode
         self._say = say
 
@@ -60,11 +59,4 @@ class RunExports:
     @functools.cached_property
     def _examples(self):
         """Examples that every export is held against, with the data's own pixels."""
-        config = self._config
-        split = self._plan.eval_split or config.train_split
-        return samples.take(
-            self._source,
-            split,
-            eval_crop=config.eval_crop,
-            max_pixels=config.max_pixels,
-        )
+        return samples.of_run(self._config, self._source)

@@ -115,7 +115,6 @@ def _examples(config, info):
     """Some of the data; None if it is not there any more."""
     from estimator_clf.bad_examples_log import leave_out
     from estimator_clf.export import samples
-    from estimator_clf.plan import evaluation_split
     from input.errors import DataError
     from launch import build
     from launch.data_errors import explained
@@ -123,14 +122,8 @@ def _examples(config, info):
     try:
         source = build.open_source(config, info)
         leave_out(source, config.max_bad_examples, app.tell)
-        split = evaluation_split(config, source) or config.train_split
         with explained(source):
-            return samples.take(
-                source,
-                split,
-                eval_crop=config.eval_crop,
-                max_pixels=config.max_pixels,
-            )
+            return samples.of_run(config, source)
     except DataError as error:
         print(
             f'The data cannot be read ({error}): the export is checked on made-up '

@@ -70,3 +70,15 @@ def class_folders(root, counts, size=8):
             paths.append(write(path, numbered_png(number, size)))
             number += 1
     return paths
+
+
+def refuse_to_list(monkeypatch, name):
+    """Lets no folder of a name be listed, as that of another user."""
+    scandir = os.scandir
+
+    def refused(path):
+        if os.path.basename(path) == name:
+            raise PermissionError(13, 'Permission denied', path)
+        return scandir(path)
+
+    monkeypatch.setattr(os, 'scandir', refused)

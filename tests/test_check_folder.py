@@ -99,13 +99,6 @@ def test_mistakes_in_the_arguments(tmp_path):
 
 def test_a_folder_that_cannot_be_read(tmp_path, monkeypatch):
     pictures.class_folders(tmp_path, {'a': 2, 'b': 2})
-    scandir = os.scandir
-
-    def refused(path):
-        if os.path.basename(path) == 'b':
-            raise PermissionError(13, 'Permission denied', path)
-        return scandir(path)
-
-    monkeypatch.setattr(os, 'scandir', refused)
+    pictures.refuse_to_list(monkeypatch, 'b')
     (finding,) = FolderScan(str(tmp_path)).findings
     assert (finding.kind, finding.where) == ('unreadable', str(tmp_path / 'b'))

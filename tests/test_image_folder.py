@@ -4,7 +4,14 @@ import os
 
 import numpy as np
 import pytest
-from pictures import class_folders, encode, numbered_png, pixels, write
+from pictures import (
+    class_folders,
+    encode,
+    numbered_png,
+    pixels,
+    refuse_to_list,
+    write,
+)
 from reading import evaluate, keys
 from real_data import real_data
 
@@ -258,17 +265,10 @@ def test_real_photos():
 
 def test_a_folder_that_cannot_be_read(tmp_path, monkeypatch):
     class_folders(tmp_path, {'a': 2, 'b': 2})
-    scandir = os.scandir
-
-    def refused(path):
-        if os.path.basename(path) == 'b':
-            raise PermissionError(13, 'Permission denied', path)
-        return scandir(path)
-
-    monkeypatch.setattr(os, 'scandir', refused)
+    refuse_to_list(monkeypatch, 'b')
     with pytest.raises(DataError, match='/b cannot be read: Permission denied'):
         image_folder(str(tmp_path))
     # Unless it is of the disk itself.
     class_folders(tmp_path, {'lost+found': 1})
-    monkeypatch.setattr(os, 'scandir', scandir)
+    monkeypatch.undo()
     assert image_folder(str(tmp_path)).class_names == ('a', 'b')

@@ -18,6 +18,7 @@ import tensorflow as tf
 
 from estimator_clf.errors import RunError, explain_restore
 from estimator_clf.export.signatures import IMAGE_KEY, VALUES_KEY
+from estimator_clf.plan import evaluation_split
 from estimator_clf.savers import saver_of
 from input.sizes import header
 
@@ -86,6 +87,18 @@ def take(source, split, count=8, eval_crop=1.0, max_pixels=0):
         if not max_pixels or _pixels(encoded[place]) <= max_pixels:
             samples.append(_sample(row, encoded[place]))
     return samples
+
+
+def of_run(config, source):
+    """Takes those that the exports of a run are held against; see `take`.
+
+    Args:
+      config: `Config` of the run.
+      source: `input.source.Source`.
+    """
+    split = evaluation_split(config, source) or config.train_split
+    limits = {'eval_crop': config.eval_crop, 'max_pixels': config.max_pixels}
+    return take(source, split, **limits)
 
 
 def spread(size, count):

@@ -15,6 +15,7 @@ from input.formats.image_folder import (
     existing_folder,
     files_below,
     held_out_files,
+    passed_over,
 )
 from input.splits import canonical
 
@@ -113,7 +114,7 @@ class FolderScan:
     def _check_empty(self, split, folder, filled):
         for name in sorted(os.listdir(folder)):
             path = os.path.join(folder, name)
-            if name.startswith('.') or not os.path.isdir(path) or name in filled:
+            if passed_over(name) or not os.path.isdir(path) or name in filled:
                 continue
             self._add('empty_class', path, 'no picture in it', split, name)
 

@@ -141,6 +141,11 @@ _OF_THE_SYSTEM = (
 )
 
 
+def passed_over(name):
+    """Whether a folder of this name is none of the data: a hidden one, or a disk's."""
+    return name.startswith('.') or name in _OF_THE_SYSTEM
+
+
 def files_below(folder, onerror=None):
     """Yields the paths of all files but hidden ones, in no order.
 
@@ -154,11 +159,7 @@ def files_below(folder, onerror=None):
     walk = os.walk(folder, onerror=onerror or _refused, followlinks=True)
     for parent, folders, names in walk:
         folders[:] = [
-            f
-            for f in folders
-            if not f.startswith('.')
-            and f not in _OF_THE_SYSTEM
-            and not _leads_back(parent, f)
+            f for f in folders if not passed_over(f) and not _leads_back(parent, f)
         ]
         for name in names:
             if not name.startswith('.'):
