@@ -17,6 +17,7 @@ import warnings
 
 import numpy as np
 import pytest
+from launching import run_program
 
 from estimator_clf.compat import EstimatorImportError, estimator  # isort: skip
 from estimator_clf.compat import _load, _noise, _training, _wheel  # isort: skip
@@ -37,6 +38,29 @@ has_no_estimator = pytest.mark.skipif(
     getattr(tf, 'estimator', None) is not None,
     reason='needs a TensorFlow without tf.estimator (2.16 or newer)',
 )
+
+
+# -- What the door does to the process -------------------------------------------------
+
+
+def test_garbage_is_collected_as_before_but_for_tensorflow():
+    program = """
+        import gc, weakref
+        class Cycle:
+            def __init__(self):
+                self.itself = self
+        before = weakref.ref(Cycle())
+        gc.disable() if DISABLED else None
+        import estimator_clf.compat
+        frozen, enabled = gc.get_freeze_count(), gc.isenabled()
+        behind = weakref.ref(Cycle())
+        gc.collect()
+        print(before() is None, behind() is None, enabled, frozen > 100_000)
+    """
+    for disabled in (False, True):
+        text = textwrap.dedent(program).replace('DISABLED', str(disabled))
+        found = run_program(text).split()
+        assert found == ['True', 'True', str(not disabled), 'True']
 
 
 # -- What the door offers --------------------------------------------------------------

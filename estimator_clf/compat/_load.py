@@ -1,9 +1,12 @@
 """Finds Estimator: TensorFlow's own where it has one, else the wheel."""
 
+import contextlib
+import gc
 import importlib
 import importlib.metadata
 import importlib.util
 import re
+import sys
 import warnings
 
 from estimator_clf.compat._errors import (
@@ -50,7 +53,7 @@ def load_estimator():
 def _import_tensorflow():
     try:
         with quiet_startup():
-            with keras_later():
+            with keras_later(), _no_collections():
                 tf = importlib.import_module('tensorflow')
             if not has_accelerator():
                 # TensorFlow 2.21 reports a missing CUDA driver as an error when it
@@ -68,6 +71,27 @@ def _import_tensorflow():
             tensorflow_version=None,
             remedy=f'{INSTALL_TENSORFLOW} tensorflow-estimator==2.15.0',
         ) from error
+
+
+@contextlib.contextmanager
+def _no_collections():
+    """Spares what the first import of TensorFlow makes from garbage collection.
+
+    Half a million objects that stay as long as the process does: to walk over them
+    takes a seventh of the time of the import, and some again with each graph.
+    """
+    if 'tensorflow' in sys.modules:
+        yield
+        return
+    enabled = gc.isenabled()
+    gc.collect()  # What a program has left before is not to stay for good.
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        if enabled:
+            gc.enable()
 
 
 def _own_estimator(tf):
