@@ -17,8 +17,8 @@ from input.decode import NOT_A_PICTURE, whole_window
 from input.encoded_source import EncodedSource, listed, short_reason
 from input.errors import DataError
 from input.memory_source import check_validation_split
-from input.mixing import held_out, mix, mix_text
-from input.order import epoch_seed
+from input.mixing import held_out, mix_text
+from input.order import epoch_seed, locate
 from input.record_files import count_records
 from input.source import iterate
 
@@ -27,8 +27,6 @@ SHUFFLE_BUFFER = 4096
 
 # Files read in turns. More would mix better, at an open file and its buffer each.
 _FILES_IN_TURNS = 16
-
-_MASK = (1 << 64) - 1
 
 
 @dataclasses.dataclass(frozen=True)
@@ -213,11 +211,8 @@ class RecordSource(EncodedSource):
         if seed is None:
             return tf.data.Dataset.range(len(part.shards)).flat_map(read)
         files = len(part.shards)
-        order = tf.random.experimental.index_shuffle(
-            tf.range(files, dtype=tf.int64),
-            epoch_seed(seed, epoch),
-            tf.constant(files - 1, tf.int64),
-        )
+        places = epoch * files + tf.range(files, dtype=tf.int64)
+        _, order = locate(places, files, seed)
         records = tf.data.Dataset.from_tensor_slices(order).interleave(
             read,
             cycle_length=min(_FILES_IN_TURNS, files),
@@ -470,7 +465,6 @@ def record_ids(shard):
 
 
 def _shuffle_seed(seed, epoch):
-    start = int(mix(seed & _MASK))
-    bits = mix(tf.cast(epoch, tf.uint64) + tf.constant(start, tf.uint64))
+    bits = epoch_seed(seed, epoch)[0]
     # 31 bits: `shuffle` takes the seed modulo the largest int32.
     return tf.cast(tf.bitwise.right_shift(bits, tf.constant(33, tf.uint64)), tf.int64)
