@@ -10,6 +10,7 @@ import estimator_clf.compat  # noqa: F401  Loads TensorFlow without its chatter.
 import numpy as np
 import tensorflow as tf
 
+from estimator_clf.devices import session_config
 from input import open_dataset
 from input.bad_examples import BadExamples
 
@@ -75,7 +76,7 @@ def _in_graph(input_fn, batch, seconds, epoch):
     with tf.Graph().as_default():
         iterator = v1.data.make_initializable_iterator(input_fn())
         read = tf.group(*tf.nest.flatten(iterator.get_next()))
-        with v1.Session() as session:
+        with v1.Session(config=session_config()) as session:
             session.run(iterator.initializer)
             return timed(session.make_callable(read), batch, seconds, epoch)
 
