@@ -30,7 +30,6 @@ UNMEASURED = (
     'cifar10_94',
     'cifar10_96',
     'cifar100_fmp',
-    'mnist_fmp',
 )
 
 each = pytest.mark.parametrize('path', FLAGFILES, ids=lambda path: path.stem)
