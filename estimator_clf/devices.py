@@ -76,15 +76,22 @@ def strategy(replicas):
     )
 
 
-def session_config():
-    """Returns the ConfigProto of every session."""
-    config = tf.compat.v1.ConfigProto(allow_soft_placement=True)
+def session_config(rewrite=True, **options):
+    """Returns the ConfigProto of a session.
+
+    Args:
+      rewrite: whether TensorFlow may rewrite each graph before it first runs. It makes
+        networks faster; to prepare a graph that only reads and decodes pictures, which
+        gains nothing, takes two to four times as long with it.
+      **options: other fields of the ConfigProto.
+    """
+    config = tf.compat.v1.ConfigProto(allow_soft_placement=True, **options)
     config.gpu_options.allow_growth = True
-    # Each graph is rewritten before it first runs, which takes longer than all else
-    # there. A second round finds next to nothing behind the first (the same operations
-    # in the step of a linear network, one more of 500 in airbench's), and this pass
-    # only moves operations into branches.
     rewriting = config.graph_options.rewrite_options
+    rewriting.disable_meta_optimizer = not rewrite
+    # A second round finds next to nothing behind the first (the same operations in the
+    # step of a linear network, one more of 500 in airbench's), and this pass only moves
+    # operations into branches.
     rewriting.meta_optimizer_iterations = type(rewriting).ONE
     rewriting.disable_tfg_optimizer = True
     return config

@@ -18,6 +18,7 @@ import estimator_clf.compat  # noqa: F401  Loads TensorFlow without its chatter.
 import numpy as np
 import tensorflow as tf
 
+from estimator_clf.devices import session_config
 from estimator_clf.lock import FolderLock
 from input.decode import kind_of
 from input.encoded_source import short_reason
@@ -290,7 +291,8 @@ class _Writer:
             self._pixels = tf.reduce_max(pixels)
             self._shape = tf.shape(tf.io.decode_image(self._data))[-3:]
             self._session = tf.compat.v1.Session(
-                config=tf.compat.v1.ConfigProto(
+                config=session_config(
+                    rewrite=False,
                     intra_op_parallelism_threads=threads,
                     inter_op_parallelism_threads=threads,
                 )

@@ -7,6 +7,7 @@ import re
 import numpy as np
 import tensorflow as tf
 
+from estimator_clf.devices import session_config
 from input.decode import (
     NOT_A_PICTURE,
     WINDOW_DRAWS,
@@ -174,7 +175,8 @@ class EncodedSource(Source):
     def _reason(self, data):
         """Says why a picture cannot be decoded, from 'data' of its example."""
         # Threads of its own: those of all sessions may be waiting for this answer.
-        config = tf.compat.v1.ConfigProto(
+        config = session_config(
+            rewrite=False,
             use_per_session_threads=True,
             intra_op_parallelism_threads=1,
             inter_op_parallelism_threads=1,

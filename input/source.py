@@ -14,6 +14,7 @@ import estimator_clf.compat  # noqa: F401  Loads TensorFlow without its chatter.
 import numpy as np
 import tensorflow as tf
 
+from estimator_clf.devices import session_config
 from input import augment as augmentation
 from input import decode as decoding
 from input.dataset_info import DatasetInfo
@@ -414,7 +415,7 @@ def iterate(input_fn, limit=None):
     with tf.Graph().as_default():
         iterator = tf.compat.v1.data.make_initializable_iterator(input_fn())
         batch = iterator.get_next()
-        with tf.compat.v1.Session() as session:
+        with tf.compat.v1.Session(config=session_config(rewrite=False)) as session:
             session.run(iterator.initializer)
             done = 0
             while limit is None or done < limit:

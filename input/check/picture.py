@@ -16,6 +16,7 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image
 
+from estimator_clf.devices import session_config
 from input import decode as decoding
 from input.encoded_source import short_reason
 
@@ -77,7 +78,8 @@ class Looker:
             data = tf.compat.v1.placeholder(tf.string, [])
             pixels = decoding.decode(data, None, channels, decoding.whole_window)
             session = tf.compat.v1.Session(
-                config=tf.compat.v1.ConfigProto(
+                config=session_config(
+                    rewrite=False,
                     intra_op_parallelism_threads=1,
                     inter_op_parallelism_threads=threads,
                     use_per_session_threads=True,
