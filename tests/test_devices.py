@@ -54,8 +54,15 @@ def test_every_gpu_grows_and_counts(monkeypatch):
 
 
 def test_session_places_softly():
-    config = devices.session_config()
-    assert config.allow_soft_placement and config.gpu_options.allow_growth
+    reading = devices.session_config(rewrite=False, intra_op_parallelism_threads=1)
+    for config in (devices.session_config(), reading):
+        assert config.allow_soft_placement and config.gpu_options.allow_growth
+    assert reading.intra_op_parallelism_threads == 1
+    with tf.Graph().as_default():
+        value = tf.reduce_sum(tf.range(4) + 0)
+        for config in (devices.session_config(), reading):
+            with tf.compat.v1.Session(config=config) as session:
+                assert session.run(value) == 6
 
 
 SCRIPT = """
