@@ -201,7 +201,7 @@ class Config:
         0.001, _OPTIMIZATION, 'Learning rate after warm-up.', check=_above(0)
     )
     momentum: float = _setting(
-        0.9, _OPTIMIZATION, 'Of momentum and nesterov.', check=_between(0, 1)
+        0.9, _OPTIMIZATION, 'Of momentum, nesterov and muon.', check=_between(0, 1)
     )
     schedule: str = _setting('constant', _OPTIMIZATION, 'Of the learning rate.')
     warmup: str = _setting(
@@ -228,8 +228,15 @@ class Config:
     weight_decay: float = _setting(
         0.0,
         _OPTIMIZATION,
-        'Decoupled for adamw, L2 for the others; biases and batch norm left out.',
+        'Decoupled for adamw and muon, L2 for the others; biases and batch norm left '
+        'out.',
         check=_at_least(0),
+    )
+    rescale_weights: bool = _setting(
+        False,
+        _OPTIMIZATION,
+        'With muon, bring filters back to one size at each step; for networks with '
+        'batch normalisation, where the learning rate is then a relative change.',
     )
     clip_norm: float = _setting(
         0.0, _OPTIMIZATION, 'Largest norm of the gradient; 0: any.', check=_at_least(0)

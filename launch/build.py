@@ -173,6 +173,7 @@ def model_fn_maker(config):
             learning_rate=config.learning_rate * rate,
             momentum=config.momentum,
             weight_decay=config.weight_decay,
+            rescale_weights=config.rescale_weights,
             clip_norm=config.clip_norm,
             schedule=config.schedule,
             warmup_steps=steps(config.warmup, 'warmup'),

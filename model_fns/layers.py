@@ -19,7 +19,7 @@ from collections.abc import Callable
 import numpy as np
 import tensorflow as tf
 
-from model_fns import convolution, errors, fractional
+from model_fns import activations, convolution, errors, fractional
 
 v1 = tf.compat.v1
 
@@ -37,6 +37,7 @@ _ACTIVATIONS = {
     'elu': tf.nn.elu,
     'gelu': tf.nn.gelu,
     'swish': tf.nn.silu,
+    'quick_gelu': activations.quick_gelu,
     'selu': tf.nn.selu,
     'tanh': tf.nn.tanh,
     'sigmoid': tf.nn.sigmoid,

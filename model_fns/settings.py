@@ -15,6 +15,7 @@ OPTIMIZERS = {
     'nesterov': "gradient descent with Nesterov's momentum (Sutskever et al., 2013)",
     'adam': 'Adam (Kingma and Ba, 2015)',
     'adamw': 'Adam with decoupled weight decay (Loshchilov and Hutter, 2019)',
+    'muon': 'Muon (Jordan et al., 2024) for the filters and matrices of hidden layers',
     'rmsprop': 'RMSProp (Tieleman and Hinton, 2012)',
     'adagrad': 'Adagrad (Duchi et al., 2011)',
     'adadelta': 'Adadelta (Zeiler, 2012)',
@@ -28,6 +29,9 @@ SCHEDULES = {
     'polynomial': 'falls to the end rate as (1 - progress) ** power',
     'cosine': 'falls to the end rate along half a cosine (Loshchilov, Hutter, 2017)',
 }
+
+# Those whose weight decay does not join the gradient.
+DECOUPLED = ('adamw', 'muon')
 
 # In training, float16 comes with loss scaling, see loss_scale.py: its exponent is
 # narrow. bfloat16 has the exponent of float32 and needs none.
@@ -47,11 +51,12 @@ class OptimizerSettings:
     Attributes:
         name: one of `OPTIMIZERS`.
         learning_rate: the rate after warm-up, before the schedule lowers it.
-        momentum: of `momentum` and `nesterov`; the others do not read it.
-        weight_decay: `adamw`: decoupled, `w -= rate * weight_decay * w`; the others:
+        momentum: of `momentum`, `nesterov` and `muon`; the others do not read it.
+        weight_decay: `DECOUPLED` ones: `w -= rate * weight_decay * w`; the others:
             `weight_decay * w` joins the gradient (L2). The loss does not change.
         decay_min_rank: variables of a lower rank do not decay. 2 leaves out biases and
             batch normalisation (He et al., 2019, section 3.1); 0 decays all.
+        rescale_weights: of `muon`, see there; for networks with batch normalisation.
         clip_norm: the longest norm that the gradient of all variables together may
             have; 0 turns clipping off.
         schedule: one of `SCHEDULES`.
@@ -85,6 +90,7 @@ class OptimizerSettings:
     momentum: float = 0.9
     weight_decay: float = 0.0
     decay_min_rank: int = 2
+    rescale_weights: bool = False
     clip_norm: float = 0.0
     schedule: str = 'constant'
     warmup_steps: int = 0
@@ -114,6 +120,10 @@ class OptimizerSettings:
         check_number('clip_norm', self.clip_norm, least=0)
         check_number('beta1', self.beta1, least=0, below=1)
         check_number('beta2', self.beta2, least=0, below=1)
+        if self.rescale_weights and self.name != 'muon':
+            raise errors.SettingError(
+                f'--rescale_weights is for --optimizer=muon, got {self.name}'
+            )
         if self.rho is not None:
             check_number('rho', self.rho, least=0, below=1)
         if self.epsilon is not None:

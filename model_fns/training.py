@@ -5,7 +5,7 @@ import tensorflow as tf
 from model_fns import averaging, errors, lookahead, optimizers, patterns, schedules
 from model_fns.loss_scale import LossScale
 from model_fns.patterns import name_of
-from model_fns.settings import OptimizerSettings
+from model_fns.settings import DECOUPLED, OptimizerSettings
 
 v1 = tf.compat.v1
 
@@ -132,7 +132,7 @@ def apply(
         gradients, _ = tf.clip_by_global_norm(gradients, settings.clip_norm)
     if whole and replicas > 1:
         gradients = [gradient / replicas for gradient in gradients]
-    if settings.weight_decay and settings.name != 'adamw':
+    if settings.weight_decay and settings.name not in DECOUPLED:
         share = settings.weight_decay / replicas
         gradients = [
             g + share * v if v.shape.rank >= settings.decay_min_rank else g

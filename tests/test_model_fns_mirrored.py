@@ -100,6 +100,9 @@ CASES = {
     'adamw': {
         'optimizer': {'name': 'adamw', 'learning_rate': 0.01, 'weight_decay': 0.3}
     },
+    'muon': {
+        'optimizer': {'name': 'muon', 'weight_decay': 0.3, 'rescale_weights': True}
+    },
     'averaged': {
         'optimizer': {
             'name': 'adam',

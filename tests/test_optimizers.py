@@ -65,6 +65,26 @@ def adam(w, gradients, decay=0.0):
     return w
 
 
+def muon(w, gradients):
+    if w.ndim == 1:
+        m = v = np.zeros_like(w)
+        for t, g in enumerate(gradients, 1):
+            m = 0.9 * m + 0.1 * g
+            v = 0.9 * v + 0.1 * g * g
+            share = 1 - 0.9**t
+            w = w - 0.05 * RATE * (m / share) / (np.sqrt(v / share) + 1e-8)
+        return w
+    m = np.zeros_like(w)
+    for g in gradients:
+        m = 0.9 * m + g
+        u, s, v = np.linalg.svd(g + 0.9 * m)
+        s /= np.linalg.norm(s)
+        for _ in range(5):
+            s = 3.4445 * s - 4.7750 * s**3 + 2.0315 * s**5
+        w = w - RATE * u @ np.diag(s) @ v
+    return w
+
+
 def rmsprop(w, gradients):
     v = np.ones_like(w)
     for g in gradients:
@@ -106,6 +126,7 @@ REFERENCES = {
     'nesterov': nesterov,
     'adam': adam,
     'adamw': adam,
+    'muon': muon,
     'rmsprop': rmsprop,
     'adagrad': adagrad,
     'adadelta': adadelta,
