@@ -437,6 +437,11 @@ def test_import_train_and_evaluate_print_nothing(tmp_path):
         # the thread pools before `RunConfig.session_config` has its say.
         known = ('absl::InitializeLog()', 'MLIR V1 optimization pass is not enabled')
         lines = [line for line in lines if not any(k in line for k in known)]
+    # TensorFlow's StepCounterHook reads the global step beside the op that counts it
+    # up: on a busy machine once before, once behind it. Jobs of `launch` do without
+    # this hook.
+    race = 'It seems that global step (tf.train.get_global_step) has not been increased'
+    lines = [line for line in lines if race not in line]
     assert lines == []
     assert json.loads(done.stdout)['result']['global_step'] == 3
 
