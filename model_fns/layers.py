@@ -300,15 +300,23 @@ class Layers:
         if not self.training:
             return x
         seed = self._training_seed(f'{name}/dropout')
-        # Not `tf.nn.experimental.stateless_dropout`: XLA makes other floats of the same
-        # random bits. This drops what that op drops outside of XLA, in float32.
         shape = tf.shape(x)
         if whole:
             shape = tf.concat([shape[:1], tf.ones_like(shape[1:])], 0)
-        bits = tf.random.stateless_uniform(shape, seed, None, None, tf.int32, alg=_RNG)
-        uniform = tf.cast(tf.bitwise.bitwise_and(bits, 2**23 - 1), tf.float32) / 2.0**23
-        scaled = x * tf.cast(1.0 / (1.0 - rate), x.dtype)
-        return tf.where(uniform >= rate, scaled, tf.zeros_like(x))
+        # Drawing is most of the cost, so each 32 random bits decide on two values: to
+        # 2^-16 the share is exact. Not `tf.nn.experimental.stateless_dropout`, which
+        # draws 32 for each, and for which XLA makes other floats of the same bits.
+        count = tf.reduce_prod(shape)
+        bits = tf.random.stateless_uniform(
+            [(count + 1) // 2], seed, None, None, tf.int32, alg=_RNG
+        )
+        halves = tf.reshape(tf.bitcast(bits, tf.int16), [-1])[:count]
+        least = min(round(rate * 2**16), 2**16 - 1) - 2**15
+        kept = tf.cast(tf.reshape(halves, shape) >= least, x.dtype)
+        # A product: `tf.where` takes several times as long.
+        dropped = x * (kept * tf.cast(1.0 / (1.0 - rate), x.dtype))
+        dropped.set_shape(x.shape)
+        return dropped
 
     def entered(self, x: tf.Tensor, *names: str) -> tf.Tensor:
         """To be called by a layer with variables, inside its scope, before it computes.

@@ -201,6 +201,31 @@ def test_dropout_drops_its_share_and_keeps_the_mean():
     np.testing.assert_allclose(values[values != 0], 1 / 0.7, rtol=1e-6)
 
 
+@pytest.mark.parametrize('shape', [(1,), (3, 5, 7), (2, 0, 3)])
+@pytest.mark.parametrize('whole', [False, True])
+def test_dropout_of_any_number_of_values(shape, whole):
+    def build():
+        dropped = Layers(True).dropout('o', tf.ones(shape), 0.5, whole)
+        assert dropped.shape == shape
+        return dropped
+
+    values = run(build)[0]
+    assert values.shape == shape and set(values.flat) <= {0.0, 2.0}
+    if whole and values.size:
+        assert len({tuple(v.flat) for v in values}) <= 2
+
+
+def test_neighbouring_values_are_dropped_independently():
+    # Two of them share one random number.
+    dropped = mask(rate=0.5) == 0
+    assert (dropped[:, ::2] & dropped[:, 1::2]).mean() == pytest.approx(0.25, abs=0.02)
+
+
+@pytest.mark.parametrize('rate', [1e-9, 1 - 1e-9])
+def test_dropout_of_next_to_nothing_and_of_next_to_all(rate):
+    assert (mask(rate=rate) == 0).mean() == pytest.approx(rate, abs=0.001)
+
+
 def test_no_dropout_outside_training():
     np.testing.assert_array_equal(mask(training=False), np.ones((100, 100)))
     np.testing.assert_array_equal(mask(rate=0.0), np.ones((100, 100)))
