@@ -7,43 +7,18 @@ from estimator_clf.compat import estimator
 import numpy as np
 import pytest
 import tensorflow as tf
+from small_networks import CLASSIFIERS, LEAST, SMALL, needs_keras
 
-from model_fns import OptimizerSettings, applications, make_model_fn, registry
+from model_fns import OptimizerSettings, make_model_fn, registry
 from model_fns.errors import SettingError
 from model_fns.layers import Layers
 
 v1 = tf.compat.v1
 
-CLASSIFIERS = [n for n in registry.names() if registry.head(n) == 'classification']
 SIZES = [(8, 8, 1), (28, 28, 1), (33, 17, 3), (128, 128, 3)]
-
-# Height and width that a network needs at least, where 8 are not enough.
-LEAST = {'airbench': 9, 'alexnet': 64, 'pretrained': 32}
 
 # Deep ones, which build for seconds.
 LONG = ('pretrained', 'resnet')
-
-# Where the defaults are large: settings that train in a moment.
-SMALL = {
-    'airbench': {'widths': (4, 4, 4)},
-    'alexnet': {'hidden': (8,)},
-    'alexnet_small': {'filters': (4, 4, 4, 4, 4), 'hidden': (8,)},
-    'cnn': {'filters': (4,), 'hidden': (8,)},
-    'deep_cnn': {'filters': (4, 4), 'hidden': (8,)},
-    'fmp': {'filters': 4},
-    'mlp': {'hidden': (8,)},
-    'pretrained': {'name': 'MobileNet', 'alpha': 0.25},
-    'resnet': {'depth': 18},
-    'resnet_cifar': {'depth': 8, 'filters': 4},
-}
-
-
-def _needs_keras(name):
-    if name == 'pretrained':
-        try:
-            applications.keras()
-        except SettingError as missing:
-            pytest.skip(str(missing))
 
 
 def _builds(name, shape):
@@ -58,7 +33,7 @@ def _builds(name, shape):
     'name, shape', [_builds(name, shape) for name in CLASSIFIERS for shape in SIZES]
 )
 def test_builds_at_every_size_with_a_batch_of_unknown_size(name, shape):
-    _needs_keras(name)
+    needs_keras(name)
     # Deep ones build for seconds.
     args = {'resnet': {'depth': 18}, 'resnet_cifar': {'depth': 8}}
     args = {**args, 'pretrained': SMALL['pretrained']}.get(name, {})
@@ -85,7 +60,7 @@ def test_builds_at_every_size_with_a_batch_of_unknown_size(name, shape):
     ],
 )
 def test_trains_a_step_evaluates_predicts_and_exports(name, dtype, tmp_path):
-    _needs_keras(name)
+    needs_keras(name)
     size = LEAST.get(name, 8)
     images = np.random.default_rng(0).integers(0, 256, (4, size, size, 3))
     images, labels = images.astype(np.uint8), np.arange(4, dtype=np.int32) % 3
