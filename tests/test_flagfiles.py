@@ -109,6 +109,8 @@ def test_runs_on_the_real_data(path, tmp_path):
         '--max_steps=2',
         '--noexport',
         f'--model_dir={tmp_path}/run',
+        # Beside other work: some ask for six views of 10,000 test pictures.
+        timeout=900,
     )
     assert done.returncode == 0, done.stderr
     written = lines(tmp_path / 'run' / 'metrics.jsonl')
