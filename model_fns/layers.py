@@ -313,7 +313,7 @@ class Layers:
         halves = tf.reshape(tf.bitcast(bits, tf.int16), [-1])[:count]
         least = min(round(rate * 2**16), 2**16 - 1) - 2**15
         kept = tf.cast(tf.reshape(halves, shape) >= least, x.dtype)
-        # A product: `tf.where` takes several times as long.
+        # A product: `tf.where` takes somewhat longer.
         dropped = x * (kept * tf.cast(1.0 / (1.0 - rate), x.dtype))
         dropped.set_shape(x.shape)
         return dropped

@@ -6,6 +6,7 @@ from model_fns import applications, registry
 from model_fns.errors import SettingError
 
 CLASSIFIERS = [n for n in registry.names() if registry.head(n) == 'classification']
+
 # Height and width that a network needs at least, where 8 are not enough.
 LEAST = {'airbench': 9, 'alexnet': 64, 'pretrained': 32}
 

@@ -7,6 +7,7 @@ from estimator_clf.compat import estimator
 import numpy as np
 import pytest
 import tensorflow as tf
+from runtimes import ask_onnx, onnx_session, tflite_runner
 from small_run import source
 
 from estimator_clf.export import formats, samples
@@ -90,30 +91,20 @@ def test_openvino(parts, images, wanted, tmp_path):
 
 def test_onnxruntime(parts, images, wanted, tmp_path):
     pytest.importorskip('tf2onnx', reason='extra: onnx')
-    onnxruntime = pytest.importorskip('onnxruntime', reason='extra: onnx')
     path = formats.export('onnx', *parts, str(tmp_path))
     assert sorted(os.listdir(path)) == ['labels.txt', 'model.onnx']
-    session = onnxruntime.InferenceSession(
-        os.path.join(path, 'model.onnx'), providers=['CPUExecutionProvider']
-    )
+    session = onnx_session(path)
     (taken,) = session.get_inputs()
     assert (taken.name, taken.shape) == ('image', ['N', 8, 8, 1])
-    names = [output.name for output in session.get_outputs()]
     for count in (1, 20):
-        out = session.run(None, {'image': images[:count]})
-        out = dict(zip(names, out, strict=True))
+        out = ask_onnx(session, images[:count])
         check(out, {k: v[:count] for k, v in wanted.items()})
-
-
-def runner(path):
-    interpreter = tf.lite.Interpreter(os.path.join(path, 'model.tflite'))
-    return interpreter.get_signature_runner('tensor')
 
 
 def test_tflite(parts, images, wanted, tmp_path):
     path = formats.export('tflite', *parts, str(tmp_path))
     assert labels(path) == ['dark', 'middle', 'bright']
-    run = runner(path)
+    run = tflite_runner(path)
     for count in (1, 20):
         out = run(image=images[:count])
         check(out, {k: v[:count] for k, v in wanted.items()})
@@ -125,7 +116,7 @@ def test_tflite_in_int8(parts, images, wanted, tmp_path):
     path = formats.export(
         'tflite', *parts, str(tmp_path), quantize='int8', calibration=calibration
     )
-    run = runner(path)
+    run = tflite_runner(path)
     details = run.get_input_details()['image']
     assert details['dtype'] == np.uint8
     scale, zero = details['quantization']
@@ -157,8 +148,7 @@ def test_regression(tmp_path):
     model.train(lambda: tf.data.Dataset.from_tensors(({'x': x}, x[:, 0])).repeat(3))
     parts = (model_fn, info, model.latest_checkpoint())
     path = formats.export('tflite', *parts, str(tmp_path / 'lite'))
-    interpreter = tf.lite.Interpreter(os.path.join(path, 'model.tflite'))
-    out = interpreter.get_signature_runner('serving_default')(x=x)
+    out = tflite_runner(path, 'serving_default')(x=x)
     some = [samples.Sample('', None, {'x': row}) for row in x]
     wanted = samples.predict(model_fn, parts[2], some)
     np.testing.assert_allclose(out['y'], wanted['y'], rtol=1e-5)

@@ -1,12 +1,11 @@
 """Every network is the same in other runtimes' formats."""
 
-import os
-
 from estimator_clf.compat import estimator
 
 import numpy as np
 import pytest
 import tensorflow as tf
+from runtimes import ask_onnx, onnx_session, tflite_runner
 from small_networks import CLASSIFIERS, LEAST, SMALL, needs_keras
 
 from estimator_clf.export import formats, samples
@@ -59,24 +58,16 @@ def check(found, wanted):
 
 def test_onnxruntime(exported, tmp_path):
     pytest.importorskip('tf2onnx', reason='extra: onnx')
-    onnxruntime = pytest.importorskip('onnxruntime', reason='extra: onnx')
     parts, images, wanted = exported
-    path = formats.export('onnx', *parts, str(tmp_path))
-    session = onnxruntime.InferenceSession(
-        os.path.join(path, 'model.onnx'), providers=['CPUExecutionProvider']
-    )
-    names = [output.name for output in session.get_outputs()]
+    session = onnx_session(formats.export('onnx', *parts, str(tmp_path)))
     for count in (1, 4):
-        out = session.run(None, {'image': images[:count]})
-        out = dict(zip(names, out, strict=True))
+        out = ask_onnx(session, images[:count])
         check(out, {k: v[:count] for k, v in wanted.items()})
 
 
 def test_tflite(exported, tmp_path):
     parts, images, wanted = exported
-    path = formats.export('tflite', *parts, str(tmp_path))
-    interpreter = tf.lite.Interpreter(os.path.join(path, 'model.tflite'))
-    run = interpreter.get_signature_runner('tensor')
+    run = tflite_runner(formats.export('tflite', *parts, str(tmp_path)))
     for count in (1, 4):
         out = run(image=images[:count])
         check(out, {k: v[:count] for k, v in wanted.items()})

@@ -12,6 +12,7 @@ import tensorflow as tf
 from exported import PHOTOS, Model, of_photos
 from launching import ROOT
 from pictures import write
+from runtimes import ask_onnx, onnx_session, tflite_runner
 from small_run import linear_model_fn, source
 from test_export import as_examples
 
@@ -209,16 +210,11 @@ def test_400_photos_in_other_runtimes(photos, kind, tmp_path):
         out = {name: value for key, value in results.items() for name in key.names}
     elif kind == 'onnx':
         pytest.importorskip('tf2onnx', reason='extra: onnx')
-        onnxruntime = pytest.importorskip('onnxruntime', reason='extra: onnx')
-        file = os.path.join(formats.export('onnx', *parts), 'model.onnx')
-        session = onnxruntime.InferenceSession(file, providers=['CPUExecutionProvider'])
-        names = [output.name for output in session.get_outputs()]
-        out = dict(zip(names, session.run(None, {'image': images}), strict=True))
+        out = ask_onnx(onnx_session(formats.export('onnx', *parts)), images)
     else:
         some = formats.calibration_inputs(photos.source, 'train', 100)
         path = formats.export('tflite', *parts, quantize, some)
-        interpreter = tf.lite.Interpreter(os.path.join(path, 'model.tflite'))
-        out = interpreter.get_signature_runner('tensor')(image=images)
+        out = tflite_runner(path)(image=images)
     difference = np.abs(out['probabilities'] - photos.wanted['probabilities'])
     if quantize:
         assert difference.mean() < 0.02
