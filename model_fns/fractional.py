@@ -7,8 +7,6 @@ them from a generator with a state, so that a run that goes on would see others 
 unbroken run; it has no kernel for GPUs, and none for bfloat16.
 """
 
-import functools
-
 import tensorflow as tf
 
 from model_fns import errors
@@ -98,23 +96,27 @@ def _pool(x, starts, axis, overlapping):
         if overlapping:
             places = [tf.minimum(p, size - 1) for p in (first, first + 1, starts[1:])]
         values = [tf.gather(x, place, axis=axis) for place in places]
-        largest = functools.reduce(tf.maximum, values)
-        # Which pixel of its region is the largest: the first that is as large, and the
-        # last where none of the others is. So one that counts again never is.
-        wins = []
-        for value in values[:-1]:
-            win = tf.equal(value, largest)
-            for before in wins:
-                win = tf.logical_and(win, tf.logical_not(before))
-            wins.append(win)
+        # Which pixel of its region is the largest: the last that is larger than all
+        # before it. So one that counts again never is.
+        largest, larger = values[0], []
+        for value in values[1:]:
+            larger.append(tf.greater(value, largest))
+            largest = tf.maximum(largest, value)
 
         def gradient(flow):
             # The gradients for the first pixels of all regions, the second ones, …
-            # Products: `tf.where` takes several times as long.
-            parts = [flow * tf.cast(win, flow.dtype) for win in wins]
-            parts.append(flow - functools.reduce(tf.add, parts))
-            parts = tf.concat(parts, axis)
+            # Products: with `tf.where` a whole step took a tenth longer.
+            parts = []
+            for here in reversed(larger):
+                part = flow * tf.cast(here, flow.dtype)
+                flow -= part
+                parts.insert(0, part)
+            parts.insert(0, flow)
             count = flow.shape[axis]
+            nothing = len(parts) * count
+            if overlapping:
+                parts.append(tf.zeros_like(tf.gather(flow, [0], axis=axis)))
+            parts = tf.concat(parts, axis)
             # Each pixel lies in the region that begins at or before it.
             pixels = tf.range(size)
             region = tf.searchsorted(starts, pixels, side='right') - 1
@@ -124,10 +126,9 @@ def _pool(x, starts, axis, overlapping):
                 # The first pixel of a region is also the last one of that before it.
                 before = tf.maximum(region - 1, 0)
                 number = tf.minimum(pixels - tf.gather(first, before), 2)
-                more = tf.gather(parts, number * count + before, axis=axis)
                 shared = tf.equal(tf.gather(first, region), pixels) & (region > 0)
-                shape = (1, size, 1, 1) if axis == 1 else (1, 1, size, 1)
-                back += more * tf.reshape(tf.cast(shared, flow.dtype), shape)
+                place = tf.where(shared, number * count + before, nothing)
+                back += tf.gather(parts, place, axis=axis)
             return back, None
 
         return largest, gradient

@@ -76,9 +76,7 @@ def fmp(
         x = net.conv(
             f'conv{i}', x, filters * i, kernel, padding='VALID', use_bias=not batch_norm
         )
-        if batch_norm:
-            x = net.batch_norm(f'norm{i}', x)
-        return tf.nn.leaky_relu(x, leak)
+        return net.batch_norm(f'norm{i}', x) if batch_norm else x
 
     x = _in_the_middle(images, sizes[0][0])
     for i, (_, size) in enumerate(sizes, 1):
@@ -86,8 +84,10 @@ def fmp(
         x = net.fractional_max_pool(
             f'pool{i}', x, size, size, pseudo_random, overlapping
         )
-    x = convolved(x, layers - 1, 2)
-    x = net.flatten(convolved(x, layers, 1))
+        # It never falls, so it may come behind the pooling, where there is half of it.
+        x = tf.nn.leaky_relu(x, leak)
+    x = tf.nn.leaky_relu(convolved(x, layers - 1, 2), leak)
+    x = net.flatten(tf.nn.leaky_relu(convolved(x, layers, 1), leak))
     x = net.dropout('logits', x, dropout)
     return net.dense('logits', x, num_classes, kernel_initializer='glorot_normal')
 
