@@ -55,6 +55,7 @@ def main():
 def measure(options, side, inputs, outputs):
     """Returns dict name -> median seconds."""
     dtype, batch = tf.as_dtype(options.dtype), options.batch_size
+    margins = ((1, 1), (1, 1))
     found = {}
     with tf.Graph().as_default(), v1.Session(config=_as_it_is()) as session:
         x = variable('x', (batch, side, side, inputs), dtype)
@@ -65,11 +66,11 @@ def measure(options, side, inputs, outputs):
             'filter': tf.raw_ops.Conv2DBackpropFilter(
                 input=x, filter_sizes=kernel.shape, out_backprop=dy, **USUAL
             ),
-            'product': convolution.filter_gradient(x, dy, 3),
+            'product': convolution.filter_gradient(x, dy, margins),
             'input': tf.raw_ops.Conv2DBackpropInput(
                 input_sizes=x.shape, filter=kernel, out_backprop=dy, **USUAL
             ),
-            'turned': convolution.input_gradient(kernel, dy),
+            'turned': convolution.input_gradient(kernel, dy, margins),
         }
         session.run(v1.global_variables_initializer())
         for name, tensor in ops.items():

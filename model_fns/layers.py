@@ -450,11 +450,8 @@ class Layers:
         return 'lecun_normal' if activation == 'selu' else 'he_normal'
 
     def _convolution(self, x, kernel, strides, padding):
-        height, width, _, _ = kernel.shape
-        odd = height == width and height % 2
-        known = None not in x.shape[1:]
-        if self.training and (strides, padding) == (1, 'SAME') and odd and known:
-            return convolution.conv2d(x, kernel, self.conv_gradients)
+        if self.training and strides == 1 and None not in x.shape[1:]:
+            return convolution.conv2d(x, kernel, self.conv_gradients, padding)
         return tf.nn.conv2d(x, kernel, strides, padding)
 
     def _layer_seed(self, what):

@@ -15,15 +15,27 @@ def few_filters(monkeypatch):
     monkeypatch.setattr(convolution, 'LEAST_FILTERS', 1)
 
 
-def both(shape, filters, size, dtype=tf.float32, known=True, kind='products'):
+def both(
+    shape,
+    filters,
+    size,
+    dtype=tf.float32,
+    known=True,
+    kind='products',
+    padding='SAME',
+):
     """(output, by input, by kernel): ours and TensorFlow's."""
+    m, n = size if isinstance(size, tuple) else (size, size)
     x = RNG.normal(size=shape).astype(np.float32)
-    kernel = RNG.normal(size=(size, size, shape[-1], filters)).astype(np.float32)
-    weight = RNG.normal(size=(*shape[:3], filters)).astype(np.float32)
+    kernel = RNG.normal(size=(m, n, shape[-1], filters)).astype(np.float32)
+    batch, height, width, _ = shape
+    if padding == 'VALID':
+        height, width = height - m + 1, width - n + 1
+    weight = RNG.normal(size=(batch, height, width, filters)).astype(np.float32)
     found = []
     for function in (
-        lambda x, kernel: convolution.conv2d(x, kernel, kind),
-        lambda x, kernel: tf.nn.conv2d(x, kernel, 1, 'SAME'),
+        lambda x, kernel: convolution.conv2d(x, kernel, kind, padding),
+        lambda x, kernel: tf.nn.conv2d(x, kernel, 1, padding),
     ):
         with tf.Graph().as_default(), v1.Session() as session:
             place = v1.placeholder(tf.float32, shape if known else (None, *shape[1:]))
@@ -39,19 +51,26 @@ def both(shape, filters, size, dtype=tf.float32, known=True, kind='products'):
 @pytest.mark.parametrize('kind', ['products', 'small', 'tensorflow'])
 @pytest.mark.parametrize('known', [True, False])
 @pytest.mark.parametrize(
-    'shape, filters, size',
+    'shape, filters, size, padding',
     [
-        ((6, 7, 7, 4), 8, 3),
-        ((6, 7, 7, 4), 8, 5),
-        ((3, 1, 5, 2), 3, 3),
-        ((7, 2, 2, 3), 1, 5),  # The kernel is larger than the picture.
-        ((5, 9, 4, 1), 2, 1),
-        ((40, 15, 15, 2), 3, 3),  # Several blocks.
-        ((2, 3, 20, 2), 3, 3),
+        ((6, 7, 7, 4), 8, 3, 'SAME'),
+        ((6, 7, 7, 4), 8, 5, 'SAME'),
+        ((3, 1, 5, 2), 3, 3, 'SAME'),
+        ((7, 2, 2, 3), 1, 5, 'SAME'),  # The kernel is larger than the picture.
+        ((5, 9, 4, 1), 2, 1, 'SAME'),
+        ((40, 15, 15, 2), 3, 3, 'SAME'),  # Several blocks.
+        ((2, 3, 20, 2), 3, 3, 'SAME'),
+        ((6, 7, 6, 4), 8, 2, 'SAME'),  # More behind than before.
+        ((6, 7, 6, 4), 8, (4, 1), 'SAME'),
+        ((6, 7, 6, 4), 8, 2, 'VALID'),
+        ((6, 7, 6, 4), 8, (2, 3), 'VALID'),
+        ((7, 2, 2, 3), 4, 2, 'VALID'),
+        ((5, 9, 4, 1), 2, 1, 'VALID'),
+        ((40, 16, 16, 2), 3, 2, 'VALID'),
     ],
 )
-def test_same_as_tensorflow(shape, filters, size, known, kind):
-    ours, theirs = both(shape, filters, size, known=known, kind=kind)
+def test_same_as_tensorflow(shape, filters, size, padding, known, kind):
+    ours, theirs = both(shape, filters, size, known=known, kind=kind, padding=padding)
     for a, b in zip(ours, theirs, strict=True):
         assert a.shape == b.shape
         np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4 * np.abs(b).max())
@@ -65,11 +84,11 @@ def test_same_in_bfloat16_within_its_rounding():
         assert np.sqrt(np.mean((a - b) ** 2)) < 2.0**-8 * scale
 
 
-def ops(kind, width):
+def ops(kind, width, padding='SAME'):
     with tf.Graph().as_default() as graph:
         x = tf.zeros((2, 4, width, 1))
         kernel = tf.zeros((3, 3, 1, 1))
-        tf.gradients(convolution.conv2d(x, kernel, kind), [x, kernel])
+        tf.gradients(convolution.conv2d(x, kernel, kind, padding), [x, kernel])
         types = [op.type for op in graph.get_operations()]
     return sorted({t for t in types if t.startswith(('Conv2D', 'BatchMatMul'))})
 
@@ -80,6 +99,9 @@ def test_what_the_gradients_are_made_of():
     assert ops('small', 8) == ['BatchMatMulV2', 'Conv2D', 'Conv2DBackpropInput']
     assert ops('products', 16) == ['BatchMatMulV2', 'Conv2D']
     assert ops('products', 17) == ['Conv2D', 'Conv2DBackpropFilter']
+    # What comes out counts.
+    assert ops('small', 10, 'VALID') == ops('small', 8)
+    assert ops('small', 11, 'VALID') == own
 
 
 def test_few_filters_are_not_worth_it(monkeypatch):
@@ -107,9 +129,3 @@ def test_memory_does_not_depend_on_the_divisors_of_the_batch():
             (product,) = (o for o in graph.get_operations() if 'MatMul' in o.type)
             pixels = product.inputs[0].shape[1]
         assert 1024 <= pixels <= 2048
-
-
-@pytest.mark.parametrize('shape', [(2, 2, 1, 1), (3, 1, 1, 1)])
-def test_other_kernels_are_refused(shape):
-    with pytest.raises(ValueError, match='square and odd'):
-        convolution.conv2d(tf.zeros((1, 4, 4, 1)), tf.zeros(shape), 'small')
