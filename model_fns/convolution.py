@@ -15,15 +15,15 @@ import tensorflow as tf
 _BLOCK = 2048
 
 # A gradient by a filter is a product where what comes out is at most so wide and has so
-# many channels: for each of these a matrix of neighbours is read, for
-# none it is written. In bfloat16 on 2 cores with avx512_bf16 (TensorFlow 2.21, batches
+# many channels: for each of these a matrix of neighbours is read, for none it is
+# written. In bfloat16 on 2 cores with avx512_bf16 (TensorFlow 2.21, batches
 # of 128 to 256, CPU time) that took, with 256 channels, 8.6 ms instead of 14.8 at 3x3
 # pixels, 45 instead of 51 at 7x7 and 53 instead of 53 at 15x15; with 64 channels 4.2
-# instead of 3.9 at 8x8 and 21 instead of 14 at 15x15. Filters of 2x2, batches of 512:
-# 10 instead of 26 for 160 to 192 channels at 3x3, 26 instead of 45 for 128 to 160 at
-# 6x6, 44 instead of 51 for 96 to 128 at 10x10 and 60 instead of 56 for 64 to 96 at
-# 16x16. AMX, for which 'products' is meant, was not at hand: see
-# benchmarks/convolution.py.
+# instead of 3.9 at 8x8 and 21 instead of 14 at 15x15. Filters of 2x2,
+# batches of 512, beside other work: 10 instead of 26 for 160 to 192 channels at 3x3, 26
+# instead of 45 for 128 to 160 at 6x6, 44 instead of 51 for 96 to 128 at 10x10 and 60
+# instead of 56 for 64 to 96 at 16x16. AMX, for which 'products' is meant, was not at
+# hand: see benchmarks/convolution.py.
 WIDEST = {'tensorflow': 0, 'small': 8, 'products': 16}
 LEAST_FILTERS = 128
 
@@ -56,7 +56,10 @@ def conv2d(
 
     @tf.custom_gradient
     def convolution(x, kernel):
+        y = tf.nn.conv2d(x, kernel, 1, padding)
+
         def gradient(dy):
+            dy.set_shape(y.shape)  # What made it may not know.
             usual = {'strides': [1] * 4, 'padding': padding}
             if turned:
                 dx = input_gradient(kernel, dy, margins)
@@ -70,7 +73,7 @@ def conv2d(
                 input=x, filter_sizes=tf.shape(kernel), out_backprop=dy, **usual
             )
 
-        return tf.nn.conv2d(x, kernel, 1, padding), gradient
+        return y, gradient
 
     return convolution(x, kernel)
 
