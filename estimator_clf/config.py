@@ -57,7 +57,7 @@ def _inside_0_1(x):
     return None if 0 < x < 1 else 'must be above 0 and below 1'
 
 
-def _crop(x):
+def _share(x):
     return None if 0 < x <= 1 else 'must be above 0 and at most 1'
 
 
@@ -168,7 +168,7 @@ class Config:
         1.0,
         _DATA,
         'Share of the largest middle window that evaluation and serving keep.',
-        check=_crop,
+        check=_share,
     )
 
     network: str = _setting('cnn', _NETWORK, 'Which network; see the list below.')
@@ -263,6 +263,17 @@ class Config:
         'Examples per step, all devices together.',
         check=_at_least(1),
     )
+    hardest: float = _setting(
+        1.0,
+        _OPTIMIZATION,
+        'Train on this share of each batch alone, on the examples that a small network '
+        'beside it (--proxy) finds hardest; 1: on all of them.',
+        check=_share,
+    )
+    proxy: str = _setting(
+        '', _OPTIMIZATION, 'The network that chooses for --hardest; see the list below.'
+    )
+    proxy_args: str = _setting('', _OPTIMIZATION, 'Its settings, as --network_args.')
     accumulate_steps: int = _setting(
         1,
         _OPTIMIZATION,
@@ -577,6 +588,16 @@ class Config:
                 '--class_weights=balanced and --sampling both make rare classes count '
                 'more; give one of them'
             )
+        chosen = self.hardest < 1
+        if chosen != bool(self.proxy) or self.proxy_args and not chosen:
+            raise ConfigError(
+                '--hardest, below 1, and --proxy (with its --proxy_args) go together; '
+                f'got --hardest={self.hardest:g}, --proxy={self.proxy}, --proxy_args='
+                f'{self.proxy_args}'
+            )
+        for name in ('class_weights', 'cache_features'):
+            if self.proxy and getattr(self, name):
+                raise ConfigError(f'--hardest does not go together with --{name}')
         if self.lookahead and (self.replicas or 1) > 1:
             raise ConfigError(
                 f'--lookahead is for one device, not for --replicas={self.replicas}; '

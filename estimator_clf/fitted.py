@@ -88,8 +88,18 @@ def fitted_of(config, source, model_fn):
     if fit is None or tf.train.latest_checkpoint(config.model_dir):
         return None
     return FittedHook(
-        lambda: fit(pictures(source, config.train_split, config.eval_crop))
+        lambda: fit(_Pictures(source, config.train_split, config.eval_crop))
     )
+
+
+class _Pictures:
+    """`pictures`, which may be gone through several times."""
+
+    def __init__(self, *args):
+        self._args = args
+
+    def __iter__(self):
+        return pictures(*self._args)
 
 
 def pictures(source, split, eval_crop=1.0, count=EXAMPLES):

@@ -106,6 +106,17 @@ def network_args(config):
     return registry.parse_args(config.network, config.network_args)
 
 
+def proxy_args(config):
+    """Returns --proxy_args, parsed: dict name -> value."""
+    from model_fns import registry
+    from model_fns.errors import about
+
+    if not config.proxy:
+        return {}
+    with about('--proxy'):
+        return registry.parse_args(config.proxy, config.proxy_args)
+
+
 def network_weights(config):
     """Returns the source of the weights that the network's own settings name, or ''."""
     from model_fns import registry
@@ -215,6 +226,9 @@ def model_fn_maker(config):
             accumulate_steps=config.accumulate_steps,
             xla=config.xla,
             conv_gradients=precision.conv_gradients(config.conv_gradients, dtype),
+            hardest=config.hardest,
+            proxy=config.proxy or None,
+            proxy_args=proxy_args(config),
         )
 
     return make

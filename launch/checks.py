@@ -2,7 +2,7 @@
 
 from estimator_clf.errors import ConfigError
 from input import FORMATS
-from launch.build import network_args
+from launch.build import network_args, proxy_args
 from model_fns import patterns, registry
 from model_fns.settings import parse_lookahead, parse_views
 
@@ -25,6 +25,7 @@ def check(config):
     _check_regression(config, registry.head(config.network) == 'regression')
     _check_network(config)
     _check_first_weights(config, network_args(config))
+    proxy_args(config)
 
 
 def _check_regression(config, regression):
@@ -34,7 +35,7 @@ def _check_regression(config, regression):
             f'--network={config.network} and --dataset={config.dataset} do not go '
             'together: numbers (csv) are for linear_regression, pictures for the others'
         )
-    for name in ('cache_features', 'class_weights', 'label_smoothing'):
+    for name in ('cache_features', 'class_weights', 'label_smoothing', 'proxy'):
         if numbers and getattr(config, name):
             raise ConfigError(f'--{name} is for pictures, not for numbers (csv)')
 

@@ -1,5 +1,6 @@
 """The error that a person's mistake raises, and its wording for a misspelt name."""
 
+import contextlib
 from collections.abc import Iterable
 
 from estimator_clf.registry import suggest
@@ -25,3 +26,12 @@ def unknown(flag: str, what: str, name: object, known: Iterable[str]) -> Setting
     near = suggest(name, [item.partition('=')[0] for item in known]) or '.'
     listed = ', '.join(known) or 'none'
     return SettingError(f'{flag}: no {what} {name!r}{near} There are: {listed}')
+
+
+@contextlib.contextmanager
+def about(flag: str):
+    """Words errors about `--network` and its settings for another network's flag."""
+    try:
+        yield
+    except SettingError as error:
+        raise SettingError(str(error).replace('--network', flag)) from None

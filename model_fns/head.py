@@ -177,6 +177,20 @@ def classification_loss(
     return loss_of
 
 
+def example_losses(
+    logits: tf.Tensor,
+    labels: tf.Tensor,
+    *,
+    num_classes: int,
+    label_smoothing: float = 0.0,
+    kind: str = 'cross_entropy',
+) -> tf.Tensor:
+    """The loss of each example in training, float32 [B]; see `classification`."""
+    logits = _activated(_checked_logits(logits, num_classes), kind)
+    labels = _checked_labels(labels, num_classes)
+    return _losses(logits, labels, label_smoothing, kind)
+
+
 def _replica_mean(x):
     """The mean of a tensor over the replicas, over which gradients are averaged."""
     if tf.distribute.get_strategy().num_replicas_in_sync == 1:

@@ -1,18 +1,20 @@
 """From a network's name to a model_fn."""
 
 import contextlib
+import functools
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 
 from estimator_clf.compat import estimator
 
-import numpy as np
 import tensorflow as tf
 
-from model_fns import averaging, errors, head, registry, training, views, watched
+from model_fns import averaging, errors, head, training, views, watched
+from model_fns.hardest import Hardest
 from model_fns.layers import Layers
 from model_fns.loss_scale import LossScale
+from model_fns.network import Network
 from model_fns.parts import loss_and_gradients
 from model_fns.passes import averaged
 from model_fns.settings import (
@@ -21,7 +23,6 @@ from model_fns.settings import (
     OptimizerSettings,
     check_number,
 )
-from model_fns.standardize import standardize
 from model_fns.trunk import Cut
 
 v1 = tf.compat.v1
@@ -48,6 +49,9 @@ def make_model_fn(
     accumulate_steps: int = 1,
     xla: bool = False,
     conv_gradients: str = 'tensorflow',
+    hardest: float = 1.0,
+    proxy: str | Callable | None = None,
+    proxy_args: Mapping[str, object] | None = None,
 ) -> Callable:
     """Makes a model_fn that a bare `estimator.Estimator` can be given.
 
@@ -78,6 +82,10 @@ def make_model_fn(
             the network, one after the other; see parts.py.
         xla: compile the network and its gradients when training.
         conv_gradients: one of `settings.CONV_GRADIENTS`.
+        hardest: the share of each batch, or of each part of it, that is trained on:
+            the examples with the largest losses of `proxy`; 1: all. See hardest.py.
+        proxy: a small network, as `network`; needed for `hardest` below 1.
+        proxy_args: its settings that are not to have their defaults.
 
     Returns:
         `model_fn(features, labels, mode) -> EstimatorSpec`. A classifier reads
@@ -95,15 +103,9 @@ def make_model_fn(
         SettingError: an unknown network, setting or type; at once, not when training
             starts.
     """
-    if callable(network):
-        build, name, kind = network, network.__name__, 'classification'
-        raw = False
-    else:
-        build, name = registry.get(network), network
-        kind = registry.head(network)
-        raw = registry.NETWORKS.facts(network).get('pixels') == 'raw'
-    network_args = dict(network_args or {})
-    registry.check_args(build, network_args)
+    pictures = {'num_classes': num_classes, 'mean': mean, 'stddev': stddev}
+    run = Network(network, network_args, **pictures)
+    kind = run.kind
     if compute_dtype not in COMPUTE_DTYPES:
         raise errors.unknown('--precision', 'type', compute_dtype, COMPUTE_DTYPES)
     if eval_dtype not in COMPUTE_DTYPES:
@@ -122,18 +124,16 @@ def make_model_fn(
             '--eval_tta is for pictures, and does not go together with --eval_passes'
         )
     optimizer = optimizer or OptimizerSettings()
-
-    def run(net, inputs, reuse=None):
-        """Logits, float32; see `Layers.cut` for a network without its frozen part."""
-        if kind == 'regression':
-            inputs, outputs = tf.cast(inputs, tf.float32), 1
-        elif raw:  # It knows best what it was trained on.
-            inputs, outputs = tf.cast(inputs, tf.float32), num_classes
-        else:
-            inputs, outputs = standardize(inputs, mean, stddev), num_classes
-        with v1.variable_scope(name, reuse=reuse):
-            outputs = _built(build, net, inputs, outputs, network_args)
-        return tf.cast(outputs, tf.float32)
+    picker = None
+    if hardest != 1:
+        if kind == 'regression' or not proxy or class_weights is not None:
+            raise errors.SettingError(
+                '--hardest is for classifiers, needs --proxy, and does not go together '
+                'with --class_weights'
+            )
+        picker = Hardest(hardest, proxy, proxy_args, **pictures)
+    elif proxy:
+        raise errors.SettingError('--proxy needs --hardest below 1')
 
     def train(inputs, labels, image_shape=None):
         if labels is None:
@@ -149,30 +149,48 @@ def make_model_fn(
                 kind=loss,
                 parts=accumulate_steps,
             )
+        losses_of = functools.partial(
+            head.example_losses,
+            num_classes=num_classes,
+            label_smoothing=label_smoothing,
+            kind=loss,
+        )
         built = []
 
         def loss_of(part, step, inputs, labels):
             cut = None
             if image_shape:
                 inputs, cut = _without_pictures(inputs, image_shape)
-            net = Layers(
-                True,
-                seed,
-                compute_dtype,
-                frozen=optimizer.frozen,
-                step=step,
-                part=part,
-                parts=accumulate_steps,
-                cut=cut,
-                conv_gradients=conv_gradients,
-            )
-            logits = run(net, inputs, reuse=True if built else None)
+
+            def layers(cut=None):
+                return Layers(
+                    True,
+                    seed,
+                    compute_dtype,
+                    frozen=optimizer.frozen,
+                    step=step,
+                    part=part,
+                    parts=accumulate_steps,
+                    cut=cut,
+                    conv_gradients=conv_gradients,
+                )
+
+            reuse = True if built else None
+            if picker:
+                inputs, labels, losses = picker.choose(
+                    layers, inputs, labels, losses_of, reuse
+                )
+                aside = tf.reduce_mean(losses) / accumulate_steps
+            logits = run(layers(cut), inputs, reuse)
             if not built:
                 _refuse_keras_3()
                 if cut:
                     cut.check(logits, optimizer.frozen)
             built.append(part)
-            return loss_from(logits, labels)
+            total, shown = loss_from(logits, labels)
+            if picker:  # The proxy's loss has a gradient, and does not count.
+                total += aside - tf.stop_gradient(aside)
+            return total, shown
 
         loss_scale = LossScale() if compute_dtype == 'float16' else None
         total, shown, gradients, variables = loss_and_gradients(
@@ -259,37 +277,13 @@ def make_model_fn(
         cut.check(run(net, inputs), optimizer.frozen)
         return tf.cast(cut.found, tf.float32)
 
-    fit = None if callable(network) else registry.fitted(network, network_args)
-    model_fn.fitted = _fitted(fit, name, mean, stddev)
+    model_fn.fitted = picker.fitted(run) if picker else run.fitted
     if kind == 'classification':
         model_fn.trunk = trunk
         head.check_classification(
             num_classes, class_names, label_smoothing, class_weights, loss
         )
     return model_fn
-
-
-def _fitted(fit, scope, mean, stddev):
-    """Lets what computes first weights take pictures as they come."""
-    if fit is None:
-        return None
-    mean, stddev = np.asarray(mean, np.float32), np.asarray(stddev, np.float32)
-
-    def first_weights(batches):
-        found = fit((images - mean) / stddev for images in batches)
-        return {f'{scope}/{name}': value for name, value in found.items()}
-
-    return first_weights
-
-
-def _built(build, net, inputs, outputs, network_args):
-    try:
-        return build(net, inputs, outputs, **network_args)
-    except errors.SettingError as error:
-        if str(error).startswith('--'):
-            raise
-        # A layer knows its own name, not where its setting came from.
-        raise errors.SettingError(f'--network_args: {error}') from None
 
 
 def _without_pictures(features, image_shape):

@@ -2,7 +2,15 @@
 
 import tensorflow as tf
 
-from model_fns import averaging, errors, lookahead, optimizers, patterns, schedules
+from model_fns import (
+    averaging,
+    errors,
+    hardest,
+    lookahead,
+    optimizers,
+    patterns,
+    schedules,
+)
 from model_fns.loss_scale import LossScale
 from model_fns.patterns import name_of
 from model_fns.settings import DECOUPLED, OptimizerSettings
@@ -107,8 +115,13 @@ def apply(
     variables = [variable for _, variable in pairs]
     averaged = []
     if settings.ema_decay or settings.lookahead:
+        aside = {v.name for v in v1.get_collection(hardest.VARIABLES)}
         averaged = averaging.shadows(
-            [v for v in v1.global_variables() if _in_network(v, settings)]
+            [
+                v
+                for v in v1.global_variables()
+                if _in_network(v, settings) and v.name not in aside
+            ]
         )
     step = v1.train.get_or_create_global_step()
     rate = schedules.learning_rate(step, **settings.rate_arguments())

@@ -1,0 +1,228 @@
+"""Training on the hardest examples: which are chosen, what is trained on them."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from estimator_clf.compat import estimator
+from estimator_clf.config import Config
+from estimator_clf.errors import ConfigError
+from model_fns import SettingError, head, make_model_fn
+from model_fns.averaging import SUFFIX
+from model_fns.hardest import Hardest
+from model_fns.layers import Layers
+from model_fns.network import Network
+from tests import stepping
+from tests.stepping import IMAGES, LABELS
+
+v1 = tf.compat.v1
+
+HALF = {'hardest': 0.5, 'proxy': 'linear'}
+SGD = {'name': 'sgd', 'learning_rate': 0.01}
+
+# `linear` begins with zeros, with which all examples are as hard.
+KERNEL = np.random.default_rng(2).normal(0, 0.05, (192, 3)).astype(np.float32)
+FIRST = {'proxy/linear/logits/kernel': KERNEL}
+
+
+def model(network='cnn', **kwargs):
+    return stepping.model(network, **{**HALF, **kwargs})
+
+
+def losses(weights, labels=LABELS, smoothing=0.0):
+    """The proxy's losses in NumPy, float64 [B]."""
+    x = (IMAGES.astype(np.float64).reshape(len(IMAGES), -1) - 127) / 70
+    kernel = weights['proxy/linear/logits/kernel']
+    logits = x @ kernel + weights['proxy/linear/logits/bias']
+    logs = logits - np.log(np.exp(logits).sum(1, keepdims=True))
+    targets = np.eye(3)[labels] * (1 - smoothing) + smoothing / 3
+    return -(targets * logs).sum(1)
+
+
+def hardest(weights, count=6, **kwargs):
+    return np.sort(np.argsort(losses(weights, **kwargs))[-count:])
+
+
+def main_only(state):
+    return {n: v for n, v in state.items() if not n.startswith('proxy/')}
+
+
+@pytest.mark.parametrize('smoothing', [0.0, 0.2])
+def test_a_step_is_one_on_the_examples_with_the_largest_losses(smoothing):
+    model_fn = model(optimizer=SGD, label_smoothing=smoothing)
+    states, shown = stepping.train(model_fn, 4, FIRST)
+    picked = set()
+    for before, after, seen in zip(states, states[1:], shown, strict=False):
+        chosen = hardest(before, smoothing=smoothing)
+        picked.add(tuple(chosen))
+        plain = stepping.model('cnn', optimizer=SGD, label_smoothing=smoothing)
+        wanted, said = stepping.train(
+            plain, 1, main_only(before), IMAGES[chosen], LABELS[chosen]
+        )
+        stepping.close(wanted[1], main_only(after))
+        stepping.close(said[0], seen)
+    assert len(picked) > 1, 'no test of a choice: it never changed'
+
+
+def test_the_proxy_is_trained_on_them_too():
+    states, _ = stepping.train(model(optimizer=SGD), 1, FIRST)
+    chosen = hardest(states[0])
+    start = {
+        n.removeprefix('proxy/'): v
+        for n, v in states[0].items()
+        if n.startswith('proxy/')
+    }
+    alone = make_model_fn(
+        'linear',
+        num_classes=3,
+        mean=127.0,
+        stddev=70.0,
+        optimizer=stepping.OptimizerSettings(**SGD),
+    )
+    wanted, _ = stepping.train(alone, 1, start, IMAGES[chosen], LABELS[chosen])
+    for name in start:
+        np.testing.assert_allclose(
+            states[1][f'proxy/{name}'], wanted[1][name], rtol=1e-5, atol=1e-7
+        )
+
+
+@pytest.mark.parametrize('static', [True, False])
+@pytest.mark.parametrize('share, count', [(0.01, 1), (0.25, 3), (0.9, 11)])
+def test_count(share, count, static):
+    with tf.Graph().as_default(), v1.Session() as session:
+        v1.train.create_global_step()
+        shape = [12 if static else None, 8, 8, 3]
+        images = v1.placeholder(tf.uint8, shape)
+        labels = v1.placeholder(tf.int32, shape[:1])
+        chosen, left, loss = Hardest(share, 'linear', num_classes=3).choose(
+            lambda: Layers(True),
+            images,
+            labels,
+            lambda logits, labels: head.example_losses(logits, labels, num_classes=3),
+        )
+        session.run(v1.global_variables_initializer())
+        feed = {images: IMAGES, labels: LABELS}
+        found = session.run([chosen, left, loss], feed)
+        assert [len(x) for x in found] == [count] * 3
+        if static:
+            assert chosen.shape == [count, 8, 8, 3]
+        assert found[0].dtype == np.uint8
+
+
+def test_mixed_labels_and_parts_and_steps():
+    mixed = np.random.default_rng(1).dirichlet(np.ones(3), 12).astype(np.float32)
+    states, _ = stepping.train(model(accumulate_steps=2), 2, labels=mixed)
+    assert not np.allclose(
+        states[0]['cnn/logits/kernel'], states[2]['cnn/logits/kernel']
+    )
+    assert not np.allclose(
+        states[0]['proxy/linear/logits/kernel'],
+        states[2]['proxy/linear/logits/kernel'],
+    )
+
+
+def test_parts_choose_each_for_itself():
+    states, _ = stepping.train(model(optimizer=SGD, accumulate_steps=2), 1, FIRST)
+    loss = losses(states[0])
+    chosen = np.concatenate([np.argsort(loss[:6])[-3:], 6 + np.argsort(loss[6:])[-3:]])
+    wanted, _ = stepping.train(
+        stepping.model('cnn', optimizer=SGD),
+        1,
+        main_only(states[0]),
+        IMAGES[chosen],
+        LABELS[chosen],
+    )
+    stepping.close(wanted[1], main_only(states[1]), atol=1e-5)
+
+
+@pytest.mark.parametrize('extra', [{'ema_decay': 0.9}, {'lookahead': (2, 0.9)}])
+def test_no_averages_of_what_no_evaluation_reads(extra):
+    settings = {'name': 'sgd', 'total_steps': 4, **extra}
+    states, _ = stepping.train(model(optimizer=settings), 3)
+    averaged = {n for n in states[0] if n.endswith(SUFFIX)}
+    assert averaged and not any(n.startswith('proxy/') for n in averaged)
+
+
+@pytest.mark.parametrize('mode', ['eval', 'infer'])
+def test_evaluation_and_prediction_are_without_the_proxy(mode):
+    with tf.Graph().as_default():
+        v1.train.create_global_step()
+        labels = tf.constant(LABELS) if mode == 'eval' else None
+        model()({'image': tf.constant(IMAGES)}, labels, mode)
+        assert v1.global_variables()
+        assert not [v for v in v1.global_variables() if v.name.startswith('proxy')]
+
+
+def test_the_same_network_may_choose():
+    states, _ = stepping.train(
+        model('mlp', proxy='mlp', proxy_args={'hidden': (4,)}), 1
+    )
+    assert states[0]['proxy/mlp/dense1/kernel'].shape[1] == 4
+    assert states[0]['mlp/dense1/kernel'].shape[1] == 8
+
+
+def test_first_weights_of_both():
+    both = Hardest(0.5, 'airbench', num_classes=3, mean=127.0, stddev=70.0)
+    run = Network('airbench', num_classes=3, mean=127.0, stddev=70.0)
+    batches = [IMAGES[:6], IMAGES[6:]]
+    found = both.fitted(run)(batches)
+    wanted = run.fitted(batches)['airbench/whiten/kernel']
+    assert set(found) == {'airbench/whiten/kernel', 'proxy/airbench/whiten/kernel'}
+    for value in found.values():
+        np.testing.assert_array_equal(value, wanted)
+    assert Hardest(0.5, 'linear').fitted(Network('linear')) is None
+    assert set(Hardest(0.5, 'linear').fitted(run)(batches)) == {
+        'airbench/whiten/kernel'
+    }
+
+
+def test_compiled_is_the_same():
+    if not tf.test.is_built_with_xla():
+        pytest.skip('no XLA in this TensorFlow')
+    sgd = {**SGD, 'ema_decay': 0.9}
+    plain, _ = stepping.train(model('mlp', optimizer=sgd), 3, FIRST)
+    compiled, _ = stepping.train(model('mlp', optimizer=sgd, xla=True), 3, FIRST)
+    stepping.close(plain[3], compiled[3])
+    assert set(plain[3]) == set(compiled[3])
+
+
+@pytest.mark.parametrize(
+    'kwargs, said',
+    [
+        ({'proxy': None}, '--hardest'),
+        ({'hardest': 0.0}, '--hardest must be above 0'),
+        ({'hardest': 1.5}, '--hardest must be below 1'),
+        ({'hardest': 1.0}, '--proxy needs --hardest'),
+        ({'class_weights': (1.0, 2.0, 3.0)}, '--class_weights'),
+        ({'proxy': 'linaer'}, "--proxy: there is no 'linaer'; did you mean 'linear'"),
+        ({'proxy': 'linear_regression'}, '--proxy must be a network for pictures'),
+        ({'proxy_args': {'size': 3}}, '--proxy_args: '),
+    ],
+)
+def test_refused(kwargs, said):
+    with pytest.raises(SettingError) as caught:
+        model(**kwargs)
+    assert said in str(caught.value)
+
+
+def test_a_setting_that_a_layer_of_the_proxy_cannot_use():
+    with pytest.raises(SettingError) as caught:
+        stepping.train(model(proxy='airbench', proxy_args={'widths': (8,) * 4}), 1)
+    assert str(caught.value).startswith('--proxy')
+
+
+@pytest.mark.parametrize(
+    'settings',
+    [
+        {'hardest': 0.5},
+        {'proxy': 'linear'},
+        {'proxy_args': 'a=1'},
+        {'hardest': 0.0, 'proxy': 'linear'},
+        {**HALF, 'class_weights': '1,2,3'},
+        {**HALF, 'cache_features': True, 'freeze': 'conv1'},
+    ],
+)
+def test_refused_at_once(settings):
+    with pytest.raises(ConfigError) as caught:
+        Config(dataset='digits', **settings)
+    assert '--hardest' in str(caught.value)
