@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from estimator_clf.compat import estimator
 from estimator_clf.config import Config
 from estimator_clf.errors import ConfigError
 from model_fns import SettingError, head, make_model_fn
@@ -12,7 +11,7 @@ from model_fns.averaging import SUFFIX
 from model_fns.hardest import Hardest
 from model_fns.layers import Layers
 from model_fns.network import Network
-from tests import stepping
+from tests import launching, small_run, stepping
 from tests.stepping import IMAGES, LABELS
 
 v1 = tf.compat.v1
@@ -184,6 +183,71 @@ def test_compiled_is_the_same():
     compiled, _ = stepping.train(model('mlp', optimizer=sgd, xla=True), 3, FIRST)
     stepping.close(plain[3], compiled[3])
     assert set(plain[3]) == set(compiled[3])
+
+
+def test_a_run_that_goes_on_is_the_run_that_was_not_killed(tmp_path, monkeypatch):
+    def maker(config):
+        def make(info, total_steps, rate=1.0):
+            return make_model_fn(
+                'mlp',
+                num_classes=info.num_classes,
+                network_args={'hidden': (4,)},
+                mean=info.mean,
+                stddev=info.stddev,
+                optimizer=stepping.OptimizerSettings('adam', 0.1),
+                hardest=0.5,
+                proxy='airbench',
+                proxy_args={'widths': (4,), 'whiten_bias': True},
+            )
+
+        return make
+
+    monkeypatch.setattr(small_run, 'model_fn_maker', maker)
+    small_run.run(tmp_path / 'whole')
+    with pytest.raises(small_run.Recorder.Killed):
+        small_run.run(
+            tmp_path / 'killed', small_run.Recorder(kill_after=4), steps_per_loop='1'
+        )
+    small_run.run(tmp_path / 'killed')
+    found, expected = (
+        small_run.weights(tmp_path / name / 'model.ckpt-14')
+        for name in ('killed', 'whole')
+    )
+    assert found == expected
+    assert 'proxy/airbench/group1/conv1/kernel' in found
+
+
+def test_as_a_user_trains_and_exports(tmp_path):
+    run = tmp_path / 'run'
+    done = launching.launch(
+        'train',
+        '--dataset=digits',
+        '--network=linear',
+        '--hardest=0.25',
+        '--proxy=airbench',
+        '--proxy_args=widths=8x8',
+        '--max_steps=60',
+        '--learning_rate=0.05',
+        f'--model_dir={run}',
+    )
+    assert done.returncode == 0, done.stderr
+    written = launching.lines(run / 'metrics.jsonl')
+    assert written[-1]['split'] == 'test' and written[-1]['accuracy'] > 0.5
+    weights = dict(tf.train.list_variables(str(run)))
+    assert weights['proxy/airbench/group1/conv1/kernel'][-1] == 8
+    kernel = tf.train.load_variable(str(run), 'proxy/airbench/whiten/kernel')
+    assert np.abs(kernel).max() > 0.1, 'not computed from pictures'
+    (version,) = (run / 'export').iterdir()
+    exported = tf.saved_model.load(str(version))
+    assert not [v.name for v in exported.variables if 'proxy' in v.name]
+
+
+def test_a_misspelt_proxy_is_said_at_once():
+    done = launching.launch(
+        'train', '--dataset=digits', '--hardest=0.5', '--proxy=airbanch'
+    )
+    assert done.returncode != 0 and 'Traceback' not in done.stderr
+    assert "--proxy: there is no 'airbanch'; did you mean 'airbench'" in done.stderr
 
 
 @pytest.mark.parametrize(
