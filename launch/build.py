@@ -121,9 +121,7 @@ def network_weights(config):
     """Returns the source of the weights that the network's own settings name, or ''."""
     from model_fns import registry
 
-    args = network_args(config)
-    weights = {**registry.settings(config.network), **args}.get('weights', 'none')
-    return '' if weights == 'none' else weights
+    return registry.weights(config.network, network_args(config))
 
 
 def balanced(counts, names):

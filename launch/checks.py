@@ -25,7 +25,7 @@ def check(config):
     _check_regression(config, registry.head(config.network) == 'regression')
     _check_network(config)
     _check_first_weights(config, network_args(config))
-    proxy_args(config)
+    _check_proxy(config, proxy_args(config))
 
 
 def _check_regression(config, regression):
@@ -69,4 +69,12 @@ def _check_first_weights(config, args):
         raise ConfigError(
             f'--warm_start={config.warm_start} and --network_args=weights='
             f'{args["weights"]} both name the first weights; give one of them'
+        )
+
+
+def _check_proxy(config, args):
+    if config.proxy and registry.weights(config.proxy, args):
+        raise ConfigError(
+            f'--proxy={config.proxy} begins with no published weights: give it '
+            '--proxy_args=weights=none, or take a smaller network, which is the point'
         )

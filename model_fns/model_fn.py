@@ -138,6 +138,11 @@ def make_model_fn(
     def train(inputs, labels, image_shape=None):
         if labels is None:
             raise ValueError('labels are needed to train and to evaluate, got None')
+        if picker and image_shape:
+            raise errors.SettingError(
+                '--hardest does not go together with --cache_features: the proxy looks '
+                'at the pictures'
+            )
         if kind == 'regression':
             loss_from = head.regression_loss(accumulate_steps)
         else:

@@ -26,6 +26,7 @@ __all__ = [
     'random',
     'register',
     'settings',
+    'weights',
 ]
 
 NETWORKS = Registry('model_fns.networks', '--network', errors.SettingError)
@@ -70,6 +71,16 @@ def settings(name: str) -> dict[str, object]:
         SettingError: there is no such network.
     """
     return NETWORKS.options(name)
+
+
+def weights(name: str, network_args: Mapping[str, object]) -> str:
+    """The source of weights that a network's own settings name, or ''.
+
+    Raises:
+        SettingError: there is no such network.
+    """
+    named = {**settings(name), **network_args}.get('weights', 'none')
+    return '' if named == 'none' else named
 
 
 def published(name: str, network_args: Mapping[str, object]):

@@ -115,13 +115,8 @@ def apply(
     variables = [variable for _, variable in pairs]
     averaged = []
     if settings.ema_decay or settings.lookahead:
-        aside = {v.name for v in v1.get_collection(hardest.VARIABLES)}
         averaged = averaging.shadows(
-            [
-                v
-                for v in v1.global_variables()
-                if _in_network(v, settings) and v.name not in aside
-            ]
+            [v for v in v1.global_variables() if _in_network(v, settings)]
         )
     step = v1.train.get_or_create_global_step()
     rate = schedules.learning_rate(step, **settings.rate_arguments())
@@ -192,7 +187,8 @@ def _apply(gradients, variables, settings, rate, step, applied):
 def _in_network(variable, settings):
     name = name_of(variable)
     own = name == 'global_step' or name.startswith('loss_scale/')
-    return not own and not settings.frozen(name)
+    beside = name in map(name_of, v1.get_collection(hardest.VARIABLES))
+    return not own and not beside and not settings.frozen(name)
 
 
 def _sum_over_replicas(gradients, variables):

@@ -6,6 +6,7 @@ import tensorflow as tf
 
 from estimator_clf.config import Config
 from estimator_clf.errors import ConfigError
+from launch.checks import check
 from model_fns import SettingError, head, make_model_fn
 from model_fns.averaging import SUFFIX
 from model_fns.hardest import Hardest
@@ -242,12 +243,28 @@ def test_as_a_user_trains_and_exports(tmp_path):
     assert not [v.name for v in exported.variables if 'proxy' in v.name]
 
 
-def test_a_misspelt_proxy_is_said_at_once():
-    done = launching.launch(
-        'train', '--dataset=digits', '--hardest=0.5', '--proxy=airbanch'
-    )
-    assert done.returncode != 0 and 'Traceback' not in done.stderr
-    assert "--proxy: there is no 'airbanch'; did you mean 'airbench'" in done.stderr
+@pytest.mark.parametrize(
+    'proxy, args, said',
+    [
+        ('airbanch', '', "--proxy: there is no 'airbanch'; did you mean 'airbench'"),
+        ('airbench', 'width=8', "--proxy_args: no setting of 'airbench': 'width'"),
+        ('pretrained', '', '--proxy_args=weights=none'),
+    ],
+)
+def test_a_wrong_proxy_is_said_at_once(proxy, args, said):
+    config = Config(dataset='digits', hardest=0.5, proxy=proxy, proxy_args=args)
+    with pytest.raises(ValueError) as caught:
+        check(config)
+    assert said in str(caught.value)
+
+
+def test_pictures_are_needed():
+    features = {
+        'no_image': tf.zeros([12, 8, 8, 0]),
+        'features': tf.zeros([12, 4]),
+    }
+    with tf.Graph().as_default(), pytest.raises(SettingError, match='--cache_features'):
+        model()(features, tf.constant(LABELS), 'train')
 
 
 @pytest.mark.parametrize(
