@@ -5,6 +5,7 @@ import functools
 from estimator_clf.compat import estimator
 
 import numpy as np
+import pytest
 import tensorflow as tf
 
 from estimator_clf import devices
@@ -197,3 +198,26 @@ def bare_estimator(model_dir, model_fn=line_model_fn):
             log_step_count_steps=None,
         ),
     )
+
+
+def killed_and_gone_on(folder):
+    """Makes a run, and the same one killed behind step 4 and gone on with.
+
+    The last checkpoint before is of step 3. That both end in the same weights, to the
+    bit, is asserted.
+
+    Args:
+      folder: pathlib.Path, where the two live.
+
+    Returns:
+      The weights of the last checkpoint, as `weights` returns them.
+    """
+    run(folder / 'whole')
+    with pytest.raises(Recorder.Killed):
+        run(folder / 'killed', Recorder(kill_after=4), steps_per_loop='1')
+    run(folder / 'killed')
+    found, expected = (
+        weights(folder / name / 'model.ckpt-14') for name in ('killed', 'whole')
+    )
+    assert found == expected
+    return found

@@ -79,18 +79,8 @@ def test_a_run_that_goes_on_is_the_run_that_was_not_killed(tmp_path, monkeypatch
         return make
 
     monkeypatch.setattr(small_run, 'model_fn_maker', maker)
-    small_run.run(tmp_path / 'whole')
-    # Behind a checkpoint at step 3, which is between two meetings.
-    with pytest.raises(small_run.Recorder.Killed):
-        small_run.run(
-            tmp_path / 'killed', small_run.Recorder(kill_after=4), steps_per_loop='1'
-        )
-    small_run.run(tmp_path / 'killed')
-    found, expected = (
-        small_run.weights(tmp_path / name / 'model.ckpt-14')
-        for name in ('killed', 'whole')
-    )
-    assert found == expected
+    # Goes on from step 3, which is between two meetings.
+    found = small_run.killed_and_gone_on(tmp_path)
     assert f'mlp/logits/kernel{SUFFIX}' in found
 
 
