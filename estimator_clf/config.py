@@ -316,6 +316,12 @@ class Config:
         'Multiply the learning rate of variables with such names: conv:0.1,logits:10. '
         'The first pattern that is found in a name counts.',
     )
+    decay_multipliers: str = _setting(
+        '',
+        _OPTIMIZATION,
+        'Multiply --weight_decay, likewise: norm/beta:0.5; 1 for biases, which decay '
+        'only if they are named here.',
+    )
 
     model_dir: str = _setting(
         '', _RUN, 'Where the run lives. Default: runs/DATASET-NETWORK.', free=True

@@ -203,6 +203,9 @@ def model_fn_maker(config):
             lr_multipliers=patterns.parse_multipliers(
                 '--lr_multipliers', config.lr_multipliers
             ),
+            decay_multipliers=patterns.parse_multipliers(
+                '--decay_multipliers', config.decay_multipliers
+            ),
         )
         return make_model_fn(
             config.network,

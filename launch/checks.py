@@ -20,7 +20,8 @@ def check(config):
     parse_views(config.eval_tta)
     patterns.parse_patterns('--freeze', config.freeze)
     patterns.parse_patterns('--train_only', config.train_only)
-    patterns.parse_multipliers('--lr_multipliers', config.lr_multipliers)
+    for name in ('lr_multipliers', 'decay_multipliers'):
+        patterns.parse_multipliers(f'--{name}', getattr(config, name))
     FORMATS.facts(config.dataset.partition(':')[0])
     _check_regression(config, registry.head(config.network) == 'regression')
     _check_network(config)

@@ -1,6 +1,10 @@
 """Adam with decoupled weight decay."""
 
+from collections.abc import Callable
+
 import tensorflow as tf
+
+from model_fns.patterns import name_of
 
 v1 = tf.compat.v1
 
@@ -13,30 +17,29 @@ class AdamW(v1.train.AdamOptimizer):
     decay found there can be used here.
     """
 
-    def __init__(self, learning_rate, weight_decay, decay_min_rank=2, **kwargs):
+    def __init__(self, learning_rate, decay_of: Callable[[str, int], float], **kwargs):
         """Makes the optimizer.
 
         Args:
             learning_rate: number or float32 scalar tensor.
-            weight_decay: see the class.
-            decay_min_rank: variables of a lower rank do not decay.
+            decay_of: function (name, rank) -> weight decay of such a variable.
             **kwargs: of `AdamOptimizer`.
         """
         super().__init__(learning_rate, **{'name': 'AdamW', **kwargs})
-        self._weight_decay = weight_decay
-        self._decay_min_rank = decay_min_rank
+        self._decay_of = decay_of
 
     # At this depth, and not around `apply_gradients`, because here a strategy has
     # already summed the gradients and `var` is the one copy that is to be changed.
     def _resource_apply_dense(self, grad, var):
-        if self._weight_decay == 0 or var.shape.rank < self._decay_min_rank:
+        weight_decay = self._decay_of(name_of(var), var.shape.rank)
+        if not weight_decay:
             return super()._resource_apply_dense(grad, var)
         rate = tf.cast(self._lr_t, var.dtype.base_dtype)
         # Behind the gradient: it is that of the weights before the decay, and nothing
         # else keeps the decay from running before the network has read them.
         with tf.control_dependencies([grad]):
             decay = var.assign_sub(
-                rate * self._weight_decay * var.read_value(), read_value=False
+                rate * weight_decay * var.read_value(), read_value=False
             )
         with tf.control_dependencies([decay]):
             return super()._resource_apply_dense(grad, var)

@@ -45,8 +45,7 @@ class Muon(AdamW):
         self,
         learning_rate,
         momentum,
-        weight_decay=0.0,
-        decay_min_rank=2,
+        decay_of,
         epsilon=1e-8,
         rescale=False,
     ):
@@ -55,8 +54,7 @@ class Muon(AdamW):
         Args:
             learning_rate: number or float32 scalar tensor.
             momentum: see the class.
-            weight_decay: see the class and `AdamW`.
-            decay_min_rank: variables of a lower rank do not decay.
+            decay_of: see the class and `AdamW`.
             epsilon: Adam's.
             rescale: scale Muon's matrices to a norm of sqrt(outputs) before each step.
                 Where batch normalisation follows, which takes their size away again,
@@ -65,8 +63,7 @@ class Muon(AdamW):
         """
         super().__init__(
             learning_rate * ADAM_SHARE,
-            weight_decay,
-            decay_min_rank,
+            decay_of,
             beta1=momentum,
             beta2=momentum,
             epsilon=epsilon,
@@ -107,8 +104,9 @@ class Muon(AdamW):
             norm = tf.norm(weights)
             weights *= tf.math.divide_no_nan(math.sqrt(outputs), norm)
         rate = tf.cast(self._rate, var.dtype.base_dtype)
-        if self._weight_decay and var.shape.rank >= self._decay_min_rank:
-            weights -= rate * self._weight_decay * weights
+        weight_decay = self._decay_of(name_of(var), var.shape.rank)
+        if weight_decay:
+            weights -= rate * weight_decay * weights
         rate *= math.sqrt(max(1.0, outputs / inputs))
         weights -= rate * tf.reshape(orthogonalize(direction), var.shape)
         with tf.control_dependencies([moment, weights]):

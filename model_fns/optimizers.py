@@ -66,15 +66,12 @@ def _make(settings, learning_rate):
     if name == 'adam':
         return v1.train.AdamOptimizer(learning_rate, **adam)
     if name == 'adamw':
-        return AdamW(
-            learning_rate, settings.weight_decay, settings.decay_min_rank, **adam
-        )
+        return AdamW(learning_rate, settings.decay_of, **adam)
     if name == 'muon':
         return Muon(
             learning_rate,
             momentum,
-            settings.weight_decay,
-            settings.decay_min_rank,
+            settings.decay_of,
             epsilon=adam['epsilon'],
             rescale=settings.rescale_weights,
         )

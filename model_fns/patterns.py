@@ -9,8 +9,9 @@ from model_fns import errors
 
 def name_of(variable) -> str:
     """A variable's name as checkpoints have it: `'cnn/conv1/kernel'`."""
-    # Not `variable.op.name`, which on a second replica is the copy's.
-    return variable.name.partition(':')[0]
+    # Not `variable.op.name`, which on a second replica is the copy's. An optimizer is
+    # given the copies themselves.
+    return re.sub(r'/replica_\d+$', '', variable.name.partition(':')[0])
 
 
 def matches(patterns: Iterable[str], name: str) -> bool:
@@ -18,12 +19,14 @@ def matches(patterns: Iterable[str], name: str) -> bool:
     return any(re.search(pattern, name) for pattern in patterns)
 
 
-def multiplier(multipliers: Iterable[tuple[str, float]], name: str) -> float:
-    """The number of the first pattern that is found in the name; 1 if none is."""
+def multiplier(
+    multipliers: Iterable[tuple[str, float]], name: str, otherwise: float = 1.0
+) -> float:
+    """The number of the first pattern that is found in the name."""
     for pattern, number in multipliers:
         if re.search(pattern, name):
             return number
-    return 1.0
+    return otherwise
 
 
 def parse_patterns(flag: str, text: str) -> tuple[str, ...]:

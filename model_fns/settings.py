@@ -83,6 +83,8 @@ class OptimizerSettings:
         lr_multipliers: pairs (pattern, number): what the variables with such a name
             train at is the learning rate times the number, weight decay included. The
             first pattern that is found in the name counts.
+        decay_multipliers: likewise, what the variables with such a name decay by is
+            `weight_decay` times the number, of whatever rank they are.
     """
 
     name: str = 'momentum'
@@ -109,6 +111,7 @@ class OptimizerSettings:
     freeze: tuple[str, ...] = ()
     train_only: tuple[str, ...] = ()
     lr_multipliers: tuple[tuple[str, float], ...] = ()
+    decay_multipliers: tuple[tuple[str, float], ...] = ()
 
     def __post_init__(self):
         if self.name not in OPTIMIZERS:
@@ -134,13 +137,15 @@ class OptimizerSettings:
         patterns.check_patterns('--freeze', self.freeze)
         patterns.check_patterns('--train_only', self.train_only)
         patterns.check_multipliers('--lr_multipliers', self.lr_multipliers)
+        patterns.check_multipliers('--decay_multipliers', self.decay_multipliers)
+        if self.decay_multipliers and not self.weight_decay:
+            raise errors.SettingError('--decay_multipliers needs --weight_decay')
         # A list, as JSON gives it back, would make the settings unhashable.
         object.__setattr__(self, 'boundaries', tuple(self.boundaries))
         object.__setattr__(self, 'freeze', tuple(self.freeze))
         object.__setattr__(self, 'train_only', tuple(self.train_only))
-        object.__setattr__(
-            self, 'lr_multipliers', tuple(map(tuple, self.lr_multipliers))
-        )
+        for name in ('lr_multipliers', 'decay_multipliers'):
+            object.__setattr__(self, name, tuple(map(tuple, getattr(self, name))))
         check_schedule(**self.rate_arguments())
 
     def _check_lookahead(self):
@@ -163,6 +168,12 @@ class OptimizerSettings:
                 f'{self.total_steps} of the run, which would end with the weights it '
                 'began with; leave it out (--lookahead=)'
             )
+
+    def decay_of(self, name: str, rank: int) -> float:
+        """The weight decay of a variable of this name and rank."""
+        usual = 1.0 if rank >= self.decay_min_rank else 0.0
+        number = patterns.multiplier(self.decay_multipliers, name, usual)
+        return self.weight_decay * number
 
     def rate_arguments(self):
         """The arguments of `schedules.learning_rate`, but for the step."""

@@ -59,11 +59,12 @@ def trained_variables(settings: OptimizerSettings) -> list[tf.Variable]:
         raise errors.SettingError(
             f'{flags} must leave something to train, but nothing is left'
         )
-    patterns.check_found(
-        '--lr_multipliers',
-        [pattern for pattern, _ in settings.lr_multipliers],
-        [name_of(v) for v in kept],
-    )
+    for name in ('lr_multipliers', 'decay_multipliers'):
+        patterns.check_found(
+            f'--{name}',
+            [pattern for pattern, _ in getattr(settings, name)],
+            [name_of(v) for v in kept],
+        )
     return kept
 
 
@@ -141,10 +142,10 @@ def apply(
     if whole and replicas > 1:
         gradients = [gradient / replicas for gradient in gradients]
     if settings.weight_decay and settings.name not in DECOUPLED:
-        share = settings.weight_decay / replicas
+        shares = [settings.decay_of(name_of(v), v.shape.rank) for v in variables]
         gradients = [
-            g + share * v if v.shape.rank >= settings.decay_min_rank else g
-            for g, v in zip(gradients, variables, strict=True)
+            g + share / replicas * v if share else g
+            for g, v, share in zip(gradients, variables, shares, strict=True)
         ]
 
     op = _apply(gradients, variables, settings, rate, step, applied)

@@ -98,7 +98,13 @@ CASES = {
         }
     },
     'adamw': {
-        'optimizer': {'name': 'adamw', 'learning_rate': 0.01, 'weight_decay': 0.3}
+        'optimizer': {
+            'name': 'adamw',
+            'learning_rate': 0.01,
+            'weight_decay': 0.3,
+            # Of every replica's copy, whose names TensorFlow makes longer.
+            'decay_multipliers': [['bias$', 2.0]],
+        }
     },
     'muon': {
         'optimizer': {'name': 'muon', 'weight_decay': 0.3, 'rescale_weights': True}

@@ -26,6 +26,10 @@ def test_defaults_and_every_name_are_accepted():
         ({'learning_rate': '0.1'}, "got '0.1'"),
         ({'momentum': 1.0}, '--momentum must be below 1'),
         ({'weight_decay': -1e-4}, '--weight_decay must be at least 0'),
+        (
+            {'decay_multipliers': (('bias', 1.0),)},
+            '--decay_multipliers needs --weight_decay',
+        ),
         ({'clip_norm': -1}, '--clip_norm must be at least 0'),
         ({'warmup_steps': 1.5}, 'whole number'),
         ({'warmup_steps': 11, 'total_steps': 10}, '--warmup must be at most'),

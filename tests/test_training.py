@@ -100,6 +100,36 @@ def test_a_multiplier_is_a_learning_rate_of_its_own(name):
     assert not np.allclose(found['slow'], found['plain'])
 
 
+@pytest.mark.parametrize('name', OPTIMIZERS)
+def test_a_multiplier_is_a_decay_of_its_own(name):
+    base = {'name': name, 'learning_rate': 0.1, 'weight_decay': 0.2}
+    # The first that is found counts, and makes variables of any rank decay.
+    pairs = (('most', 2.0), ('little|most', 0.25))
+    found = linear({**base, 'decay_multipliers': pairs}, ['most', 'little', 'usual'])
+    for variable, number in (('most', 2.0), ('little', 0.25)):
+        decay = {'weight_decay': 0.2 * number, 'decay_min_rank': 0}
+        alone = linear({**base, **decay}, [variable])
+        np.testing.assert_allclose(found[variable], alone[variable], rtol=1e-6)
+    usual = linear(base, ['usual'])['usual']
+    np.testing.assert_allclose(found['usual'], usual, rtol=1e-6)
+    assert not np.array_equal(found['most'], found['little'])
+
+
+def test_decay_and_rate_of_one_variable_by_both():
+    # As airbench has it: a higher rate for the shift behind each normalisation, and
+    # the decay per step of the others.
+    settings = {
+        'name': 'sgd',
+        'learning_rate': 0.1,
+        'weight_decay': 0.2,
+        'lr_multipliers': (('beta', 64.0),),
+        'decay_multipliers': (('beta', 1 / 64.0),),
+    }
+    found = linear(settings, ['beta'], steps=1)['beta']
+    wanted = START - 6.4 * GRADIENT - 0.1 * 0.2 * START
+    np.testing.assert_allclose(found, wanted, rtol=1e-5, atol=1e-6)
+
+
 def test_one_step_of_adam_is_the_rate_times_the_multiplier():
     # Of one step of Adam the size does not depend on the gradient's.
     settings = {'name': 'adam', 'learning_rate': 0.1, 'lr_multipliers': (('a', 0.1),)}
@@ -121,6 +151,10 @@ def test_one_step_of_adam_is_the_rate_times_the_multiplier():
         (
             {'freeze': ('dense1',), 'lr_multipliers': (('dense1', 2.0),)},
             r"--lr_multipliers: no variable has 'dense1'.*mlp/logits/bias",
+        ),
+        (
+            {'weight_decay': 0.1, 'decay_multipliers': (('conv9', 2.0),)},
+            "--decay_multipliers: no variable has 'conv9'",
         ),
     ],
 )

@@ -80,6 +80,9 @@ def test_each_setting_reaches_the_training():
     kernel = 'mlp/dense1/kernel'
     np.testing.assert_allclose(first[kernel], frozen[kernel], atol=1e-7)
     assert not np.allclose(plain[kernel], frozen[kernel], atol=1e-7)
+    decayed = trained(weight_decay=0.5)
+    other = trained(weight_decay=0.5, decay_multipliers='dense1:0.1')
+    assert not np.allclose(decayed[kernel], other[kernel], atol=1e-7)
     assert 'loss_scale/value' in trained(precision='float16')
     assert kernel + SUFFIX in trained(ema_decay=0.9)
     parts = trained(accumulate_steps=4)
@@ -139,6 +142,8 @@ def test_patterns_are_checked_at_once():
         check(Config(freeze='a['))
     with pytest.raises(SettingError, match='--lr_multipliers must be written'):
         check(Config(lr_multipliers='conv1'))
+    with pytest.raises(SettingError, match='--decay_multipliers must be written'):
+        check(Config(weight_decay=0.1, decay_multipliers='conv1'))
 
 
 @pytest.mark.parametrize(
