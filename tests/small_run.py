@@ -72,6 +72,31 @@ def model_fn_maker(config):
     return make
 
 
+def mlp_maker(optimizer, **kwargs):
+    """Returns what may take the place of `model_fn_maker`: a small mlp.
+
+    Args:
+      optimizer: settings of `OptimizerSettings`, but for total_steps.
+      **kwargs: further ones of `make_model_fn`.
+    """
+
+    def maker(config):
+        def make(info, total_steps, rate=1.0):
+            return make_model_fn(
+                'mlp',
+                num_classes=info.num_classes,
+                network_args={'hidden': (4,)},
+                mean=info.mean,
+                stddev=info.stddev,
+                optimizer=OptimizerSettings(**optimizer, total_steps=total_steps),
+                **kwargs,
+            )
+
+        return make
+
+    return maker
+
+
 def linear_model_fn(info):
     """The model_fn that is built the fastest."""
     return model_fn_maker(Config(network='linear'))(info, 100)

@@ -187,22 +187,12 @@ def test_compiled_is_the_same():
 
 
 def test_a_run_that_goes_on_is_the_run_that_was_not_killed(tmp_path, monkeypatch):
-    def maker(config):
-        def make(info, total_steps, rate=1.0):
-            return make_model_fn(
-                'mlp',
-                num_classes=info.num_classes,
-                network_args={'hidden': (4,)},
-                mean=info.mean,
-                stddev=info.stddev,
-                optimizer=stepping.OptimizerSettings('adam', 0.1),
-                hardest=0.5,
-                proxy='airbench',
-                proxy_args={'widths': (4,), 'whiten_bias': True},
-            )
-
-        return make
-
+    maker = small_run.mlp_maker(
+        {'name': 'adam', 'learning_rate': 0.1},
+        hardest=0.5,
+        proxy='airbench',
+        proxy_args={'widths': (4,), 'whiten_bias': True},
+    )
     monkeypatch.setattr(small_run, 'model_fn_maker', maker)
     found = small_run.killed_and_gone_on(tmp_path)
     assert 'proxy/airbench/group1/conv1/kernel' in found

@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from estimator_clf.config import Config
 from estimator_clf.errors import ConfigError
-from model_fns import OptimizerSettings, make_model_fn
+from model_fns import OptimizerSettings
 from model_fns.averaging import SUFFIX
 from model_fns.errors import SettingError
 from model_fns.settings import parse_lookahead
@@ -63,21 +63,8 @@ def test_evaluation_reads_the_slow_weights():
 
 
 def test_a_run_that_goes_on_is_the_run_that_was_not_killed(tmp_path, monkeypatch):
-    def maker(config):
-        def make(info, total_steps, rate=1.0):
-            return make_model_fn(
-                'mlp',
-                num_classes=info.num_classes,
-                network_args={'hidden': (4,)},
-                mean=info.mean,
-                stddev=info.stddev,
-                optimizer=OptimizerSettings(
-                    'nesterov', 0.1, lookahead=(2, 0.9), total_steps=total_steps
-                ),
-            )
-
-        return make
-
+    settings = {'name': 'nesterov', 'learning_rate': 0.1, 'lookahead': (2, 0.9)}
+    maker = small_run.mlp_maker(settings)
     monkeypatch.setattr(small_run, 'model_fn_maker', maker)
     # Goes on from step 3, which is between two meetings.
     found = small_run.killed_and_gone_on(tmp_path)
