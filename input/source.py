@@ -247,7 +247,8 @@ class Source(abc.ABC):
           replicas: devices on this worker; each is handed batch_size / replicas
             (/ num_workers) examples at a time.
           worker: index of this worker.
-          num_workers: number of workers, which read without overlap.
+          num_workers: number of workers. In training they read without overlap;
+            otherwise each reads all of the split.
           time_input: adds the feature 'input_wait', float64 scalar, the seconds
             that the reader of this batch had to wait for it.
           with_index: adds the feature 'index', int64 [B]: what, with the epoch, the
@@ -412,18 +413,23 @@ def iterate(input_fn, limit=None):
       limit: number of batches to yield at the most.
     """
     input_fn = tf.autograph.experimental.do_not_convert(input_fn)
-    with tf.Graph().as_default():
+    with tf.Graph().as_default() as graph:
         iterator = tf.compat.v1.data.make_initializable_iterator(input_fn())
         batch = iterator.get_next()
-        with tf.compat.v1.Session(config=session_config(rewrite=False)) as session:
-            session.run(iterator.initializer)
-            done = 0
-            while limit is None or done < limit:
-                try:
-                    yield session.run(batch)
-                except tf.errors.OutOfRangeError:
-                    return
-                done += 1
+    config = session_config(rewrite=False)
+    # As a `with` the session would be the default of who asks, from batch to batch.
+    session = tf.compat.v1.Session(graph=graph, config=config)
+    try:
+        session.run(iterator.initializer)
+        done = 0
+        while limit is None or done < limit:
+            try:
+                yield session.run(batch)
+            except tf.errors.OutOfRangeError:
+                return
+            done += 1
+    finally:
+        session.close()
 
 
 def _cut(count, *element):

@@ -89,6 +89,20 @@ def test_there_and_back(tmp_path, make, compression):
         assert _examples(after, split) == _examples(before, split)
 
 
+def test_strange_class_names_come_back(tmp_path):
+    for name in ('0:a', '1:b', 'b '):
+        (tmp_path / 'in' / name).mkdir(parents=True)
+        (tmp_path / 'in' / name / '0.png').write_bytes(png(0))
+    args = {'name': 'image_folder', 'data_dir': str(tmp_path / 'in')}
+    convert(args, tmp_path / 'out')
+    source = data.open_dataset('tfrecord', str(tmp_path / 'out'))
+    assert source.class_names == ('0:a', '1:b', 'b ')
+    # Who edits the file has the last word.
+    (tmp_path / 'out' / 'labels.txt').write_text('0:x\n1:y\n2:z\n')
+    source = data.open_dataset('tfrecord', str(tmp_path / 'out'))
+    assert source.class_names == ('x', 'y', 'z')
+
+
 def test_what_is_written(tmp_path):
     convert(_folder(tmp_path), tmp_path / 'out', shards=4)
     names = sorted(os.listdir(tmp_path / 'out'))

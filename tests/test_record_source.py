@@ -191,6 +191,14 @@ def test_encoded(shards):
     assert list(source.encoded('train', [])) == []
 
 
+def test_two_at_once_and_eagerly_between(shards):
+    source = _source(shards)
+    both = zip(source.encoded('train'), source.encoded('train'), strict=True)
+    for (key, picture, _), (other, _, _) in both:
+        assert tf.executing_eagerly() and key == other
+        assert tf.io.decode_png(picture).shape == (6, 6, 3)
+
+
 def test_class_counts(shards):
     source = _source(shards, num_classes=4, validation_split=0.3)
     for split in ('train', 'validation'):

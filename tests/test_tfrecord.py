@@ -163,6 +163,15 @@ def test_labels_file(tmp_path, text):
     assert _open(tmp_path).class_names == ('b', 'a', 'z')
 
 
+def test_a_labels_file_of_windows(tmp_path):
+    write_split(tmp_path, 'train', 6)
+    (tmp_path / 'labels.txt').write_bytes('Möwe\r\na\r\nz\r\n'.encode('utf-8-sig'))
+    assert _open(tmp_path).class_names == ('Möwe', 'a', 'z')
+    (tmp_path / 'labels.txt').write_bytes('Möwe\na\nz\n'.encode('latin-1'))
+    with pytest.raises(DataError, match='labels.txt must be text in UTF-8'):
+        _open(tmp_path)
+
+
 def test_label_beyond_the_labels_file(tmp_path):
     write_split(tmp_path, 'train', 6, shards=1)
     (tmp_path / 'labels.txt').write_text('b\na\n')
@@ -220,6 +229,16 @@ def test_labels_of_the_wrong_kind(tmp_path):
 def test_records_of_something_else(tmp_path):
     write_shard(tmp_path / 'train.tfrecord', [b'\xff\xff\xff garbage'])
     with pytest.raises(DataError, match='no tf.train.Example'):
+        _open(tmp_path)
+
+
+def test_neither_labels_nor_names(tmp_path):
+    records = [
+        example(image__encoded=png(n), image__class__text=b'', image__label=n)
+        for n in range(4)
+    ]
+    write_shard(tmp_path / 'train.tfrecord', records)
+    with pytest.raises(DataError, match='neither a label nor the name.*--label_key'):
         _open(tmp_path)
 
 

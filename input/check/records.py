@@ -81,7 +81,7 @@ class RecordScan:
         self.shards = {}
         self._fraction = validation_split
         self._manifest = self._try(read_manifest, data_dir)
-        self.class_names = self._try(names_in_file, data_dir)
+        self.class_names = self._try(names_in_file, data_dir, self._manifest)
         if self.class_names is None and self._manifest:
             self.class_names = self._manifest.class_names
         try:

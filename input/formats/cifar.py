@@ -11,6 +11,7 @@ import numpy as np
 from estimator_clf.registry import register
 from input.errors import DataError
 from input.memory_source import MemorySource
+from input.text_file import read_names
 
 _PIXELS = 3 * 32 * 32
 
@@ -112,8 +113,7 @@ def _names(folder, file_name):
     path = os.path.join(folder, file_name)
     if not os.path.exists(path):
         raise DataError(f'{path} is missing: the names of the classes, one a line')
-    with open(path, encoding='utf-8') as file:
-        return [line.strip() for line in file if line.strip()]
+    return read_names(path)
 
 
 def _source(name, folder, files, names, label_bytes, column, validation_split, info):

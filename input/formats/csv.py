@@ -7,6 +7,7 @@ import numpy as np
 from estimator_clf.registry import register
 from input.errors import DataError
 from input.memory_source import MemorySource
+from input.text_file import read_lines
 
 
 class ValuesSource(MemorySource):
@@ -58,12 +59,7 @@ def csv(data_dir, *, validation_split=0.0, info=None):
     """
     if not data_dir or not os.path.isfile(data_dir):
         raise DataError(f'--data_dir must be a CSV file, got {data_dir!r}')
-    try:
-        with open(data_dir, encoding='utf-8-sig') as file:
-            lines = [(n, line.strip()) for n, line in enumerate(file, 1)]
-    except UnicodeDecodeError as error:
-        raise DataError(f'{data_dir} must be text in UTF-8: {error}') from None
-    lines = [(number, line) for number, line in lines if line]
+    lines = [(n, line) for n, line in enumerate(read_lines(data_dir), 1) if line]
     rows = []
     for number, line in lines:
         try:

@@ -18,6 +18,7 @@ from estimator_clf.registry import register
 from input.errors import DataError
 from input.memory_source import MemorySource
 from input.splits import canonical
+from input.text_file import read_names
 
 _IMAGES = re.compile(
     r'(?P<prefix>.*?)(?P<split>train|test|t10k|valid|validation)'
@@ -148,8 +149,7 @@ def _number_classes(folder, arrays):
     first, last = int(labels.min()), int(labels.max())
     path = os.path.join(folder, 'labels.txt')
     if os.path.exists(path):
-        with open(path, encoding='utf-8') as file:
-            names = [line.strip() for line in file if line.strip()]
+        names = read_names(path)
         if len(names) > last:  # They name the numbers below `first`, too.
             first = 0
     else:

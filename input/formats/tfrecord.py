@@ -21,6 +21,7 @@ from input.record_source import (
 from input.shard_names import find_shards
 from input.sizes import usual_shape
 from input.source import iterate
+from input.text_file import read_names
 
 _NO_LABEL = np.iinfo(np.int64).min
 _KINDS = {'bytes_list': 'text', 'int64_list': 'integer', 'float_list': 'float'}
@@ -85,10 +86,16 @@ def tfrecord(
     keys = (image_key, label_key, text_key)
     _check_features(splits, *keys)
     class_names = (
-        names_in_file(data_dir)
+        names_in_file(data_dir, manifest)
         or (manifest.class_names if manifest else None)
         or _collect_names(splits['train'], label_key, text_key, label_offset)
     )
+    if not class_names:
+        raise DataError(
+            f'The records of {data_dir} have neither a label nor the name of a class in '
+            f'{label_key!r} and {text_key!r}; name the feature with the class by '
+            '--label_key or --text_key'
+        )
     if len(class_names) < 2:
         raise DataError(
             f'A classifier needs at least two classes; {data_dir} has only '
@@ -129,14 +136,19 @@ def _shard(path, compression, manifest):
     return Shard(path, count, compression=found)
 
 
-def names_in_file(data_dir):
-    """Lines of labels.txt; `0:daisy`, as TF-Slim writes them, is understood too."""
+def names_in_file(data_dir, manifest=None):
+    """Lines of labels.txt; `0:daisy`, as TF-Slim writes them, is understood too.
+
+    As long as they are those of the manifest, it has the last word: what they begin or
+    end with belongs to the names there.
+    """
     folder = data_dir if os.path.isdir(data_dir) else os.path.dirname(data_dir)
     path = os.path.join(folder, 'labels.txt')
     if not os.path.isfile(path):
         return None
-    with open(path, encoding='utf-8') as file:
-        names = [line.strip() for line in file if line.strip()]
+    names = read_names(path)
+    if manifest and names == [name.strip() for name in manifest.class_names]:
+        return manifest.class_names
     if names and all(n.startswith(f'{i}:') for i, n in enumerate(names)):
         names = [n.partition(':')[2].strip() for n in names]
     if not names:
