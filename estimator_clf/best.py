@@ -34,7 +34,15 @@ class BestKeeper:
     """
 
     def __init__(
-        self, folder, goal, count, make, records_only=False, split='', known=None
+        self,
+        folder,
+        goal,
+        count,
+        make,
+        records_only=False,
+        split='',
+        known=None,
+        run='',
     ):
         """Makes the keeper; removes what a killed run left unfinished.
 
@@ -50,6 +58,7 @@ class BestKeeper:
           known: dict step -> metrics of earlier evaluations. What was kept by another
             metric or split is ordered by these; without them, it stays until any
             that is offered takes its place.
+          run: whose best they are, for `check_folder`.
         """
         self._folder = folder
         self._goal = goal
@@ -57,6 +66,7 @@ class BestKeeper:
         self._make = make
         self._records_only = records_only
         self._split = split
+        self._run = run
         self._entries = self._read(known or {})
         if self._entries:
             self._write()  # In their order by this goal.
@@ -123,7 +133,7 @@ class BestKeeper:
         return os.path.join(self._folder, STATE_FILE)
 
     def _write(self):
-        state = {'metric': self._goal.metric, 'split': self._split}
+        state = {'metric': self._goal.metric, 'split': self._split, 'run': self._run}
         # JSON has no NaN.
         state['best'] = [
             {**e, 'value': None if math.isnan(e['value']) else e['value']}
@@ -178,9 +188,26 @@ class BestKeeper:
                 shutil.rmtree(path, ignore_errors=True)
 
 
-def check_folder(folder):
-    """Raises ConfigError unless a folder is new, empty, or that of a `BestKeeper`."""
-    if os.path.exists(os.path.join(folder, STATE_FILE)) or not os.path.isdir(folder):
+def check_folder(folder, run=''):
+    """Raises ConfigError unless a folder is new, empty, or of the `BestKeeper` of a run.
+
+    Args:
+      folder: where a `BestKeeper` is to keep things.
+      run: as it is given it.
+    """
+    if not os.path.isdir(folder):
+        return
+    if os.path.exists(os.path.join(folder, STATE_FILE)):
+        # Damaged, or by a version that did not write down whose it is: it may be ours.
+        owner = run
+        with contextlib.suppress(OSError, ValueError, AttributeError):
+            with open(os.path.join(folder, STATE_FILE), encoding='utf-8') as file:
+                owner = json.load(file).get('run', run)
+        if owner != run:
+            raise ConfigError(
+                f'{folder} holds the best of another run, and what is best here could '
+                'not be told from it; move it, or name another --export_dir'
+            )
         return
     # A kill in the first export leaves what is not whole yet.
     there = [n for n in sorted(os.listdir(folder)) if not _UNFINISHED.match(n)]

@@ -9,6 +9,7 @@ from estimator_clf.best import (
 from estimator_clf.early_stopping import EarlyStopping
 from estimator_clf.errors import ConfigError
 from estimator_clf.goal import Goal
+from estimator_clf.model_dir import run_id
 from estimator_clf.stopping import Stop
 
 
@@ -35,9 +36,9 @@ class Choice:
         self._split = plan.eval_split
         self._evaluations = evaluations
         self.goal = _goal(config, plan, evaluations)
-        _check(config, self.goal)
+        _check(config, plan, self.goal)
         if self.goal and config.export_best:
-            check_folder(_exports(config))
+            check_folder(_exports(config), run_id(config.model_dir))
         self.enough = Stop()
         self._keepers, self._early, self._patience = [], None, None
 
@@ -64,6 +65,7 @@ class Choice:
                     config.export_best,
                     lambda path, step, folder: export(path, folder),
                     records_only=True,
+                    run=run_id(config.model_dir),
                     **by,
                 )
             )
@@ -126,8 +128,15 @@ def _goal(config, plan, evaluations):
     return None if by_test else goal
 
 
-def _check(config, goal):
-    wanted = [n for n in ('early_stopping', 'export_best') if getattr(config, n)]
+def _check(config, plan, goal):
+    wanted = ['early_stopping'] if config.early_stopping not in ('', '0') else []
+    if config.export_best:
+        wanted.append('export_best')
+    if wanted and goal and not plan.eval_every:
+        raise ConfigError(
+            f'--{wanted[0]} needs evaluations while training, and --eval_every=0 has '
+            'none; give --eval_every=1epoch'
+        )
     if config.export_weights == 'best':
         wanted.append('export_weights')
     if wanted and goal is None:

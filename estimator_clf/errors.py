@@ -43,6 +43,11 @@ def explain_restore(error):
       A sentence, or None if the error is about something else.
     """
     text = str(error)
+    if 'save_path is not a valid checkpoint' in text:
+        return (
+            'the checkpoint is not there any more; a training that goes on keeps its '
+            'latest --keep_checkpoints. Start again, or take --checkpoint=best'
+        )
     if 'RestoreV2' not in text and 'Restoring from checkpoint failed' not in text:
         return None
     return (

@@ -3,6 +3,7 @@
 import glob
 import json
 import os
+import uuid
 
 import estimator_clf.compat  # noqa: F401  Loads TensorFlow without its chatter.
 
@@ -20,6 +21,16 @@ def latest_step(model_dir):
     if not checkpoint:
         return 0
     return int(tf.train.load_variable(checkpoint, 'global_step'))
+
+
+def run_id(model_dir):
+    """Returns what tells a run from all others; '' for one that has only begun."""
+    try:
+        path = os.path.join(model_dir, configuration.FILE_NAME)
+        with open(path, encoding='utf-8') as file:
+            return json.load(file).get('run', '')
+    except (OSError, ValueError, AttributeError):
+        return ''
 
 
 def check_resume(config):
@@ -109,7 +120,8 @@ def claim(config, info, lock):
     """
     check(config, info)  # Once more: it may have become another's meanwhile.
     take(config, lock)
-    record = {'settings': config.to_dict(), **provenance.collect()}
+    run = run_id(config.model_dir) or uuid.uuid4().hex
+    record = {'run': run, 'settings': config.to_dict(), **provenance.collect()}
     path = os.path.join(config.model_dir, configuration.FILE_NAME)
     write_atomically(path, json.dumps(record, indent=2) + '\n')
     dataset_file.save(info, config.model_dir)

@@ -232,8 +232,9 @@ class _Run:
         self.log.rewind(self.plan.start_step)
         size = source.num_examples[config.train_split]
         self.choice.go_on(size, self.exports.export)
-        if self.rollbacks.rate != 1.0:  # Killed between going back and forgetting.
-            self.choice.rewind(self.plan.start_step)
+        # Killed between going back and forgetting; or checkpoints were damaged, or are
+        # gone because somebody wants to begin anew.
+        self.choice.rewind(self.plan.start_step)
 
     def last_step(self):
         """The step of the latest checkpoint."""
@@ -340,7 +341,14 @@ class _Run:
             model_dir=self.config.model_dir,
             config=run_config(self.config, self.replicas),
         )
-        classifier.train(train_input, hooks=hooks, max_steps=self.plan.total_steps)
+        try:
+            classifier.train(train_input, hooks=hooks, max_steps=self.plan.total_steps)
+        except NotFiniteError:
+            raise
+        except estimator.NanLossDuringTrainingError:
+            # Of another replica than the first, whose loss is all that hooks are shown.
+            step = next(hook.step for hook in hooks if isinstance(hook, FiniteHook))
+            raise NotFiniteError(step, 'loss') from None
         if not self.stop:
             hparams.write_end(self.writer)
 

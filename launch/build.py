@@ -262,6 +262,8 @@ def load_config(model_dir, **instead):
       ConfigError: there are none, or one that cannot be.
     """
     wanted = {name: v for name, v in instead.items() if v not in (None, '')}
+    if wanted.get('eval_tta') == 'none':  # Nor is there anything left to export then.
+        wanted.setdefault('export_tta', False)
     # Whoever asks reads the pictures once: to keep them, or what a part of the network
     # makes of them, would gain nothing.
     wanted.update(cache='none', cache_features=False)

@@ -25,6 +25,11 @@ def explained(source, others=()):
             'the loss is not finite any more (NaN or infinite); the last checkpoint '
             'is from before. Try a smaller --learning_rate, or --clip_norm=1'
         ) from None
+    except ValueError as error:  # As `Saver` puts it that there is no such file.
+        text = explain_restore(error)
+        if text is None:
+            raise
+        raise RunError(text) from None
     except tf.errors.OpError as error:
         text = _own_message(error) or explain_restore(error)
         text = text or next(

@@ -165,6 +165,15 @@ def test_what_somebody_else_has_put_there_stays(tmp_path):
     check_folder(str(tmp_path))
 
 
+def test_the_best_of_another_run_are_not_taken_for_ours(tmp_path):
+    keeper = BestKeeper(str(tmp_path), Goal('accuracy'), 1, _make, run='a')
+    _offer(keeper, {2: 0.6})
+    check_folder(str(tmp_path), 'a')
+    for other in ('b', ''):
+        with pytest.raises(ConfigError, match='of another run.*another --export_dir'):
+            check_folder(str(tmp_path), other)
+
+
 def test_of_what_was_missed_a_worse_one_takes_no_place(tmp_path):
     keeper = BestKeeper(str(tmp_path), Goal('accuracy'), 2, _make)
     _offer(keeper, {1: 0.5})

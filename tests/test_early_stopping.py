@@ -65,7 +65,9 @@ def test_parse(text, wanted):
     assert parse_patience(text, 'early_stopping') == wanted
 
 
-@pytest.mark.parametrize('text', ['evals', '1.5evals', '-1evals', '0evals', 'soon'])
+@pytest.mark.parametrize(
+    'text', ['evals', '1.5evals', '-1evals', '0evals', '0%', '0epochs', 'soon']
+)
 def test_parse_refuses(text):
     with pytest.raises(ConfigError, match='--early_stopping'):
         parse_patience(text, 'early_stopping')

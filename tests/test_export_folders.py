@@ -5,10 +5,11 @@ import os
 from estimator_clf.compat import estimator  # noqa: F401
 
 import pytest
+import tensorflow as tf
 
-from estimator_clf.errors import ConfigError
+from estimator_clf.errors import ConfigError, RunError
 from estimator_clf.export import folders, newest, versions
-from estimator_clf.export.folders import new_version
+from estimator_clf.export.folders import exported, new_version
 
 
 def make(export_dir):
@@ -57,6 +58,27 @@ def test_an_error_leaves_nothing(tmp_path, error):
     with pytest.raises(error), new_version(str(tmp_path)) as (partial, _):
         os.makedirs(partial)
         raise error
+    assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    'error, words',
+    [
+        (
+            tf.errors.OutOfRangeError(None, None, 'saved_model.pb; File too large'),
+            '--export_dir=.*: File too large; make room',
+        ),
+        (
+            ValueError('The passed save_path is not a valid checkpoint: model.ckpt-1'),
+            'model.ckpt-1: the checkpoint is not there any more',
+        ),
+    ],
+)
+def test_what_goes_wrong_is_said_in_words(tmp_path, error, words):
+    with pytest.raises(RunError, match=words):
+        with exported(str(tmp_path), 'model.ckpt-1') as (partial, _):
+            os.makedirs(partial)
+            raise error
     assert os.listdir(tmp_path) == []
 
 

@@ -13,6 +13,7 @@ from record_examples import example, write_shard
 
 from estimator_clf import memory
 from estimator_clf.config import Config
+from estimator_clf.errors import ConfigError
 from estimator_clf.run import train_and_evaluate
 from input import DataError, kept
 from input.bad_examples import BadExamples
@@ -231,3 +232,12 @@ def test_who_reads_once_keeps_nothing(tmp_path):
     config = build.load_config(str(tmp_path), eval_tta='mirror')
     assert config.cache == 'none' and not config.cache_features
     assert config.eval_tta == 'mirror'
+
+
+def test_who_looks_once_has_no_views_to_export(tmp_path):
+    settings = dataclasses.asdict(Config(eval_tta='mirror', export_tta=True))
+    (tmp_path / 'config.json').write_text(json.dumps({'settings': settings}))
+    assert build.load_config(str(tmp_path)).export_tta
+    assert not build.load_config(str(tmp_path), eval_tta='none').export_tta
+    with pytest.raises(ConfigError, match='--export_tta needs --eval_tta'):
+        build.load_config(str(tmp_path), eval_tta='none', export_tta=True)

@@ -6,6 +6,7 @@ import math
 import os
 import pathlib
 import random
+import re
 import shutil
 import signal
 import subprocess
@@ -489,6 +490,46 @@ def test_two_replicas_see_the_examples_of_one(tmp_path):
     assert {'loss', 'accuracy', 'learning_rate', 'input_wait'} <= tags
     # One device's checkpoint: evaluation and resume on one device can read it.
     assert set(final_weights(tmp_path / 'one')) == set(final_weights(tmp_path / 'two'))
+
+
+SECOND_IS_NAN = """
+    import sys
+    sys.path.insert(0, 'tests')
+    import small_run
+    import tensorflow as tf
+
+    make = small_run.model_fn_maker
+
+    def maker(config):
+        def wrapped(*arguments, **keywords):
+            model_fn = make(config)(*arguments, **keywords)
+
+            def changed(features, labels, mode):
+                spec = model_fn(features, labels, mode)
+                if mode != 'train':
+                    return spec
+                step = tf.compat.v1.train.get_global_step()
+                context = tf.distribute.get_replica_context()
+                is_second = tf.equal(context.replica_id_in_sync_group, 1)
+                bad = tf.logical_and(is_second, step >= 4)
+                return spec._replace(loss=tf.where(bad, float('nan'), spec.loss))
+
+            return changed
+
+        return wrapped
+
+    small_run.model_fn_maker = maker
+    settings = {'replicas': 2, 'batch_size': 10, 'max_steps': 7, 'eval_every': '0'}
+    small_run.run(sys.argv[1], max_rollbacks=1, **settings)
+"""
+
+
+def test_a_loss_that_is_not_finite_on_the_second_replica_only(tmp_path):
+    process = python('-c', textwrap.dedent(SECOND_IS_NAN), tmp_path)
+    output, _ = process.communicate(timeout=240)
+    assert re.search('RunError: the loss is NaN or infinite at step [45],', output)
+    (note,) = json.loads((tmp_path / 'rollbacks.json').read_text())
+    assert note['from_step'] == 3
 
 
 DIGITS = {

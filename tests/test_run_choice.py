@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from small_run import Recorder, run, source
+from small_run import Recorder, run, source, weights
 
 from estimator_clf.config import Config
 from estimator_clf.errors import ConfigError
@@ -60,6 +60,44 @@ def test_killed_and_restarted(tmp_path, kill):
         _decide_by_loss(tmp_path / 'run', Recorder(**kill))
     _decide_by_loss(tmp_path / 'run')
     assert _best(tmp_path / 'run') == _best(tmp_path / 'whole')
+
+
+def test_what_is_damaged_is_kept_anew(tmp_path):
+    """What is kept shares its files with the checkpoint that it was made of."""
+    settings = {'keep_best': 9, 'save_every': '2', 'eval_every': '2'}
+    run(tmp_path, data=_data(), **settings)
+    newest = tmp_path / 'model.ckpt-14.data-00000-of-00001'
+    newest.write_bytes(newest.read_bytes()[:100])
+    assert weights(tmp_path / 'best' / '12' / 'model.ckpt-12')
+    run(tmp_path, data=_data(), **settings)
+    found = weights(tmp_path / 'best' / '14' / 'model.ckpt-14')
+    assert found == weights(tmp_path / 'model.ckpt-14')
+
+
+def test_the_exports_of_two_runs_do_not_mix(tmp_path):
+    settings = {'export_best': 1, 'export_dir': str(tmp_path / 'models')}
+    settings |= {'max_steps': 2, 'network': 'linear', 'batch_size': 9}
+
+    def train(name):
+        config = Config(dataset='arrays', model_dir=str(tmp_path / name), **settings)
+        maker = build.model_fn_maker(config)
+        info = _data().info
+        return train_and_evaluate(
+            config, _data(), maker, lambda _: build.decoder(config, info)
+        )
+
+    train('a')
+    with pytest.raises(ConfigError, match='models-best holds the best of another run'):
+        train('b')
+    assert not (tmp_path / 'b').exists()
+    assert train('a').step == 2
+
+
+@pytest.mark.parametrize('wish', [{'early_stopping': '5evals'}, {'export_best': 1}])
+def test_to_choose_takes_evaluations(tmp_path, wish):
+    with pytest.raises(ConfigError, match=f'--{next(iter(wish))}.*--eval_every=0'):
+        run(tmp_path / 'run', data=_data(), eval_every='0', **wish)
+    run(tmp_path / 'run', data=_data(), eval_every='0', early_stopping='0')
 
 
 def test_metric_that_does_not_exist(tmp_path):

@@ -122,6 +122,22 @@ def test_a_damaged_version_does_not_replace_a_whole_one(exports, tmp_path):
     play(scenario, tmp_path)
 
 
+def test_a_copy_under_way_is_taken_when_it_is_whole(exports, tmp_path):
+    put(exports, tmp_path, 1)
+
+    async def scenario(versions):
+        (tmp_path / '2').mkdir()
+        shutil.copy2(exports / '2' / 'saved_model.pb', tmp_path / '2')
+        await versions.poll()
+        assert states(versions) == {1: 'AVAILABLE', 2: 'END'}
+        shutil.copytree(exports / '2', tmp_path / '2', dirs_exist_ok=True)
+        await versions.poll()
+        await settled(versions)
+        assert states(versions) == {2: 'AVAILABLE', 1: 'END'}
+
+    play(scenario, tmp_path)
+
+
 def test_a_folder_that_is_gone_leaves_what_is_served(exports, tmp_path):
     put(exports, tmp_path, 1)
 

@@ -217,6 +217,16 @@ def test_what_xla_cannot_compile_is_said_in_words():
             tf.function(names, jit_compile=True)(tf.constant(1.0))
 
 
+def test_a_checkpoint_that_is_gone_is_said_in_words(tmp_path):
+    with tf.Graph().as_default(), tf.compat.v1.Session() as session:
+        saver = tf.compat.v1.train.Saver([tf.Variable(0.0)])
+        with pytest.raises(RunError, match='not there any more.*--checkpoint=best'):
+            with explained(small_run.source()):
+                saver.restore(session, str(tmp_path / 'model.ckpt-1'))
+    with pytest.raises(ValueError, match='^another$'), explained(small_run.source()):
+        raise ValueError('another')
+
+
 def test_what_is_wrong_may_lie_in_another_source():
     def broken(name):
         return types.SimpleNamespace(explain=lambda error: name)

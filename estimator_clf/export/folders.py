@@ -10,7 +10,7 @@ import estimator_clf.compat  # noqa: F401  Loads TensorFlow without its chatter.
 
 import tensorflow as tf
 
-from estimator_clf.errors import ConfigError, RunError, explain_restore
+from estimator_clf.errors import ConfigError, RunError, explain_restore, no_room
 
 _PARTIAL = 'partial-'  # No server takes a folder for a version that is no number.
 
@@ -82,7 +82,11 @@ def exported(export_dir, checkpoint):
         raise RunError(
             f'--export_dir={export_dir}: {error.strerror or error}; name another'
         ) from None
-    except tf.errors.OpError as error:
+    except (tf.errors.OpError, ValueError) as error:
+        if words := no_room(error):
+            raise RunError(
+                f'--export_dir={export_dir}: {words}; make room, or name another'
+            ) from None
         text = explain_restore(error)
         if text is None:
             raise

@@ -271,12 +271,14 @@ def _find(folder):
 
 
 def _stamp(path):
-    """What tells a version from another that was put in its place."""
-    try:
-        facts = os.stat(os.path.join(path, 'saved_model.pb'))
-    except OSError:
-        return ()
-    return facts.st_mtime_ns, facts.st_size, facts.st_ino
+    """What tells a version from another that was put in its place, or is whole now."""
+    found = []
+    for folder, _, names in os.walk(path):  # A copy under way has them one by one.
+        for name in names:
+            with contextlib.suppress(OSError):
+                facts = os.stat(os.path.join(folder, name))
+                found.append((facts.st_mtime_ns, facts.st_size, facts.st_ino))
+    return tuple(sorted(found))
 
 
 def _load_warm(path):
