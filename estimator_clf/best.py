@@ -189,7 +189,7 @@ class BestKeeper:
 
 
 def check_folder(folder, run=''):
-    """Raises ConfigError unless a folder is new, empty, or of the `BestKeeper` of a run.
+    """Raises ConfigError unless a folder is new, empty, or of this run's `BestKeeper`.
 
     Args:
       folder: where a `BestKeeper` is to keep things.

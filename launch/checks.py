@@ -1,5 +1,6 @@
 """Refuses settings that cannot be, at once, without TensorFlow."""
 
+from estimator_clf.config import Config
 from estimator_clf.errors import ConfigError
 from input import FORMATS
 from launch.build import network_args, proxy_args
@@ -27,6 +28,39 @@ def check(config):
     _check_network(config)
     _check_first_weights(config, network_args(config))
     _check_proxy(config, proxy_args(config))
+
+
+# What of the optimizer's settings only some of the optimizers and schedules read.
+_READ_BY = {
+    'momentum': ('optimizer', ('momentum', 'nesterov', 'muon')),
+    'decay_at': ('schedule', ('step',)),
+    'decay_rate': ('schedule', ('step', 'exponential')),
+    'decay_power': ('schedule', ('polynomial',)),
+    'end_learning_rate': ('schedule', ('polynomial', 'cosine')),
+}
+
+
+def unread(config):
+    """Lists, in words, the settings that do nothing beside others.
+
+    No mistakes: who takes another optimizer than a flagfile need not mind all the rest
+    of it.
+
+    Args:
+      config: `Config`.
+    """
+    usual, words = Config(), []
+    for name, (by, readers) in _READ_BY.items():
+        value, chosen = getattr(config, name), getattr(config, by)
+        if value != getattr(usual, name) and chosen not in readers:
+            words.append(
+                f'--{name}={value} does nothing with --{by}={chosen}; it is for '
+                + ', '.join(readers)
+            )
+    if config.warmup_from != usual.warmup_from and config.warmup == usual.warmup:
+        value = config.warmup_from
+        words.append(f'--warmup_from={value} does nothing without --warmup')
+    return words
 
 
 def _check_regression(config, regression):

@@ -17,7 +17,7 @@ from launch import app, flags
 def main(arguments):
     """Trains as the flags say."""
     from launch import build
-    from launch.checks import check
+    from launch.checks import check, unread
 
     app.no_arguments(arguments)
     config = flags.config_from_flags()
@@ -40,6 +40,8 @@ def main(arguments):
             observer.on_message(
                 f'--{name}={getattr(wanted, name)}: {getattr(config, name)}'
             )
+    for words in unread(config):
+        observer.on_message(words)
     others = []
 
     def open_folder(folder):

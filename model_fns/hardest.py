@@ -6,6 +6,7 @@ import tensorflow as tf
 
 from model_fns import errors
 from model_fns.network import Network
+from model_fns.patterns import name_of
 from model_fns.settings import check_number
 
 v1 = tf.compat.v1
@@ -14,6 +15,11 @@ v1 = tf.compat.v1
 VARIABLES = 'hardest_variables'
 
 _SCOPE = 'proxy'
+
+
+def names() -> set[str]:
+    """The names of the small network's variables in the graph at hand."""
+    return {name_of(v) for v in v1.get_collection(VARIABLES)}
 
 
 class Hardest:

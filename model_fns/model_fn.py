@@ -167,12 +167,12 @@ def make_model_fn(
             if image_shape:
                 inputs, cut = _without_pictures(inputs, image_shape)
 
-            def layers(cut=None):
+            def layers(cut=None, frozen=optimizer.frozen):
                 return Layers(
                     True,
                     seed,
                     compute_dtype,
-                    frozen=optimizer.frozen,
+                    frozen=frozen,
                     step=step,
                     part=part,
                     parts=accumulate_steps,
@@ -182,8 +182,10 @@ def make_model_fn(
 
             reuse = True if built else None
             if picker:
+                # --freeze speaks of the network that is trained.
+                free = functools.partial(layers, frozen=lambda name: False)
                 inputs, labels, losses = picker.choose(
-                    layers, inputs, labels, losses_of, reuse
+                    free, inputs, labels, losses_of, reuse
                 )
                 aside = tf.reduce_mean(losses) / accumulate_steps
             logits = run(layers(cut), inputs, reuse)

@@ -76,6 +76,11 @@ def check_patterns(flag: str, patterns: Sequence[str]) -> None:
 
 def check_multipliers(flag: str, pairs: Sequence[tuple[str, float]]) -> None:
     """Raises SettingError for a pattern or a number that cannot be used."""
+    for pair in pairs:
+        if isinstance(pair, str) or len(pair) != 2:
+            raise errors.SettingError(
+                f'{flag} must be pairs (pattern, number), got {pair!r}'
+            )
     check_patterns(flag, [pattern for pattern, _ in pairs])
     for pattern, number in pairs:
         if not (number > 0 and math.isfinite(number)):

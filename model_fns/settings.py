@@ -6,6 +6,7 @@ printed, without the seconds that importing TensorFlow costs.
 
 import dataclasses
 import math
+import numbers
 
 from model_fns import errors, patterns
 
@@ -149,6 +150,10 @@ class OptimizerSettings:
         check_schedule(**self.rate_arguments())
 
     def _check_lookahead(self):
+        if isinstance(self.lookahead, str) or len(self.lookahead) != 2:
+            raise errors.SettingError(
+                f'--lookahead must be a pair (steps, decay), got {self.lookahead!r}'
+            )
         object.__setattr__(self, 'lookahead', tuple(self.lookahead))
         every, decay = self.lookahead
         check_number('lookahead (steps)', every, least=1, whole=True)
@@ -205,7 +210,7 @@ def check_number(
         SettingError: it is no finite number, or not whole, or out of bounds.
     """
     kind = 'a whole number' if whole else 'a finite number'
-    types = int if whole else (int, float)
+    types = numbers.Integral if whole else numbers.Real  # NumPy's are such, too.
     if isinstance(value, bool) or not isinstance(value, types):
         raise errors.SettingError(f'--{name} must be {kind}, got {value!r}')
     if not math.isfinite(value):
@@ -305,7 +310,8 @@ def check_schedule(
         )
     if schedule == 'step':
         steps = boundary_steps(boundaries, total_steps)
-        if list(steps) != sorted(set(steps)):
+        # Of a run of a few steps two boundaries may be the same one.
+        if list(steps) != sorted(steps):
             raise errors.SettingError(
                 f'--decay_at (boundaries) must rise, got {tuple(boundaries)}, which '
                 f'are the steps {steps}'

@@ -42,15 +42,21 @@ def trained_variables(settings: OptimizerSettings) -> list[tf.Variable]:
     Raises:
         SettingError: a pattern that no variable's name has, or nothing left to train.
     """
+    # They speak of the network that is trained, not of one that chooses its examples.
+    beside = hardest.names()
     there = [name_of(v) for v in v1.global_variables()]
     there = [
-        n for n in there if n != 'global_step' and not n.endswith(averaging.SUFFIX)
+        n
+        for n in there
+        if n not in ('global_step', *beside) and not n.endswith(averaging.SUFFIX)
     ]
     patterns.check_found('--freeze', settings.freeze, there)
     patterns.check_found('--train_only', settings.train_only, there)
     variables = v1.trainable_variables()
-    kept = [v for v in variables if not settings.frozen(name_of(v))]
-    if variables and not kept:
+    kept = [
+        v for v in variables if name_of(v) in beside or not settings.frozen(name_of(v))
+    ]
+    if variables and all(name_of(v) in beside for v in kept):
         flags = ' and '.join(
             f'--{flag}={",".join(getattr(settings, flag))}'
             for flag in ('freeze', 'train_only')
@@ -85,9 +91,10 @@ def apply(
 ):
     """Makes the op of one training step, from its gradients.
 
-    In this order: the gradients clipped by the norm of all variables together; plus the
-    weight decay, where it is not decoupled (so that clipping does not shrink the decay,
-    and the loss stays the plain loss); applied; moving averages or lookahead. The
+    In this order: the gradients clipped by the norm of all variables together (of the
+    small network of `hardest` by a norm of their own); plus the weight decay, where it
+    is not decoupled (so that clipping does not shrink the decay, and the loss stays the
+    plain loss); applied; moving averages or lookahead. The
     op also runs the updates in the collection `UPDATE_OPS` (batch normalisation) and
     increments the global step.
 
@@ -116,8 +123,13 @@ def apply(
     variables = [variable for _, variable in pairs]
     averaged = []
     if settings.ema_decay or settings.lookahead:
+        beside = hardest.names()
         averaged = averaging.shadows(
-            [v for v in v1.global_variables() if _in_network(v, settings)]
+            [
+                v
+                for v in v1.global_variables()
+                if _in_network(v, settings) and name_of(v) not in beside
+            ]
         )
     step = v1.train.get_or_create_global_step()
     rate = schedules.learning_rate(step, **settings.rate_arguments())
@@ -138,7 +150,7 @@ def apply(
         gradients = loss_scale.unscaled(gradients)
         applied = loss_scale.applied(gradients)
     if settings.clip_norm:
-        gradients, _ = tf.clip_by_global_norm(gradients, settings.clip_norm)
+        gradients = _clipped(gradients, variables, settings.clip_norm)
     if whole and replicas > 1:
         gradients = [gradient / replicas for gradient in gradients]
     if settings.weight_decay and settings.name not in DECOUPLED:
@@ -166,6 +178,18 @@ def apply(
     return tf.group(*ops), rate
 
 
+def _clipped(gradients, variables, norm):
+    """Each network's gradients by their own norm: the proxy of `hardest` is another."""
+    gradients, beside = list(gradients), hardest.names()
+    aside = [name_of(v) in beside for v in variables]
+    for kind in set(aside):
+        places = [n for n, other in enumerate(aside) if other == kind]
+        clipped, _ = tf.clip_by_global_norm([gradients[n] for n in places], norm)
+        for place, gradient in zip(places, clipped, strict=True):
+            gradients[place] = gradient
+    return gradients
+
+
 def _apply(gradients, variables, settings, rate, step, applied):
     """Applies the gradients, at each variable's own rate; increments the step."""
     groups = {1.0: []}
@@ -188,8 +212,7 @@ def _apply(gradients, variables, settings, rate, step, applied):
 def _in_network(variable, settings):
     name = name_of(variable)
     own = name == 'global_step' or name.startswith('loss_scale/')
-    beside = name in map(name_of, v1.get_collection(hardest.VARIABLES))
-    return not own and not beside and not settings.frozen(name)
+    return not own and not settings.frozen(name)
 
 
 def _sum_over_replicas(gradients, variables):

@@ -9,6 +9,7 @@ import pytest
 from estimator_clf import config as configuration
 from estimator_clf.config import Config
 from estimator_clf.errors import ConfigError
+from launch.checks import unread
 
 
 @pytest.mark.parametrize(
@@ -48,6 +49,24 @@ def test_what_cannot_be_is_refused_in_words(settings, message):
     with pytest.raises(ConfigError) as caught:
         Config(**settings)
     assert message in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    'settings, words',
+    [
+        ({}, []),
+        ({'optimizer': 'nesterov', 'momentum': 0.95}, []),
+        ({'schedule': 'step', 'decay_at': '10', 'decay_rate': 0.5}, []),
+        ({'warmup': '10%', 'warmup_from': 0.2}, []),
+        ({'optimizer': 'sgd', 'momentum': 0.95}, ['--momentum=0.95 does nothing with']),
+        ({'decay_at': '10'}, ['--decay_at=10 does nothing with --schedule=']),
+        ({'warmup_from': 0.2}, ['--warmup_from=0.2 does nothing without --warmup']),
+    ],
+)
+def test_what_does_nothing_beside_others_is_said(settings, words):
+    found = unread(Config(**{'schedule': 'constant', **settings}))
+    assert len(found) == len(words)
+    assert all(a.startswith(b) for a, b in zip(found, words, strict=True))
 
 
 def test_every_default_passes_its_own_check():

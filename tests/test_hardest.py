@@ -135,6 +135,27 @@ def test_parts_choose_each_for_itself():
     stepping.close(wanted[1], main_only(states[1]), atol=1e-5)
 
 
+def test_each_network_is_clipped_by_its_own_norm():
+    sgd = {'name': 'sgd', 'learning_rate': 1.0, 'clip_norm': 0.01}
+    states, _ = stepping.train(model(optimizer=sgd), 1, FIRST)
+    learnt = [n for n in states[0] if 'moving' not in n and n != 'global_step']
+    moved = {n: states[1][n] - states[0][n] for n in learnt}
+    for proxy in (False, True):
+        parts = [v for n, v in moved.items() if n.startswith('proxy/') == proxy]
+        norm = np.sqrt(sum(np.sum(np.square(v)) for v in parts))
+        assert norm == pytest.approx(0.01, rel=1e-3)
+
+
+def test_what_is_frozen_is_of_the_network_only():
+    frozen = model(optimizer={**SGD, 'train_only': ('cnn/logits',)})
+    states, _ = stepping.train(frozen, 1, FIRST)
+    moved = {n for n, v in states[0].items() if not np.array_equal(v, states[1][n])}
+    names = {n for n in states[0] if n.startswith(('cnn/logits/', 'proxy/'))}
+    assert moved == names | {'global_step'}
+    with pytest.raises(SettingError, match="--freeze: no variable has 'proxy/'"):
+        stepping.train(model(optimizer={**SGD, 'freeze': ('proxy/',)}), 1)
+
+
 @pytest.mark.parametrize('extra', [{'ema_decay': 0.9}, {'lookahead': (2, 0.9)}])
 def test_no_averages_of_what_no_evaluation_reads(extra):
     settings = {'name': 'sgd', 'total_steps': 4, **extra}

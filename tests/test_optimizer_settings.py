@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import numpy as np
 import pytest
 
 from model_fns.errors import SettingError
@@ -40,6 +41,11 @@ def test_defaults_and_every_name_are_accepted():
             {'schedule': 'step', 'boundaries': (20, 10)},
             '--decay_at (boundaries) must rise',
         ),
+        (
+            {'lookahead': '5:0.95', 'total_steps': 10},
+            '--lookahead must be a pair (steps, decay)',
+        ),
+        ({'lr_multipliers': (('a',),)}, '--lr_multipliers must be pairs'),
         ({'decay_rate': 0.0}, '--decay_rate must be above 0'),
         ({'decay_rate': 1.5}, '--decay_rate must be at most 1'),
         ({'power': 0}, '--power must be above 0'),
@@ -55,6 +61,25 @@ def test_wrong_settings_say_what_must_hold(wrong, message):
 
 def test_step_boundaries_in_steps_need_no_total():
     OptimizerSettings(schedule='step', boundaries=(10, 20))
+
+
+@pytest.mark.parametrize('total', range(1, 6))
+def test_a_run_of_a_few_steps_may_have_two_boundaries_in_one(total):
+    settings = OptimizerSettings(schedule='step', total_steps=total)
+    assert settings.boundaries == (0.5, 0.75)
+
+
+def test_numbers_of_numpy_are_numbers():
+    settings = OptimizerSettings(
+        learning_rate=np.float32(0.5), total_steps=np.int64(10), schedule='cosine'
+    )
+    assert settings == OptimizerSettings(
+        learning_rate=0.5, total_steps=10, schedule='cosine'
+    )
+    with pytest.raises(SettingError, match='--learning_rate must be a finite number'):
+        OptimizerSettings(learning_rate=np.float32('nan'))
+    with pytest.raises(SettingError, match='--momentum must be a finite number'):
+        OptimizerSettings(momentum=np.bool_(False))
 
 
 def test_settings_survive_json_and_are_hashable():

@@ -92,8 +92,8 @@ def tfrecord(
     )
     if not class_names:
         raise DataError(
-            f'The records of {data_dir} have neither a label nor the name of a class in '
-            f'{label_key!r} and {text_key!r}; name the feature with the class by '
+            f'The records of {data_dir} have neither a label in {label_key!r} nor the '
+            f'name of a class in {text_key!r}; name the feature with the class by '
             '--label_key or --text_key'
         )
     if len(class_names) < 2:

@@ -54,7 +54,7 @@ def airbench(
         activation: after each layer but the last.
         norm_momentum: weight of the old moving averages at each step.
         whiten_bias: train the first convolution's bias (the paper: in the first 3
-            epochs). Its gradient is a tenth of all the arithmetic.
+            epochs). Its gradient takes a tenth of a step's time.
         logit_divisor: what the last layer's outputs are divided by.
 
     Returns:
