@@ -6,7 +6,6 @@ the very end. So a folder of that name is whole, whatever happened on the way.
 
 import concurrent.futures
 import contextlib
-import dataclasses
 import multiprocessing
 import os
 import shutil
@@ -16,25 +15,16 @@ import threading
 import estimator_clf.compat  # noqa: F401  Loads TensorFlow without its chatter.
 
 import numpy as np
-import tensorflow as tf
 
-from estimator_clf.devices import session_config
 from estimator_clf.lock import FolderLock
-from input.decode import kind_of
-from input.encoded_source import short_reason
 from input.errors import DataError
 from input.manifest import Manifest
 from input.mixing import mix, mix_text
 from input.registry import open_dataset
-from input.sizes import header
-
-_ENDINGS = {'': '.tfrecord', 'GZIP': '.tfrecord.gz', 'ZLIB': '.tfrecord.zlib'}
+from input.shard_writer import ENDINGS, Job, Settings, ShardWriter, in_words
 
 # Large enough to be read fast, small enough for many to be read in turns.
 _SHARD_BYTES = 150e6
-
-# What a process keeps in memory to write it in another order than it is read.
-_CHUNK_BYTES = 256e6
 
 # Starting a process takes as long as writing about so many pictures.
 _WORTH_A_PROCESS = 5000
@@ -89,7 +79,7 @@ def convert(
             )
     with _folder_that_becomes(output_dir) as folder:
         root = source_args.get('data_dir')
-        settings = _Settings(folder, compression, root, _example_bytes(source))
+        settings = Settings(folder, compression, root, _example_bytes(source))
         jobs = _plan(source, shards, settings.example_bytes)
         total = sum(source.num_examples.values())
         if workers is None:
@@ -104,38 +94,12 @@ def convert(
             written = _write_here(source, settings, jobs, report)
         else:
             written = _write_in_processes(source_args, settings, jobs, workers, report)
-        with _in_words(source):
+        with in_words(source):
             manifest = Manifest(source.info, written)
         with open(os.path.join(folder, 'labels.txt'), 'w', encoding='utf-8') as file:
             file.writelines(f'{name}\n' for name in source.class_names)
         manifest.write(folder)
     return manifest
-
-
-@dataclasses.dataclass(frozen=True)
-class _Settings:
-    """What is the same for all shards.
-
-    Attributes:
-      folder: where to write.
-      compression: '', 'GZIP' or 'ZLIB'.
-      root: folder that keys which are paths are written relative to, or None.
-      example_bytes: about how large an encoded picture is.
-    """
-
-    folder: str
-    compression: str
-    root: str | None
-    example_bytes: float
-
-
-@dataclasses.dataclass(frozen=True)
-class _Job:
-    """One shard: file name without ending, split, and indices in their new order."""
-
-    stem: str
-    split: str
-    indices: np.ndarray
 
 
 def _cores():
@@ -147,7 +111,7 @@ def _cores():
 def _check_compression(compression):
     text = (compression or '').upper()
     text = '' if text == 'NONE' else text
-    if text not in _ENDINGS:
+    if text not in ENDINGS:
         raise DataError(
             f'--compression must be GZIP, ZLIB or none, got {compression!r}'
         )
@@ -173,13 +137,13 @@ def _check_output_dir(output_dir):
 def _example_bytes(source):
     """Mean size of an encoded picture, from a few of the largest split."""
     split, size = max(source.num_examples.items(), key=lambda item: item[1])
-    with _in_words(source):
+    with in_words(source):
         few = [len(d) for _, d, _ in source.encoded(split, range(min(size, 64)))]
     return sum(few) / len(few)
 
 
 def _plan(source, shards, example_bytes):
-    """List of `_Job`s, the largest split first."""
+    """List of `Job`s, the largest split first."""
     sizes = source.num_examples
     most = 'train' if 'train' in sizes else max(sizes, key=sizes.get)
     if shards is not None and shards > sizes[most]:
@@ -196,12 +160,12 @@ def _plan(source, shards, example_bytes):
         salt = np.uint64(mix_text(f'convert {split}'))
         order = np.argsort(mix(np.arange(size, dtype=np.uint64) ^ salt))
         for number, indices in enumerate(np.array_split(order, count)):
-            jobs.append(_Job(f'{split}-{number:05d}-of-{count:05d}', split, indices))
+            jobs.append(Job(f'{split}-{number:05d}-of-{count:05d}', split, indices))
     return jobs
 
 
 def _write_here(source, settings, jobs, report):
-    writer, done, written = _Writer(source, settings), 0, {}
+    writer, done, written = ShardWriter(source, settings), 0, {}
 
     def count():
         nonlocal done
@@ -262,7 +226,7 @@ def _start_worker(source_args, settings, counter):
         with counter.get_lock():
             counter.value += 1
 
-    _worker = (_Writer(open_dataset(**source_args), settings, threads=1), count)
+    _worker = (ShardWriter(open_dataset(**source_args), settings, threads=1), count)
 
 
 def _die_with_parent():
@@ -274,119 +238,6 @@ def _die_with_parent():
 def _work(job):
     writer, count = _worker
     return writer.write(job, count)
-
-
-class _Writer:
-    """Writes shards."""
-
-    def __init__(self, source, settings, threads=0):
-        self._source = source
-        self._settings = settings
-        with tf.Graph().as_default():
-            self._data = tf.compat.v1.placeholder(tf.string, [])
-            # All of it: a window would leave the rest of a JPEG undecoded.
-            pixels = source.decode(
-                self._data, window=lambda height, width: tf.stack([0, 0, height, width])
-            )
-            self._pixels = tf.reduce_max(pixels)
-            self._shape = tf.shape(tf.io.decode_image(self._data))[-3:]
-            self._session = tf.compat.v1.Session(
-                config=session_config(
-                    rewrite=False,
-                    intra_op_parallelism_threads=threads,
-                    inter_op_parallelism_threads=threads,
-                )
-            )
-
-    def write(self, job, count):
-        """Writes one shard.
-
-        Args:
-          job: `_Job`.
-          count: function called after each example.
-
-        Returns:
-          The facts for the manifest.
-        """
-        name = job.stem + _ENDINGS[self._settings.compression]
-        path = os.path.join(self._settings.folder, name)
-        size = max(1, int(_CHUNK_BYTES / max(1.0, self._settings.example_bytes)))
-        try:
-            with tf.io.TFRecordWriter(path, self._settings.compression) as file:
-                for start in range(0, len(job.indices), size):
-                    chunk = job.indices[start : start + size]
-                    for record in self._records(job.split, chunk, count):
-                        file.write(record)
-        except tf.errors.OpError as error:
-            raise DataError(
-                f'{name} cannot be written: {short_reason(error)}'
-            ) from None
-        return {
-            'file': name,
-            'examples': len(job.indices),
-            'bytes': os.path.getsize(path),
-        }
-
-    def _records(self, split, indices, count):
-        """Serialized records in the order of `indices`; read in natural order."""
-        rank = np.argsort(indices)
-        records = [None] * len(indices)
-        with _in_words(self._source):
-            encoded = self._source.encoded(split, indices[rank].tolist())
-            for place, (key, data, label) in zip(rank, encoded, strict=True):
-                records[place] = self._record(key, data, label)
-                count()
-        return records
-
-    def _record(self, key, data, label):
-        try:
-            self._session.run(self._pixels, {self._data: data})
-        except tf.errors.OpError as error:
-            raise DataError(f'{key} cannot be decoded: {short_reason(error)}') from None
-        # Where the data lay on this machine is nobody's business.
-        root = os.path.join(self._settings.root or '', '')
-        key = key[len(root) :] if key.startswith(root) else key
-        name = self._source.class_names[label]
-        features = {
-            'image/encoded': _bytes(data),
-            'image/format': _bytes(kind_of(data).encode()),
-            'image/class/label': _integer(label),
-            'image/class/text': _bytes(name.encode()),
-            'image/filename': _bytes(key.encode('utf-8', 'surrogateescape')),
-        }
-        for fact, value in zip(
-            ('height', 'width', 'channels'), self._shape_of(data), strict=True
-        ):
-            features[f'image/{fact}'] = _integer(value)
-        example = tf.train.Example(features=tf.train.Features(feature=features))
-        # The same bytes for the same data.
-        return example.SerializeToString(deterministic=True)
-
-    def _shape_of(self, data):
-        """(height, width, channels) of an encoded picture."""
-        try:
-            height, width, mode = header(data)
-        except (OSError, ValueError):  # Pillow minds more than TensorFlow does.
-            shape = self._session.run(self._shape, {self._data: data}).tolist()
-            return *shape[:2], 1 if shape[2] < 3 else 3
-        return height, width, 1 if mode in ('1', 'L', 'LA', 'I', 'I;16') else 3
-
-
-def _bytes(value):
-    return tf.train.Feature(bytes_list=tf.train.BytesList(value=[value]))
-
-
-def _integer(value):
-    return tf.train.Feature(int64_list=tf.train.Int64List(value=[value]))
-
-
-@contextlib.contextmanager
-def _in_words(source):
-    """Turns TensorFlow's errors while reading a source into DataErrors."""
-    try:
-        yield
-    except tf.errors.OpError as error:
-        raise DataError(source.explain(error) or short_reason(error)) from None
 
 
 @contextlib.contextmanager
