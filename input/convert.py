@@ -6,6 +6,7 @@ the very end. So a folder of that name is whole, whatever happened on the way.
 
 import concurrent.futures
 import contextlib
+import itertools
 import multiprocessing
 import os
 import shutil
@@ -84,16 +85,20 @@ def convert(
         total = sum(source.num_examples.values())
         if workers is None:
             workers = min(_cores(), 1 + total // _WORTH_A_PROCESS)
-        workers = min(workers, len(jobs))
+        groups = _groups(jobs, source.indexed, workers)
+        workers = min(workers, len(groups))
 
         def report(done):
             if progress:
                 progress(done, total)
 
         if workers == 1:
-            written = _write_here(source, settings, jobs, report)
+            done = _write_here(source, settings, groups, report)
         else:
-            written = _write_in_processes(source_args, settings, jobs, workers, report)
+            done = _write_in_processes(source_args, settings, groups, workers, report)
+        written = {}
+        for group, facts in zip(groups, done, strict=True):
+            written.setdefault(group[0].split, []).extend(facts)
         with in_words(source):
             manifest = Manifest(source.info, written)
         with open(os.path.join(folder, 'labels.txt'), 'w', encoding='utf-8') as file:
@@ -136,10 +141,10 @@ def _check_output_dir(output_dir):
 
 def _example_bytes(source):
     """Mean size of an encoded picture, from a few of the largest split."""
-    split, size = max(source.num_examples.items(), key=lambda item: item[1])
+    sizes = source.num_examples
     with in_words(source):
-        few = [len(d) for _, d, _ in source.encoded(split, range(min(size, 64)))]
-    return sum(few) / len(few)
+        few = source.sample(max(sizes, key=sizes.get))
+    return sum(map(len, few)) / len(few)
 
 
 def _plan(source, shards, example_bytes):
@@ -164,20 +169,33 @@ def _plan(source, shards, example_bytes):
     return jobs
 
 
-def _write_here(source, settings, jobs, report):
-    writer, done, written = ShardWriter(source, settings), 0, {}
+def _groups(jobs, indexed, workers):
+    """Lists of `Job`s of one split that are written in one go.
+
+    What is read from its beginning each time is so once for each process.
+    """
+    if indexed:
+        return [[job] for job in jobs]
+    groups = []
+    for _, of_split in itertools.groupby(jobs, key=lambda job: job.split):
+        of_split = list(of_split)
+        size = -(-len(of_split) // workers)
+        groups += [of_split[n : n + size] for n in range(0, len(of_split), size)]
+    return groups
+
+
+def _write_here(source, settings, groups, report):
+    writer, done = ShardWriter(source, settings), 0
 
     def count():
         nonlocal done
         done += 1
         report(done)
 
-    for job in jobs:
-        written.setdefault(job.split, []).append(writer.write(job, count))
-    return written
+    return [writer.write(group, count) for group in groups]
 
 
-def _write_in_processes(source_args, settings, jobs, workers, report):
+def _write_in_processes(source_args, settings, groups, workers, report):
     # Not 'fork': TensorFlow's threads do not survive it.
     context = multiprocessing.get_context('spawn')
     counter = context.Value('q', 0)
@@ -186,7 +204,7 @@ def _write_in_processes(source_args, settings, jobs, workers, report):
         workers, context, _start_worker, (source_args, settings, counter)
     )
     try:
-        futures = [pool.submit(_work, job) for job in jobs]
+        futures = [pool.submit(_work, group) for group in groups]
         waiting = set(futures)
         while waiting:
             done, waiting = concurrent.futures.wait(
@@ -207,10 +225,7 @@ def _write_in_processes(source_args, settings, jobs, workers, report):
             ) from None
         raise
     pool.shutdown()
-    written = {}
-    for job, future in zip(jobs, futures, strict=True):
-        written.setdefault(job.split, []).append(future.result())
-    return written
+    return [future.result() for future in futures]
 
 
 _worker = None
@@ -235,9 +250,9 @@ def _die_with_parent():
     os._exit(1)
 
 
-def _work(job):
+def _work(group):
     writer, count = _worker
-    return writer.write(job, count)
+    return writer.write(group, count)
 
 
 @contextlib.contextmanager

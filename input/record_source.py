@@ -53,6 +53,7 @@ class RecordSource(EncodedSource):
     """Splits of TFRecord shards."""
 
     unique_keys = False  # They may be file names of any folders.
+    indexed = False
 
     def __init__(
         self,
@@ -291,6 +292,10 @@ class RecordSource(EncodedSource):
             yield key, example['data'], int(example['label'])
             if want is None:
                 return
+
+    def sample(self, split, count=64):
+        self._check_split(split)
+        return sample_pictures(self._parts[split].shards, self._parse, count)
 
     def explain(self, error):
         if self._stopped():

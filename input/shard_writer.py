@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import itertools
 import os
 
 import estimator_clf.compat  # noqa: F401  Loads TensorFlow without its chatter.
@@ -13,12 +14,17 @@ from estimator_clf.devices import session_config
 from input.decode import kind_of
 from input.encoded_source import short_reason
 from input.errors import DataError
+from input.record_source import record_dataset
 from input.sizes import header
+from input.source import iterate
 
 ENDINGS = {'': '.tfrecord', 'GZIP': '.tfrecord.gz', 'ZLIB': '.tfrecord.zlib'}
 
 # What a process keeps in memory to write it in another order than it is read.
 _CHUNK_BYTES = 256e6
+
+# Files written to at a time: systems allow 256 or more.
+_OPEN_FILES = 200
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,45 +75,70 @@ class ShardWriter:
                 )
             )
 
-    def write(self, job, count):
-        """Writes one shard.
+    def write(self, jobs, count):
+        """Writes some shards.
+
+        A shard is written in chunks that fit into memory: read in natural order, put
+        into theirs. A source that comes to an example only by those before it is read
+        once for all of them: that deals its examples to a file for each chunk.
 
         Args:
-          job: `Job`.
+          jobs: list of `Job` of one split.
           count: function called after each example.
 
         Returns:
-          The facts for the manifest.
+          List of the facts for the manifest.
         """
+        if not self._source.indexed:
+            self._deal(jobs, count)
+        return [self._write_shard(job, count) for job in jobs]
+
+    def _write_shard(self, job, count):
         name = job.stem + ENDINGS[self._settings.compression]
         path = os.path.join(self._settings.folder, name)
-        size = max(1, int(_CHUNK_BYTES / max(1.0, self._settings.example_bytes)))
-        try:
+        with _written(name):
             with tf.io.TFRecordWriter(path, self._settings.compression) as file:
-                for start in range(0, len(job.indices), size):
-                    chunk = job.indices[start : start + size]
-                    for record in self._records(job.split, chunk, count):
+                for dealt, chunk in self._chunks(job):
+                    if self._source.indexed:
+                        records = self._records(job.split, chunk, count)
+                    else:
+                        records = _take_back(dealt, chunk)
+                    for record in _in_order(records, len(chunk)):
                         file.write(record)
-        except tf.errors.OpError as error:
-            raise DataError(
-                f'{name} cannot be written: {short_reason(error)}'
-            ) from None
         return {
             'file': name,
             'examples': len(job.indices),
             'bytes': os.path.getsize(path),
         }
 
+    def _chunks(self, job):
+        """List of (path of the file it may be dealt to, indices)."""
+        size = max(1, int(_CHUNK_BYTES / max(1.0, self._settings.example_bytes)))
+        path = os.path.join(self._settings.folder, f'.{job.stem}.part-')
+        starts = range(0, len(job.indices), size)
+        return [(f'{path}{s}', job.indices[s : s + size]) for s in starts]
+
+    def _deal(self, jobs, count):
+        chunks = [chunk for job in jobs for chunk in self._chunks(job)]
+        for start in range(0, len(chunks), _OPEN_FILES):
+            some = chunks[start : start + _OPEN_FILES]
+            indices = np.concatenate([chunk for _, chunk in some])
+            owners = np.repeat(np.arange(len(some)), [len(chunk) for _, chunk in some])
+            with contextlib.ExitStack() as stack, _written('a part of a shard'):
+                files = [
+                    stack.enter_context(tf.io.TFRecordWriter(path)) for path, _ in some
+                ]
+                for place, record in self._records(jobs[0].split, indices, count):
+                    files[owners[place]].write(record)
+
     def _records(self, split, indices, count):
-        """Serialized records in the order of `indices`; read in natural order."""
+        """Yields (place in `indices`, serialized record), in natural order."""
         rank = np.argsort(indices)
-        records = [None] * len(indices)
         with in_words(self._source):
             encoded = self._source.encoded(split, indices[rank].tolist())
             for place, (key, data, label) in zip(rank, encoded, strict=True):
-                records[place] = self._record(key, data, label)
+                yield place, self._record(key, data, label)
                 count()
-        return records
 
     def _record(self, key, data, label):
         try:
@@ -141,6 +172,30 @@ class ShardWriter:
             shape = self._session.run(self._shape, {self._data: data}).tolist()
             return *shape[:2], 1 if shape[2] < 3 else 3
         return height, width, 1 if mode in ('1', 'L', 'LA', 'I', 'I;16') else 3
+
+
+def _take_back(path, chunk):
+    """Yields (place in `chunk`, serialized record) of what was dealt; the file goes."""
+    batches = iterate(lambda: record_dataset(path, '').batch(64))
+    records = itertools.chain.from_iterable(batches)
+    yield from zip(np.argsort(chunk), records, strict=True)
+    os.remove(path)
+
+
+def _in_order(records, count):
+    found = [None] * count
+    for place, record in records:
+        found[place] = record
+    return found
+
+
+@contextlib.contextmanager
+def _written(name):
+    """Turns TensorFlow's errors while writing a file into DataErrors."""
+    try:
+        yield
+    except tf.errors.OpError as error:
+        raise DataError(f'{name} cannot be written: {short_reason(error)}') from None
 
 
 def _bytes(value):

@@ -67,9 +67,11 @@ class Source(abc.ABC):
 
     Attributes:
       unique_keys: whether no two examples of a split have the same key.
+      indexed: whether `encoded` comes to an example without those before it.
     """
 
     unique_keys = True
+    indexed = True
 
     def __init__(self, name, class_names, image_shape, info=None):
         """Sets what all kinds have in common.
@@ -114,6 +116,12 @@ class Source(abc.ABC):
           split: name of the split.
           indices: only these examples, an increasing sequence of int.
         """
+
+    def sample(self, split, count=64):
+        """Returns a few encoded pictures from all over a split, a list of bytes."""
+        size = self.num_examples[split]
+        places = np.unique(np.linspace(0, size - 1, min(size, count)).astype(int))
+        return [data for _, data, _ in self.encoded(split, places.tolist())]
 
     def explain(self, error):
         """Finds what is wrong on the disk when TensorFlow says that something is.

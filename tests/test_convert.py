@@ -17,8 +17,10 @@ from PIL import Image
 from record_examples import flip_bit, png, write_split
 
 import input as data
+from input import shard_writer
 from input.convert import convert
 from input.errors import DataError
+from input.record_source import RecordSource
 from input.source import iterate
 
 _ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
@@ -176,6 +178,49 @@ def test_records_to_records_with_a_part_held_out(tmp_path):
     assert after.num_examples == before.num_examples
     for split in ('train', 'validation'):
         assert _examples(after, split) == _examples(before, split)
+
+
+def test_records_are_read_once_and_mixed_as_all_others(tmp_path, monkeypatch):
+    write_split(tmp_path / 'in', 'train', 40)
+    write_split(tmp_path / 'in', 'test', 10)
+    args, asked = {'name': 'tfrecord', 'data_dir': str(tmp_path / 'in')}, []
+    encoded = RecordSource.encoded
+
+    def noted(self, split, indices=None):
+        asked.append(split)
+        return encoded(self, split, indices)
+
+    monkeypatch.setattr(RecordSource, 'encoded', noted)
+    convert(args, tmp_path / 'one', shards=8, workers=1)
+    assert asked == ['train', 'test']
+    # In parts that fit into memory: of five or so.
+    monkeypatch.setattr(shard_writer, '_CHUNK_BYTES', 400)
+    monkeypatch.setattr(shard_writer, '_OPEN_FILES', 3)
+    convert(args, tmp_path / 'two', shards=2, workers=1)
+    before = data.open_dataset(**args)
+    for name in ('one', 'two'):
+        after = data.open_dataset('tfrecord', str(tmp_path / name))
+        for split in ('train', 'test'):
+            assert _examples(after, split) == _examples(before, split)
+        assert not [n for n in os.listdir(tmp_path / name) if n.startswith('.')]
+    # The permutation, cut into shards, is one.
+    orders = [
+        [key for key, _, _ in data.open_dataset('tfrecord', str(path)).encoded('train')]
+        for path in (tmp_path / 'one', tmp_path / 'two')
+    ]
+    assert orders[0] == orders[1] != sorted(orders[0])
+
+
+def test_sizes_are_those_of_all_classes(tmp_path):
+    for name, size in (('a', 4), ('b', 64)):
+        (tmp_path / 'in' / name).mkdir(parents=True)
+        for n in range(70):
+            pixels = np.random.default_rng(n).integers(0, 256, (size, size, 3))
+            picture = Image.fromarray(pixels.astype(np.uint8))
+            picture.save(tmp_path / 'in' / name / f'{n}.png')
+    source = data.open_dataset('image_folder', str(tmp_path / 'in'))
+    few = source.sample('train')
+    assert len(few) == 64 and np.mean([len(one) > 5000 for one in few]) == 0.5
 
 
 @pytest.mark.parametrize(
