@@ -29,7 +29,7 @@ class EncodedSource(Source):
 
         Args:
           batches: dataset of dicts with 'data' (what `_read` takes), 'key', 'label',
-            'epoch' and 'index', [b] each.
+            'epoch' and 'index', [b] each, and, where keys are not unique, 'name'.
           reading: see `Source._batches`.
 
         Returns:
@@ -126,12 +126,13 @@ class EncodedSource(Source):
         batch = dict(batch)
         batch.pop('drawn', None)
         data = batch.pop('data')
+        names = batch.pop('name', batch['key'])
         count = tf.size(batch['key'])
 
         def repaired():
             note = tf.numpy_function(
                 lambda *args: self._note_bad(reading.training, *args),
-                [data, batch['key'], places],
+                [data, batch['key'], names, places],
                 tf.int64,
             )
             with tf.control_dependencies([note]):
@@ -161,10 +162,17 @@ class EncodedSource(Source):
             tensor.set_shape([size, *tensor.shape[1:]])
         return result
 
-    def _note_bad(self, training, data, keys, places):
+    def _note_bad(self, training, data, keys, names, places):
         """Tells `bad_examples` which pictures of a batch are not at `places`."""
         good = set(places.tolist())
-        names = [key.decode('utf-8', 'replace') for key in keys]
+        keys, names = (
+            [text.decode('utf-8', 'replace') for text in texts]
+            for texts in (keys, names)
+        )
+        names = [
+            name if name == key else f'{key} ({name})'
+            for key, name in zip(keys, names, strict=True)
+        ]
         for place, name in enumerate(names):
             if place not in good:
                 self.bad_examples.note(name, lambda p=place: self._reason(data[p]))

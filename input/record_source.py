@@ -243,7 +243,9 @@ class RecordSource(EncodedSource):
         )
         with tf.control_dependencies([tf.debugging.Assert(good, [message])]):
             label = tf.gather(self._numbers, label)
-        rest = {k: v for k, v in record.items() if k not in ('serialized', 'name')}
+        # By their names bad pictures are counted: several may have the same key.
+        left_out = {'serialized'} | ({'name'} if self.bad_examples is None else set())
+        rest = {k: v for k, v in record.items() if k not in left_out}
         return dict(rest, data=parsed['data'], key=parsed['key'], label=label)
 
     def labels(self, split):

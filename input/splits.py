@@ -1,5 +1,7 @@
 """The names by which people call the splits of a data set."""
 
+import re
+
 _NAMES = {
     'train': ('train', 'training'),
     'validation': ('validation', 'valid', 'val', 'dev'),
@@ -13,3 +15,9 @@ def canonical(name):
         if name.lower() in names:
             return split
     return None
+
+
+def hinted(name):
+    """Returns the split that a part of a name speaks of ('seg_train'), else None."""
+    parts = map(canonical, re.split(r'[-_. ]', name))
+    return canonical(name) or next(filter(None, parts), None)

@@ -81,6 +81,15 @@ def test_without_a_training_split_the_others_are_classes(tmp_path):
     assert {name for _, name in scan.examples['train']} == {'test', 'valid'}
 
 
+def test_splits_of_other_names_are_classes(tmp_path):
+    for name in ('seg_train', 'seg_test'):
+        pictures.class_folders(tmp_path / name, {'ant': 3, 'bee': 1})
+    assert found(FolderScan(str(tmp_path))) == [
+        ('layout', 'seg_test'),
+        ('layout', 'seg_train'),
+    ]
+
+
 def test_classes_in_the_names_of_the_files(tmp_path):
     for name in ('cat.0.png', 'dog.1.png', 'cow.png'):
         pictures.write(tmp_path / 'train' / name, pictures.numbered_png(1))

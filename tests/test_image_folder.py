@@ -203,6 +203,18 @@ def _two_tests(tmp_path):
     return tmp_path
 
 
+def _other_names(tmp_path):
+    for name in ('training_set', 'test_set'):
+        class_folders(tmp_path / name, {'a': 1, 'b': 1})
+    return tmp_path
+
+
+def _no_train(tmp_path):
+    for name in ('valid', 'test'):
+        class_folders(tmp_path / name, {'a': 1, 'b': 1})
+    return tmp_path
+
+
 def _other_class(tmp_path):
     class_folders(tmp_path / 'train', {'a': 1, 'b': 1})
     class_folders(tmp_path / 'val', {'c': 1})
@@ -218,12 +230,20 @@ def _other_class(tmp_path):
         (_one_class, "at least two classes; .* has only 'cats'"),
         (_no_class, 'loose.png is in no class folder.*--label_pattern'),
         (_two_tests, 'test and .*testing are both the test split; keep one'),
+        (_other_names, 'test_set and training_set, which look like splits.*--data_dir'),
+        (_no_train, 'test and valid, which look like splits'),
         (_other_class, "validation split has the class 'c' .*training split has not"),
     ],
 )
 def test_folders_that_are_not_as_they_must_be(tmp_path, make, match):
     with pytest.raises(DataError, match=match):
         image_folder(str(make(tmp_path)))
+
+
+def test_classes_whose_names_speak_of_splits(tmp_path):
+    class_folders(tmp_path, {'test_tubes': 1, 'training_shoes': 1})
+    (tmp_path / 'test_tubes' / 'left').mkdir()
+    assert image_folder(str(tmp_path)).class_names == ('test_tubes', 'training_shoes')
 
 
 def test_no_folder_named():

@@ -15,6 +15,7 @@ from input.formats.image_folder import (
     existing_folder,
     files_below,
     held_out_files,
+    look_like_splits,
     passed_over,
 )
 from input.splits import canonical
@@ -78,6 +79,10 @@ class FolderScan:
                 f'there is no folder of the training split, so that {split} is taken '
                 'for a class',
             )
+        for name in look_like_splits(self._root):
+            if not canonical(name):
+                path = os.path.join(self._root, name)
+                self._add('layout', path, 'looks like a split, taken for a class')
         return {'train': self._root}
 
     def _walk(self, split, folder):

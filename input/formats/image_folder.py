@@ -12,7 +12,7 @@ from input.file_source import FileSource
 from input.memory_source import check_validation_split
 from input.mixing import held_out
 from input.sizes import usual_shape
-from input.splits import canonical
+from input.splits import canonical, hinted
 
 EXTENSIONS = ('.jpg', '.jpeg', '.png', '.gif', '.bmp')
 
@@ -121,7 +121,41 @@ def _split_folders(root):
                     f'{folders[split]} and {path} are both the {split} split; keep one'
                 )
             folders[split] = path
-    return folders if 'train' in folders else {'train': root}
+    if 'train' in folders:
+        return folders
+    alike = look_like_splits(root)
+    if alike:
+        raise DataError(
+            f'{root} has no folder called train, but {" and ".join(alike)}, which look '
+            'like splits, with the same folders in them, and would be trained on as '
+            'classes. Call them train, valid and test, or name the one with the '
+            'classes by --data_dir'
+        )
+    return {'train': root}
+
+
+def look_like_splits(root):
+    """Names of folders that may be splits under other names, such as 'training_set'.
+
+    They speak of different splits and have a folder in common, as splits have classes.
+    """
+    inside = {}
+    for name in sorted(os.listdir(root)):
+        path = os.path.join(root, name)
+        if hinted(name) and os.path.isdir(path) and os.access(path, os.R_OK | os.X_OK):
+            inside[name] = {
+                below
+                for below in os.listdir(path)
+                if not passed_over(below) and os.path.isdir(os.path.join(path, below))
+            }
+    return [
+        name
+        for name, folders in inside.items()
+        if any(
+            folders & others and hinted(name) != hinted(other)
+            for other, others in inside.items()
+        )
+    ]
 
 
 def pictures_below(folder):
