@@ -193,17 +193,17 @@ def check_folder(folder, run=''):
 
     Args:
       folder: where a `BestKeeper` is to keep things.
-      run: as it is given it.
+      run: as it is given it; None for a run that only begins, and has none yet.
     """
     if not os.path.isdir(folder):
         return
     if os.path.exists(os.path.join(folder, STATE_FILE)):
         # Damaged, or by a version that did not write down whose it is: it may be ours.
-        owner = run
+        owner = ''
         with contextlib.suppress(OSError, ValueError, AttributeError):
             with open(os.path.join(folder, STATE_FILE), encoding='utf-8') as file:
-                owner = json.load(file).get('run', run)
-        if owner != run:
+                owner = json.load(file).get('run', '')
+        if run is None or owner not in ('', run):
             raise ConfigError(
                 f'{folder} holds the best of another run, and what is best here could '
                 'not be told from it; move it, or name another --export_dir'

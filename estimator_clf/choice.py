@@ -6,7 +6,7 @@ from estimator_clf.best import (
     check_folder,
     copy_checkpoint,
 )
-from estimator_clf.early_stopping import EarlyStopping
+from estimator_clf.early_stopping import EarlyStopping, parse_patience
 from estimator_clf.errors import ConfigError
 from estimator_clf.goal import Goal
 from estimator_clf.model_dir import run_id
@@ -129,14 +129,20 @@ def _goal(config, plan, evaluations):
 
 
 def _check(config, plan, goal):
-    wanted = ['early_stopping'] if config.early_stopping not in ('', '0') else []
+    patience = parse_patience(config.early_stopping, 'early_stopping')
+    wanted = ['early_stopping'] if patience else []
+    if patience and patience[0] == 0:
+        raise ConfigError(
+            '--early_stopping must be more than 0, or 0 for never, got '
+            f'{config.early_stopping!r}'
+        )
+    if patience and goal and not plan.eval_every:
+        raise ConfigError(
+            '--early_stopping needs evaluations while training, and --eval_every=0 has '
+            'none; give --eval_every=1epochs'
+        )
     if config.export_best:
         wanted.append('export_best')
-    if wanted and goal and not plan.eval_every:
-        raise ConfigError(
-            f'--{wanted[0]} needs evaluations while training, and --eval_every=0 has '
-            'none; give --eval_every=1epoch'
-        )
     if config.export_weights == 'best':
         wanted.append('export_weights')
     if wanted and goal is None:

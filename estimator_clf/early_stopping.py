@@ -79,7 +79,4 @@ def parse_patience(text, flag):
                     f'--{flag} must be a whole number of evaluations, got {text!r}'
                 )
             return float(number), 'evaluations'
-    number, unit = duration.parse(text, flag)
-    if number == 0:
-        raise ConfigError(f'--{flag} must be more than 0, or 0 for never, got {text!r}')
-    return number, unit
+    return duration.parse(text, flag)

@@ -24,9 +24,14 @@ def latest_step(model_dir):
 
 
 def run_id(model_dir):
-    """Returns what tells a run from all others; '' for one that has only begun."""
+    """Returns what tells a run from all others.
+
+    None for one that only begins; '' for one that an older version has begun.
+    """
+    path = os.path.join(model_dir, configuration.FILE_NAME)
+    if not os.path.exists(path):
+        return None
     try:
-        path = os.path.join(model_dir, configuration.FILE_NAME)
         with open(path, encoding='utf-8') as file:
             return json.load(file).get('run', '')
     except (OSError, ValueError, AttributeError):

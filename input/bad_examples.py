@@ -21,11 +21,12 @@ class BadExamples:
 
         Args:
           limit: the most pictures to leave out, at least 1.
-          on_bad: function (key, reason), called once for each, from any thread.
+          on_bad: function (name, reason), called once for each, from any thread.
         """
         self.limit = limit
         self._on_bad = on_bad
         self._reasons = {}
+        self._keys = set()
         self._stopped_by = None
         self._lock = threading.Lock()
 
@@ -33,32 +34,34 @@ class BadExamples:
         return len(self._reasons)
 
     def __contains__(self, key):
-        return key in self._reasons
+        return key in self._keys
 
     @property
     def stopped_by(self):
         """Why no more is left out, in words that name the pictures; or None."""
         return self._stopped_by
 
-    def note(self, key, find_reason):
+    def note(self, name, find_reason, key=None):
         """Notes that a picture could not be read.
 
         Args:
-          key: str, its key.
+          name: str, by which it is told from all others.
           find_reason: function without arguments that returns why, as str; called
             the first time only.
+          key: its key, where that is another than its name.
 
         Raises:
           DataError: it is one too many.
         """
         with self._lock:
-            if key in self._reasons:
+            if name in self._reasons:
                 if len(self._reasons) > self.limit:
                     raise DataError(self._stopped_by)
                 return
-            self._reasons[key] = reason = find_reason()
+            self._reasons[name] = reason = find_reason()
+            self._keys.add(name if key is None else key)
             if self._on_bad:
-                self._on_bad(key, reason)
+                self._on_bad(name, reason)
             if len(self._reasons) > self.limit:
                 lines = '\n  '.join(f'{k}: {r}' for k, r in self._reasons.items())
                 self._stop(

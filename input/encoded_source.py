@@ -175,7 +175,9 @@ class EncodedSource(Source):
         ]
         for place, name in enumerate(names):
             if place not in good:
-                self.bad_examples.note(name, lambda p=place: self._reason(data[p]))
+                self.bad_examples.note(
+                    name, lambda p=place: self._reason(data[p]), keys[place]
+                )
         if training and not good:
             self.bad_examples.none_left(names)
         return np.int64(len(names) - len(good))

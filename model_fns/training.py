@@ -42,17 +42,15 @@ def trained_variables(settings: OptimizerSettings) -> list[tf.Variable]:
     Raises:
         SettingError: a pattern that no variable's name has, or nothing left to train.
     """
-    # They speak of the network that is trained, not of one that chooses its examples.
-    beside = hardest.names()
     there = [name_of(v) for v in v1.global_variables()]
     there = [
-        n
-        for n in there
-        if n not in ('global_step', *beside) and not n.endswith(averaging.SUFFIX)
+        n for n in there if n != 'global_step' and not n.endswith(averaging.SUFFIX)
     ]
     patterns.check_found('--freeze', settings.freeze, there)
     patterns.check_found('--train_only', settings.train_only, there)
     variables = v1.trainable_variables()
+    # They speak of the network that is trained, not of one that chooses its examples.
+    beside = hardest.names()
     kept = [
         v for v in variables if name_of(v) in beside or not settings.frozen(name_of(v))
     ]

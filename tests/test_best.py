@@ -169,7 +169,7 @@ def test_the_best_of_another_run_are_not_taken_for_ours(tmp_path):
     keeper = BestKeeper(str(tmp_path), Goal('accuracy'), 1, _make, run='a')
     _offer(keeper, {2: 0.6})
     check_folder(str(tmp_path), 'a')
-    for other in ('b', ''):
+    for other in ('b', '', None):
         with pytest.raises(ConfigError, match='of another run.*another --export_dir'):
             check_folder(str(tmp_path), other)
 

@@ -65,9 +65,7 @@ def test_parse(text, wanted):
     assert parse_patience(text, 'early_stopping') == wanted
 
 
-@pytest.mark.parametrize(
-    'text', ['evals', '1.5evals', '-1evals', '0evals', '0%', '0epochs', 'soon']
-)
+@pytest.mark.parametrize('text', ['evals', '1.5evals', '-1evals', '0evals', 'soon'])
 def test_parse_refuses(text):
     with pytest.raises(ConfigError, match='--early_stopping'):
         parse_patience(text, 'early_stopping')

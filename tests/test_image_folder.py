@@ -242,8 +242,17 @@ def test_folders_that_are_not_as_they_must_be(tmp_path, make, match):
 
 def test_classes_whose_names_speak_of_splits(tmp_path):
     class_folders(tmp_path, {'test_tubes': 1, 'training_shoes': 1})
-    (tmp_path / 'test_tubes' / 'left').mkdir()
+    for name in ('test_tubes/left', 'training_shoes/left', 'training_shoes/right'):
+        (tmp_path / name).mkdir()
     assert image_folder(str(tmp_path)).class_names == ('test_tubes', 'training_shoes')
+
+
+def test_no_splits_where_the_class_is_in_the_name(tmp_path):
+    for name in ('my_train/1/cat.0.png', 'my_test/1/dog.0.png'):
+        write(tmp_path / name, numbered_png(0))
+        write(tmp_path / name.replace('/1/', '/2/'), numbered_png(0))
+    found = image_folder(str(tmp_path), label_pattern=r'(cat|dog)')
+    assert found.num_examples == {'train': 4}
 
 
 def test_no_folder_named():

@@ -77,6 +77,7 @@ def test_what_is_damaged_is_kept_anew(tmp_path):
 def test_the_exports_of_two_runs_do_not_mix(tmp_path):
     settings = {'export_best': 1, 'export_dir': str(tmp_path / 'models')}
     settings |= {'max_steps': 2, 'network': 'linear', 'batch_size': 9}
+    settings |= {'export': False, 'check_export': False}
 
     def train(name):
         config = Config(dataset='arrays', model_dir=str(tmp_path / name), **settings)
@@ -91,13 +92,23 @@ def test_the_exports_of_two_runs_do_not_mix(tmp_path):
         train('b')
     assert not (tmp_path / 'b').exists()
     assert train('a').step == 2
+    # An older version did not write down whose they are.
+    path = tmp_path / 'models-best' / 'best.json'
+    state = {k: v for k, v in json.loads(path.read_text()).items() if k != 'run'}
+    path.write_text(json.dumps(state))
+    with pytest.raises(ConfigError, match='models-best holds the best of another run'):
+        train('b')
+    assert train('a').step == 2
 
 
-@pytest.mark.parametrize('wish', [{'early_stopping': '5evals'}, {'export_best': 1}])
-def test_to_choose_takes_evaluations(tmp_path, wish):
-    with pytest.raises(ConfigError, match=f'--{next(iter(wish))}.*--eval_every=0'):
-        run(tmp_path / 'run', data=_data(), eval_every='0', **wish)
-    run(tmp_path / 'run', data=_data(), eval_every='0', early_stopping='0')
+def test_to_stop_early_takes_evaluations_and_patience(tmp_path):
+    never = {'data': _data(), 'eval_every': '0'}
+    with pytest.raises(ConfigError, match='--early_stopping needs.*--eval_every=0'):
+        run(tmp_path / 'run', early_stopping='5evals', **never)
+    for text in ('0epochs', '0%'):
+        with pytest.raises(ConfigError, match='--early_stopping must be more than 0'):
+            run(tmp_path / 'run', data=_data(), early_stopping=text)
+    run(tmp_path / 'run', early_stopping='0', **never)
 
 
 def test_metric_that_does_not_exist(tmp_path):

@@ -80,7 +80,7 @@ class FolderScan:
                 'for a class',
             )
         for name in look_like_splits(self._root):
-            if not canonical(name):
+            if not canonical(name) and not self._pattern:
                 path = os.path.join(self._root, name)
                 self._add('layout', path, 'looks like a split, taken for a class')
         return {'train': self._root}

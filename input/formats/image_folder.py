@@ -56,7 +56,7 @@ def image_folder(
     root = existing_folder(data_dir)
     pattern = compile_pattern(label_pattern)
     found = {}
-    for split, folder in _split_folders(root).items():
+    for split, folder in _split_folders(root, pattern).items():
         paths = sorted(pictures_below(folder))
         labelled = [(p, class_of(p, folder, pattern)) for p in paths]
         known = [(p, c) for p, c in labelled if c is not None]
@@ -79,6 +79,11 @@ def image_folder(
     shape = usual_shape(sample, image_size, channels)
     name = 'image_folder:' + os.path.basename(os.path.abspath(root))
     return FileSource(name, class_names, shape, files, info)
+
+
+def _mostly_the_same(one, other):
+    common = len(one & other)
+    return common > 1 and 2 * common > min(len(one), len(other))
 
 
 def existing_folder(data_dir):
@@ -110,7 +115,7 @@ def compile_pattern(label_pattern):
     return pattern
 
 
-def _split_folders(root):
+def _split_folders(root, pattern):
     """dict split -> folder; all of it is 'train' where no folder is called that."""
     folders = {}
     for name in sorted(os.listdir(root)):
@@ -123,7 +128,7 @@ def _split_folders(root):
             folders[split] = path
     if 'train' in folders:
         return folders
-    alike = look_like_splits(root)
+    alike = [] if pattern else look_like_splits(root)
     if alike:
         raise DataError(
             f'{root} has no folder called train, but {" and ".join(alike)}, which look '
@@ -137,7 +142,8 @@ def _split_folders(root):
 def look_like_splits(root):
     """Names of folders that may be splits under other names, such as 'training_set'.
 
-    They speak of different splits and have a folder in common, as splits have classes.
+    They speak of different splits and have most of their folders in common, as splits
+    have classes.
     """
     inside = {}
     for name in sorted(os.listdir(root)):
@@ -152,7 +158,7 @@ def look_like_splits(root):
         name
         for name, folders in inside.items()
         if any(
-            folders & others and hinted(name) != hinted(other)
+            hinted(name) != hinted(other) and _mostly_the_same(folders, others)
             for other, others in inside.items()
         )
     ]
