@@ -11,6 +11,22 @@ except ImportError:  # Windows; there the lock is left out.
     fcntl = None
 
 
+def lock_file(file):
+    """Locks an open file, until it is closed; returns False if another process has.
+
+    Where there are no locks, better to work without than not at all.
+    """
+    if fcntl is None:
+        return True
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:  # A file system without.
+        return True
+    return True
+
+
 class FolderLock:
     """Keeps other processes that ask for the same lock out of a folder.
 
@@ -39,15 +55,9 @@ class FolderLock:
         if self._handle is not None or fcntl is None or not os.path.isdir(self._folder):
             return True
         handle = os.open(self._folder, os.O_RDONLY)
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        if not lock_file(handle):
             os.close(handle)
             return False
-        except OSError:
-            # A file system without locks; better to work there than not at all.
-            os.close(handle)
-            return True
         self._handle = handle
         return True
 

@@ -107,7 +107,7 @@ class Predictor:
 
         Args:
           pairs: iterable of (key, function that returns the encoded picture); where
-            that raises OSError, the exception is the result.
+            that raises OSError or ValueError, the exception is the result.
           batch_size: pictures in a batch.
 
         Yields:
@@ -119,7 +119,7 @@ class Predictor:
             for number, (_, load) in enumerate(batch):
                 try:
                     read.append((number, load()))
-                except OSError as error:
+                except (OSError, ValueError) as error:
                     results[number] = error
             if read:
                 predicted = self.predict([data for _, data in read])

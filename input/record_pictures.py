@@ -6,10 +6,9 @@ import estimator_clf.compat  # noqa: F401  Loads TensorFlow without its chatter.
 
 import tensorflow as tf
 
-from input.decode import kind_of
 from input.encoded_source import short_reason
 from input.errors import DataError
-from input.record_files import compression_of
+from input.record_files import compression_of, count_records
 
 v1 = tf.compat.v1
 
@@ -17,15 +16,11 @@ v1 = tf.compat.v1
 def is_record_file(path):
     """Tells by its first bytes whether a file is a TFRecord file."""
     try:
-        if not os.path.getsize(path):
-            return False
-        with open(path, 'rb') as file:
-            if kind_of(file.read(8)):
-                return False
+        # Not by what kind of picture it might be: the length of a record may look so.
         compression_of(path)
+        return os.path.getsize(path) > 0
     except (OSError, DataError):
         return False
-    return True
 
 
 def read_pictures(path, key):
@@ -41,7 +36,8 @@ def read_pictures(path, key):
     Raises:
       DataError: the file is damaged.
     """
-    options = v1.io.TFRecordOptions(compression_type=compression_of(path))
+    compression = compression_of(path)
+    options = v1.io.TFRecordOptions(compression_type=compression)
     number = 0
     try:
         for record in v1.io.tf_record_iterator(path, options):
@@ -51,6 +47,10 @@ def read_pictures(path, key):
         raise DataError(
             f'{path}, record {number} cannot be read: {short_reason(error)}'
         ) from None
+    # A file that ends within the length of a record is as whole to TensorFlow.
+    count = count_records(path, compression)
+    if count != number:
+        raise DataError(f'{path}: {number} of its {count} records could be read')
 
 
 def _picture(record, key):

@@ -8,6 +8,7 @@ all the same, and the exit code is 1. With --output_file the same command goes o
 a killed one stopped.
 """
 
+import functools
 import os
 import sys
 
@@ -60,7 +61,9 @@ def main(arguments):
     devices.set_up(FLAGS.device)
     predictor = _predictor()
     facts = {
-        'model': os.path.abspath(predictor.source),
+        'model': os.path.realpath(predictor.source),
+        'model_file': _stamp(predictor.source),
+        'image_key': FLAGS.image_key,
         'output': FLAGS.output,
         'top': FLAGS.top,
     }
@@ -116,11 +119,9 @@ def pictures(files, image_key, done=()):
       files: paths of pictures and of TFRecord files.
       image_key: feature of the picture in the records.
       done: keys to leave out. The key of a picture is its path, that of a record
-        `path:number`.
-
-    Raises:
-      DataError: a TFRecord file that is damaged.
+        `path:number`, that of what is damaged in a TFRecord file its path.
     """
+    from input.errors import DataError
     from input.record_pictures import is_record_file, read_pictures
 
     for path in files:
@@ -128,10 +129,17 @@ def pictures(files, image_key, done=()):
             if path not in done:
                 yield path, lambda path=path: _content(path)
             continue
-        for number, data in enumerate(read_pictures(path, image_key)):
-            key = f'{path}:{number}'
-            if key not in done:
-                yield key, lambda data=data: data
+        try:
+            for number, data in enumerate(read_pictures(path, image_key)):
+                key = f'{path}:{number}'
+                if key not in done:
+                    yield key, lambda data=data: data
+        except DataError as error:
+            yield path, functools.partial(_raise, error)
+
+
+def _raise(error):
+    raise error
 
 
 def _content(path):
@@ -162,7 +170,17 @@ def _predictor():
 def _reason(error):
     from input.encoded_source import short_reason
 
-    return error.strerror if isinstance(error, OSError) else short_reason(error)
+    if isinstance(error, OSError):
+        return error.strerror
+    return str(error) if isinstance(error, ValueError) else short_reason(error)
+
+
+def _stamp(source):
+    """What tells a model from another of the same path."""
+    for name in (os.path.join(source, 'saved_model.pb'), f'{source}.index'):
+        if os.path.exists(name):
+            return [os.path.getsize(name), os.stat(name).st_mtime_ns]
+    return []
 
 
 def _help():

@@ -12,6 +12,7 @@ import sys
 
 from estimator_clf.errors import ConfigError
 from estimator_clf.files import write_atomically
+from estimator_clf.lock import lock_file
 
 _PAIR = ('class', 'probability')
 
@@ -48,6 +49,8 @@ class Output:
             self._finish()
         elif self._path:
             self._file.close()
+        else:
+            self._print_table()
 
     def write(self, key, result):
         """Writes a line.
@@ -80,17 +83,20 @@ class Output:
     def _finish(self):
         if self._kind == 'csv':
             self._begin_csv(1)
-        if self._kind == 'table' and self._rows:
-            from launch.terminal import table
-
-            pairs = (len(self._rows[0]) - 1) // 2
-            print(table(['file', *_PAIR * pairs], self._rows))
+        self._print_table()
         self._file.flush()
         if self._path:
             os.fsync(self._file.fileno())
             self._file.close()
             os.rename(self._partial, self._path)
             os.remove(self._facts)
+
+    def _print_table(self):
+        if self._kind == 'table' and self._rows:
+            from launch.terminal import table
+
+            pairs = (len(self._rows[0]) - 1) // 2
+            print(table(['file', *_PAIR * pairs], self._rows))
 
     def _open(self, facts):
         self._partial = self._path + '.partial'
@@ -100,22 +106,35 @@ class Output:
                 f'--output_file={self._path} is there already; remove it, or name '
                 'another'
             )
-        if os.path.exists(self._partial) and os.path.exists(self._facts):
-            self._check(facts)
-            self._take_up()
-        else:
-            write_atomically(self._facts, json.dumps(facts) + '\n')
-            with open(self._partial, 'wb'):
-                pass
         # Line by line would be a system call each; a kill loses a few at the most.
         self._file = open(
             self._partial, 'a', encoding='utf-8', errors='surrogateescape', newline=''
         )
+        try:
+            self._keep_others_out()
+            if os.path.exists(self._facts):
+                self._check(facts)
+                self._take_up()
+            else:
+                os.truncate(self._partial, 0)
+                write_atomically(self._facts, json.dumps(facts) + '\n')
+        except BaseException:
+            self._file.close()
+            raise
+
+    def _keep_others_out(self):
+        taken = not lock_file(self._file)
+        # Another may have come to its end between opening and locking.
+        if taken or not os.path.exists(self._partial) or os.path.exists(self._path):
+            raise ConfigError(
+                f'--output_file={self._path} is being written by another process; wait '
+                'for it, or name another'
+            )
 
     def _check(self, facts):
         with open(self._facts, encoding='utf-8') as file:
             before = json.load(file)
-        different = [name for name in facts if facts[name] != before.get(name)]
+        different = [n for n in facts if facts[n] != before.get(n, facts[n])]
         if different:
             listed = ', '.join(
                 f'{name} was {before.get(name)!r}, is {facts[name]!r}'

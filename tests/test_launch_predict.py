@@ -2,6 +2,7 @@
 
 import json
 import os
+import struct
 import subprocess
 import sys
 
@@ -11,6 +12,7 @@ import pytest
 import tensorflow as tf
 from launching import ROOT
 from pictures import encode, image, write
+from record_examples import example, write_shard
 
 from estimator_clf.errors import ConfigError
 from input.errors import DataError
@@ -77,6 +79,23 @@ def test_another_model_is_not_mixed_in(tmp_path):
     put_and_be_killed(tmp_path / 'a', 'csv', NAMES)
     with pytest.raises(ConfigError, match="model was 'm', is 'other'.*Remove"):
         put(tmp_path / 'a', 'csv', NAMES, facts={'model': 'other'})
+
+
+def test_two_do_not_write_into_one_file(tmp_path):
+    with Output('csv', 2, str(tmp_path / 'a'), {'model': 'm'}) as out:
+        out.write(NAMES[0], RESULT)
+        with pytest.raises(ConfigError, match='being written by another process'):
+            put(tmp_path / 'a', 'csv', NAMES)
+        out.write(NAMES[1], RESULT)
+    assert len((tmp_path / 'a').read_text().splitlines()) == 3
+    assert os.listdir(tmp_path) == ['a']
+
+
+def test_what_is_done_is_printed_whatever_comes(capsys):
+    with pytest.raises(Killed), Output('table', 1) as out:
+        out.write('x.jpg', RESULT[:1])
+        raise Killed
+    assert 'x.jpg' in capsys.readouterr().out
 
 
 def test_lines(tmp_path):
@@ -150,8 +169,39 @@ def test_damaged_records_are_named(records):
     content = bytearray((folder / 'plain').read_bytes())
     content[-20] ^= 1
     path = write(folder / 'damaged', bytes(content))
+    lone = write(folder / 'lone', data[0])
+    found = list(pictures([path, lone], 'image/encoded'))
+    assert [key.removeprefix(f'{folder}/') for key, _ in found] == [
+        'damaged:0',
+        'damaged:1',
+        'damaged',
+        'lone',
+    ]
     with pytest.raises(DataError, match='damaged, record 2 cannot be read'):
-        list(pictures([path], 'image/encoded'))
+        found[2][1]()
+
+
+@pytest.mark.parametrize('left', range(1, 12))
+def test_a_file_that_ends_in_the_length_of_a_record_is_cut_short(records, left):
+    folder, _ = records
+    content = (folder / 'plain').read_bytes()
+    with open(folder / 'plain', 'rb') as file:
+        (length,) = struct.unpack('<Q', file.read(8))
+    path = write(folder / 'cut', content[: 16 + length + left])
+    (first, second) = pictures([path], 'image/encoded')
+    assert first[0].endswith('cut:0') and first[1]()
+    with pytest.raises(DataError, match='cut short'):
+        second[1]()
+
+
+def test_records_whose_length_looks_like_a_picture(tmp_path):
+    wanted = int.from_bytes(b'BM', 'little')
+    around = len(example(image__encoded=bytes(wanted))) - wanted
+    record = example(image__encoded=bytes(wanted - around))
+    path = write_shard(tmp_path / 'x', [record])
+    assert (tmp_path / 'x').read_bytes()[:2] == b'BM'
+    ((key, _),) = pictures([path], 'image/encoded')
+    assert key.endswith('x:0')
 
 
 @pytest.mark.parametrize('content', [b'', b'text', b'BM', b'GIF89a', b'\x78\x9c'])

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import shutil
+import time
 
 import pytest
 
@@ -14,6 +15,7 @@ from tensorflow_serving.apis import model_pb2
 
 from estimator_clf.errors import ConfigError
 from estimator_clf.serving import servable
+from estimator_clf.serving import versions as module
 from estimator_clf.serving.policy import Policy, parse_labels
 from estimator_clf.serving.status import ServingError
 from estimator_clf.serving.versions import Versions
@@ -134,6 +136,34 @@ def test_a_copy_under_way_is_taken_when_it_is_whole(exports, tmp_path):
         await versions.poll()
         await settled(versions)
         assert states(versions) == {2: 'AVAILABLE', 1: 'END'}
+
+    play(scenario, tmp_path)
+
+
+def test_who_gives_up_waiting_leaves_nothing_half_loaded(
+    exports, tmp_path, monkeypatch
+):
+    put(exports, tmp_path, 1, 2)
+    load = module._load_warm
+
+    def slowly(path):
+        time.sleep(0.5)
+        return load(path)
+
+    async def scenario(versions):
+        assert states(versions) == {2: 'AVAILABLE'}
+        monkeypatch.setattr(module, '_load_warm', slowly)
+        policy = Policy(specific=frozenset({1}))
+        with pytest.raises(asyncio.TimeoutError):
+            await asyncio.wait_for(versions.reconfigure(policy, {}), 0.1)
+        for _ in range(2):
+            await versions.poll()
+            await settled(versions)
+        # What was asked for and given up is not there, and can be asked for again.
+        assert states(versions) == {1: 'END', 2: 'AVAILABLE'}
+        await versions.reconfigure(policy, {})
+        await settled(versions)
+        assert states(versions) == {1: 'AVAILABLE', 2: 'END'}
 
     play(scenario, tmp_path)
 

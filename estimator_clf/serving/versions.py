@@ -69,7 +69,7 @@ class Versions:
         self._on_change = on_change or (lambda version: None)
         self._versions = {}
         self._lock = asyncio.Lock()
-        self._drains = set()
+        self._drains, self._polls = set(), set()
 
     async def start(self):
         """Loads what there is.
@@ -176,8 +176,12 @@ class Versions:
                     f'{self.name}, which is not currently available for inference',
                 )
         self.policy, self.labels = policy, dict(labels)
+        # Who asked may give up waiting; a version that is half loaded must not stay so.
+        poll = asyncio.get_running_loop().create_task(self.poll())
+        self._polls.add(poll)
+        poll.add_done_callback(self._polls.discard)
         try:
-            await self.poll()
+            await asyncio.shield(poll)
         except BaseException:
             self.policy, self.labels = old
             raise
