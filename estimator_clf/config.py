@@ -137,7 +137,7 @@ class Config:
         _DATA,
         'Augmentation, in order: flip, alternating_flip, vflip, crop:PIXELS, '
         'zoom:SHARE, rotate:DEGREES, resized_crop:AREA, brightness:SHARE, '
-        'contrast:SHARE, saturation:SHARE, cutout:SIDE, '
+        'contrast:SHARE, saturation:SHARE, cutout:SIDE, cutout_inside:SIDE, '
         'randaugment:OPSxMAGNITUDE; then mixup:ALPHA, cutmix:ALPHA.',
     )
     sampling: str = _setting(

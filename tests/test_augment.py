@@ -264,6 +264,22 @@ def test_cutout(side):
     assert (expected != images).any((1, 2, 3)).all()
 
 
+@pytest.mark.parametrize('side', [1, 4, 5, 8])
+def test_cutout_inside(side):
+    images = _images()
+    rows = _draw().integer('cutout_inside row', 0, 9 - side).numpy()
+    columns = _draw().integer('cutout_inside column', 0, 12 - side).numpy()
+    expected = images.copy()
+    for image, row, column in zip(expected, rows, columns, strict=True):
+        mean = np.round(image.mean((0, 1))).astype(np.uint8)
+        image[row : row + side, column : column + side] = mean
+    found = _apply(f'cutout_inside:{side}', images)
+    _assert_near(found, expected)
+    # All of the square, and in any place.
+    assert ((found != images).any(-1).sum((1, 2)) > 0.9 * side**2 - 1).all()
+    assert rows.min() == 0 and rows.max() == 9 - side
+
+
 def test_cutout_reaches_every_pixel():
     images = np.zeros([500, 5, 6, 1], np.uint8)
     images[:, ::2] = 200

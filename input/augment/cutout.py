@@ -15,9 +15,31 @@ def cutout(images, draw, amount):
     alone; black would be far from the mean, and a mark to be learnt.
     """
     side = int(amount)
+
+    def start(name, length):
+        return draw.integer(f'cutout {name}', 0, length - 1) - side // 2
+
+    return _hidden(images, side, start)
+
+
+def cutout_inside(images, draw, amount):
+    """Hides a square of `amount` pixels a side, all of it in the picture.
+
+    As Jordan's airbench96 does (2024, arXiv:2404.00498): as much is hidden of each
+    picture, less often at the edges. The fill is `cutout`'s.
+    """
+    side = int(amount)
+
+    def start(name, length):
+        return draw.integer(f'cutout_inside {name}', 0, length - side)
+
+    return _hidden(images, side, start)
+
+
+def _hidden(images, side, start_of):
     inside = []
     for name, length in zip(('row', 'column'), images.shape[1:3], strict=True):
-        start = draw.integer(f'cutout {name}', 0, length - 1)[:, None] - side // 2
+        start = start_of(name, length)[:, None]
         place = tf.range(length)[None, :]
         within = tf.logical_and(place >= start, place < start + side)
         inside.append(tf.cast(within, tf.uint8) * 255)

@@ -6,7 +6,7 @@ import re
 from estimator_clf.registry import suggest
 from input.augment import colour, geometric
 from input.augment.blend import BLENDS, blend
-from input.augment.cutout import cutout
+from input.augment.cutout import cutout, cutout_inside
 from input.augment.randaugment import randaugment
 from input.errors import DataError
 
@@ -23,6 +23,7 @@ OPS = {
     'contrast': (colour.contrast, 0.2, 0.0, 1.0),
     'saturation': (colour.saturation, 0.2, 0.0, 1.0),
     'cutout': (cutout, 8.0, 1.0, 1000.0),
+    'cutout_inside': (cutout_inside, 8.0, 1.0, 1000.0),
     'randaugment': (randaugment, 9.0, 0.0, 30.0),
 }
 
@@ -30,7 +31,7 @@ OPS = {
 COLOURS = ('brightness', 'contrast', 'saturation')
 
 # Amounts that are pixels.
-_WHOLE = ('crop', 'cutout')
+_WHOLE = ('crop', 'cutout', 'cutout_inside')
 
 # How many ops RandAugment does if only their magnitude is given, and at the most.
 _LAYERS, _MOST_LAYERS = 2, 14
