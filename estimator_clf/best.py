@@ -143,8 +143,7 @@ class BestKeeper:
 
     def _read(self, known):
         try:
-            with open(self._state_path(), encoding='utf-8') as file:
-                state = json.load(file)
+            state = _state(self._folder)
             same = (state['metric'], state.get('split', self._split)) == (
                 self._goal.metric,
                 self._split,
@@ -157,7 +156,7 @@ class BestKeeper:
                 }
                 for e in state['best']
             ]
-        except (OSError, ValueError, KeyError, TypeError):
+        except (KeyError, TypeError):
             return []
         entries = [
             e for e in entries if os.path.isdir(os.path.join(self._folder, e['path']))
@@ -199,10 +198,7 @@ def check_folder(folder, run=''):
         return
     if os.path.exists(os.path.join(folder, STATE_FILE)):
         # Damaged, or by a version that did not write down whose it is: it may be ours.
-        owner = ''
-        with contextlib.suppress(OSError, ValueError, AttributeError):
-            with open(os.path.join(folder, STATE_FILE), encoding='utf-8') as file:
-                owner = json.load(file).get('run', '')
+        owner = _state(folder).get('run', '')
         if run is None or owner not in ('', run):
             raise ConfigError(
                 f'{folder} holds the best of another run, and what is best here could '
@@ -219,6 +215,16 @@ def check_folder(folder, run=''):
         )
 
 
+def _state(folder):
+    """What `best.json` of a folder says; {} if there is none, or it is damaged."""
+    try:
+        with open(os.path.join(folder, STATE_FILE), encoding='utf-8') as file:
+            state = json.load(file)
+    except (OSError, ValueError):
+        return {}
+    return state if isinstance(state, dict) else {}
+
+
 def best_folder(model_dir):
     """Returns the folder in which a run keeps its best checkpoints."""
     return os.path.join(model_dir, 'best')
@@ -228,9 +234,8 @@ def best_checkpoint(model_dir):
     """Returns the path prefix of the best checkpoint that a run keeps, or None."""
     folder = best_folder(model_dir)
     try:
-        with open(os.path.join(folder, STATE_FILE), encoding='utf-8') as file:
-            path = json.load(file)['best'][0]['path']
-    except (OSError, ValueError, KeyError, IndexError):
+        path = _state(folder)['best'][0]['path']
+    except (KeyError, IndexError):
         return None
     return tf.train.latest_checkpoint(os.path.join(folder, path))
 

@@ -130,7 +130,6 @@ def _goal(config, plan, evaluations):
 
 def _check(config, plan, goal):
     patience = parse_patience(config.early_stopping, 'early_stopping')
-    wanted = ['early_stopping'] if patience else []
     if patience and patience[0] == 0:
         raise ConfigError(
             '--early_stopping must be more than 0, or 0 for never, got '
@@ -141,10 +140,12 @@ def _check(config, plan, goal):
             '--early_stopping needs evaluations while training, and --eval_every=0 has '
             'none; give --eval_every=1epochs'
         )
-    if config.export_best:
-        wanted.append('export_best')
-    if config.export_weights == 'best':
-        wanted.append('export_weights')
+    wishes = {
+        'early_stopping': patience,
+        'export_best': config.export_best,
+        'export_weights': config.export_weights == 'best',
+    }
+    wanted = [name for name, wish in wishes.items() if wish]
     if wanted and goal is None:
         raise ConfigError(
             f'--{wanted[0]} needs something to choose by that is not the test split; '

@@ -23,7 +23,7 @@ def lock_file(file):
     except BlockingIOError:
         return False
     except OSError:  # A file system without.
-        return True
+        pass
     return True
 
 

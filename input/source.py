@@ -119,9 +119,8 @@ class Source(abc.ABC):
 
     def sample(self, split, count=64):
         """Returns a few encoded pictures from all over a split, a list of bytes."""
-        size = self.num_examples[split]
-        places = np.unique(np.linspace(0, size - 1, min(size, count)).astype(int))
-        return [data for _, data, _ in self.encoded(split, places.tolist())]
+        places = spread(self.num_examples[split], count)
+        return [data for _, data, _ in self.encoded(split, places)]
 
     def explain(self, error):
         """Finds what is wrong on the disk when TensorFlow says that something is.
@@ -408,6 +407,11 @@ class Source(abc.ABC):
         mean = sums / pixels
         stddev = np.sqrt(np.maximum(squares / pixels - mean**2, 1.0))
         return tuple(float(m) for m in mean), tuple(float(s) for s in stddev)
+
+
+def spread(size, count):
+    """Returns a list of `count` numbers below `size` at even distances, or all."""
+    return sorted({int(i) for i in np.linspace(0, size - 1, min(count, size))})
 
 
 def iterate(input_fn, limit=None):

@@ -3,7 +3,7 @@
 import contextlib
 import re
 
-from estimator_clf.compat import estimator
+import estimator_clf.compat  # noqa: F401  Loads TensorFlow without its chatter.
 
 import tensorflow as tf
 
@@ -20,11 +20,6 @@ def explained(source, others=()):
     """
     try:
         yield
-    except estimator.NanLossDuringTrainingError:
-        raise RunError(
-            'the loss is not finite any more (NaN or infinite); the last checkpoint '
-            'is from before. Try a smaller --learning_rate, or --clip_norm=1'
-        ) from None
     except ValueError as error:  # As `Saver` puts it that there is no such file.
         text = explain_restore(error)
         if text is None:

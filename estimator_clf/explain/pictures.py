@@ -9,8 +9,8 @@ import numpy as np
 import tensorflow as tf
 
 from estimator_clf.errors import ConfigError
-from estimator_clf.export.samples import spread
 from input.encoded_source import short_reason
+from input.source import spread
 
 v1 = tf.compat.v1
 

@@ -21,6 +21,7 @@ from estimator_clf.export.signatures import IMAGE_KEY, VALUES_KEY
 from estimator_clf.plan import evaluation_split
 from estimator_clf.savers import saver_of
 from input.sizes import header
+from input.source import iterate, spread
 
 v1 = tf.compat.v1
 
@@ -63,8 +64,6 @@ def take(source, split, count=8, eval_crop=1.0, max_pixels=0):
     Raises:
       tf.errors.OpError: data that cannot be read.
     """
-    from input.source import iterate
-
     size = min(source.num_examples[split], _SPREAD)
     wanted = spread(size, count)
     batches = iterate(source.input_fn(split, _BATCH, eval_crop=eval_crop))
@@ -99,11 +98,6 @@ def of_run(config, source):
     split = evaluation_split(config, source) or config.train_split
     limits = {'eval_crop': config.eval_crop, 'max_pixels': config.max_pixels}
     return take(source, split, **limits)
-
-
-def spread(size, count):
-    """Returns a list of `count` numbers below `size` at even distances, or all."""
-    return sorted({int(i) for i in np.linspace(0, size - 1, min(count, size))})
 
 
 def made_up(info, decode, count=8):

@@ -225,10 +225,11 @@ class Versions:
 
     async def _load(self, number, path):
         known = self._versions.get(number)
+        if known and known.state != 'END':
+            return  # It is there.
         stamp = await asyncio.to_thread(_stamp, path)
-        failed = known and known.state == 'END' and known.message
-        if known and (known.state != 'END' or (failed and known.stamp == stamp)):
-            return  # It is there, or it failed and is as it was.
+        if known and known.message and known.stamp == stamp:
+            return  # It failed, and is as it was.
         version = self._versions[number] = Version(number, path, stamp=stamp)
         version.idle.set()
         self._change(version, 'LOADING')

@@ -81,11 +81,6 @@ def image_folder(
     return FileSource(name, class_names, shape, files, info)
 
 
-def _mostly_the_same(one, other):
-    common = len(one & other)
-    return common > 1 and 2 * common > min(len(one), len(other))
-
-
 def existing_folder(data_dir):
     """Returns data_dir; raises DataError if it is no folder."""
     if not data_dir:
@@ -162,6 +157,11 @@ def look_like_splits(root):
             for other, others in inside.items()
         )
     ]
+
+
+def _mostly_the_same(one, other):
+    common = len(one & other)
+    return common > 1 and 2 * common > min(len(one), len(other))
 
 
 def pictures_below(folder):
