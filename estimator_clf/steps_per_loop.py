@@ -243,7 +243,12 @@ def _timed(iterator):
     with tf.control_dependencies([before]):
         element = iterator.get_next()
     with tf.control_dependencies(tf.nest.flatten(element, expand_composites=True)):
-        return _pair(element), tf.timestamp() - before
+        after = tf.timestamp()
+    # Nobody gets the element before the clock is read: a thread with a step's work
+    # before it would read the clock last.
+    with tf.control_dependencies([after]):
+        element = tf.nest.map_structure(tf.identity, element, expand_composites=True)
+    return _pair(element), after - before
 
 
 def _packed(iterator, pack):

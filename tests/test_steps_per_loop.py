@@ -399,6 +399,35 @@ def test_waiting_for_input_is_measured(tmp_path):
     assert 0.5 < told[-1] <= 1.0
 
 
+@pytest.mark.parametrize('threads', [1, 2])
+def test_work_is_not_taken_for_waiting_whatever_the_threads(threads):
+    def work(x):
+        time.sleep(0.02)
+        return x
+
+    def model_fn(features, labels, mode):
+        parts = [tf.numpy_function(work, [features['x']], tf.float32) for _ in range(8)]
+        loss = tf.add_n([tf.reduce_sum(tf.ensure_shape(x, [4])) for x in parts])
+        train_op = v1.assign_add(v1.train.get_global_step(), 1)
+        return estimator.EstimatorSpec(mode, loss=loss, train_op=train_op)
+
+    def input_fn():
+        return tf.data.Dataset.from_tensors(({'x': tf.ones([4])}, 0)).repeat()
+
+    with tf.Graph().as_default() as graph:
+        v1.train.get_or_create_global_step()
+        loop = Loop()
+        loop.model_fn(model_fn)(*loop.input_fn(input_fn)(), 'train')
+        wait = dict(graph.get_collection(METRICS))['input_wait']
+        config = v1.ConfigProto(
+            inter_op_parallelism_threads=threads, use_per_session_threads=True
+        )
+        with v1.Session(config=config) as session:
+            session.run([v1.global_variables_initializer(), v1.tables_initializer()])
+            waits = [session.run(wait)[0] for _ in range(5)]
+    assert min(waits) < 0.04  # The work of a step takes 0.08 s and more.
+
+
 def test_an_input_that_ends_within_a_loop(tmp_path):
     loop = Loop()
     train(tmp_path, 100, loop, input_fn=line_input_fn(repeat=False))
