@@ -92,6 +92,17 @@ def test_links_in_a_circle_end(tmp_path):
     assert image_folder(str(tmp_path)).num_examples == {'train': 4}
 
 
+def test_links_of_folders_to_each_other_end(tmp_path):
+    class_folders(tmp_path / 'data', {'a': 2, 'b': 3})
+    class_folders(tmp_path / 'apart', {'c': 4})
+    os.symlink(tmp_path / 'data' / 'b', tmp_path / 'data' / 'a' / 'other')
+    os.symlink(tmp_path / 'data' / 'a', tmp_path / 'data' / 'b' / 'other')
+    os.symlink(tmp_path / 'apart', tmp_path / 'data' / 'a' / 'apart')
+    os.symlink(tmp_path / 'data', tmp_path / 'apart' / 'c' / 'up')
+    found = image_folder(str(tmp_path / 'data')).num_examples
+    assert found == {'train': (2 + 3 + 4) + (3 + 2 + 4)}
+
+
 def test_strange_class_names(tmp_path):
     names = ['grün 猫', ' leading', 'a,b;c', '100%', "it's"]
     class_folders(tmp_path, {name: 1 for name in names})

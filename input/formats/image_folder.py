@@ -214,12 +214,21 @@ def _refused(error):
 
 
 def _leads_back(parent, name):
-    """Tells whether a folder is a link to one that it lies in: a walk without end."""
+    """Tells whether a folder is a link to what it was come through: a walk without end.
+
+    That is a folder that it lies in, or one that a link on the way led to or lay in.
+    """
     path = os.path.join(parent, name)
     if not os.path.islink(path):
         return False
     target = os.path.realpath(path)
-    return os.path.commonpath([target, os.path.realpath(parent)]) == target
+    way = parent
+    while os.path.commonpath([target, os.path.realpath(way)]) != target:
+        above = os.path.dirname(way)
+        if above in (way, ''):
+            return False
+        way = above
+    return True
 
 
 def class_of(path, folder, pattern):
