@@ -1,5 +1,6 @@
 """Going on with a smaller learning rate when the loss was not finite any more."""
 
+import contextlib
 import json
 import os
 
@@ -35,6 +36,12 @@ class Rollbacks:
         for entry in self._done:
             product *= entry['factor']
         return product
+
+    def forget(self):
+        """Drops what there is, for a run that begins anew."""
+        self._done = []
+        with contextlib.suppress(FileNotFoundError):
+            os.remove(self._path)
 
     def allowed(self):
         """Tells whether the run may go back once more."""

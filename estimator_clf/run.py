@@ -230,6 +230,8 @@ class _Run:
         self.choice = Choice(config, self.plan, self.evaluations)
         model_dir.claim(config, self.info, lock)
         self.log.rewind(self.plan.start_step)
+        if not self._checkpoint():  # Somebody has removed them, to begin anew.
+            self.rollbacks.forget()
         size = source.num_examples[config.train_split]
         self.choice.go_on(size, self.exports.export)
         # Killed between going back and forgetting; or checkpoints were damaged, or are

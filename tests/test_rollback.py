@@ -78,6 +78,19 @@ def test_a_restart_keeps_the_smaller_rate(tmp_path):
     assert _timeless(tmp_path / 'run') == _timeless(tmp_path / 'whole')
 
 
+def test_a_run_begun_anew_has_the_rate_that_is_asked_for(tmp_path):
+    settings = {'max_steps': 5, 'max_rollbacks': 1}
+    run(tmp_path / 'whole', **settings)
+    with pytest.raises(RunError, match='after 1 rollbacks'):
+        run(tmp_path / 'run', **settings, learning_rate=FAR_TOO_LARGE)
+    assert (tmp_path / 'run' / 'rollbacks.json').exists()
+    for path in [*(tmp_path / 'run').glob('model.ckpt-*'), tmp_path / 'run/checkpoint']:
+        path.unlink()
+    run(tmp_path / 'run', **settings)
+    assert _timeless(tmp_path / 'run') == _timeless(tmp_path / 'whole')
+    assert not (tmp_path / 'run' / 'rollbacks.json').exists()
+
+
 def test_it_is_bounded(tmp_path):
     with pytest.raises(RunError, match='after 2 rollbacks'):
         run(
