@@ -22,6 +22,8 @@ import statistics
 import sys
 
 from estimator_clf.config import Config
+from estimator_clf.early_stopping import EarlyStopping
+from estimator_clf.goal import Goal
 
 # Settings that say where, not what.
 _ASIDE = (
@@ -137,7 +139,7 @@ def read(folder):
     name, sizes = data['name'], data['num_examples']
     split = 'test' if 'test' in sizes else 'validation'
     results = [x for x in lines if x['split'] == split and 'accuracy' in x]
-    if not results or not _finished(settings, sizes, results[-1]['step']):
+    if not results or not _finished(Config.from_dict(settings), sizes, split, results):
         return None
     what = {k: v for k, v in settings.items() if k not in _ASIDE}
     what.update(dataset=name, warm=bool(settings.get('warm_start')))
@@ -152,12 +154,18 @@ def read(folder):
     }
 
 
-def _finished(settings, sizes, step):
-    """Whether a run's last evaluation was at its end."""
-    config = Config.from_dict(settings)
-    if config.early_stopping:  # It may end at any step; usually it tests at its end.
+def _finished(config, sizes, split, results):
+    """Whether a run's last evaluation, of those on a split, was at its end."""
+    size = sizes[config.train_split]
+    if results[-1]['step'] >= config.total_steps(size):
         return True
-    return step >= config.total_steps(sizes[config.train_split])
+    if not config.early_stopping:
+        return False
+    if split != (config.eval_split or 'validation'):
+        return True  # Not what it stops by: evaluated at the end, wherever that is.
+    goal = Goal(config.best_metric or 'accuracy', config.best_mode)
+    early = EarlyStopping(goal, *config.patience(size), config.min_delta)
+    return any(early.tell(line['step'], line) for line in results)
 
 
 def _seconds(lines):

@@ -9,9 +9,19 @@ from launching import ROOT
 _SIZES = {'train': 100, 'test': 10}
 
 
-def _write(folder, seed, accuracies, rate=0.1, pause=0.0, steps=0, sizes=_SIZES):
+def _write(
+    folder,
+    seed,
+    accuracies,
+    rate=0.1,
+    pause=0.0,
+    steps=0,
+    split='test',
+    sizes=_SIZES,
+    **settings,
+):
     folder.mkdir()
-    settings = {'network': 'cnn', 'learning_rate': rate, 'seed': seed}
+    settings.update(network='cnn', learning_rate=rate, seed=seed)
     settings['max_steps'] = steps or max(1, len(accuracies))
     config = {'settings': settings, 'versions': {'tensorflow': '2.21.0'}}
     if rate == 0.1:
@@ -25,7 +35,7 @@ def _write(folder, seed, accuracies, rate=0.1, pause=0.0, steps=0, sizes=_SIZES)
     lines = [{'step': 0, 'split': 'train', 'time': 100.0}]
     for number, accuracy in enumerate(accuracies, 1):
         time = 100.0 + 60 * number + (number > 3) * pause
-        line = {'split': 'test', 'step': number, 'time': time, 'accuracy': accuracy}
+        line = {'split': split, 'step': number, 'time': time, 'accuracy': accuracy}
         line['peak_memory_mb'] = 500.0 + seed
         lines.append(line)
     text = ''.join(json.dumps(line) + '\n' for line in lines)
@@ -75,6 +85,17 @@ def test_what_is_no_result(tmp_path):
     ]
     for name in ('killed', 'other', 'regression'):
         assert f'{name}: not finished, or a regression' in done.stderr
+
+
+def test_a_run_that_may_stop_early_has_stopped_or_is_no_result(tmp_path):
+    settings = {'steps': 9, 'early_stopping': '2evals'}
+    held = {'sizes': {'train': 100, 'validation': 10}, 'split': 'validation'}
+    _write(tmp_path / 'stopped', 0, [0.5, 0.6, 0.6, 0.6], **held, **settings)
+    _write(tmp_path / 'killed', 1, [0.5, 0.6, 0.6], **held, **settings)
+    _write(tmp_path / 'tested', 2, [0.8], **settings)  # As a run is at its end alone.
+    done = _run(*sorted(tmp_path.iterdir()))
+    assert 'killed: not finished' in done.stderr
+    assert '0.7000 ± 0.1414 | 2 |' in done.stdout
 
 
 def test_interruptions_are_no_time_of_a_training(tmp_path):
