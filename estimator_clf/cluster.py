@@ -23,5 +23,5 @@ def refuse():
         raise ConfigError(
             'TF_CONFIG describes a cluster, but this program trains on one machine; '
             'unset it, or use estimator_clf.compat.estimator.train_and_evaluate with '
-            'the input_fn and model_fn, see README.md'
+            'the input_fn and model_fn'
         )

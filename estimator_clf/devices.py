@@ -29,7 +29,7 @@ def set_up(device='auto', replicas=None):
     if device == 'gpu' and not gpus:
         raise ConfigError(
             '--device=gpu needs a GPU that TensorFlow can use, and it sees none; '
-            'install the extra: pip install "estimator_clf[gpu]", or use --device=cpu'
+            'install the extra: pip install -e ".[gpu]", or use --device=cpu'
         )
     if gpus:
         count = replicas or len(gpus)

@@ -2,7 +2,7 @@
 
     python -m launch.check_export RUN/export
 
-Every signature is fed the examples that lie in the export, one by one and together;
+Every signature is fed the examples that lie in the export, the first alone and all together;
 also looked at are the signatures' form, the labels, the warm-up requests, and whether
 the graph names a folder of this machine. Of a folder of versions the last counts. The
 exit code is 1 if something is wrong.

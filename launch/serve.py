@@ -98,7 +98,7 @@ def main(arguments):
     except ImportError as error:
         raise ConfigError(
             f'{error.name} is missing; serving has an extra of its own: '
-            "pip install 'estimator_clf[serving]'"
+            "pip install -e '.[serving]'"
         ) from None
 
     from estimator_clf import devices

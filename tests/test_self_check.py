@@ -60,7 +60,7 @@ def copy(whole, tmp_path):
 def test_an_export_is_as_it_should_be(whole):
     found = '\n'.join(check(whole))
     assert 'classify, examples, serving_default, tensor' in found
-    assert '5 examples, one by one and together: the same' in found
+    assert '5 examples, the first alone and all together: the same' in found
     assert '8 warm-up requests' in found
 
 

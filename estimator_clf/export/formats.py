@@ -155,7 +155,7 @@ def _tf2onnx():
         import tf2onnx
     except ImportError as error:
         raise ConfigError(
-            "--format=onnx needs the extra: pip install 'estimator_clf[onnx]' "
+            "--format=onnx needs the extra: pip install -e '.[onnx]' "
             f'({error})'
         ) from None
     return tf2onnx

@@ -158,8 +158,8 @@ def check(path, tolerance=None):
                 here = {n: a[part] for n, a in wanted.items()}
                 worst = max(worst, _compare(name, got, here, tolerance))
         found.append(
-            f'{len(examples)} examples, one by one and together: the same; the largest '
-            f'difference is {worst:.1e}'
+            f'{len(examples)} examples, the first alone and all together: the same; '
+            f'the largest difference is {worst:.1e}'
         )
         if pictures:
             _check_labels(path, wanted)

@@ -4,5 +4,5 @@ For one's own machine and for tests. What to run in production is TensorFlow Ser
 itself, see docs/serve.md; a client cannot tell the two apart by the URLs, messages and
 status codes that are described there.
 
-Needs the extra: `pip install 'estimator_clf[serving]'`.
+Needs the extra: `pip install -e '.[serving]'`.
 """
