@@ -181,8 +181,19 @@ def decode(data, size, channels, window=None, key=None, max_pixels=None):
             lambda: pixels(1),
         )
 
+    def png():
+        if channels != 1:
+            return cut(tf.io.decode_png(data, channels=channels))
+        # libpng would mix shades of another brightness wherever the file tells its
+        # gamma, as screenshots do; no other decoder of pictures does.
+        return tf.cond(
+            headers.png_has_colour(data),
+            lambda: _to_channels(cut(tf.io.decode_png(data, channels=3)), 1),
+            lambda: cut(tf.io.decode_png(data, channels=1)),
+        )
+
     decoders = {
-        'png': lambda: cut(tf.io.decode_png(data, channels=channels)),
+        'png': png,
         # One frame only; a GIF always has three channels.
         'gif': lambda: cut(
             tf.io.decode_image(
@@ -304,7 +315,8 @@ def _is(data, name):
 
 def _decode_bmp(data):
     """Decodes to RGB; `decode_bmp` takes a palette's numbers for shades of grey."""
-    image = tf.io.decode_bmp(data, channels=0)
+    # It refuses what some programs put behind the pixels, such as a colour profile.
+    image = tf.io.decode_bmp(headers.bmp_without_tail(data), channels=0)
 
     def number(position):
         return tf.io.decode_raw(tf.strings.substr(data, position, 4), tf.int32)[0]

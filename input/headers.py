@@ -50,7 +50,9 @@ def first_gif_frame(data):
     """Cuts the frames of an animated GIF off behind the first.
 
     TensorFlow decodes all of them to hand out one, which costs time, and memory that
-    nobody counts; and makes the first as large as the largest.
+    nobody counts; and makes the first as large as the largest. The one that is left
+    is all of the picture: it lies at 0, 0 (TensorFlow would move it, and cut it off),
+    and no colour of it is transparent (which TensorFlow makes black).
 
     Args:
       data: string scalar: a GIF, whole or not.
@@ -73,10 +75,13 @@ def first_gif_frame(data):
     def word(position):
         return raw[position] + 256 * raw[position + 1]
 
-    def block(position, size, count):
+    def block(position, size, count, image_at, control_at):
         """An extension, an image's header, or the trailer, and what follows."""
         label = raw[position]
         image = tf.equal(label, 0x2C)
+        control = tf.equal(label, 0x21) & tf.equal(raw[position + 1], 0xF9)
+        image_at = tf.where(image, position, image_at)
+        control_at = tf.where(control, position, control_at)
 
         def header():
             return (
@@ -93,18 +98,62 @@ def first_gif_frame(data):
             (start, tf.where(known, count, 0)),
         )
         # 0 blocks left stop the outer loop: too many, or nothing that is known.
-        return behind + 1, found, tf.where(known, more, 0)
+        more = tf.where(known, more, 0)
+        return behind + 1, found, more, image_at, control_at
 
     start = 13 + table(raw[10])
-    behind, size, _ = tf.while_loop(
-        lambda p, s, n: (p < end) & tf.equal(tf.reduce_max(s), 0) & (n > 0),
+    none = tf.constant(0)
+    behind, size, _, image_at, control_at = tf.while_loop(
+        lambda p, s, n, *_: (p < end) & tf.equal(tf.reduce_max(s), 0) & (n > 0),
         block,
-        (start, tf.zeros([2], tf.int32), tf.constant(_MOST_GIF_BLOCKS)),
+        (start, tf.zeros([2], tf.int32), tf.constant(_MOST_GIF_BLOCKS), none, none),
     )
-    cut = tf.strings.join([tf.strings.substr(data, 0, behind), b';'])
+    # GIF89a, section 20: the label, left and top in two bytes each; section 23: two
+    # labels, the size, flags of which the lowest says that a colour is transparent.
+    before = tf.strings.substr(data, 0, image_at + 1)
+    flags_at = tf.minimum(control_at + 3, image_at)
+    opaque = tf.strings.join(
+        [
+            tf.strings.substr(before, 0, flags_at),
+            b'\0',
+            tf.strings.substr(before, flags_at + 1, image_at - flags_at),
+        ]
+    )
+    before = tf.where((control_at > 0) & (flags_at < image_at), opaque, before)
+    rest = tf.strings.substr(data + b'\0' * 16, image_at + 5, behind - image_at - 5)
+    cut = tf.strings.join([before, b'\0' * 4, rest, b';'])
     found = tf.logical_and(behind <= end, tf.reduce_max(size) > 0)
     size = tf.cast(size, tf.int64)
     return tf.where(found, cut, data), size[0], size[1]
+
+
+def png_has_colour(data):
+    """Tells, bool scalar, whether a PNG has colours (IHDR: the second bit of byte 25).
+
+    Args:
+      data: string scalar.
+    """
+    kind = tf.io.decode_raw(tf.strings.substr(data + b'\0' * 64, 25, 1), tf.uint8)[0]
+    return tf.bitwise.bitwise_and(kind, 2) > 0
+
+
+def bmp_without_tail(data):
+    """Cuts off what lies behind the pixels of a BMP.
+
+    Args:
+      data: string scalar.
+
+    Returns:
+      string scalar; all of `data` where the header makes no sense.
+    """
+    start, _ = _numbers(data, 10)
+    width, height = _numbers(data, 18)
+    bits = _numbers(data, 28)[0] % (1 << 16)
+    row = (bits // 8 * width + 3) // 4 * 4  # Bytes, of whole numbers of 32 bits.
+    wanted = start + row * tf.abs(height)
+    whole = tf.cast(tf.strings.length(data), tf.int64)
+    wanted = tf.where((start > 0) & (row > 0), tf.minimum(wanted, whole), whole)
+    return tf.strings.substr(data, tf.constant(0, tf.int64), wanted)
 
 
 def _numbers(data, position, **how):

@@ -1,5 +1,7 @@
 """Pixels: Pillow's where it can be asked, else NumPy's."""
 
+import zlib
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -23,6 +25,15 @@ def _differ(one, other):
     return np.abs(one.astype(int) - other.astype(int)).max()
 
 
+def _with_chunk(png, name, content):
+    """A PNG with another chunk behind its header."""
+    chunk = name + content
+    checksum = zlib.crc32(chunk).to_bytes(4, 'big')
+    return png[:33] + len(content).to_bytes(4, 'big') + chunk + checksum + png[33:]
+
+
+_GAMMA = b'gAMA', (45455).to_bytes(4, 'big')
+
 _ENCODED = {
     'jpeg 4:4:4': encode(image(), 'JPEG', subsampling=0),
     'jpeg 4:2:0': encode(image(), 'JPEG', subsampling=2),
@@ -34,10 +45,17 @@ _ENCODED = {
     'png palette': encode(image('P'), 'PNG'),
     'png palette with transparency': encode(image('P'), 'PNG', transparency=3),
     'png 1 bit': encode(image('1'), 'PNG'),
+    'png with sRGB': _with_chunk(encode(image(), 'PNG'), b'sRGB', b'\0'),
+    'png with gamma': _with_chunk(encode(image('RGBA'), 'PNG'), *_GAMMA),
+    'png palette with gamma': _with_chunk(encode(image('P'), 'PNG'), *_GAMMA),
+    'png grey with gamma': _with_chunk(encode(image('L'), 'PNG'), *_GAMMA),
     'gif': encode(image('P'), 'GIF'),
+    'gif with transparency': encode(image('P'), 'GIF', transparency=3),
     'bmp': encode(image(), 'BMP'),
     'bmp grey': encode(image('L'), 'BMP'),
     'bmp palette': encode(image('P'), 'BMP'),
+    'bmp with something behind it': encode(image(), 'BMP') + b'\0\0',
+    'bmp palette with a profile behind it': encode(image('P'), 'BMP') + b'x' * 3000,
     'bmp with alpha': encode(image('RGBA'), 'BMP'),
     'gif of several frames': encode(
         image('P'), 'GIF', save_all=True, append_images=[image('P', seed=5)]
@@ -76,6 +94,21 @@ def test_transparency_is_dropped(mode):
     data = encode(image(mode), 'PNG')
     colours = image('RGB') if mode == 'RGBA' else image('L').convert('RGB')
     np.testing.assert_array_equal(_decode(data), np.array(colours))
+
+
+@pytest.mark.parametrize('place', [(3, 2), (200, 300)])
+@pytest.mark.parametrize('frames', [1, 3])
+def test_a_gif_whose_frame_is_not_in_the_corner(place, frames):
+    pictures = [image('P', seed=seed) for seed in range(frames)]
+    others = {'save_all': True, 'append_images': pictures[1:]} if frames > 1 else {}
+    data = encode(pictures[0], 'GIF', **others)
+    left, top = (n.to_bytes(2, 'little') for n in place)
+    sides = (14).to_bytes(2, 'little') + (11).to_bytes(2, 'little')
+    header = b'\x2c' + b'\0' * 4 + sides
+    assert header in data
+    moved = data.replace(header, b'\x2c' + left + top + sides, 1)
+    moved = moved[:6] + b'\xff\1\xff\1' + moved[10:]  # 511 x 511 pixels in all.
+    np.testing.assert_array_equal(_decode(moved), by_pillow(data))
 
 
 def test_16_bit_samples_keep_their_upper_half():
