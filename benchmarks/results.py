@@ -6,9 +6,9 @@
 Runs that differ in nothing but the seed become one row: mean and standard deviation
 of the test accuracy over the seeds, the median wall time from the first line of
 `metrics.jsonl` to the last (set-up, the steps before that first line and export come on
-top; interruptions of more than ten minutes are left out), the greatest memory that any of them took, in
-units of 2 ** 20 bytes, and the figure that others had, as the head of the flagfile has
-it. With --write the table takes the place of the one between the lines
+top; interruptions of more than ten minutes are left out), the greatest memory that any
+of them took, in units of 2 ** 20 bytes, and the figure that others had, as the head of
+the flagfile has it. With --write the table takes the place of the one between the lines
 `<!-- results -->` and `<!-- end of results -->` of a file.
 """
 

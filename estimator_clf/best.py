@@ -13,10 +13,7 @@ import os
 import re
 import shutil
 
-import estimator_clf.compat  # noqa: F401  Loads TensorFlow without its chatter.
-
-import tensorflow as tf
-
+from estimator_clf.checkpoints import latest_checkpoint
 from estimator_clf.errors import ConfigError
 from estimator_clf.files import PARTIAL, write_atomically
 
@@ -237,7 +234,7 @@ def best_checkpoint(model_dir):
         path = _state(folder)['best'][0]['path']
     except (KeyError, IndexError):
         return None
-    return tf.train.latest_checkpoint(os.path.join(folder, path))
+    return latest_checkpoint(os.path.join(folder, path))
 
 
 def copy_checkpoint(checkpoint, step, folder):

@@ -43,7 +43,8 @@ def explain_restore(error):
       A sentence, or None if the error is about something else.
     """
     text = str(error)
-    if 'save_path is not a valid checkpoint' in text:
+    gone = 'save_path is not a valid checkpoint', 'Failed to find any matching files'
+    if any(words in text for words in gone):
         return (
             'the checkpoint is not there any more; a training that goes on keeps its '
             'latest --keep_checkpoints. Start again, or take --checkpoint=best'

@@ -29,8 +29,7 @@ class MetricsLog:
           metrics: dict name -> number.
         """
         line = {'step': int(step), 'split': split, 'time': round(time.time(), 3)}
-        for name, value in metrics.items():
-            line[name] = float(value) if math.isfinite(value) else None
+        line.update(finite(metrics))
         with open(self._path, 'a', encoding='utf-8') as file:
             # One write: a reader never sees half a line of a process that lives.
             file.write(json.dumps(line) + '\n')
@@ -49,6 +48,18 @@ class MetricsLog:
             return
         kept = [line for line in self.read() if line['step'] <= step]
         write_atomically(self._path, ''.join(json.dumps(line) + '\n' for line in kept))
+
+
+def finite(metrics):
+    """Returns metrics as floats, None for NaN and infinity: JSON has no word for them.
+
+    Args:
+      metrics: dict name -> number.
+    """
+    return {
+        name: float(value) if math.isfinite(value) else None
+        for name, value in metrics.items()
+    }
 
 
 def read(path):

@@ -1,6 +1,5 @@
 """The folder of a run: whose it is, and how far it got."""
 
-import glob
 import json
 import os
 import uuid
@@ -11,6 +10,7 @@ import tensorflow as tf
 
 from estimator_clf import config as configuration
 from estimator_clf import dataset_file, evaluation_sets, provenance
+from estimator_clf.checkpoints import names_of_checkpoints
 from estimator_clf.errors import ConfigError
 from estimator_clf.files import write_atomically
 
@@ -40,7 +40,7 @@ def run_id(model_dir):
 
 def check_resume(config):
     """Raises ConfigError if `--resume` and what is in the folder do not agree."""
-    there = _checkpoints(config.model_dir)
+    there = names_of_checkpoints(config.model_dir)
     if config.resume == 'never' and there:
         raise ConfigError(
             f'--resume=never, but --model_dir={config.model_dir} holds checkpoints; '
@@ -58,7 +58,7 @@ def known_data(config):
     Raises:
       ConfigError: it is damaged.
     """
-    if not _checkpoints(config.model_dir):
+    if not names_of_checkpoints(config.model_dir):
         return None
     try:
         return dataset_file.load(config.model_dir)
@@ -83,7 +83,7 @@ def check(config, info):
     if os.path.exists(os.path.join(config.model_dir, configuration.FILE_NAME)):
         before = configuration.load(config.model_dir)  # Refuses what is not ours.
         # What a mistake has stopped before its first step left nothing to go on from.
-        if _checkpoints(config.model_dir):
+        if names_of_checkpoints(config.model_dir):
             _check_same_run(before, config, info)
     elif latest_step(config.model_dir):
         raise ConfigError(
@@ -130,10 +130,6 @@ def claim(config, info, lock):
     path = os.path.join(config.model_dir, configuration.FILE_NAME)
     write_atomically(path, json.dumps(record, indent=2) + '\n')
     dataset_file.save(info, config.model_dir)
-
-
-def _checkpoints(folder):
-    return glob.glob(os.path.join(glob.escape(folder), 'model.ckpt-*.index'))
 
 
 def _check_writable(flag, folder):

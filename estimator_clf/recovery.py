@@ -5,7 +5,6 @@ cannot be read, or a list that cannot. What was saved before it is not lost with
 """
 
 import contextlib
-import glob
 import os
 import re
 import shutil
@@ -14,6 +13,7 @@ import estimator_clf.compat  # noqa: F401  Loads TensorFlow without its chatter.
 
 import tensorflow as tf
 
+from estimator_clf.checkpoints import names_of_checkpoints
 from estimator_clf.errors import RunError
 from estimator_clf.files import PARTIAL, write_atomically
 
@@ -112,8 +112,7 @@ def _listed(model_dir):
 
 
 def _files(model_dir):
-    pattern = os.path.join(glob.escape(model_dir), 'model.ckpt-*.index')
-    return [path.removesuffix('.index') for path in glob.glob(pattern)]
+    return [os.path.join(model_dir, name) for name in names_of_checkpoints(model_dir)]
 
 
 def _step(path):

@@ -236,13 +236,22 @@ def model_fn_maker(config):
 
 
 def decoder(config, info):
-    """Returns what `export_saved_model` decodes with, or None (regression)."""
+    """Returns what `export_saved_model` decodes with, or None (regression).
+
+    Raises:
+      ConfigError: it would refuse pictures of the network's own size.
+    """
     if not info.class_names:
         return None
     from input.batch_decoder import BatchDecoder
     from input.decode import central_window
 
     height, width, channels = info.image_shape
+    if config.max_pixels < height * width:
+        raise ConfigError(
+            f'--max_pixels must be at least {height * width}, the {height} x {width} '
+            f'pixels that the network looks at, got {config.max_pixels}'
+        )
     return BatchDecoder(
         size=(height, width),
         channels=channels,
@@ -294,8 +303,10 @@ def checkpoint_of(model_dir, checkpoint=''):
     """
     import tensorflow as tf
 
+    from estimator_clf.checkpoints import latest_checkpoint, names_of_checkpoints
+
     if not checkpoint:
-        path = tf.train.latest_checkpoint(model_dir)
+        path = latest_checkpoint(model_dir)
         if not path:
             raise ConfigError(f'--model_dir={model_dir} has no checkpoint')
         return path
@@ -316,11 +327,9 @@ def checkpoint_of(model_dir, checkpoint=''):
     if os.path.dirname(path) == '' and not os.path.exists(path + '.index'):
         path = os.path.join(model_dir, path)  # As the list below names them.
     if not tf.compat.v1.train.checkpoint_exists(path):
-        there = tf.train.get_checkpoint_state(model_dir)
-        names = there.all_model_checkpoint_paths if there else ()
         raise ConfigError(
             f'--checkpoint={checkpoint}: there is no {path}. There are: '
-            + (', '.join(os.path.basename(name) for name in names) or 'none')
+            + (', '.join(names_of_checkpoints(model_dir)) or 'none')
         )
     return path
 

@@ -2,10 +2,10 @@
 
     python -m launch.check_export RUN/export
 
-Every signature is fed the examples that lie in the export, the first alone and all together;
-also looked at are the signatures' form, the labels, the warm-up requests, and whether
-the graph names a folder of this machine. Of a folder of versions the last counts. The
-exit code is 1 if something is wrong.
+Every signature is fed the examples that lie in the export, the first alone and all
+together; also looked at are the signatures' form, the labels, the warm-up requests, and
+whether the graph names a folder of this machine. Of a folder of versions the last
+counts. The exit code is 1 if something is wrong.
 """
 
 from absl import flags as absl_flags

@@ -41,6 +41,7 @@ def main(arguments):
     from estimator_clf.bad_examples_log import leave_out
     from estimator_clf.errors import ConfigError
     from estimator_clf.evaluator import Evaluator
+    from estimator_clf.metrics_log import finite
     from estimator_clf.plan import evaluation_input
     from launch.data_errors import explained
     from launch.terminal import metrics_tables
@@ -56,14 +57,17 @@ def main(arguments):
             f'--split must be given: {source.name} has only {", ".join(there)}'
         )
     model_fn = build.model_fn_maker(config)(info)
+    # All of them before the first evaluation, which may take long: a name may be wrong.
+    inputs = {split: evaluation_input(config, source, split) for split in splits}
     metrics = {}
-    for split in splits:
-        evaluator = Evaluator(model_fn, evaluation_input(config, source, split))
+    for split, input_fn in inputs.items():
+        evaluator = Evaluator(model_fn, input_fn)
         with explained(source):
             metrics[split] = evaluator.evaluate(checkpoint)
         evaluator.close()
     if FLAGS.output == 'json':
-        print(json.dumps({'checkpoint': checkpoint, **metrics}, indent=2))
+        found = {split: finite(values) for split, values in metrics.items()}
+        print(json.dumps({'checkpoint': checkpoint, **found}, indent=2))
     else:
         print(f'{checkpoint}\n\n{metrics_tables(metrics)}')
 

@@ -99,6 +99,7 @@ def _saved_model(model, config, info):
 
 
 def _other(model, config, info):
+    from estimator_clf.bad_examples_log import leave_out
     from estimator_clf.export import formats
     from launch import build
     from launch.data_errors import explained
@@ -106,6 +107,7 @@ def _other(model, config, info):
     calibration = None
     if FLAGS.quantize:
         source = build.open_source(config, info)
+        leave_out(source, config.max_bad_examples, app.tell)
         with explained(source):
             calibration = formats.calibration_inputs(
                 source, config.train_split, eval_crop=config.eval_crop

@@ -14,12 +14,12 @@ from estimator_clf.export.folders import exported, new_version
 
 def make(export_dir):
     """Makes a version that looks whole; returns its path."""
-    with new_version(str(export_dir)) as (partial, target):
-        os.makedirs(partial)
-        with open(os.path.join(partial, 'saved_model.pb'), 'wb'):
+    with new_version(str(export_dir)) as version:
+        os.makedirs(version.partial)
+        with open(os.path.join(version.partial, 'saved_model.pb'), 'wb'):
             pass
-        assert not os.path.exists(target)
-    return target
+        assert version.path is None
+    return version.path
 
 
 def test_versions_increase_within_one_second(tmp_path, monkeypatch):
@@ -31,6 +31,26 @@ def test_versions_increase_within_one_second(tmp_path, monkeypatch):
     # Nor is the clock trusted when it was set back.
     monkeypatch.setattr(folders.time, 'time', lambda: 5.0)
     assert make(tmp_path).endswith('/1700000003')
+
+
+def test_two_exports_at_a_time_have_two_numbers(tmp_path, monkeypatch):
+    monkeypatch.setattr(folders.time, 'time', lambda: 1700000000.9)
+    with new_version(str(tmp_path)) as version:
+        os.makedirs(version.partial)
+        other = tmp_path / '1700000000'  # That of another process.
+        other.mkdir()
+        (other / 'saved_model.pb').touch()
+    assert version.path == str(tmp_path / '1700000001')
+    assert os.path.isdir(version.path) and os.listdir(other) == ['saved_model.pb']
+
+
+def test_the_number_that_another_took_last_of_all(tmp_path, monkeypatch):
+    numbers = iter([5, 5, 6])
+    monkeypatch.setattr(folders, '_next_version', lambda export_dir: next(numbers))
+    with new_version(str(tmp_path)) as version:
+        os.makedirs(version.partial)
+        os.makedirs(tmp_path / '5' / 'variables')
+    assert version.path == str(tmp_path / '6')
 
 
 def test_versions_are_whole_exports_in_order_of_number(tmp_path):
@@ -55,8 +75,8 @@ def test_a_number_that_is_taken_is_not_taken_again(tmp_path):
 
 @pytest.mark.parametrize('error', [ValueError, KeyboardInterrupt])
 def test_an_error_leaves_nothing(tmp_path, error):
-    with pytest.raises(error), new_version(str(tmp_path)) as (partial, _):
-        os.makedirs(partial)
+    with pytest.raises(error), new_version(str(tmp_path)) as version:
+        os.makedirs(version.partial)
         raise error
     assert os.listdir(tmp_path) == []
 
@@ -72,12 +92,16 @@ def test_an_error_leaves_nothing(tmp_path, error):
             ValueError('The passed save_path is not a valid checkpoint: model.ckpt-1'),
             'model.ckpt-1: the checkpoint is not there any more',
         ),
+        (
+            tf.errors.NotFoundError(None, None, 'Failed to find any matching files'),
+            'model.ckpt-1: the checkpoint is not there any more',
+        ),
     ],
 )
 def test_what_goes_wrong_is_said_in_words(tmp_path, error, words):
     with pytest.raises(RunError, match=words):
-        with exported(str(tmp_path), 'model.ckpt-1') as (partial, _):
-            os.makedirs(partial)
+        with exported(str(tmp_path), 'model.ckpt-1') as version:
+            os.makedirs(version.partial)
             raise error
     assert os.listdir(tmp_path) == []
 

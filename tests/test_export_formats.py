@@ -1,18 +1,22 @@
 """Other runtimes say what the checkpoint says."""
 
 import os
+import types
 
 from estimator_clf.compat import estimator
 
 import numpy as np
 import pytest
 import tensorflow as tf
+from pictures import class_folders
 from runtimes import ask_onnx, onnx_session, tflite_runner
 from small_run import source
 
+from estimator_clf.config import Config
 from estimator_clf.export import formats, samples
 from estimator_clf.export.signatures import tensor_receiver
 from input.dataset_info import DatasetInfo
+from launch import export
 from model_fns import make_model_fn
 
 
@@ -132,6 +136,19 @@ def test_tflite_in_int8(parts, images, wanted, tmp_path):
     size = os.path.getsize(os.path.join(path, 'model.tflite'))
     whole = formats.export('tflite', *parts, str(tmp_path / 'whole'))
     assert size < os.path.getsize(os.path.join(whole, 'model.tflite'))
+
+
+def test_calibration_leaves_out_what_cannot_be_read(tmp_path, monkeypatch):
+    *_, broken = class_folders(str(tmp_path / 'data'), {'a': 3, 'b': 4})
+    with open(broken, 'r+b') as file:
+        file.truncate(60)
+    given = []
+    monkeypatch.setattr(formats, 'export', lambda *arguments: given.append(arguments))
+    flags = {'format': 'tflite', 'quantize': 'int8', 'export_dir': str(tmp_path)}
+    monkeypatch.setattr(export, 'FLAGS', types.SimpleNamespace(**flags))
+    config = Config(dataset='image_folder', data_dir=str(tmp_path / 'data'))
+    export._other((None, None, None), config, None)
+    assert given[0][-1].shape[1:] == (8, 8, 3) and 6 <= len(given[0][-1]) <= 7
 
 
 def test_calibration_has_all_classes():

@@ -7,6 +7,7 @@ import json
 import os
 import pty
 import select
+import shutil
 import struct
 import subprocess
 import termios
@@ -121,6 +122,15 @@ def test_evaluate_finds_the_same(run):
     written = [x for x in lines(folder / 'metrics.jsonl') if x['split'] == 'test'][-1]
     for name, value in found['test'].items():
         assert value == pytest.approx(written[name], abs=1e-6), name
+
+
+def test_evaluate_asks_for_all_splits_before_the_first_evaluation(run, tmp_path):
+    folder, _ = run
+    copy = shutil.copytree(folder, tmp_path / 'copy')
+    for data in copy.glob('model.ckpt-*.data-*'):
+        data.write_bytes(data.read_bytes()[:100])  # No evaluation comes to its end.
+    done = launch('evaluate', f'--model_dir={copy}', '--split=test,vlaid')
+    assert done.returncode == 2 and "no split 'vlaid'" in done.stderr
 
 
 def test_evaluate_over_several_views(run):

@@ -1,12 +1,13 @@
 """metrics.jsonl: flat lines, rewound at a restart, whatever a kill left."""
 
 import json
+import math
 import time
 
 import numpy as np
 import pytest
 
-from estimator_clf.metrics_log import MetricsLog, read
+from estimator_clf.metrics_log import MetricsLog, finite, read
 
 
 @pytest.fixture
@@ -37,6 +38,12 @@ def test_what_is_not_finite_becomes_null(log, path, value):
     text = path.read_text()
     assert '"loss": null' in text and 'NaN' not in text and 'Infinity' not in text
     assert log.read()[0]['loss'] is None
+
+
+def test_what_is_not_finite_is_nothing_elsewhere_either():
+    found = finite({'loss': math.nan, 'accuracy': np.float32(0.5), 'top': math.inf})
+    assert found == {'loss': None, 'accuracy': 0.5, 'top': None}
+    json.dumps(found, allow_nan=False)
 
 
 def test_rewind_drops_later_steps_of_every_split(log):

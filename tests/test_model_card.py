@@ -1,6 +1,10 @@
 """The model card says what there is to say, and cannot be broken by a name."""
 
+import dataclasses
 import json
+import pathlib
+import re
+import shutil
 
 from estimator_clf.compat import estimator  # noqa: F401
 
@@ -41,9 +45,10 @@ def written(folder, checkpoint, info, config=None):
 
 def test_a_classifier(checkpoint, tmp_path):
     info = DatasetInfo('pets', NAMES, (4, 5, 3), {'train': 1234}, (1.0,), (2.0,))
+    run = pathlib.Path(checkpoint).parent
     config = Config(
         network='linear',
-        model_dir=str(tmp_path),
+        model_dir=str(run),
         data_dir='/home/somebody/pets',
         learning_rate=0.25,
         max_pixels=4_000_000,
@@ -54,7 +59,7 @@ def test_a_classifier(checkpoint, tmp_path):
         {'step': 6, 'split': 'test', 'time': 1, 'accuracy': 0.125},
     ]
     lines[1] |= {f'recall/{name}': 0.5 for name in NAMES} | {'precision/cats': 0.75}
-    (tmp_path / 'metrics.jsonl').write_text('\n'.join(map(json.dumps, lines)))
+    (run / 'metrics.jsonl').write_text('\n'.join(map(json.dumps, lines)))
     text = written(tmp_path, checkpoint, info, config)
     assert text.startswith('# pets\n\n`linear` that classifies pictures into 3 classes')
     for part in (
@@ -74,7 +79,43 @@ def test_a_classifier(checkpoint, tmp_path):
     ):
         assert part in text, part
     assert '0.125' not in text and '77.1' not in text
-    assert str(tmp_path) not in text and 'somebody' not in text
+    assert str(run) not in text and 'somebody' not in text
+    assert 'The evaluation looked' not in text
+    # Of a checkpoint of somewhere else, this run knows nothing.
+    other = dataclasses.replace(config, model_dir=str(tmp_path))
+    shutil.copy(run / 'metrics.jsonl', tmp_path)
+    text = written(tmp_path, checkpoint, info, other)
+    assert 'has not evaluated these weights' in text and '0.875' not in text
+
+
+@pytest.mark.parametrize(
+    'settings, now, words',
+    [
+        (
+            {'eval_tta': 'mirror'},
+            {},
+            'looked at each example with `--eval_tta=mirror`, this model does once',
+        ),
+        ({'eval_tta': 'mirror', 'export_tta': True}, {}, None),
+        (
+            {'network': 'fmp'},
+            {'eval_passes': 4},
+            'once, .* with `--eval_passes=4`',
+        ),
+    ],
+)
+def test_evaluated_otherwise_than_exported(checkpoint, tmp_path, settings, now, words):
+    info = DatasetInfo('pets', NAMES, (4, 5, 3), {}, (1.0,), (2.0,))
+    run = pathlib.Path(shutil.copytree(pathlib.Path(checkpoint).parent, tmp_path / 'r'))
+    config = Config(**settings, model_dir=str(run))
+    (run / 'config.json').write_text(json.dumps({'settings': config.to_dict()}))
+    line = {'step': 7, 'split': 'test', 'time': 1, 'accuracy': 0.875}
+    (run / 'metrics.jsonl').write_text(json.dumps(line) + '\n')
+    path = str(run / pathlib.Path(checkpoint).name)
+    text = written(tmp_path, path, info, dataclasses.replace(config, **now))
+    assert '| accuracy | 0.8750 |' in text
+    found = re.search('The evaluation looked.*', text)
+    assert re.search(words, found[0]) if words else found is None
 
 
 def test_without_a_run(checkpoint, tmp_path):

@@ -24,6 +24,7 @@ from estimator_clf.export.self_check import CheckError, check
 from input import open_dataset
 from input.bad_examples import BadExamples
 from input.batch_decoder import BatchDecoder
+from input.dataset_info import DatasetInfo
 
 v1 = tf.compat.v1
 EXTRA = 'assets.extra'
@@ -97,6 +98,13 @@ def test_samples_of_records_that_share_a_name(damaged, tmp_path):
     assert {s.name for s in samples.take(data, 'train', 3)} <= {
         f'caf\ufffd-{n}.png' for n in range(3)
     }
+
+
+def test_samples_that_are_made_up_keep_to_the_limit():
+    info = DatasetInfo('x', ('a', 'b'), (8, 8, 3), {}, (1.0,) * 3, (1.0,) * 3)
+    found = samples.made_up(info, BatchDecoder((8, 8), 3, max_pixels=64), max_pixels=64)
+    assert len(found) == 8
+    assert len({sample.encoded for sample in found}) == 8
 
 
 def test_no_sample_is_larger_than_a_request_may_be(tmp_path):
@@ -189,9 +197,15 @@ def test_names_of_equally_probable_classes_may_change_places():
         'classes': np.array([[b'a', b'b', b'c'], [b'a', b'b', b'c']], object),
         'class_index': np.array([0, 0]),
     }
+    wanted['probabilities'] = wanted['scores'][:, [2, 0, 1]]
     clear = self_check._clear('classes', wanted, 2, 1e-5)
     assert clear.tolist() == [[False, False, True], [True, True, True]]
     assert self_check._clear('class_index', wanted, 1, 1e-5).tolist() == [False, True]
+    # The last that is listed, and the first that is not.
+    wanted['probabilities'] = np.array([[0.1, 0.2, 0.4, 0.1, 0.2]], np.float32)
+    wanted['scores'] = np.array([[0.4, 0.2]], np.float32)
+    clear = self_check._clear('classes', wanted, 2, 1e-5)
+    assert clear.tolist() == [[True, False]]
 
 
 def test_labels_of_something_else(copy):
@@ -256,6 +270,41 @@ def test_no_warmup_for_a_signature(copy):
     with tf.io.TFRecordWriter(str(file)) as writer:
         writer.write(records[0])
     with pytest.raises(CheckError, match='no warm-up requests for'):
+        check(copy)
+
+
+def _named(request, name):
+    log = warmup._message('PredictionLog').FromString(request)
+    log.predict_log.request.model_spec.signature_name = name
+    return log.SerializeToString()
+
+
+def _no_picture(request):
+    log = warmup._message('PredictionLog').FromString(request)
+    proto = v1.make_tensor_proto([b'no picture']).SerializeToString()
+    log.predict_log.request.inputs[0].value = proto
+    return log.SerializeToString()
+
+
+@pytest.mark.parametrize(
+    'change, words',
+    [
+        (lambda request: _named(request, ''), None),  # Serving's word for the usual.
+        (lambda request: _named(request, 'tensor'), 'a request for tensor with image_'),
+        (lambda request: _named(request, 'other'), 'a request for other'),
+        (_no_picture, 'serving_default refuses a request: .*picture'),
+    ],
+)
+def test_warmup_requests_of_somebody_else(copy, change, words):
+    file = copy / EXTRA / warmup.FILE_NAME
+    first, *others = v1.io.tf_record_iterator(str(file))
+    with tf.io.TFRecordWriter(str(file)) as writer:
+        for record in (change(first), *others):
+            writer.write(record)
+    if words is None:
+        check(copy)
+        return
+    with pytest.raises(CheckError, match=f'(?s){words}'):
         check(copy)
 
 

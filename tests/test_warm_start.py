@@ -149,8 +149,10 @@ def test_include_exclude_and_renames(tmp_path):
         restored(renames='kernel|bias=x')
     with pytest.raises(ConfigError, match='FROM=TO'):
         Rules.parse(renames='abc')
-    with pytest.raises(ConfigError, match='regular expressions'):
-        Rules.parse(include='(')
+    for wrong in ('(', 'a)(b'):
+        with pytest.raises(ConfigError, match='regular expressions'):
+            Rules.parse(include=wrong)
+    assert Rules.parse(include='(?i)CONV').wants('net/conv')
     with pytest.raises(ConfigError, match='regular expressions'):
         Rules.parse(renames='a=\\1')
 

@@ -9,9 +9,13 @@ import estimator_clf.compat  # noqa: F401  Loads TensorFlow without its chatter.
 
 import tensorflow as tf
 
+from estimator_clf import config as configuration
 from estimator_clf import metrics_log, provenance
+from estimator_clf.errors import ConfigError
 
 FILE_NAME = 'MODEL_CARD.md'
+
+_NOT_EVALUATED = '## Metrics\n\nThe run has not evaluated these weights.'
 
 _PER_CLASS = re.compile(r'(\w+)/(.*)', re.DOTALL)
 
@@ -41,7 +45,7 @@ def write(folder, info, signatures, checkpoint, config=None):
     parts = [
         _head(info, step, config),
         _data(info),
-        _metrics(step, config),
+        _metrics(step, config, checkpoint),
         _signatures(signatures),
         _usage(info, config),
         _settings(config),
@@ -78,9 +82,11 @@ def _data(info):
     return text
 
 
-def _metrics(step, config):
+def _metrics(step, config, checkpoint):
     if config is None:
         return ''
+    if not _inside(checkpoint, config.model_dir):
+        return _NOT_EVALUATED
     path = os.path.join(config.model_dir, metrics_log.FILE_NAME)
     found = {
         line['split']: line
@@ -107,8 +113,34 @@ def _metrics(step, config):
             ]
             parts.append(_table(['class', *columns], rows))
     if not parts:
-        return '## Metrics\n\nThe run has not evaluated these weights.'
-    return '\n\n'.join(parts)
+        return _NOT_EVALUATED
+    return '\n\n'.join([*parts, *_looks(config)])
+
+
+def _inside(checkpoint, model_dir):
+    folder = os.path.realpath(model_dir)
+    return os.path.commonpath([os.path.realpath(checkpoint), folder]) == folder
+
+
+def _looks(config):
+    """A sentence, if the run's evaluation looked otherwise than the model does."""
+    try:
+        run = configuration.load(config.model_dir)
+    except ConfigError:
+        run = config
+    evaluated = _look(run.eval_tta, run.eval_passes)
+    model = _look(config.export_tta and config.eval_tta, config.eval_passes)
+    if evaluated != model:
+        yield (
+            f'The evaluation looked at each example {evaluated}, this model does '
+            f'{model}: what it says may differ.'
+        )
+
+
+def _look(views, passes):
+    if views and views != 'none':
+        return f'with `--eval_tta={views}`'
+    return f'with `--eval_passes={passes}`' if passes > 1 else 'once'
 
 
 def _signatures(signatures):

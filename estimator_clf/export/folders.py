@@ -1,6 +1,8 @@
 """The folder of the versions: numbers, and what is not yet a version."""
 
 import contextlib
+import dataclasses
+import errno
 import os
 import re
 import shutil
@@ -38,6 +40,19 @@ def newest(path):
     return found[-1]
 
 
+@dataclasses.dataclass
+class Version:
+    """A version that is being written.
+
+    Attributes:
+      partial: path to write into.
+      path: where it is once it is whole; None before.
+    """
+
+    partial: str
+    path: str | None = None
+
+
 @contextlib.contextmanager
 def new_version(export_dir):
     """A folder to write into, which becomes a version if all goes well, else goes.
@@ -46,16 +61,16 @@ def new_version(export_dir):
       export_dir: folder of the versions; made if need be.
 
     Yields:
-      (path to write into, path that it will have).
+      `Version`.
     """
-    version = _next_version(export_dir)
-    partial = os.path.join(export_dir, f'{_PARTIAL}{version}-{os.getpid()}')
-    target = os.path.join(export_dir, str(version))
+    number = _next_version(export_dir)
+    partial = os.path.join(export_dir, f'{_PARTIAL}{number}-{os.getpid()}')
+    version = Version(partial)
     try:
         os.makedirs(export_dir, exist_ok=True)
         _remove_partial(export_dir)
-        yield partial, target
-        os.rename(partial, target)
+        yield version
+        version.path = _renamed(partial, export_dir)
     except BaseException:
         shutil.rmtree(partial, ignore_errors=True)
         raise
@@ -76,8 +91,8 @@ def exported(export_dir, checkpoint):
       RunError: it could not be written, or the checkpoint not be restored.
     """
     try:
-        with new_version(export_dir) as folders:
-            yield folders
+        with new_version(export_dir) as version:
+            yield version
     except OSError as error:
         raise RunError(
             f'--export_dir={export_dir}: {error.strerror or error}; name another'
@@ -102,6 +117,20 @@ def _numbers(folder):
 def _next_version(export_dir):
     # Whatever has such a name, the number is taken.
     return max([int(time.time()), *(int(n) + 1 for n in _numbers(export_dir)[-1:])])
+
+
+def _renamed(partial, export_dir):
+    """Gives an export its number; returns its path."""
+    while True:
+        target = os.path.join(export_dir, str(_next_version(export_dir)))
+        try:
+            os.rename(partial, target)
+        except OSError as error:
+            # Another export has taken the number just now.
+            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                raise
+        else:
+            return target
 
 
 def _remove_partial(export_dir):

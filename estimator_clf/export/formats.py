@@ -49,7 +49,8 @@ def export(kind, model_fn, info, checkpoint, export_dir, quantize='', calibratio
     """
     if kind == 'onnx':
         _tf2onnx()  # Asked before anything is written.
-    with exported(export_dir, checkpoint) as (partial, target):
+    with exported(export_dir, checkpoint) as version:
+        partial = version.partial
         if kind == 'tensor_only':
             write_graph(model_fn, info, checkpoint, partial, tensor_only=True)
         elif kind == 'onnx':
@@ -60,7 +61,7 @@ def export(kind, model_fn, info, checkpoint, export_dir, quantize='', calibratio
             _write(os.path.join(partial, 'model.tflite'), data)
         if info.class_names:
             write_labels(os.path.join(partial, 'labels.txt'), info)
-    return target
+    return version.path
 
 
 def calibration_inputs(source, split, count=100, eval_crop=1.0):
@@ -155,8 +156,7 @@ def _tf2onnx():
         import tf2onnx
     except ImportError as error:
         raise ConfigError(
-            "--format=onnx needs the extra: pip install -e '.[onnx]' "
-            f'({error})'
+            f"--format=onnx needs the extra: pip install -e '.[onnx]' ({error})"
         ) from None
     return tf2onnx
 

@@ -100,13 +100,14 @@ def of_run(config, source):
     return take(source, split, **limits)
 
 
-def made_up(info, decode, count=8):
+def made_up(info, decode, count=8, max_pixels=None):
     """Makes examples of noise, where there is no data.
 
     Args:
       info: `DatasetInfo`.
       decode: see `export_saved_model`; None for regression.
       count: how many.
+      max_pixels: no picture has more, unless the network's own have; None: any number.
 
     Returns:
       List of `Sample`.
@@ -126,6 +127,8 @@ def made_up(info, decode, count=8):
     for number in range(count):
         # As large as wanted, and larger; each kind that there is.
         size = (height + 7 * (number // 4), width + 5 * (number // 4), channels)
+        if max_pixels and size[0] * size[1] > max_pixels:
+            size = info.image_shape
         pixels = random.integers(0, 256, size, dtype=np.uint8)
         file = io.BytesIO()
         kind = ('PNG', 'JPEG', 'BMP', 'GIF')[number % 4]

@@ -60,13 +60,15 @@ def export_saved_model(
     """
     checking = self_check.process() if check else contextlib.nullcontext()
     with (
-        exported(export_dir, checkpoint) as (partial, target),
+        exported(export_dir, checkpoint) as version,
         checking as have_checked,
     ):
+        partial = version.partial
         signatures = write_graph(model_fn, info, checkpoint, partial, decode)
         _write_extras(partial, info)
         if not examples:
-            examples = samples.made_up(info, decode)
+            limit = config.max_pixels if config else None
+            examples = samples.made_up(info, decode, max_pixels=limit)
         samples.write(
             os.path.join(partial, EXTRA, samples.FILE_NAME),
             examples,
@@ -75,7 +77,7 @@ def export_saved_model(
         card.write(partial, info, signatures, checkpoint, config)
         if check:
             have_checked(partial)
-    return target
+    return version.path
 
 
 def write_graph(

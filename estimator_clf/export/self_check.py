@@ -206,15 +206,20 @@ def _values(signature, records, examples):
     return np.stack([example.features[name] for example in examples])
 
 
+def _reason(error):
+    """What an error of a session says, without the names of the nodes."""
+    text = getattr(error, 'message', str(error))
+    return text.strip().partition('\n\t [[')[0][:400]
+
+
 def _run(session, signature, values):
     (tensor,) = signature.inputs.values()
     outputs = {name: t.name for name, t in signature.outputs.items()}
     try:
         return session.run(outputs, {tensor.name: values})
     except tf.errors.OpError as error:
-        reason = error.message.strip().partition('\n\t [[')[0][:400]
         raise CheckError(
-            f'{tensor.name} does not take the examples: {reason}'
+            f'{tensor.name} does not take the examples: {_reason(error)}'
         ) from None
 
 
@@ -258,8 +263,10 @@ def _compare(signature, got, wanted, tolerance):
 
 def _clear(name, wanted, rank, tolerance):
     """bool array: where the next probability is not as good as the same."""
-    scores = wanted['scores']
-    gaps = -np.diff(scores, axis=1, append=-1.0) > 2 * tolerance
+    count = wanted['scores'].shape[1]
+    # Of all classes: the first that is not listed may be as good as the last that is.
+    ranked = -np.sort(-wanted['probabilities'], axis=1)
+    gaps = (-np.diff(ranked, axis=1, append=-1.0) > 2 * tolerance)[:, :count]
     before = np.concatenate([np.ones_like(gaps[:, :1]), gaps[:, :-1]], axis=1)
     return (gaps & before)[:, 0] if rank == 1 else gaps & before
 
@@ -299,13 +306,25 @@ def _check_refusal(session, signature, examples):
 
 def _check_warmup(path, session, signatures):
     file = os.path.join(path, 'assets.extra', warmup.FILE_NAME)
-    requests = _read(file, warmup.read)
+    requests = [
+        (name or 'serving_default', inputs)  # As Serving takes it.
+        for name, inputs in _read(file, warmup.read)
+    ]
     for name, inputs in requests:
+        if name not in signatures or set(inputs) != set(signatures[name].inputs):
+            raise CheckError(
+                f'{file} has a request for {name} with {", ".join(sorted(inputs))}; no '
+                'signature takes that'
+            )
         signature = signatures[name]
-        session.run(
-            [t.name for t in signature.outputs.values()],
-            {signature.inputs[key].name: value for key, value in inputs.items()},
-        )
+        try:
+            session.run(
+                [t.name for t in signature.outputs.values()],
+                {signature.inputs[key].name: value for key, value in inputs.items()},
+            )
+        except (ValueError, tf.errors.OpError) as error:
+            text = f'{file}: {name} refuses a request: {_reason(error)}'
+            raise CheckError(text) from None
     missing = set(signatures) - {name for name, _ in requests}
     if missing:
         raise CheckError(f'there are no warm-up requests for {", ".join(missing)}')

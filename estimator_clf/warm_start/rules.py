@@ -94,8 +94,8 @@ def _parts(text):
 
 def _check(flag, pattern, replacement=''):
     try:
-        # A group that the pattern does not have is found at the first use only.
-        re.sub(f'(?:{pattern})|\\Z', replacement, '')
+        # A group that the pattern does not have is found by the use of it only.
+        re.compile(pattern).sub(replacement, '')
     except (re.error, IndexError) as error:
         raise ConfigError(
             f'--{flag} must be regular expressions, got {pattern!r}'

@@ -7,6 +7,7 @@ import estimator_clf.compat  # noqa: F401  Loads TensorFlow without its chatter.
 import tensorflow as tf
 
 from estimator_clf.best import best_checkpoint
+from estimator_clf.checkpoints import latest_checkpoint
 from estimator_clf.errors import ConfigError
 from estimator_clf.export.folders import versions
 
@@ -94,7 +95,7 @@ def _prefix(path):
     if os.path.isfile(prefix + '.index'):
         return prefix
     if os.path.isdir(path):
-        latest = tf.train.latest_checkpoint(path)
+        latest = latest_checkpoint(path)
         if latest:
             return latest
         if tf.saved_model.contains_saved_model(path):
