@@ -48,7 +48,8 @@ def timed(step, batch, seconds, epoch=0):
     """Runs steps, first some untimed ones.
 
     Args:
-      step: function that reads a batch.
+      step: function that reads a batch; returns how many pictures are in it, or None
+        where that is always `batch`.
       batch: pictures in it.
       seconds: for how long to take the time.
       epoch: so many batches at least come before.
@@ -58,16 +59,16 @@ def timed(step, batch, seconds, epoch=0):
     while done < max(_WARM_BATCHES, epoch) or time.perf_counter() < until:
         step()
         done += 1
-    begin, cpu, done = time.perf_counter(), time.process_time(), 0
+    begin, cpu, pictures = time.perf_counter(), time.process_time(), 0
     while time.perf_counter() - begin < seconds:
-        step()
-        done += 1
+        count = step()
+        pictures += batch if count is None else count
     wall, cpu = time.perf_counter() - begin, time.process_time() - cpu
     return {
-        'pictures': done * batch,
+        'pictures': pictures,
         'seconds': wall,
         'cpu_seconds': cpu,
-        'pictures_per_second': done * batch / wall,
+        'pictures_per_second': pictures / wall,
     }
 
 
@@ -84,7 +85,8 @@ def _in_graph(input_fn, batch, seconds, epoch):
 def _eagerly(dataset, batch, seconds, epoch):
     """As `fit` and a user's own loop read."""
     iterator = iter(dataset)
-    return timed(lambda: next(iterator), batch, seconds, epoch)
+    # Keras ends each epoch with what is left, which is less than a batch.
+    return timed(lambda: len(next(iterator)[0]), batch, seconds, epoch)
 
 
 def _ours(options, batch):

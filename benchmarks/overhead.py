@@ -46,6 +46,7 @@ class Times:
     def __init__(self):
         self.inside = dict.fromkeys(_CALLERS.values(), 0.0)
         self.first = self.last = None
+        self._checkpoints = 0.0  # Since then.
 
     def parts(self, begin, end):
         """Returns dict of `PARTS` -> seconds of a process that ran from begin to end.
@@ -91,9 +92,13 @@ class Times:
     def _note(self, kind, begin, end):
         if self.first is None or kind is None:
             return
+        if kind == 'checkpoints':
+            # It may be read for the export, which belongs to the end.
+            self._checkpoints += end - begin
+            return
         self.inside[kind] += end - begin
-        if kind in ('steps', 'evaluation'):
-            self.last = end
+        self.inside['checkpoints'] += self._checkpoints
+        self._checkpoints, self.last = 0.0, end
 
 
 def overhead(parts):

@@ -189,10 +189,20 @@ def _seconds(lines):
     return total
 
 
+def _joined(command):
+    """Yields the words of a command, `--flag value` as `--flag=value`."""
+    command = [*command, '-']
+    for word, behind in itertools.pairwise(command):
+        if not word.startswith('-'):
+            continue
+        bare = '=' not in word and not behind.startswith('-')
+        yield f'{word}={behind}' if bare else word
+
+
 def _name(command):
     """What a run is called: its flagfile, and the flags given besides."""
     words = []
-    for argument in command:
+    for argument in _joined(command):
         flag, _, value = argument.partition('=')
         if flag.lstrip('-') == 'flagfile':
             words = [os.path.basename(value)]

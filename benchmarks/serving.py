@@ -18,6 +18,7 @@ import concurrent.futures
 import glob
 import itertools
 import json
+import math
 import os
 import random
 import re
@@ -192,10 +193,10 @@ def _summary(times, begin, end, failed=0, versions=()):
     """What is handed over: of what ended between two instants.
 
     Args:
-      times: list of (instant of the end, seconds, pictures).
+      times: list of (instant of the end, seconds, pictures; 0 of what failed).
     """
     inside = [t for t in times if begin <= t[0] <= end]
-    seconds = sorted(t[1] for t in inside)
+    seconds = sorted(t[1] for t in inside if t[2]) or [math.nan]
     return {
         'rate': sum(t[2] for t in inside) / (end - begin),
         'p50': 1000 * seconds[len(seconds) // 2],
@@ -250,13 +251,15 @@ async def load(options):
             now = clock()
             if now > until if until else turn == _WARM:
                 return
+            done = 0
             try:
                 request = requests[(number + turn * options.clients) % len(requests)]
                 versions.append(await request())
+                done = 1
             except Exception as error:
                 failed += 1
                 print(f'failed: {error}', file=sys.stderr)
-            times.append(((end := clock()), end - now, 1))
+            times.append(((end := clock()), end - now, done))
 
     async def all_clients(until):
         await asyncio.gather(*(client(n, until) for n in range(options.clients)))

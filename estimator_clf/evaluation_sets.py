@@ -118,6 +118,12 @@ def evaluation_sets(config, source, plan, open_folder=None, cache=None):
         usable = cache and config.eval_passes == 1
         return (cache.evaluation_input(made, split), made) if usable else (made, None)
 
+    if plan.eval_split in _TAKEN:
+        raise ConfigError(
+            f'--eval_split={plan.eval_split}: {plan.eval_split!r} is what the training '
+            'itself is called in metrics.jsonl; give it another name: '
+            f'--also_evaluate=on_{plan.eval_split}={plan.eval_split}'
+        )
     if plan.eval_split:
         made, plain = input_of(plan.eval_split)
         size = source.num_examples[plan.eval_split]

@@ -5,6 +5,8 @@ import os
 
 import estimator_clf.compat  # noqa: F401  Loads TensorFlow without its chatter.
 
+import numpy as np
+
 from estimator_clf import events
 from estimator_clf.evaluator import Evaluator
 from estimator_clf.hooks.evaluation import EvaluationListener
@@ -128,6 +130,8 @@ class Evaluations:
             self._evaluators.pop(name).close()
 
     def _report(self, step, name, metrics):
+        # A metric of a model_fn of somebody's own may be an array: no log has room.
+        metrics = {k: value for k, value in metrics.items() if np.ndim(value) == 0}
         self._log.write(step, name, metrics)
         # A folder of its own is a run of its own for TensorBoard: the same tags as in
         # training lie over each other in one chart.

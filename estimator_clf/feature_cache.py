@@ -168,6 +168,7 @@ class FeatureCache:
             'data': data,
             'seed': config.seed if config.examples_per_class else None,
             'examples': self._source.num_examples,
+            'fingerprint': self._source.fingerprint(facts['split']),
             'classes': self._source.class_names,
         }
         digest.update(json.dumps(facts, sort_keys=True).encode())

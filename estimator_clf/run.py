@@ -314,6 +314,9 @@ class _Run:
         # A run that was killed in its last evaluation has not kept anything of it.
         if self.plan.eval_split in found:
             self.choice.keep_last(checkpoint, step, found[self.plan.eval_split])
+        # Behind the evaluation, and if need be again: it may have been killed here.
+        if not self.stop:
+            hparams.write_end(events.event_writer(self.config.model_dir))
         return found
 
     def export(self):
@@ -351,8 +354,6 @@ class _Run:
             # Of another replica than the first, whose loss is all that hooks are shown.
             step = next(hook.step for hook in hooks if isinstance(hook, FiniteHook))
             raise NotFiniteError(step, 'loss') from None
-        if not self.stop:
-            hparams.write_end(self.writer)
 
     def _not_finite(self, error, step):
         text = f'{error}; the last good checkpoint, of step {step}, is kept. Try a '

@@ -2,6 +2,7 @@
 
 import math
 import os
+import zlib
 
 import numpy as np
 import tensorflow as tf
@@ -13,6 +14,7 @@ from input.errors import DataError
 from input.handing import with_arrays
 from input.sampling import make_order
 from input.source import iterate
+from input.stamp import stamp
 
 
 class FileSource(EncodedSource):
@@ -187,6 +189,10 @@ class FileSource(EncodedSource):
 
     def labels(self, split):
         return self._files[split][1]
+
+    def fingerprint(self, split):
+        paths, labels = self._files[split]
+        return f'{stamp(paths)} {zlib.crc32(np.ascontiguousarray(labels))}'
 
     def _restrict(self, places, numbers):
         for split, chosen in places.items():

@@ -9,6 +9,7 @@ its step, but does not decode them.
 
 import dataclasses
 import os
+import zlib
 
 import numpy as np
 import tensorflow as tf
@@ -21,6 +22,7 @@ from input.mixing import held_out, mix_text
 from input.order import epoch_seed, locate
 from input.record_files import count_records
 from input.source import iterate
+from input.stamp import stamp
 
 # Serialized records, not pixels: 4,096 ImageNet photos are about 450 MB.
 SHUFFLE_BUFFER = 4096
@@ -251,6 +253,14 @@ class RecordSource(EncodedSource):
     def labels(self, split):
         """See `Source`; reads all records once, and decodes none."""
         return self._all_of(split, 'label')
+
+    def fingerprint(self, split):
+        part = self._parts[split]
+        records = [(shard.count, shard.skip) for shard in part.shards]
+        chosen = None if part.chosen is None else np.flatnonzero(part.chosen).tolist()
+        what = [records, part.side, part.count, self._numbers.tolist(), chosen]
+        paths = [shard.path for shard in part.shards]
+        return f'{stamp(paths)} {zlib.crc32(repr(what).encode())}'
 
     def _restrict(self, places, numbers):
         for split, kept in places.items():

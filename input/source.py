@@ -185,6 +185,13 @@ class Source(abc.ABC):
         """Returns the labels of a split in natural order, integers [N]."""
 
     @abc.abstractmethod
+    def fingerprint(self, split):
+        """Returns a text that is another where the examples of a split are others.
+
+        Of files the names, sizes and times are looked at, and not what is in them.
+        """
+
+    @abc.abstractmethod
     def _restrict(self, places, numbers):
         """Keeps some examples and numbers their classes anew, see `restrict`."""
 

@@ -63,6 +63,13 @@ def _names(text=''):
     return [(s.name, s.every) for s in sets], opened
 
 
+def test_the_lines_of_the_training_are_no_evaluation():
+    config = Config(batch_size=9, train_split='test', eval_split='train')
+    data = source(train=60, test=30)
+    with pytest.raises(ConfigError, match='--also_evaluate=on_train=train'):
+        evaluation_sets(config, data, make_plan(config, data))
+
+
 def test_the_order_of_the_sets():
     assert _names() == ([('validation', 5.0), ('test', None)], [])
     assert _names('test:3,x=train:50%')[0] == [

@@ -1,5 +1,8 @@
 """What a network sees: gradients, attributions, occlusion, dreams, sheets, files."""
 
+import re
+import types
+
 from estimator_clf.compat import estimator
 
 import numpy as np
@@ -9,7 +12,15 @@ from PIL import Image
 from small_run import NAMES, events, source
 
 from estimator_clf.errors import ConfigError, RunError
-from estimator_clf.explain import draw, dream, maximise, occlusion, saliency, weights
+from estimator_clf.explain import (
+    draw,
+    dream,
+    maximise,
+    occlusion,
+    picture_figures,
+    saliency,
+    weights,
+)
 from estimator_clf.explain.explainer import Explainer
 from estimator_clf.explain.pictures import Picture, load, some_of, whole
 from estimator_clf.explain.wish import Wish
@@ -314,6 +325,21 @@ def test_a_dream_raises_the_norm_of_the_layer(cnn, size, unit):
     assert np.array_equal(dreamt, dream.dream(cnn, tensor, image, unit=unit, steps=6))
 
 
+def test_what_a_dream_reports_is_what_it_has_raised(cnn):
+    image = noise((8, 8, 3))[0] * 0.5 + 60
+    given = [Picture('a.png', image, None, _png(image))]
+    wish = Wish(layer='conv2/relu', units=(1, 2), steps=2, dream_size=8)
+    (figure,) = picture_figures.dream_figures(cnn, wish, given)
+    goal = cnn.goal(cnn.layer('conv2/relu').tensor)
+    told = [re.search('go from (.*) to (.*) [(]mean', said) for said in figure.said]
+    before = [float(found[1]) for found in told]
+    assert before[0] != before[1]
+    base = picture_figures._dream_base(cnn, wish, given[0])
+    middle = picture_figures._middle(cnn, base)
+    wanted = [float(cnn.gradient(goal, middle, unit)[0][0]) for unit in (1, 2)]
+    np.testing.assert_allclose(before, wanted, rtol=1e-2)
+
+
 def test_features_need_a_layer_with_places(cnn, tmp_path):
     image = noise(cnn.shape)[0]
     given = [Picture('a.png', image, None, _png(image))]
@@ -364,6 +390,14 @@ def test_pictures_of_a_source_and_of_files(tmp_path):
     wide = noise((10, 30, 3))[0]
     [picture] = load([('wide.png', _png(wide), None)], BatchDecoder((8, 8), 3))
     assert picture.image.shape == (8, 8, 3)
+    asked = []
+    records = types.SimpleNamespace(
+        indexed=False,
+        num_examples={'x': 10**6},
+        encoded=lambda split, indices: asked.extend(indices) or [],
+    )
+    assert list(some_of(records, 'x', 9)) == []
+    assert len(asked) == 9 and max(asked) < 1024  # All before one are read to reach it.
     assert np.array_equal(whole(picture, 3), wide)
     with pytest.raises(ConfigError, match='no.png: neither JPEG'):
         load([('no.png', b'text', None)], decoder)
@@ -390,7 +424,13 @@ def test_mistakes_are_said(cnn, tmp_path):
     given = [Picture('a.png', image, None, _png(image))]
     with pytest.raises(ConfigError, match='--patch must be at most the 8 pixels'):
         wish = Wish(patch=9)
-        list(draw.explain(cnn, ['occlusion'], wish, given, str(tmp_path), 0))
+        new = tmp_path / 'new'  # Nothing is drawn before it is found.
+        list(draw.explain(cnn, ['saliency', 'occlusion'], wish, given, str(new), 0))
+    assert not new.exists()
+    with pytest.raises(ConfigError, match='--unit must be from 0 to 5.*got 9'):
+        wish = Wish(layer='conv2', units=(9,))
+        list(draw.explain(cnn, ['saliency'], wish, given, str(new), 0))
+    assert not new.exists()
     with pytest.raises(ConfigError, match='--stride must be at most the 2 pixels'):
         wish = Wish(patch=2, stride=3)
         list(draw.explain(cnn, ['occlusion'], wish, given, str(tmp_path), 0))

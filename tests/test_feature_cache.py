@@ -31,7 +31,7 @@ def source():
     return from_arrays(arrays, NAMES, name='small')
 
 
-def run(model_dir, observer=None, **settings):
+def run(model_dir, observer=None, data=None, **settings):
     """Trains the logits of a network of which all else is frozen; its `Results`."""
     settings = {
         'network': 'cnn',
@@ -50,7 +50,7 @@ def run(model_dir, observer=None, **settings):
     replicas = devices.set_up('cpu', None)
     return train_and_evaluate(
         config,
-        source(),
+        data or source(),
         build.model_fn_maker(config),
         functools.partial(build.decoder, config),
         replicas,
@@ -161,6 +161,20 @@ def test_other_weights_have_other_features(tmp_path):
     assert not set(names[0]) & set(names[1])
     report = json.loads((tmp_path / 'cached' / 'warm_start.json').read_text())
     assert report['counts']['restored'] > 4
+
+
+def test_corrected_labels_have_features_of_their_own(tmp_path):
+    (x, y), test = pictures(45), pictures(20, seed=1)
+    with pytest.raises(Recorder.Killed):
+        run(tmp_path, Recorder(kill_after=4), cache_features=True)
+    y = y.copy()
+    y[:2] = y[1], y[0]
+    y[0] = (y[0] + 1) % 3  # Whatever the two were, one is another now.
+    data = from_arrays({'train': (x, y), 'test': test}, NAMES, name='small')
+    run(tmp_path, data=data, cache_features=True)
+    folders = sorted((tmp_path / 'features').glob('train-*'), key=os.path.getmtime)
+    assert len(folders) == 2
+    np.testing.assert_array_equal(np.load(folders[1] / 'labels.npy'), y)
 
 
 def test_exports_the_whole_network(tmp_path):

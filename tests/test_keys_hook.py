@@ -1,6 +1,7 @@
 """Which examples each step saw, once each."""
 
 import json
+import tracemalloc
 
 import tensorflow as tf
 from small_run import bare_estimator, line_model_fn
@@ -48,6 +49,21 @@ def lines(folder):
 def test_each_step_with_the_keys_of_all_replicas_in_order(tmp_path):
     train(tmp_path, 3)
     assert lines(tmp_path) == expected(3)
+
+
+def test_a_restart_keeps_to_little_memory(tmp_path):
+    line = json.dumps({'step': 1, 'keys': ['x' * 100]}) + '\n'
+    (tmp_path / 'keys.jsonl').write_text(line * 50_000 + '{"step": 1, "ke')
+    hook = KeysHook(str(tmp_path), 'the_keys')
+    with tf.Graph().as_default() as graph, v1.Session(graph=graph) as session:
+        step = v1.train.create_global_step()
+        session.run(step.assign(1, read_value=False))
+        tracemalloc.start()
+        hook.after_create_session(session, None)
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+    assert peak < 10**6
+    assert (tmp_path / 'keys.jsonl').read_text() == line * 50_000
 
 
 def test_after_a_kill_each_step_is_there_once(tmp_path):

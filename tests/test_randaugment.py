@@ -87,6 +87,12 @@ def test_enhancers_are_pillows(name, sign):
     assert (expected != images).any()
 
 
+@pytest.mark.parametrize('name', ['translate_x', 'translate_y'])
+def test_something_of_a_picture_stays_whatever_the_strength(name):
+    moved = _apply(name, _images(), strength=3.0)
+    assert (moved != 128).any((1, 2, 3)).all()
+
+
 def test_enhancers_of_grey_pictures():
     images = np.repeat(_images(1, channels=1), 4, 0)
     changed = (_apply(list(_ENHANCERS), images) != images).any((1, 2, 3))

@@ -98,6 +98,16 @@ def test_a_run_that_may_stop_early_has_stopped_or_is_no_result(tmp_path):
     assert '0.7000 ± 0.1414 | 2 |' in done.stdout
 
 
+def test_flags_without_an_equals_sign_are_in_the_name(tmp_path):
+    _write(tmp_path / 'a', 0, [0.5])
+    path = tmp_path / 'a' / 'config.json'
+    config = json.loads(path.read_text())
+    config['command'] = ['launch.train', '--flagfile', 'x/cifar10_cnn.flags']
+    config['command'] += ['--augment', 'flip', '--xla', '--seed', '3', '--noexport']
+    path.write_text(json.dumps(config))
+    assert '| cifar10_cnn.flags --augment=flip --xla |' in _run(tmp_path / 'a').stdout
+
+
 def test_interruptions_are_no_time_of_a_training(tmp_path):
     for pause, minutes in ((9999.0, 5.0), (500.0, 5 + 500 / 60)):
         folder = tmp_path / str(pause)

@@ -27,6 +27,7 @@ from small_run import (
     weights,
 )
 from small_run import run as train
+from tensorboard.plugins.hparams.metadata import SESSION_END_INFO_TAG
 
 from estimator_clf import cluster, metrics_log
 from estimator_clf import config as configuration
@@ -227,7 +228,9 @@ def test_killed_again_and_again(plain, tmp_path):
     assert results == plain[1]
 
 
-@pytest.mark.parametrize('step, when', [(10, 'before'), (10, 'behind'), (14, 'before')])
+@pytest.mark.parametrize(
+    'step, when', [(10, 'before'), (10, 'behind'), (14, 'before'), (14, 'behind')]
+)
 def test_killed_around_an_evaluation(plain, tmp_path, monkeypatch, step, when):
     if when == 'behind':
         observer = Recorder(kill_in_evaluation=step)
@@ -251,6 +254,8 @@ def test_killed_around_an_evaluation(plain, tmp_path, monkeypatch, step, when):
     wanted = [s for s in (10, 14) if s > step or (s == step and made_up)]
     assert last.evaluations == [(s, 'test') for s in wanted]
     assert_same_run(tmp_path, plain[0])
+    tags = {value.tag for event in events(tmp_path) for value in event.summary.value}
+    assert SESSION_END_INFO_TAG in tags  # Or TensorBoard's table has it running.
 
 
 def test_what_a_kill_left_of_the_files_is_mended(plain, tmp_path):

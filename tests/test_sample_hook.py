@@ -1,11 +1,16 @@
 """Pictures, histograms and the graph, without a step more."""
 
+import math
+
+from estimator_clf.compat import estimator
+
 import numpy as np
 import pytest
 import tensorflow as tf
 from small_run import bare_estimator, events, line_model_fn
 
 from estimator_clf.events import event_writer
+from estimator_clf.hooks.finite import FiniteHook, NotFiniteError
 from estimator_clf.hooks.pictures import SampleHook
 
 v1 = tf.compat.v1
@@ -48,6 +53,20 @@ def values(found, field):
 
 def grey_of(image):
     return int(tf.io.decode_png(image.encoded_image_string).numpy()[48, 48, 0])
+
+
+def test_weights_that_are_not_finite_are_left_to_the_hook_that_says_so(tmp_path):
+    def broken(features, labels, mode):
+        w = v1.get_variable('w', initializer=[1.0, math.nan, math.inf])
+        loss = tf.reduce_sum(w) + tf.reduce_sum(features['x'])
+        v1.add_to_collection('shown', ('loss', loss))
+        train_op = v1.assign_add(v1.train.get_or_create_global_step(), 1).op
+        return estimator.EstimatorSpec(mode, loss=loss, train_op=train_op)
+
+    writer = event_writer(str(tmp_path))
+    hooks = [FiniteHook('shown'), SampleHook(writer, 1, 'no_images', histograms=True)]
+    with pytest.raises(NotFiniteError):
+        bare_estimator(tmp_path, broken).train(input_fn, hooks=hooks, max_steps=2)
 
 
 def test_pictures_of_the_steps_that_are_taken(tmp_path):

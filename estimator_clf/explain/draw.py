@@ -6,7 +6,11 @@ from estimator_clf.board import summaries
 from estimator_clf.errors import ConfigError
 from estimator_clf.events import LazyWriter, event_writer
 from estimator_clf.explain import network_figures, picture_figures
-from estimator_clf.explain.weights import first_weights
+from estimator_clf.explain.weights import (
+    first_filters,
+    first_weights,
+    pixel_weights,
+)
 
 # Of the network alone, and of pictures.
 NETWORK_KINDS = {
@@ -19,6 +23,15 @@ PICTURE_KINDS = {
     'occlusion': picture_figures.occlusion_figure,
     'features': picture_figures.features_figures,
     'dream': picture_figures.dream_figures,
+}
+
+
+# What can be found out before the minutes of work that another kind may take.
+_CHECKS = {
+    'weights': lambda explainer, wish: pixel_weights(explainer, 1),
+    'filters': lambda explainer, wish: first_filters(explainer),
+    'occlusion': picture_figures.patch_of,
+    'features': picture_figures.layer_of_maps,
 }
 
 
@@ -46,14 +59,19 @@ def explain(explainer, kinds, wish, given, folder, step):
     Raises:
       ConfigError: a kind that this network cannot have, or a wish that it cannot grant.
     """
+    for unit in wish.units:
+        explainer.layer(wish.layer, unit)
+    for kind in kinds:
+        if kind in PICTURE_KINDS and not given:
+            raise ConfigError(f'--what={kind} needs pictures: name some, or --count')
+        if kind in _CHECKS:
+            _CHECKS[kind](explainer, wish)
     writer = LazyWriter(folder)
     for kind in kinds:
         if kind in NETWORK_KINDS:
             figures = NETWORK_KINDS[kind](explainer, wish)
-        elif given:
-            figures = PICTURE_KINDS[kind](explainer, wish, given)
         else:
-            raise ConfigError(f'--what={kind} needs pictures: name some, or --count')
+            figures = PICTURE_KINDS[kind](explainer, wish, given)
         for figure in figures:
             os.makedirs(folder, exist_ok=True)
             path = os.path.join(folder, figure.name + '.png')

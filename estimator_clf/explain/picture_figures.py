@@ -51,8 +51,12 @@ def saliency_figure(explainer, wish, given):
     return [Figure('saliency', sheet(title, note, tiles, 2 * _PAIRS), tuple(said))]
 
 
-def occlusion_figure(explainer, wish, given):
-    """Where the class is lost if a patch covers the picture."""
+def patch_of(explainer, wish):
+    """Returns (side of the patch, how far it moves), in pixels.
+
+    Raises:
+      ConfigError: the picture is smaller, or some of it would be passed over.
+    """
     patch, stride = occlusion.default_patch(explainer.shape)
     if wish.patch:
         patch, stride = wish.patch, max(1, wish.patch // 3)
@@ -67,6 +71,12 @@ def occlusion_figure(explainer, wish, given):
             f'--stride must be at most the {patch} pixels of the patch (--patch), '
             f'which else passes over some of the picture, got {stride}'
         )
+    return patch, stride
+
+
+def occlusion_figure(explainer, wish, given):
+    """Where the class is lost if a patch covers the picture."""
+    patch, stride = patch_of(explainer, wish)
     tiles, said = [], []
     for picture, caption, number, chance in _classified(explainer, wish, given):
         drops = occlusion.occlusion(
@@ -96,8 +106,12 @@ def occlusion_figure(explainer, wish, given):
     return [Figure('occlusion', sheet(title, note, tiles, 2 * _PAIRS), tuple(said))]
 
 
-def features_figures(explainer, wish, given):
-    """The outputs of a layer for each picture, channel by channel."""
+def layer_of_maps(explainer, wish):
+    """Returns the layer whose outputs are pictures.
+
+    Raises:
+      ConfigError: it has none, or not the units that are wished for.
+    """
     layer = explainer.layer(wish.layer) if wish.layer else _first_maps(explainer)
     if layer is None or layer.tensor.shape.rank != 4:
         raise ConfigError(
@@ -107,6 +121,12 @@ def features_figures(explainer, wish, given):
         )
     for unit in wish.units:
         explainer.layer(layer.name, unit)
+    return layer
+
+
+def features_figures(explainer, wish, given):
+    """The outputs of a layer for each picture, channel by channel."""
+    layer = layer_of_maps(explainer, wish)
     channels = wish.units or range(min(_MOST_CHANNELS, layer.units))
     figures = []
     for number, picture in enumerate(given, 1):
@@ -129,7 +149,6 @@ def dream_figures(explainer, wish, given):
     layer = explainer.layer(wish.layer) if wish.layer else _usual_dream(explainer)
     for unit in wish.units:
         explainer.layer(layer.name, unit)
-    goal = explainer.goal(layer.tensor, 'square')
     figures = []
     for number, picture in enumerate(given, 1):
         image = _dream_base(explainer, wish, picture)
@@ -145,13 +164,13 @@ def dream_figures(explainer, wish, given):
             )
             words = layer.name if unit is None else f'{layer.name}, channel {unit}'
             tiles.append(Tile(dreamt, (words,)))
-            norms = [
-                float(explainer.gradient(goal, _middle(explainer, x), 0)[0][0]) ** 0.5
-                for x in (image, dreamt)
-            ]
+            before, after = (
+                _outputs(explainer, layer, unit, x) for x in (image, dreamt)
+            )
+            kind = 'root mean square' if unit is None else 'mean'
             said.append(
                 f'{picture.name}: in the middle of the picture the outputs of {words} '
-                f'grow from {norms[0]:.3g} to {norms[1]:.3g} (root mean square)'
+                f'go from {before:.3g} to {after:.3g} ({kind})'
             )
         note = 'DeepDream: the picture is changed, from coarse to fine, such that the '
         note += 'layer sees more of what it sees in it already.'
@@ -159,6 +178,17 @@ def dream_figures(explainer, wish, given):
         picture = sheet(f'What {layer.name} dreams', note, tiles, 3, edge=256)
         figures.append(Figure(name, picture, tuple(said)))
     return figures
+
+
+def _outputs(explainer, layer, unit, image):
+    """What a dream makes large: a channel's mean, or the root mean square of all.
+
+    In the middle of the picture, which is as large as the network looks at.
+    """
+    kind = 'square' if unit is None else 'value'
+    goal = explainer.goal(layer.tensor, kind)
+    values, _ = explainer.gradient(goal, _middle(explainer, image), unit or 0)
+    return float(values[0]) ** (0.5 if unit is None else 1)
 
 
 def _classified(explainer, wish, given):

@@ -14,6 +14,8 @@ from input.source import spread
 
 v1 = tf.compat.v1
 
+_SPREAD = 1024
+
 
 @dataclasses.dataclass(frozen=True)
 class Picture:
@@ -35,6 +37,8 @@ class Picture:
 def some_of(source, split, count):
     """Yields (key, encoded picture, label) of examples spread over a split."""
     size = source.num_examples[split]
+    if not source.indexed:  # All records before one are read to come to it.
+        size = min(size, _SPREAD)
     yield from source.encoded(split, spread(size, count))
 
 

@@ -5,9 +5,7 @@ import os
 
 import tensorflow as tf
 
-from estimator_clf.files import write_atomically
 from estimator_clf.hooks.steps import StepHook
-from estimator_clf.metrics_log import read
 
 FILE_NAME = 'keys.jsonl'
 
@@ -33,8 +31,22 @@ class KeysHook(StepHook):
         self._keys = tf.compat.v1.get_collection(self._collection)
 
     def on_start(self, session):
-        kept = [line for line in read(self._path) if line['step'] <= self.step]
-        write_atomically(self._path, ''.join(json.dumps(x) + '\n' for x in kept))
+        # Cut off, not written anew: it may be larger than the memory.
+        with open(self._path, 'a+b') as file:
+            file.seek(0)
+            end = 0
+            for line in file:
+                if not self._is_kept(line):
+                    break
+                end += len(line)
+            file.truncate(end)
+
+    def _is_kept(self, line):
+        """Whether a line is whole, and of a step that does not come again."""
+        try:
+            return line.endswith(b'\n') and json.loads(line)['step'] <= self.step
+        except (ValueError, KeyError, TypeError):
+            return False
 
     def before_run(self, run_context):
         return tf.compat.v1.train.SessionRunArgs(self._keys)

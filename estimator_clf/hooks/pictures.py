@@ -45,7 +45,9 @@ class SampleHook(StepHook):
             self._fetches['weights'] = v1.summary.merge(
                 [
                     # By its own name alone it would be taken for a second one.
-                    v1.summary.histogram(f'weights/{v.op.name}', v, collections=[])
+                    v1.summary.histogram(
+                        f'weights/{v.op.name}', _finite(v), collections=[]
+                    )
                     for v in v1.trainable_variables()
                 ],
                 collections=[],
@@ -64,3 +66,12 @@ class SampleHook(StepHook):
         if 'weights' in results:
             self._writer.add_summary(results['weights'], self.step)
         self._ask = due(self.step + 1, self._every)
+
+
+def _finite(variable):
+    """Those of a variable's values that a histogram takes.
+
+    Of others it makes an error, before `FiniteHook` could say what has happened.
+    """
+    values = tf.convert_to_tensor(variable)
+    return tf.boolean_mask(values, tf.math.is_finite(values))

@@ -99,7 +99,8 @@ def _move(images, number, sign, strength):
         (cos, amount('shear_x', 0.3) - sin),
         (amount('shear_y', 0.3) + sin, cos),
     )
-    shift = (amount('translate_x', 0.45 * width), amount('translate_y', 0.45 * height))
+    far = min(0.45, 0.9 / max(strength, 1e-9))  # Some of the picture stays.
+    shift = (amount('translate_x', far * width), amount('translate_y', far * height))
     return affine(images, matrix, shift, 'CONSTANT', _GREY)
 
 
