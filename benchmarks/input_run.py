@@ -86,7 +86,7 @@ def _eagerly(dataset, batch, seconds, epoch):
     """As `fit` and a user's own loop read."""
     iterator = iter(dataset)
     # Keras ends each epoch with what is left, which is less than a batch.
-    return timed(lambda: len(next(iterator)[0]), batch, seconds, epoch)
+    return timed(lambda: len(tf.nest.flatten(next(iterator))[0]), batch, seconds, epoch)
 
 
 def _ours(options, batch):

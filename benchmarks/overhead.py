@@ -46,7 +46,7 @@ class Times:
     def __init__(self):
         self.inside = dict.fromkeys(_CALLERS.values(), 0.0)
         self.first = self.last = None
-        self._checkpoints = 0.0  # Since then.
+        self._checkpoints = 0.0  # Seconds since `last`, which may be of the end.
 
     def parts(self, begin, end):
         """Returns dict of `PARTS` -> seconds of a process that ran from begin to end.

@@ -159,12 +159,15 @@ def _finished(config, sizes, split, results):
     size = sizes[config.train_split]
     if results[-1]['step'] >= config.total_steps(size):
         return True
-    if not config.early_stopping:
+    patience = config.patience(size)
+    if not patience:
         return False
     if split != (config.eval_split or 'validation'):
-        return True  # Not what it stops by: evaluated at the end, wherever that is.
+        # Not what it stops by: evaluated at the end, wherever that is; or before, if
+        # --also_evaluate says so, of which nothing is known here.
+        return True
     goal = Goal(config.best_metric or 'accuracy', config.best_mode)
-    early = EarlyStopping(goal, *config.patience(size), config.min_delta)
+    early = EarlyStopping(goal, *patience, config.min_delta)
     return any(early.tell(line['step'], line) for line in results)
 
 

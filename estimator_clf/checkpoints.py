@@ -28,9 +28,9 @@ def latest_checkpoint(folder):
         names = names_of_checkpoints(folder)
         if names:
             raise ConfigError(
-                f'{folder}/checkpoint, the list of the checkpoints, is damaged. '
-                'launch.train mends it when the run goes on; or name one of '
-                f'{", ".join(names)}'
+                f'{folder}/checkpoint, the list of the checkpoints, is damaged (that '
+                'of a run launch.train mends when it goes on). There are: '
+                + ', '.join(os.path.join(folder, name) for name in names)
             )
     return found
 

@@ -120,8 +120,8 @@ def evaluation_sets(config, source, plan, open_folder=None, cache=None):
 
     if plan.eval_split in _TAKEN:
         raise ConfigError(
-            f'--eval_split={plan.eval_split}: {plan.eval_split!r} is what the training '
-            'itself is called in metrics.jsonl; give it another name: '
+            f'--eval_split={plan.eval_split}: the run needs this name itself, in '
+            'metrics.jsonl or for a folder; give the split another: '
             f'--also_evaluate=on_{plan.eval_split}={plan.eval_split}'
         )
     if plan.eval_split:

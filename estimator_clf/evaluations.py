@@ -79,7 +79,9 @@ class Evaluations:
             EvaluationListener(
                 self._evaluator(name),
                 known.every,
-                lambda step, metrics, name=name: self._report(step, name, metrics),
+                lambda step, metrics, name=name: self._report(
+                    step, name, _numbers(metrics)
+                ),
                 known=self.known(name),
                 after=after.get(name),
                 clock=clock,
@@ -106,6 +108,7 @@ class Evaluations:
                 metrics = self._evaluator(name).evaluate(checkpoint, self._stop)
                 if metrics is None:
                     break
+                metrics = _numbers(metrics)
                 self._report(step, name, metrics)
             found[name] = metrics
             self._close(name)
@@ -130,11 +133,14 @@ class Evaluations:
             self._evaluators.pop(name).close()
 
     def _report(self, step, name, metrics):
-        # A metric of a model_fn of somebody's own may be an array: no log has room.
-        metrics = {k: value for k, value in metrics.items() if np.ndim(value) == 0}
         self._log.write(step, name, metrics)
         # A folder of its own is a run of its own for TensorBoard: the same tags as in
         # training lie over each other in one chart.
         writer = events.event_writer(os.path.join(self._model_dir, name))
         events.write_scalars(writer, step, metrics)
         self._on_result(step, name, metrics)
+
+
+def _numbers(metrics):
+    """Metrics without those that are arrays, as a model_fn of one's own may have."""
+    return {name: value for name, value in metrics.items() if np.ndim(value) == 0}

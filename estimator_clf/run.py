@@ -308,7 +308,7 @@ class _Run:
         )
 
     def final_metrics(self):
-        """Evaluates what was not yet, on every split that was not trained on."""
+        """Evaluates what was not yet, on every split that was not trained on; ends."""
         checkpoint, step = self._checkpoint(), self.last_step()
         found = self.evaluations.finish(checkpoint, step)
         # A run that was killed in its last evaluation has not kept anything of it.

@@ -188,7 +188,7 @@ def decode(data, size, channels, window=None, key=None, max_pixels=None):
         # gamma, as screenshots do; no other decoder of pictures does.
         return tf.cond(
             headers.png_has_colour(data),
-            lambda: _to_channels(cut(tf.io.decode_png(data, channels=3)), 1),
+            lambda: cut(tf.io.decode_png(data, channels=3)),
             lambda: cut(tf.io.decode_png(data, channels=1)),
         )
 

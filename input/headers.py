@@ -63,7 +63,8 @@ def first_gif_frame(data):
       than a sane encoder makes is cut off in the middle, and so damaged.
     """
     # A byte behind the end reads as 0, which ends every chain of blocks.
-    raw = tf.cast(tf.io.decode_raw(data + b'\0' * 16, tf.uint8), tf.int32)
+    padded = data + b'\0' * 16
+    raw = tf.cast(tf.io.decode_raw(padded, tf.uint8), tf.int32)
     end = tf.strings.length(data)
 
     def table(flags):
@@ -81,7 +82,8 @@ def first_gif_frame(data):
         image = tf.equal(label, 0x2C)
         control = tf.equal(label, 0x21) & tf.equal(raw[position + 1], 0xF9)
         image_at = tf.where(image, position, image_at)
-        control_at = tf.where(control, position, control_at)
+        first = control & tf.equal(control_at, 0)  # Of several, giflib takes that.
+        control_at = tf.where(first, position, control_at)
 
         def header():
             return (
@@ -120,7 +122,7 @@ def first_gif_frame(data):
         ]
     )
     before = tf.where((control_at > 0) & (flags_at < image_at), opaque, before)
-    rest = tf.strings.substr(data + b'\0' * 16, image_at + 5, behind - image_at - 5)
+    rest = tf.strings.substr(padded, image_at + 5, behind - image_at - 5)
     cut = tf.strings.join([before, b'\0' * 4, rest, b';'])
     found = tf.logical_and(behind <= end, tf.reduce_max(size) > 0)
     size = tf.cast(size, tf.int64)

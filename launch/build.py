@@ -239,7 +239,7 @@ def decoder(config, info):
     """Returns what `export_saved_model` decodes with, or None (regression).
 
     Raises:
-      ConfigError: it would refuse pictures of the network's own size.
+      ConfigError: the export would refuse pictures of the network's own size.
     """
     if not info.class_names:
         return None
@@ -247,7 +247,7 @@ def decoder(config, info):
     from input.decode import central_window
 
     height, width, channels = info.image_shape
-    if config.max_pixels < height * width:
+    if config.export and config.max_pixels < height * width:
         raise ConfigError(
             f'--max_pixels must be at least {height * width}, the {height} x {width} '
             f'pixels that the network looks at, got {config.max_pixels}'

@@ -50,6 +50,7 @@ def main(arguments):
     app.no_arguments(arguments)
     config = build.load_config(
         FLAGS.model_dir,
+        export=True,
         check_export=FLAGS.check_export,
         max_pixels=FLAGS.max_pixels,
         data_dir=FLAGS.data_dir,

@@ -38,7 +38,7 @@ def test_latest(folder):
 def test_a_damaged_list_is_said_in_words(folder, content):
     (folder / 'checkpoint').write_text(content)
     for read in (latest_checkpoint, checkpoint_of, open_source):
-        with pytest.raises(ConfigError, match='checkpoint, the list .*model.ckpt-100'):
+        with pytest.raises(ConfigError, match='checkpoint, the list .*/model.ckpt-100'):
             read(str(folder))
     assert checkpoint_of(str(folder), '20') == str(folder / 'model.ckpt-20')
     with pytest.raises(ConfigError, match='are: model.ckpt-3, model.ckpt-20, model.*0'):

@@ -59,7 +59,7 @@ def explain(explainer, kinds, wish, given, folder, step):
     Raises:
       ConfigError: a kind that this network cannot have, or a wish that it cannot grant.
     """
-    for unit in wish.units:
+    for unit in wish.units if wish.layer else ():
         explainer.layer(wish.layer, unit)
     for kind in kinds:
         if kind in PICTURE_KINDS and not given:

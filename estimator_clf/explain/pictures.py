@@ -9,12 +9,11 @@ import numpy as np
 import tensorflow as tf
 
 from estimator_clf.errors import ConfigError
+from estimator_clf.export.samples import SPREAD
 from input.encoded_source import short_reason
 from input.source import spread
 
 v1 = tf.compat.v1
-
-_SPREAD = 1024
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,7 +37,7 @@ def some_of(source, split, count):
     """Yields (key, encoded picture, label) of examples spread over a split."""
     size = source.num_examples[split]
     if not source.indexed:  # All records before one are read to come to it.
-        size = min(size, _SPREAD)
+        size = min(size, SPREAD)
     yield from source.encoded(split, spread(size, count))
 
 

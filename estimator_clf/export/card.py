@@ -114,7 +114,7 @@ def _metrics(step, config, checkpoint):
             parts.append(_table(['class', *columns], rows))
     if not parts:
         return _NOT_EVALUATED
-    return '\n\n'.join([*parts, *_looks(config)])
+    return '\n\n'.join([*parts, *_otherwise(config)])
 
 
 def _inside(checkpoint, model_dir):
@@ -122,14 +122,14 @@ def _inside(checkpoint, model_dir):
     return os.path.commonpath([os.path.realpath(checkpoint), folder]) == folder
 
 
-def _looks(config):
+def _otherwise(config):
     """A sentence, if the run's evaluation looked otherwise than the model does."""
     try:
         run = configuration.load(config.model_dir)
     except ConfigError:
         run = config
-    evaluated = _look(run.eval_tta, run.eval_passes)
-    model = _look(config.export_tta and config.eval_tta, config.eval_passes)
+    evaluated = _in_words(run.eval_tta, run.eval_passes)
+    model = _in_words(config.export_tta and config.eval_tta, config.eval_passes)
     if evaluated != model:
         yield (
             f'The evaluation looked at each example {evaluated}, this model does '
@@ -137,7 +137,7 @@ def _looks(config):
         )
 
 
-def _look(views, passes):
+def _in_words(views, passes):
     if views and views != 'none':
         return f'with `--eval_tta={views}`'
     return f'with `--eval_passes={passes}`' if passes > 1 else 'once'

@@ -28,7 +28,7 @@ v1 = tf.compat.v1
 FILE_NAME = 'check.tfrecord'
 
 # Examples are spread over this many of a split: further ones cost reading up to them.
-_SPREAD = 1024
+SPREAD = 1024
 _BATCH = 32
 
 
@@ -64,7 +64,7 @@ def take(source, split, count=8, eval_crop=1.0, max_pixels=0):
     Raises:
       tf.errors.OpError: data that cannot be read.
     """
-    size = min(source.num_examples[split], _SPREAD)
+    size = min(source.num_examples[split], SPREAD)
     wanted = spread(size, count)
     batches = iterate(source.input_fn(split, _BATCH, eval_crop=eval_crop))
     rows = itertools.chain.from_iterable(_rows(features) for features, _ in batches)

@@ -73,5 +73,5 @@ def _finite(variable):
 
     Of others it makes an error, before `FiniteHook` could say what has happened.
     """
-    values = tf.convert_to_tensor(variable)
+    values = tf.reshape(variable, [-1])
     return tf.boolean_mask(values, tf.math.is_finite(values))
