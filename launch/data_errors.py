@@ -43,5 +43,11 @@ def _own_message(error):
             f'--xla: XLA cannot compile {match[1]}, which is in this network; leave '
             'the flag out'
         )
+    if 'not those of --cache_features any more' in str(error):
+        return (
+            'the pictures are not those of --cache_features any more: some can be read '
+            'that could not then, or the reverse. Remove the folder features in '
+            '--model_dir and start again'
+        )
     match = re.search(r'bad example <(.*?)>: ([^\]"]*)', str(error), re.DOTALL)
     return f'{match[1]}: {match[2].strip()}' if match else None
