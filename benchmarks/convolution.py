@@ -3,7 +3,7 @@
     python -m benchmarks.convolution --batch_size=512
 
 Prints, for each of its convolutions, the TFLOP/s of the forward convolution, of
-TensorFlow's two gradients, and of those of `model_fns/convolution.py`; and the time
+TensorFlow's two gradients, and of those of `model_fns/layers/conv_gradients.py`; and the time
 of all gradients of a step as `--conv_gradients` would have them. Which of them `auto`
 takes for a kind of processor is decided by these numbers. Nothing else should run
 meanwhile.
@@ -19,8 +19,8 @@ import tensorflow as tf
 
 from benchmarks.limits import variable
 from benchmarks.training import CONVOLUTIONS
-from model_fns import convolution
-from model_fns.settings import CONV_GRADIENTS
+from model_fns.layers import conv_gradients
+from model_fns.optimizers.config import CONV_GRADIENTS
 
 v1 = tf.compat.v1
 
@@ -44,7 +44,7 @@ def main():
         speeds = ''.join(f'{flop / found[name] / 1e12:9.3f}' for name in names)
         print(f'{side:3}x{side:<2} {inputs:4} to {outputs:<4}  {speeds}', flush=True)
         for kind in totals:
-            product = convolution.is_product(kind, side, outputs)
+            product = conv_gradients.is_product(kind, side, outputs)
             totals[kind] += found['product' if product else 'filter']
             if times == 3:
                 totals[kind] += found['turned' if kind == 'products' else 'input']
@@ -66,11 +66,11 @@ def measure(options, side, inputs, outputs):
             'filter': tf.raw_ops.Conv2DBackpropFilter(
                 input=x, filter_sizes=kernel.shape, out_backprop=dy, **USUAL
             ),
-            'product': convolution.filter_gradient(x, dy, margins),
+            'product': conv_gradients.filter_gradient(x, dy, margins),
             'input': tf.raw_ops.Conv2DBackpropInput(
                 input_sizes=x.shape, filter=kernel, out_backprop=dy, **USUAL
             ),
-            'turned': convolution.input_gradient(kernel, dy, margins),
+            'turned': conv_gradients.input_gradient(kernel, dy, margins),
         }
         session.run(v1.global_variables_initializer())
         for name, tensor in ops.items():

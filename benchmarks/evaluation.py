@@ -3,7 +3,7 @@
     python -m benchmarks.evaluation --data_dir=cifar-10-batches-bin --json=out.json
 
 Trains the `cnn` of launch/flagfiles/cifar10_cnn.flags for a few steps, evaluates the
-whole test split, and so on, 20 times: with `estimator_clf.run` ("here") and with
+whole test split, and so on, 20 times: with `estimator_clf.training.trainer` ("here") and with
 `estimator.train_and_evaluate` of the same TensorFlow ("stock"), in turn, each in a
 process of its own. Both have the same model_fn, seed, order of examples, checkpoints
 and evaluations; that their last accuracy is the same is checked. Importing
@@ -23,7 +23,7 @@ import json
 import sys
 
 from benchmarks import rounds
-from estimator_clf import provenance
+from estimator_clf.core import provenance
 
 _COMMAND = (sys.executable, '-m', 'benchmarks.evaluation')
 

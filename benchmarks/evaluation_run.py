@@ -8,11 +8,12 @@ from estimator_clf.compat import estimator
 
 import numpy as np
 
-from estimator_clf import devices
-from estimator_clf.evaluator import Evaluator
-from estimator_clf.run import train_and_evaluate
+from estimator_clf.core import devices
+from estimator_clf.evaluation.evaluator import Evaluator
+from estimator_clf.training import factory
+from estimator_clf.training.trainer import train_and_evaluate
 from input.formats.arrays import from_arrays
-from launch import build, flags
+from launch import flags
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
@@ -61,7 +62,7 @@ def settings(options, model_dir):
 def pictures(options, config):
     """Opens CIFAR-10, or makes pictures up."""
     if not options.generated:
-        return build.open_source(config)
+        return factory.open_source(config)
     rng = np.random.default_rng(0)
     count = max(options.generated, config.batch_size)
     images = rng.integers(0, 256, (count, 32, 32, 3)).astype(np.uint8)
@@ -108,7 +109,7 @@ def run_here(config, source, clock, replicas):
     # Where the graph is built, before the training.
     Evaluator.metric_names = clock.around(Evaluator.metric_names, evaluates=False)
     results = train_and_evaluate(
-        config, source, build.model_fn_maker(config), lambda info: None, replicas
+        config, source, factory.model_fn_maker(config), lambda info: None, replicas
     )
     return results.metrics['test']['accuracy']
 
@@ -116,7 +117,7 @@ def run_here(config, source, clock, replicas):
 def run_stock(config, source, clock, replicas):
     """Trains and evaluates with Estimator's loop, as its documentation shows it."""
     del replicas
-    model_fn = build.model_fn_maker(config)(source.info, config.max_steps)
+    model_fn = factory.model_fn_maker(config)(source.info, config.max_steps)
     classifier = estimator.Estimator(
         model_fn,
         config.model_dir,

@@ -19,7 +19,7 @@ import tempfile
 import time
 
 from benchmarks import rounds
-from estimator_clf import provenance
+from estimator_clf.core import provenance
 
 _BATCH, _SIZE, _SHARDS = 32, 64, 4
 
@@ -73,9 +73,9 @@ def measure(options):
     """Opens and reads one data set; returns dict of seconds, MB and pictures/s."""
     import tensorflow as tf
 
-    from estimator_clf.memory import peak_memory
+    from estimator_clf.core.memory import peak_memory
     from input import open_dataset
-    from input.bad_examples import BadExamples
+    from input.corrupt_images import BadExamples
 
     tf.constant(0)
     before, begin = peak_memory()['peak_memory_mb'], time.perf_counter()
@@ -132,8 +132,8 @@ def _files(data_dir, place, times, _):
 
 
 def _records(data_dir, place, times, folder):
-    from input.convert import convert
-    from input.manifest import Manifest, read_manifest
+    from input.convert.to_tfrecords import convert
+    from input.tfrecord.manifest import Manifest, read_manifest
 
     records = os.path.join(folder, 'records')
     if not os.path.isdir(records):

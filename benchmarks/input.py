@@ -38,7 +38,7 @@ import statistics
 import sys
 
 from benchmarks import rounds
-from estimator_clf import processor, provenance
+from estimator_clf.core import cpu_info, provenance
 
 _CORES = os.cpu_count() or 1
 _TORCH = tuple(f'torch_{n}' for n in (0, _CORES, 2 * _CORES))
@@ -65,7 +65,7 @@ def main(arguments):
     report = {
         'settings': vars(options),
         **provenance.collect(),
-        'processor': processor.facts().get('model name', 'unknown'),
+        'processor': cpu_info.facts().get('model name', 'unknown'),
         'speeds': rounds.speeds(runs),
         'ratios': rounds.ratios(runs),
         'core_milliseconds': core_milliseconds(runs),

@@ -10,9 +10,9 @@ import estimator_clf.compat  # noqa: F401  Loads TensorFlow without its chatter.
 import numpy as np
 import tensorflow as tf
 
-from estimator_clf.devices import session_config
+from estimator_clf.core.devices import session_config
 from input import open_dataset
-from input.bad_examples import BadExamples
+from input.corrupt_images import BadExamples
 
 v1 = tf.compat.v1
 

@@ -9,7 +9,7 @@ import estimator_clf.compat  # noqa: F401  Loads TensorFlow without its chatter.
 import numpy as np
 import tensorflow as tf
 
-from estimator_clf import precision, processor
+from estimator_clf.core import cpu_info, mixed_precision
 
 v1 = tf.compat.v1
 
@@ -36,13 +36,13 @@ def limits(repetitions=10):
         tflops[f'matrix product, {dtype.name}'] = (
             2 * _MATRIX**3 / _seconds(_product, dtype, repetitions) / 1e12
         )
-    info = processor.facts()
+    info = cpu_info.facts()
     flags = info.get('flags', '').split()
     return {
         'cores': os.cpu_count(),
         'processor': info.get('model name', 'unknown'),
         'features': ' '.join(name for name in _FEATURES if name in flags),
-        'precision': precision.resolve('auto'),
+        'precision': mixed_precision.resolve('auto'),
         'tflops': tflops,
         'memory_gb_per_second': _memory(repetitions),
     }

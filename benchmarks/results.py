@@ -21,9 +21,9 @@ import re
 import statistics
 import sys
 
-from estimator_clf.config import Config
-from estimator_clf.early_stopping import EarlyStopping
-from estimator_clf.goal import Goal
+from estimator_clf.config.config import Config
+from estimator_clf.config.early_stopping import EarlyStopping
+from estimator_clf.config.metric_goal import Goal
 
 # Settings that say where, not what.
 _ASIDE = (

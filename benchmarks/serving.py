@@ -213,7 +213,8 @@ def loop(options):
 
     import numpy as np
 
-    from estimator_clf import devices, export
+    from estimator_clf import export
+    from estimator_clf.core import devices
     from estimator_clf.serving.servable import Servable
 
     devices.set_up('cpu')

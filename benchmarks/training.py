@@ -30,7 +30,7 @@ import json
 import sys
 
 from benchmarks import rounds
-from estimator_clf import provenance
+from estimator_clf.core import provenance
 
 # workload -> programs
 WORKLOADS = {

@@ -5,7 +5,7 @@ import time
 
 import numpy as np
 
-from estimator_clf import precision
+from estimator_clf.core import mixed_precision
 
 _SHAPES = {'cifar': (32, 32, 3), 'linear': (28, 28, 1), 'cnn': (28, 28, 1)}
 _EXAMPLES = {'cifar': 50_000, 'linear': 60_000, 'cnn': 60_000}
@@ -94,12 +94,12 @@ _OURS = {
 
 def run_ours(options, clock):
     """The run of this project, hooks, metrics and all."""
-    from estimator_clf import devices
-    from estimator_clf.config import Config
-    from estimator_clf.observer import Observer
-    from estimator_clf.run import train_and_evaluate
+    from estimator_clf.config.config import Config
+    from estimator_clf.core import devices
+    from estimator_clf.training import factory
+    from estimator_clf.training.callbacks import Observer
+    from estimator_clf.training.trainer import train_and_evaluate
     from input.formats.arrays import from_arrays
-    from launch import build
 
     class Watching(Observer):
         def on_train(self, step, metrics):
@@ -128,7 +128,7 @@ def run_ours(options, clock):
         train_and_evaluate(
             config,
             source,
-            build.model_fn_maker(config),
+            factory.model_fn_maker(config),
             lambda info: None,
             replicas,
             Watching(),
@@ -181,7 +181,7 @@ def run_keras(options, clock):
     import tensorflow as tf
 
     workload = options.workload
-    if precision.resolve('auto') == 'bfloat16' and workload != 'linear':
+    if mixed_precision.resolve('auto') == 'bfloat16' and workload != 'linear':
         keras.mixed_precision.set_global_policy('mixed_bfloat16')
     model = keras.Sequential(
         [keras.Input(_SHAPES[workload]), *_keras_layers(keras.layers, workload)]

@@ -13,7 +13,7 @@ import os
 # Before TensorFlow is first imported: its C++ start-up lines are not for a user.
 os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '2')
 
-from input.errors import DataError  # noqa: E402
+from estimator_clf.core.errors import DataError  # noqa: E402
 from input.registry import FORMATS, open_dataset  # noqa: E402
 
 __all__ = ['FORMATS', 'DataError', 'open_dataset']

@@ -2,8 +2,8 @@
 
 import inspect
 
-from estimator_clf.registry import Registry
-from input.errors import DataError
+from estimator_clf.core.errors import DataError
+from estimator_clf.core.registry import Registry
 
 FORMATS = Registry('input.formats', '--dataset', DataError)
 
@@ -17,11 +17,11 @@ def open_dataset(name, data_dir=None, *, selection=None, **options):
     Args:
       name: a name in `FORMATS.names()`, or `tfds:NAME`.
       data_dir: folder or file; what it must hold is the format's affair.
-      selection: `input.selection.Selection` of classes and examples.
+      selection: `input.sampling.subset.Selection` of classes and examples.
       **options: options of the format, see its function. None means not given.
 
     Returns:
-      An `input.source.Source`.
+      An `input.sources.base.Source`.
 
     Raises:
       DataError: an unknown name (the nearest one is suggested), an option that
@@ -58,7 +58,7 @@ def open_dataset(name, data_dir=None, *, selection=None, **options):
         options = {'image_size': f'{height}x{width}', 'channels': channels, **options}
     source = factory(data_dir, **options)
     if selection:
-        from input.selection import select
+        from input.sampling.subset import select
 
         select(source, selection)
     if info:

@@ -40,9 +40,7 @@ def run(main, help_text):
 
 def _guarded(main, arguments):
     """Calls main; says a user's mistake in words and lets a bug of ours show."""
-    from estimator_clf.errors import ConfigError, RunError
-    from input.errors import DataError
-    from model_fns.errors import SettingError
+    from estimator_clf.core.errors import ConfigError, DataError, RunError, SettingError
 
     try:
         return main(arguments) or 0
@@ -67,7 +65,7 @@ def _guarded(main, arguments):
 
 def no_arguments(arguments):
     """Raises ConfigError if there are positional arguments."""
-    from estimator_clf.errors import ConfigError
+    from estimator_clf.core.errors import ConfigError
 
     if arguments:
         raise ConfigError(

@@ -57,15 +57,15 @@ def define_flags():
 
 def main(arguments):
     """Checks as the flags say."""
-    from launch import build
+    from estimator_clf.training import factory
 
     app.no_arguments(arguments)
-    args = build.source_args(flags.config_from_flags())
+    args = factory.source_args(flags.config_from_flags())
     # What its decoders would log in the midst of it is in the report, with the name.
     if os.environ['TF_CPP_MIN_LOG_LEVEL'] == '2':
         os.environ['TF_CPP_MIN_LOG_LEVEL'] = '3'
 
-    from input.check import Report, check_data, lines_file
+    from input.validate import Report, check_data, lines_file
     from launch.progress import Progress
 
     progress = Progress()
@@ -122,7 +122,7 @@ def _class_table(counts):
 
 
 def _kind_table(report, name):
-    from input.check import KINDS
+    from input.validate import KINDS
     from launch.terminal import table
 
     kind, count, first = KINDS[name], report.counts[name], report.first[name]

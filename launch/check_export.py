@@ -28,17 +28,17 @@ def define_flags():
 
 def main(arguments):
     """Checks the folder that is named."""
-    from estimator_clf.errors import ConfigError
+    from estimator_clf.core.errors import ConfigError
 
     if len(arguments) != 1:
         raise ConfigError('give one folder to check: python -m launch.check_export DIR')
 
-    from estimator_clf import devices
-    from estimator_clf.export import newest, self_check
+    from estimator_clf.core import devices
+    from estimator_clf.export import newest, parity_check
 
     devices.set_up('cpu')
     path = newest(arguments[0])
-    for line in self_check.check(path, FLAGS.tolerance):
+    for line in parity_check.check(path, FLAGS.tolerance):
         print(line)
     print(f'{path} is as it should be')
 

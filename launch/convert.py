@@ -65,12 +65,12 @@ def define_flags():
 
 def main(arguments):
     """Converts as the flags say."""
-    from launch import build
+    from estimator_clf.training import factory
 
     app.no_arguments(arguments)
-    args = build.source_args(flags.config_from_flags(compression=''))
+    args = factory.source_args(flags.config_from_flags(compression=''))
 
-    from input.convert import convert
+    from input.convert.to_tfrecords import convert
     from launch.progress import Progress
     from launch.terminal import table
 

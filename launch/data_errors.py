@@ -7,7 +7,7 @@ import estimator_clf.compat  # noqa: F401  Loads TensorFlow without its chatter.
 
 import tensorflow as tf
 
-from estimator_clf.errors import RunError, explain_restore
+from estimator_clf.core.errors import RunError, explain_restore
 
 
 @contextlib.contextmanager
@@ -15,7 +15,7 @@ def explained(source, others=()):
     """Raises RunError, in words, for what data or a full disk does to a session.
 
     Args:
-      source: `input.source.Source` that is read from.
+      source: `input.sources.base.Source` that is read from.
       others: further ones; a list may grow meanwhile.
     """
     try:

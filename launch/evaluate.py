@@ -27,28 +27,28 @@ def define_flags():
 
 def main(arguments):
     """Evaluates as the flags say."""
-    from launch import build
+    from estimator_clf.training import factory
 
     app.no_arguments(arguments)
-    config = build.load_config(
+    config = factory.load_config(
         FLAGS.model_dir,
         data_dir=FLAGS.data_dir,
         **{name: FLAGS[name].value for name in _EVALUATION},
     )
-    info = build.load_info(FLAGS.model_dir)
+    info = factory.load_info(FLAGS.model_dir)
 
-    from estimator_clf import devices
-    from estimator_clf.bad_examples_log import leave_out
-    from estimator_clf.errors import ConfigError
-    from estimator_clf.evaluator import Evaluator
-    from estimator_clf.metrics_log import finite
-    from estimator_clf.plan import evaluation_input
+    from estimator_clf.config.step_plan import evaluation_input
+    from estimator_clf.core import devices
+    from estimator_clf.core.errors import ConfigError
+    from estimator_clf.evaluation.evaluator import Evaluator
+    from estimator_clf.loggers.corrupt_images import leave_out
+    from estimator_clf.loggers.jsonl import finite
     from launch.data_errors import explained
     from launch.terminal import metrics_tables
 
     devices.set_up(FLAGS.device)
-    checkpoint = build.checkpoint_of(FLAGS.model_dir, FLAGS.checkpoint)
-    source = build.open_source(config, info)
+    checkpoint = factory.checkpoint_of(FLAGS.model_dir, FLAGS.checkpoint)
+    source = factory.open_source(config, info)
     leave_out(source, config.max_bad_examples, app.tell)
     there = list(source.num_examples)
     splits = FLAGS.split or [s for s in ('validation', 'test') if s in there]
@@ -56,7 +56,7 @@ def main(arguments):
         raise ConfigError(
             f'--split must be given: {source.name} has only {", ".join(there)}'
         )
-    model_fn = build.model_fn_maker(config)(info)
+    model_fn = factory.model_fn_maker(config)(info)
     # All of them before the first evaluation, which may take long: a name may be wrong.
     inputs = {split: evaluation_input(config, source, split) for split in splits}
     metrics = {}

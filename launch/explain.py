@@ -116,29 +116,29 @@ def define_flags():
 
 def main(arguments):
     """Explains as the flags say."""
-    from estimator_clf.errors import ConfigError
-    from launch import build
+    from estimator_clf.core.errors import ConfigError
+    from estimator_clf.training import factory
 
     for kind in FLAGS.what:
         if kind not in _KINDS:
             raise ConfigError(f'--what must be of {", ".join(_KINDS)}, got {kind!r}')
     # One pass, one view: of several the gradient would be that of their average.
-    config = build.load_config(
+    config = factory.load_config(
         FLAGS.model_dir, data_dir=FLAGS.data_dir, eval_passes=1, export_tta=False
     )
-    info = build.load_info(FLAGS.model_dir)
+    info = factory.load_info(FLAGS.model_dir)
     wish = _wish(config)
 
-    from estimator_clf import devices
+    from estimator_clf.core import devices
 
     devices.set_up(FLAGS.device)
 
-    from estimator_clf.explain import draw
+    from estimator_clf.explain import render
     from estimator_clf.explain.explainer import Explainer
     from launch.terminal import table
 
-    checkpoint = build.checkpoint_of(FLAGS.model_dir, FLAGS.checkpoint)
-    explainer = Explainer(build.model_fn_maker(config)(info), checkpoint, info)
+    checkpoint = factory.checkpoint_of(FLAGS.model_dir, FLAGS.checkpoint)
+    explainer = Explainer(factory.model_fn_maker(config)(info), checkpoint, info)
     if FLAGS.layer == '?':
         rows = [
             [layer.name, ' x '.join(map(str, layer.tensor.shape[1:]))]
@@ -150,21 +150,21 @@ def main(arguments):
         explainer.layer(FLAGS.layer)
     if FLAGS.class_name:
         explainer.class_number(FLAGS.class_name)
-    kinds = FLAGS.what or draw.usual_kinds(explainer)
+    kinds = FLAGS.what or render.usual_kinds(explainer)
     given = []
-    if set(kinds) & set(draw.PICTURE_KINDS):
+    if set(kinds) & set(render.PICTURE_KINDS):
         given = _pictures(arguments, config, info)
     folder = FLAGS.output_dir or os.path.join(FLAGS.model_dir, 'explain')
     step = explainer.step
-    for path, figure in draw.explain(explainer, kinds, wish, given, folder, step):
+    for path, figure in render.explain(explainer, kinds, wish, given, folder, step):
         for line in figure.said:
             app.tell(line)
         print(path, flush=True)
 
 
 def _wish(config):
-    from estimator_clf.errors import ConfigError
-    from estimator_clf.explain.wish import Wish
+    from estimator_clf.core.errors import ConfigError
+    from estimator_clf.explain.options import Wish
 
     try:
         units = tuple(int(unit) for unit in FLAGS.unit)
@@ -192,29 +192,29 @@ def _wish(config):
 
 def _pictures(arguments, config, info):
     """The pictures that are named, or some of the data."""
-    from estimator_clf.explain import pictures
-    from launch import build
+    from estimator_clf.explain import images
+    from estimator_clf.training import factory
 
-    decoder = build.decoder(config, info)
+    decoder = factory.decoder(config, info)
     if arguments:
         from launch.predict import find_files
 
-        return pictures.load(_files(find_files(arguments)), decoder)
-    from estimator_clf.bad_examples_log import leave_out
-    from estimator_clf.plan import evaluation_split
+        return images.load(_files(find_files(arguments)), decoder)
+    from estimator_clf.config.step_plan import evaluation_split
+    from estimator_clf.loggers.corrupt_images import leave_out
     from launch.data_errors import explained
 
-    source = build.open_source(config, info)
+    source = factory.open_source(config, info)
     leave_out(source, config.max_bad_examples, app.tell)
     split = FLAGS.split or evaluation_split(config, source) or config.train_split
     if split not in source.num_examples:
-        from estimator_clf.errors import ConfigError
+        from estimator_clf.core.errors import ConfigError
 
         there = ', '.join(source.num_examples)
         raise ConfigError(f'--split must be one of {there}, got {split!r}')
     with explained(source):
-        some = pictures.some_of(source, split, FLAGS.count)
-        return pictures.load(some, decoder, source.bad_examples)
+        some = images.some_of(source, split, FLAGS.count)
+        return images.load(some, decoder, source.bad_examples)
 
 
 def _files(paths):

@@ -43,12 +43,12 @@ def define_flags():
 
 def main(arguments):
     """Exports as the flags say."""
-    from estimator_clf.errors import ConfigError
-    from launch import build
-    from model_fns.settings import parse_views
+    from estimator_clf.core.errors import ConfigError
+    from estimator_clf.training import factory
+    from model_fns.optimizers.config import parse_views
 
     app.no_arguments(arguments)
-    config = build.load_config(
+    config = factory.load_config(
         FLAGS.model_dir,
         export=True,
         check_export=FLAGS.check_export,
@@ -58,7 +58,7 @@ def main(arguments):
         eval_tta=FLAGS.eval_tta,
         export_tta=FLAGS.export_tta,
     )
-    info = build.load_info(FLAGS.model_dir)
+    info = factory.load_info(FLAGS.model_dir)
 
     if parse_views(FLAGS.eval_tta) and not config.export_tta:
         raise ConfigError(
@@ -71,13 +71,13 @@ def main(arguments):
     if FLAGS.quantize and FLAGS.format != 'tflite':
         raise ConfigError('--quantize is for --format=tflite')
 
-    from estimator_clf import devices
+    from estimator_clf.core import devices
 
     devices.set_up('cpu')
     model = (
-        build.model_fn_maker(config)(info),
+        factory.model_fn_maker(config)(info),
         info,
-        build.checkpoint_of(FLAGS.model_dir, FLAGS.checkpoint),
+        factory.checkpoint_of(FLAGS.model_dir, FLAGS.checkpoint),
     )
     if FLAGS.format == 'saved_model':
         print(_saved_model(model, config, info))
@@ -87,12 +87,12 @@ def main(arguments):
 
 def _saved_model(model, config, info):
     from estimator_clf.export import export_saved_model
-    from launch import build
+    from estimator_clf.training import factory
 
     return export_saved_model(
         *model,
         FLAGS.export_dir or os.path.join(FLAGS.model_dir, 'export'),
-        build.decoder(config, info),
+        factory.decoder(config, info),
         config=config,
         examples=_examples(config, info),
         check=config.check_export,
@@ -100,14 +100,14 @@ def _saved_model(model, config, info):
 
 
 def _other(model, config, info):
-    from estimator_clf.bad_examples_log import leave_out
     from estimator_clf.export import formats
-    from launch import build
+    from estimator_clf.loggers.corrupt_images import leave_out
+    from estimator_clf.training import factory
     from launch.data_errors import explained
 
     calibration = None
     if FLAGS.quantize:
-        source = build.open_source(config, info)
+        source = factory.open_source(config, info)
         leave_out(source, config.max_bad_examples, app.tell)
         with explained(source):
             calibration = formats.calibration_inputs(
@@ -125,17 +125,17 @@ def _other(model, config, info):
 
 def _examples(config, info):
     """Some of the data; None if it is not there any more."""
-    from estimator_clf.bad_examples_log import leave_out
-    from estimator_clf.export import samples
-    from input.errors import DataError
-    from launch import build
+    from estimator_clf.core.errors import DataError
+    from estimator_clf.export import check_examples
+    from estimator_clf.loggers.corrupt_images import leave_out
+    from estimator_clf.training import factory
     from launch.data_errors import explained
 
     try:
-        source = build.open_source(config, info)
+        source = factory.open_source(config, info)
         leave_out(source, config.max_bad_examples, app.tell)
         with explained(source):
-            return samples.of_run(config, source)
+            return check_examples.of_run(config, source)
     except DataError as error:
         print(
             f'The data cannot be read ({error}): the export is checked on made-up '

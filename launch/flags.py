@@ -1,4 +1,4 @@
-"""Flags made from the fields of `estimator_clf.config.Config`, and their help.
+"""Flags made from the fields of `estimator_clf.config.config.Config`, and their help.
 
 What a flag is called, means and accepts is written beside the field; nothing below
 `launch` sees a flag.
@@ -9,8 +9,8 @@ import textwrap
 
 from absl import flags
 
-from estimator_clf.config import Config
-from estimator_clf.errors import ConfigError
+from estimator_clf.config.config import Config
+from estimator_clf.core.errors import ConfigError
 
 FLAGS = flags.FLAGS
 
@@ -100,7 +100,7 @@ def _fields(only):
 def _names_help(only):
     from input import FORMATS
     from model_fns import registry
-    from model_fns.settings import OPTIMIZERS, SCHEDULES
+    from model_fns.optimizers.config import OPTIMIZERS, SCHEDULES
 
     parts = []
     lists = {

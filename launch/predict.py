@@ -45,7 +45,7 @@ def define_flags():
 
 def main(arguments):
     """Classifies as the flags say."""
-    from estimator_clf.errors import ConfigError
+    from estimator_clf.core.errors import ConfigError
     from launch import predictions
 
     if bool(FLAGS.export_dir) == bool(FLAGS.model_dir):
@@ -56,7 +56,7 @@ def main(arguments):
         raise ConfigError('--output_file needs --output=csv or --output=jsonl')
     files = find_files(arguments)
 
-    from estimator_clf import devices
+    from estimator_clf.core import devices
 
     devices.set_up(FLAGS.device)
     predictor = _predictor()
@@ -91,7 +91,7 @@ def find_files(arguments):
     """
     import glob
 
-    from estimator_clf.errors import ConfigError
+    from estimator_clf.core.errors import ConfigError
     from input.formats.image_folder import pictures_below
 
     paths = []
@@ -121,8 +121,8 @@ def pictures(files, image_key, done=()):
       done: keys to leave out. The key of a picture is its path, that of a record
         `path:number`, that of what is damaged in a TFRecord file its path.
     """
-    from input.errors import DataError
-    from input.record_pictures import is_record_file, read_pictures
+    from estimator_clf.core.errors import DataError
+    from input.tfrecord.iter_images import is_record_file, read_pictures
 
     for path in files:
         if not is_record_file(path):
@@ -148,27 +148,27 @@ def _content(path):
 
 
 def _predictor():
-    from estimator_clf.predict import Predictor
+    from estimator_clf.export.predictor import Predictor
 
     if FLAGS.export_dir:
         return Predictor(FLAGS.export_dir)
-    from estimator_clf.errors import ConfigError
-    from launch import build
+    from estimator_clf.core.errors import ConfigError
+    from estimator_clf.training import factory
 
-    config = build.load_config(FLAGS.model_dir)
-    info = build.load_info(FLAGS.model_dir)
-    decoder = build.decoder(config, info)
+    config = factory.load_config(FLAGS.model_dir)
+    info = factory.load_info(FLAGS.model_dir)
+    decoder = factory.decoder(config, info)
     if decoder is None:
         raise ConfigError(f'--model_dir={FLAGS.model_dir} does not take pictures')
     return Predictor.of_checkpoint(
-        build.model_fn_maker(config)(info),
-        build.checkpoint_of(FLAGS.model_dir, FLAGS.checkpoint),
+        factory.model_fn_maker(config)(info),
+        factory.checkpoint_of(FLAGS.model_dir, FLAGS.checkpoint),
         decoder,
     )
 
 
 def _reason(error):
-    from input.encoded_source import short_reason
+    from input.images.tf_messages import short_reason
 
     if isinstance(error, OSError):
         return error.strerror

@@ -10,9 +10,9 @@ import json
 import os
 import sys
 
-from estimator_clf.errors import ConfigError
-from estimator_clf.files import write_atomically
-from estimator_clf.lock import lock_file
+from estimator_clf.core.atomic_files import write_atomically
+from estimator_clf.core.errors import ConfigError
+from estimator_clf.core.file_lock import lock_file
 
 _PAIR = ('class', 'probability')
 

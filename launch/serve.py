@@ -87,7 +87,7 @@ def define_flags():
 
 def main(arguments):
     """Serves as the flags say."""
-    from estimator_clf.errors import ConfigError
+    from estimator_clf.core.errors import ConfigError
 
     app.no_arguments(arguments)
     try:
@@ -101,7 +101,7 @@ def main(arguments):
             "pip install -e '.[serving]'"
         ) from None
 
-    from estimator_clf import devices
+    from estimator_clf.core import devices
     from estimator_clf.serving.batching import Batching
     from estimator_clf.serving.policy import Policy, parse_labels
     from estimator_clf.serving.server import Options, Server

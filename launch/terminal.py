@@ -3,7 +3,7 @@
 import sys
 import time
 
-from estimator_clf.observer import Observer
+from estimator_clf.training.callbacks import Observer
 
 
 class TerminalObserver(Observer):

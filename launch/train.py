@@ -16,8 +16,8 @@ from launch import app, flags
 
 def main(arguments):
     """Trains as the flags say."""
-    from launch import build
-    from launch.checks import check, unread
+    from estimator_clf.training import factory
+    from estimator_clf.training.config_checks import check, unread
 
     app.no_arguments(arguments)
     config = flags.config_from_flags()
@@ -25,16 +25,16 @@ def main(arguments):
     begin = time.monotonic()
 
     # From here on it takes TensorFlow, and seconds.
-    from estimator_clf import devices
-    from estimator_clf.run import train_and_evaluate
+    from estimator_clf.core import devices
+    from estimator_clf.training.trainer import train_and_evaluate
     from launch.data_errors import explained
     from launch.terminal import TerminalObserver, metrics_tables
 
     # Before anything else uses TensorFlow, which settles its devices at first use.
     replicas = devices.set_up(config.device, config.replicas)
-    source = build.open_source(config)
+    source = factory.open_source(config)
     observer = TerminalObserver()
-    wanted, config = config, build.settled(config, source)
+    wanted, config = config, factory.settled(config, source)
     for name in ('precision', 'eval_precision', 'class_weights'):
         if getattr(config, name) != getattr(wanted, name):
             observer.on_message(
@@ -45,7 +45,7 @@ def main(arguments):
     others = []
 
     def open_folder(folder):
-        others.append(build.open_folder(config, source, folder))
+        others.append(factory.open_folder(config, source, folder))
         return others[-1]
 
     try:
@@ -53,12 +53,12 @@ def main(arguments):
             results = train_and_evaluate(
                 config,
                 source,
-                build.model_fn_maker(config),
-                functools.partial(build.decoder, config),
+                factory.model_fn_maker(config),
+                functools.partial(factory.decoder, config),
                 replicas,
                 observer,
                 open_folder,
-                functools.partial(build.published, config),
+                functools.partial(factory.published, config),
             )
     finally:
         observer.close()

@@ -10,20 +10,23 @@ from estimator_clf.compat import estimator
 
 import tensorflow as tf
 
-from model_fns import averaging, errors, head, training, views, watched
-from model_fns.hardest import Hardest
-from model_fns.layers import Layers
-from model_fns.loss_scale import LossScale
-from model_fns.network import Network
-from model_fns.parts import loss_and_gradients
-from model_fns.passes import averaged
-from model_fns.settings import (
+from estimator_clf.core import errors, graph_collections
+from model_fns.heads import head, test_time_augmentation
+from model_fns.heads.hard_example_mining import Hardest
+from model_fns.heads.stochastic_ensemble import averaged
+from model_fns.layers.frozen_backbone import Cut
+from model_fns.layers.layer_builder import Layers
+from model_fns.layers.network import Network
+from model_fns.optimizers import ema
+from model_fns.optimizers import train_op as training
+from model_fns.optimizers.config import (
     COMPUTE_DTYPES,
     CONV_GRADIENTS,
     OptimizerSettings,
     check_number,
 )
-from model_fns.trunk import Cut
+from model_fns.optimizers.gradient_accumulation import loss_and_gradients
+from model_fns.optimizers.loss_scaling import LossScale
 
 v1 = tf.compat.v1
 
@@ -97,7 +100,7 @@ def make_model_fn(
         `features['no_image']` and needs no 'image'. Its attribute `fitted` is a
         function (iterable of pictures, uint8 [B, H, W, C]) -> dict name -> array of
         first weights that are computed from training pictures, for
-        `estimator_clf.fitted.FittedHook`; None for a network that has none.
+        `estimator_clf.training.data_dependent_init.FittedHook`; None for a network that has none.
 
     Raises:
         SettingError: an unknown network, setting or type; at once, not when training
@@ -226,7 +229,7 @@ def make_model_fn(
             cut, frozen = Cut(inputs, features['features']), optimizer.frozen
         with contextlib.ExitStack() as stack:
             if optimizer.ema_decay or optimizer.lookahead:
-                stack.enter_context(averaging.reading(optimizer.frozen))
+                stack.enter_context(ema.reading(optimizer.frozen))
 
             def layers(number=0):
                 return Layers(
@@ -243,8 +246,8 @@ def make_model_fn(
                     raise errors.SettingError(
                         '--eval_tta does not go together with --cache_features'
                     )
-                logits, net = views.averaged(
-                    run, layers, inputs, views.views(*eval_views)
+                logits, net = test_time_augmentation.averaged(
+                    run, layers, inputs, test_time_augmentation.views(*eval_views)
                 )
             else:
                 logits, net = averaged(run, layers, inputs, eval_passes)
@@ -252,7 +255,9 @@ def make_model_fn(
             cut.check(logits, frozen)
         _refuse_keras_3()
         if mode == estimator.ModeKeys.EVAL:
-            watched.offer(embeddings=net.dense_input)
+            graph_collections.publish(
+                graph_collections.EVAL_TENSORS, embeddings=net.dense_input
+            )
         if kind == 'regression':
             return head.regression(mode, features, logits, labels, optimizer=optimizer)
         return head.classification(
@@ -328,6 +333,6 @@ def _refuse_keras_3():
         if any(frame.filename.startswith(folder) for frame in variable.op.traceback):
             raise errors.SettingError(
                 f'the variable {variable.name!r} belongs to a Keras 3 layer, which is '
-                f'silently wrong inside an Estimator; use `model_fns.layers.Layers`, '
+                f'silently wrong inside an Estimator; use `model_fns.layers.layer_builder.Layers`, '
                 f'or layers of the package tf_keras'
             )

@@ -10,8 +10,8 @@ import inspect
 import math
 from collections.abc import Callable, Mapping
 
-from estimator_clf.registry import Registry, register
-from model_fns import errors
+from estimator_clf.core import errors
+from estimator_clf.core.registry import Registry, register
 
 __all__ = [
     'NETWORKS',
@@ -47,7 +47,7 @@ def get(name: str) -> Callable:
 
 
 def head(name: str) -> str:
-    """Which function of `model_fns.head` the outputs go to; imports nothing.
+    """Which function of `model_fns.heads.head` the outputs go to; imports nothing.
 
     Raises:
         SettingError: there is no such network.

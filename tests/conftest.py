@@ -1,10 +1,13 @@
 """What all tests need of their process."""
 
 import os
+import pathlib
 import signal
 import threading
 
 import pytest
+
+_HERE = pathlib.Path(__file__).resolve().parent
 
 # A shell's job in the background (`make test &`, some CI machines) ignores SIGINT, and
 # so would every process that a test starts and interrupts.
@@ -23,20 +26,24 @@ def pytest_xdist_auto_num_workers(config):
 # A process of the tests takes a whole file at a time. These take 2 to 4 minutes: begun
 # last, one of them would have the end of the run to itself.
 _LONG = (
-    'test_readme',
-    'test_launch_train',
-    'test_kept',
-    'test_launch_errors',
-    'test_feature_cache',
-    'test_record_source',
-    'test_networks',
-    'test_run',
-    'test_self_check',
-    'test_bad_examples',
+    'docs/test_readme',
+    'launch/test_train',
+    'input/sources/test_image_cache',
+    'launch/test_errors',
+    'estimator_clf/training/test_feature_cache',
+    'input/sources/test_tfrecords',
+    'model_fns/networks/test_networks',
+    'estimator_clf/training/test_trainer',
+    'estimator_clf/export/test_parity_check',
+    'input/test_corrupt_images',
 )
 
 
 def pytest_collection_modifyitems(items):
     """Long files first."""
     rank = {name: number for number, name in enumerate(_LONG)}
-    items.sort(key=lambda item: rank.get(item.path.stem, len(_LONG)))
+    items.sort(
+        key=lambda item: rank.get(
+            str(item.path.relative_to(_HERE).with_suffix('')), len(_LONG)
+        )
+    )

@@ -5,10 +5,10 @@ from estimator_clf.compat import estimator
 import numpy as np
 import tensorflow as tf
 
-from estimator_clf.devices import session_config
-from estimator_clf.errors import ConfigError
+from estimator_clf.core.devices import session_config
+from estimator_clf.core.errors import ConfigError
 from estimator_clf.explain.layers import choose_layer, find_layers
-from estimator_clf.export.samples import restore
+from estimator_clf.export.check_examples import restore
 
 v1 = tf.compat.v1
 

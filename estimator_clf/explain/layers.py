@@ -7,8 +7,8 @@ import estimator_clf.compat  # noqa: F401  Loads TensorFlow without its chatter.
 
 import tensorflow as tf
 
-from estimator_clf.errors import ConfigError
-from model_fns import averaging
+from estimator_clf.core.errors import ConfigError
+from model_fns.optimizers import ema
 
 v1 = tf.compat.v1
 
@@ -107,7 +107,7 @@ def find_layers(image, logits, variables):
 def scope_of(variable):
     """Returns the scope that holds a variable, and so the layer that it belongs to."""
     # A moving average is called after its variable.
-    return os.path.dirname(variable.op.name.removesuffix(averaging.SUFFIX))
+    return os.path.dirname(variable.op.name.removesuffix(ema.SUFFIX))
 
 
 def common_scope(variables):

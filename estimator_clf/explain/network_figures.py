@@ -2,10 +2,10 @@
 
 import numpy as np
 
-from estimator_clf.explain import colours, maximise, weights
+from estimator_clf.explain import activation_maximization, colormaps, weight_images
 from estimator_clf.explain.explainer import BATCH
-from estimator_clf.explain.sheet import Tile, sheet
-from estimator_clf.explain.wish import Figure
+from estimator_clf.explain.figure_layout import Tile, sheet
+from estimator_clf.explain.options import Figure
 
 # Units of a layer that are shown where none is asked for.
 _MOST_UNITS = 30
@@ -17,7 +17,7 @@ _QUANTILE = 0.99
 
 def weights_figure(explainer, wish):
     """What every pixel adds to each class (or unit) of a first dense layer."""
-    layer, values = weights.pixel_weights(explainer, _MOST_CLASSES)
+    layer, values = weight_images.pixel_weights(explainer, _MOST_CLASSES)
     of_classes = layer.tensor.shape[1:] == explainer.scores.shape[1:]
     what = 'class' if of_classes else 'unit'
     names = (
@@ -28,10 +28,10 @@ def weights_figure(explainer, wish):
     largest = float(np.abs(values).max())
     grey = values.shape[-1] == 1
     if grey:
-        values = np.stack([colours.smoothed(value[..., 0]) for value in values])
+        values = np.stack([colormaps.smoothed(value[..., 0]) for value in values])
     # A few pixels in the corners can have many times the weight of all others.
     scale = float(np.quantile(np.abs(values), _QUANTILE)) or 1.0
-    colour = colours.diverging if grey else colours.around_grey
+    colour = colormaps.diverging if grey else colormaps.around_grey
     tiles = [
         Tile(colour(value, scale), (name,))
         for name, value in zip(names[: len(values)], values, strict=True)
@@ -57,9 +57,9 @@ def weights_figure(explainer, wish):
 
 def filters_figure(explainer, wish):
     """The filters of a first convolution."""
-    layer, filters = weights.first_filters(explainer)
+    layer, filters = weight_images.first_filters(explainer)
     shown = filters[: 2 * BATCH]
-    tiles = [Tile(colours.around_grey(f), (str(i),)) for i, f in enumerate(shown)]
+    tiles = [Tile(colormaps.around_grey(f), (str(i),)) for i, f in enumerate(shown)]
     channels = filters.shape[-1]
     size = 'x'.join(map(str, filters.shape[1:3]))
     name = layer.name if layer else 'the first layer'
@@ -76,7 +76,7 @@ def filters_figure(explainer, wish):
 
 def maximise_figure(explainer, wish):
     """The picture that each class, or each unit of a layer, likes best."""
-    steps = wish.steps or maximise.STEPS
+    steps = wish.steps or activation_maximization.STEPS
     classes = not wish.layer
     if classes:
         tensor, name = explainer.scores, 'classes'
@@ -91,7 +91,7 @@ def maximise_figure(explainer, wish):
         units = list(wish.units) or list(range(min(_MOST_UNITS, layer.units)))
     images = np.concatenate(
         [
-            maximise.maximise(
+            activation_maximization.maximise(
                 explainer,
                 tensor,
                 units[i : i + BATCH],

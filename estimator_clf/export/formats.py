@@ -19,10 +19,10 @@ from estimator_clf.compat import estimator
 import numpy as np
 import tensorflow as tf
 
-from estimator_clf.errors import ConfigError
-from estimator_clf.export.folders import exported
+from estimator_clf.checkpoints.saver import saver_of
+from estimator_clf.core.errors import ConfigError
 from estimator_clf.export.saved_model import write_graph, write_labels
-from estimator_clf.savers import saver_of
+from estimator_clf.export.versions import exported
 
 v1 = tf.compat.v1
 
@@ -70,7 +70,7 @@ def calibration_inputs(source, split, count=100, eval_crop=1.0):
     Returns:
       Array [count, …], or as many as the split has.
     """
-    from input.source import iterate
+    from input.sources.base import iterate
 
     size = min(count, source.num_examples[split])
     input_fn = source.input_fn(split, size, training=True, eval_crop=eval_crop)

@@ -7,14 +7,19 @@ from estimator_clf.compat import estimator
 
 import tensorflow as tf
 
-from estimator_clf.export import card, samples, self_check, warmup
-from estimator_clf.export.folders import exported
+from estimator_clf.checkpoints.saver import saver_of
+from estimator_clf.export import (
+    check_examples,
+    model_card,
+    parity_check,
+    serving_warmup,
+)
 from estimator_clf.export.signatures import (
     receivers,
     signature_defs,
     tensor_receiver,
 )
-from estimator_clf.savers import saver_of
+from estimator_clf.export.versions import exported
 
 v1 = tf.compat.v1
 
@@ -37,7 +42,7 @@ def export_saved_model(
     The signatures are those of `estimator_clf.export.signatures`. Beside the graph are
     `MODEL_CARD.md` and, in `assets.extra/`, `labels.txt`, the warm-up requests of
     TensorFlow Serving, and pictures with the checkpoint's own predictions, with which
-    `estimator_clf.export.self_check` compares what the export says.
+    `estimator_clf.export.parity_check` compares what the export says.
 
     Args:
       model_fn: function (features, labels, mode) -> EstimatorSpec.
@@ -45,7 +50,7 @@ def export_saved_model(
       checkpoint: path prefix of the checkpoint.
       export_dir: folder of the versions; made if need be.
       decode: function from one encoded picture (string scalar) to uint8 [H, W, C], or
-        an `input.batch_decoder.BatchDecoder`, whose errors say which picture of a
+        an `input.images.batch_decoder.BatchDecoder`, whose errors say which picture of a
         request is wrong; None for regression.
       config: `Config` of the run, for the card; its metrics are read from its folder.
       examples: list of `samples.Sample` from the data, see `samples.take`; without,
@@ -58,7 +63,7 @@ def export_saved_model(
     Raises:
       RunError: it could not be written, or is not what the checkpoint is.
     """
-    checking = self_check.process() if check else contextlib.nullcontext()
+    checking = parity_check.process() if check else contextlib.nullcontext()
     with (
         exported(export_dir, checkpoint) as version,
         checking as have_checked,
@@ -68,13 +73,13 @@ def export_saved_model(
         _write_extras(partial, info)
         if not examples:
             limit = config.max_pixels if config else None
-            examples = samples.made_up(info, decode, max_pixels=limit)
-        samples.write(
-            os.path.join(partial, EXTRA, samples.FILE_NAME),
+            examples = check_examples.made_up(info, decode, max_pixels=limit)
+        check_examples.write(
+            os.path.join(partial, EXTRA, check_examples.FILE_NAME),
             examples,
-            samples.predict(model_fn, checkpoint, examples),
+            check_examples.predict(model_fn, checkpoint, examples),
         )
-        card.write(partial, info, signatures, checkpoint, config)
+        model_card.write(partial, info, signatures, checkpoint, config)
         if check:
             have_checked(partial)
     return version.path
@@ -119,7 +124,7 @@ def _write_extras(folder, info):
     os.makedirs(extra)
     if info.class_names:
         write_labels(os.path.join(extra, 'labels.txt'), info)
-    warmup.write(os.path.join(extra, warmup.FILE_NAME), info)
+    serving_warmup.write(os.path.join(extra, serving_warmup.FILE_NAME), info)
 
 
 def write_labels(path, info):

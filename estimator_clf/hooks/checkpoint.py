@@ -9,10 +9,10 @@ import estimator_clf.compat  # noqa: F401  Loads TensorFlow without its chatter.
 
 import tensorflow as tf
 
-from estimator_clf.duration import due
-from estimator_clf.errors import RunError, no_room
-from estimator_clf.hooks.finite import NotFiniteError
-from estimator_clf.hooks.steps import StepHook
+from estimator_clf.core.errors import RunError, no_room
+from estimator_clf.core.intervals import due
+from estimator_clf.hooks.base import StepHook
+from estimator_clf.hooks.nan_guard import NotFiniteError
 
 v1 = tf.compat.v1
 
@@ -34,7 +34,7 @@ class CheckpointHook(StepHook):
 
         Args:
           model_dir: folder of the checkpoints.
-          every: list of intervals in steps, see `estimator_clf.duration.due`.
+          every: list of intervals in steps, see `estimator_clf.core.intervals.due`.
           listeners: objects with `after_save(path, step, final)`, called in this order
             after each save.
           saver: `tf.compat.v1.train.Saver` of the training's graph, or a function

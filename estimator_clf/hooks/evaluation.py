@@ -1,6 +1,6 @@
 """Evaluation while training: after the checkpoints whose turn it is."""
 
-from estimator_clf.duration import due
+from estimator_clf.core.intervals import due
 
 
 class EvaluationListener:
@@ -15,7 +15,7 @@ class EvaluationListener:
         """Makes the listener.
 
         Args:
-          evaluator: `estimator_clf.evaluator.Evaluator`.
+          evaluator: `estimator_clf.evaluation.evaluator.Evaluator`.
           every: interval in steps; 0: the last checkpoint only.
           report: function (step, metrics), called after each evaluation.
           known: dict step -> metrics, of what the run before has evaluated already.

@@ -2,7 +2,7 @@
 
 import tensorflow as tf
 
-from estimator_clf.hooks.steps import StepHook
+from estimator_clf.hooks.base import StepHook
 
 
 class ProfileHook(StepHook):

@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from estimator_clf.errors import ConfigError
+from estimator_clf.core.errors import ConfigError
 
 
 @dataclasses.dataclass(frozen=True)

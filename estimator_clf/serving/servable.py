@@ -9,7 +9,7 @@ from estimator_clf.compat import estimator  # noqa: F401  Loads TensorFlow quiet
 import numpy as np
 import tensorflow as tf
 
-from estimator_clf.devices import session_config
+from estimator_clf.core.devices import session_config
 from estimator_clf.serving.status import (
     ServingError,
     invalid,

@@ -7,7 +7,7 @@ import socket
 
 import grpc
 
-from estimator_clf.errors import ConfigError
+from estimator_clf.core.errors import ConfigError
 from estimator_clf.serving.batching import Batching
 from estimator_clf.serving.core import Core
 from estimator_clf.serving.grpc_api import add_services

@@ -9,7 +9,7 @@ import os
 import tensorflow as tf
 
 from estimator_clf import export
-from estimator_clf.errors import ConfigError
+from estimator_clf.core.errors import ConfigError
 from estimator_clf.serving.policy import Policy
 from estimator_clf.serving.servable import Servable
 from estimator_clf.serving.status import ServingError

@@ -5,9 +5,9 @@ import estimator_clf.compat  # noqa: F401  Loads TensorFlow without its chatter.
 import numpy as np
 import tensorflow as tf
 
-from estimator_clf.warm_start.plan import make_plan, weights_in_graph
-from model_fns.averaging import SUFFIX
-from model_fns.patterns import name_of
+from estimator_clf.core.variable_patterns import name_of
+from estimator_clf.warm_start.assignment import make_plan, weights_in_graph
+from model_fns.optimizers.ema import SUFFIX
 
 v1 = tf.compat.v1
 

@@ -14,7 +14,7 @@ import zlib
 import h5py
 import numpy as np
 
-from estimator_clf.errors import ConfigError
+from estimator_clf.core.errors import ConfigError
 
 # Of batch normalisation, in the order of Keras.
 _NORMALISATION = ('gamma', 'beta', 'moving_mean', 'moving_variance')

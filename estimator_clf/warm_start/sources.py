@@ -6,10 +6,10 @@ import estimator_clf.compat  # noqa: F401  Loads TensorFlow without its chatter.
 
 import tensorflow as tf
 
-from estimator_clf.best import best_checkpoint
-from estimator_clf.checkpoints import latest_checkpoint
-from estimator_clf.errors import ConfigError
-from estimator_clf.export.folders import versions
+from estimator_clf.checkpoints.best import best_checkpoint
+from estimator_clf.checkpoints.listing import latest_checkpoint
+from estimator_clf.core.errors import ConfigError
+from estimator_clf.export.versions import versions
 
 _OBJECT_GRAPH = '_CHECKPOINTABLE_OBJECT_GRAPH'
 _VALUE = '/.ATTRIBUTES/VARIABLE_VALUE'

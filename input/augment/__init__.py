@@ -6,6 +6,6 @@ and dtype. Whole batches, since for small pictures the cost of a tf.data element
 than the cost of its pixels.
 """
 
-from input.augment.steps import OPS, apply, check_size, mix, parse
+from input.augment.pipeline import OPS, apply, check_size, mix, parse
 
 __all__ = ['OPS', 'apply', 'check_size', 'mix', 'parse']

@@ -2,7 +2,7 @@
 
 import tensorflow as tf
 
-from input.augment.pixels import mean_colour
+from input.augment.pixel_ops import mean_colour
 
 
 def cutout(images, draw, amount):

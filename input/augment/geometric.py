@@ -4,7 +4,7 @@ import math
 
 import tensorflow as tf
 
-from input.augment.pixels import to_uint8
+from input.augment.pixel_ops import to_uint8
 
 # Pixels to either side for which `crop` takes its columns one by one.
 _MANY = 64
@@ -130,7 +130,7 @@ def resized_crop(images, draw, amount):
 
     A window that would be taller or wider than the picture is cut to fit. Pictures
     that come encoded are cut while they are decoded instead, see
-    `input.decode.random_window`.
+    `input.images.decode.random_window`.
     """
     height, width = images.shape[1:3]
     area = draw.uniform('crop area', amount, 1.0)

@@ -12,7 +12,7 @@ import math
 import tensorflow as tf
 
 from input.augment.geometric import affine
-from input.augment.pixels import grey_of, to_uint8
+from input.augment.pixel_ops import grey_of, to_uint8
 
 _MOVES = ('rotate', 'shear_x', 'shear_y', 'translate_x', 'translate_y')
 _TABLES = ('auto_contrast', 'equalize', 'posterize', 'solarize')

@@ -6,9 +6,9 @@ import zlib
 
 import numpy as np
 
-from estimator_clf.registry import register
-from input.errors import DataError
-from input.memory_source import MemorySource
+from estimator_clf.core.errors import DataError
+from estimator_clf.core.registry import register
+from input.sources.in_memory import MemorySource
 
 
 @register('arrays')

@@ -8,10 +8,10 @@ import os
 
 import numpy as np
 
-from estimator_clf.registry import register
-from input.errors import DataError
-from input.memory_source import MemorySource
-from input.text_file import read_names
+from estimator_clf.core.errors import DataError
+from estimator_clf.core.registry import register
+from input.sources.in_memory import MemorySource
+from input.text_files import read_names
 
 _PIXELS = 3 * 32 * 32
 

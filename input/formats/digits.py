@@ -2,10 +2,10 @@
 
 import numpy as np
 
-from estimator_clf.registry import register
-from input.errors import DataError
-from input.memory_source import MemorySource
-from input.mixing import held_out
+from estimator_clf.core.errors import DataError
+from estimator_clf.core.registry import register
+from input.sampling.stateless_random import held_out
+from input.sources.in_memory import MemorySource
 
 # Every fifth or so is held out, by a hash of its number, so that both splits have
 # digits of all 13 writers. The file is in the order of its writers: holding out one

@@ -14,11 +14,11 @@ import zlib
 
 import numpy as np
 
-from estimator_clf.registry import register
-from input.errors import DataError
-from input.memory_source import MemorySource
-from input.splits import canonical
-from input.text_file import read_names
+from estimator_clf.core.errors import DataError
+from estimator_clf.core.registry import register
+from input.sources.in_memory import MemorySource
+from input.split_names import canonical
+from input.text_files import read_names
 
 _IMAGES = re.compile(
     r'(?P<prefix>.*?)(?P<split>train|test|t10k|valid|validation)'

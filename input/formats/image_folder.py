@@ -6,13 +6,13 @@ import re
 
 import numpy as np
 
-from estimator_clf.registry import register
-from input.errors import DataError
-from input.file_source import FileSource
-from input.memory_source import check_validation_split
-from input.mixing import held_out
-from input.sizes import usual_shape
-from input.splits import canonical, hinted
+from estimator_clf.core.errors import DataError
+from estimator_clf.core.registry import register
+from input.images.image_shape import usual_shape
+from input.sampling.stateless_random import held_out
+from input.sources.image_files import FileSource
+from input.sources.in_memory import check_validation_split
+from input.split_names import canonical, hinted
 
 EXTENSIONS = ('.jpg', '.jpeg', '.png', '.gif', '.bmp')
 
@@ -38,7 +38,7 @@ def image_folder(
       data_dir: root of `<split>/<class>/**/*.jpg` or of `<class>/**/*.jpg`; with
         `label_pattern` the class folders are not needed. Extensions jpg, jpeg,
         png, gif, bmp in any case; what a file is, its first bytes tell.
-      image_size: int or 'HEIGHTxWIDTH'; see `input.sizes.usual_shape`.
+      image_size: int or 'HEIGHTxWIDTH'; see `input.images.image_shape.usual_shape`.
       channels: 1 or 3.
       validation_split: share of the training files to hold out; which ones
         follows from a hash of each file's name, so that more files move none.

@@ -8,12 +8,12 @@ import warnings
 
 import numpy as np
 
-from estimator_clf.registry import register, suggest
-from input.errors import DataError
-from input.record_files import Shard, count_records
-from input.record_source import SHUFFLE_BUFFER, RecordSource, sample_pictures
-from input.sizes import usual_shape
-from input.splits import canonical
+from estimator_clf.core.errors import DataError
+from estimator_clf.core.registry import register, suggest
+from input.images.image_shape import usual_shape
+from input.sources.tfrecords import SHUFFLE_BUFFER, RecordSource, sample_pictures
+from input.split_names import canonical
+from input.tfrecord.files import Shard, count_records
 
 
 @register('tfds')
@@ -39,7 +39,7 @@ def tfds(
       data_dir: TFDS's folder of data sets; by default its own, `~/tensorflow_datasets`.
       variant: NAME, NAME/CONFIG or NAME/CONFIG:VERSION.
       image_size: int or 'HEIGHTxWIDTH'; by default what TFDS says, else see
-        `input.sizes.usual_shape`.
+        `input.images.image_shape.usual_shape`.
       channels: 1 or 3.
       validation_split: share of the training records to hold out.
       train_split: split to train on, also a slice: 'train[:80%]'.

@@ -6,22 +6,22 @@ import os
 import numpy as np
 import tensorflow as tf
 
-from estimator_clf.registry import register
-from input.encoded_source import short_reason
-from input.errors import DataError
-from input.manifest import read_manifest
-from input.record_files import Shard, compression_of, count_records
-from input.record_source import (
+from estimator_clf.core.errors import DataError
+from estimator_clf.core.registry import register
+from input.images.image_shape import usual_shape
+from input.images.tf_messages import short_reason
+from input.sources.base import iterate
+from input.sources.tfrecords import (
     SHUFFLE_BUFFER,
     RecordSource,
     bad_example,
     record_dataset,
     sample_pictures,
 )
-from input.shard_names import find_shards
-from input.sizes import usual_shape
-from input.source import iterate
-from input.text_file import read_names
+from input.text_files import read_names
+from input.tfrecord.files import Shard, compression_of, count_records
+from input.tfrecord.manifest import read_manifest
+from input.tfrecord.shard_names import find_shards
 
 _NO_LABEL = np.iinfo(np.int64).min
 _KINDS = {'bytes_list': 'text', 'int64_list': 'integer', 'float_list': 'float'}
@@ -52,9 +52,9 @@ def tfrecord(
 
     Args:
       data_dir: folder of `<split>-00000-of-00008`, `<split>.tfrecord` or
-        `<split>/…`, see `input.shard_names.find_shards`; or one file.
+        `<split>/…`, see `input.tfrecord.shard_names.find_shards`; or one file.
       image_size: int or 'HEIGHTxWIDTH'; by default the manifest's, else see
-        `input.sizes.usual_shape`.
+        `input.images.image_shape.usual_shape`.
       channels: 1 or 3.
       validation_split: share of the training records to hold out.
       compression: 'GZIP', 'ZLIB' or 'none'; by default the files tell.

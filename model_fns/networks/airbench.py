@@ -2,7 +2,8 @@
 
 import tensorflow as tf
 
-from model_fns import errors, whitening
+from estimator_clf.core import errors
+from model_fns.layers import patch_whitening
 from model_fns.registry import register
 
 v1 = tf.compat.v1
@@ -121,7 +122,7 @@ def fitted(batches, **settings):
         dict name of a variable -> float32 array.
     """
     del settings
-    return {'whiten/kernel': whitening.filters(batches, _PATCH, _WHITEN_EPSILON)}
+    return {'whiten/kernel': patch_whitening.filters(batches, _PATCH, _WHITEN_EPSILON)}
 
 
 def _whiten(net, images, train_bias):

@@ -2,7 +2,7 @@
 
 import tensorflow as tf
 
-from model_fns import errors
+from estimator_clf.core import errors
 from model_fns.registry import register
 
 

@@ -1,6 +1,6 @@
 """A small convolutional network."""
 
-from model_fns import errors
+from estimator_clf.core import errors
 from model_fns.registry import register
 
 

@@ -2,7 +2,8 @@
 
 import tensorflow as tf
 
-from model_fns import applications, errors, functional
+from estimator_clf.core import errors
+from model_fns.layers import keras_applications, keras_functional
 from model_fns.registry import register
 
 # Some can be made of few pixels only, and what the layers are does not depend on them.
@@ -53,8 +54,8 @@ def pretrained(
     if channels not in (1, 3):
         raise errors.SettingError(f'pictures must have 1 or 3 channels, got {channels}')
     shape = (*images.shape[1:3].as_list(), 3)
-    config = applications.config(name, shape, alpha, top, weights == 'imagenet')
-    x = functional.run(net, config, preprocessed(images, name))
+    config = keras_applications.config(name, shape, alpha, top, weights == 'imagenet')
+    x = keras_functional.run(net, config, preprocessed(images, name))
     if x.shape.rank == 4:
         x = _pooled(net, x, pooling)
     for i, units in enumerate(hidden, 1):
@@ -74,7 +75,7 @@ def preprocessed(images, name):
     Returns:
         float32 [B, H, W, 3].
     """
-    order, scale, offset = applications.preprocessing(name)
+    order, scale, offset = keras_applications.preprocessing(name)
     if images.shape[-1] == 1:
         images = tf.repeat(images, 3, axis=-1)
     elif order != [0, 1, 2]:
@@ -92,12 +93,12 @@ def published(
         the weights for ImageNet, dict layer -> list of arrays.
     """
     del others
-    config = applications.config(name, _USUAL, alpha, top, weights == 'imagenet')
+    config = keras_applications.config(name, _USUAL, alpha, top, weights == 'imagenet')
 
     def fetch():
-        return applications.imagenet_weights(name, alpha, top)
+        return keras_applications.imagenet_weights(name, alpha, top)
 
-    return functional.layers_of(config), fetch
+    return keras_functional.layers_of(config), fetch
 
 
 def _pooled(net, x, pooling):

@@ -2,7 +2,7 @@
 
 import tensorflow as tf
 
-from model_fns import errors
+from estimator_clf.core import errors
 from model_fns.registry import register
 
 # Blocks of each stage (He et al., 2016, table 1), and whether they are bottlenecks.

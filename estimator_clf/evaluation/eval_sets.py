@@ -1,0 +1,171 @@
+"""What is evaluated beside the training, under which name and how often."""
+
+import dataclasses
+from collections.abc import Callable
+
+from estimator_clf.config.step_plan import evaluation_input
+from estimator_clf.core import intervals
+from estimator_clf.core.errors import ConfigError
+
+# The names of other things that write into the model_dir or metrics.jsonl.
+_TAKEN = ('train', 'best', 'export', 'export-best', 'plugins')
+
+# Which split of another folder is meant where none is named.
+_USUAL = ('test', 'validation', 'train')
+
+
+@dataclasses.dataclass(frozen=True)
+class EvaluationSet:
+    """A set of examples that is evaluated.
+
+    Attributes:
+      name: what its metrics are filed under; a split's name, usually.
+      input_fn: function without arguments that returns a tf.data.Dataset that ends.
+      num_examples: how many it has.
+      every: interval in steps, see `estimator_clf.core.intervals.due`; 0: the last
+        checkpoint only; None: when the training is over, by itself.
+      plain_input_fn: where `input_fn` computes features first, the same without them,
+        for who asks what is evaluated and not what comes out; else None.
+    """
+
+    name: str
+    input_fn: Callable
+    num_examples: int
+    every: float | None = None
+    plain_input_fn: Callable | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Wish:
+    """One entry of `--also_evaluate`, as it was written.
+
+    Attributes:
+      name: see `EvaluationSet`.
+      split: name of the split, or '' for the usual one of another folder.
+      data_dir: the folder of other data of the same kind, or ''.
+      every: a duration, see `estimator_clf.core.intervals.parse`.
+    """
+
+    name: str
+    split: str
+    data_dir: str
+    every: str
+
+
+def parse(text):
+    """Reads `--also_evaluate`: `test:5epochs,phone=@photos/phone:1epochs`.
+
+    Args:
+      text: entries `[NAME=]SPLIT[@DIR][:INTERVAL]` between commas. Without an
+        interval, it is evaluated every epoch. SPLIT may be left out before @DIR.
+
+    Returns:
+      Tuple of `Wish`.
+
+    Raises:
+      ConfigError: an entry is not like this, or a name is taken.
+    """
+    wishes = []
+    for entry in filter(None, (part.strip() for part in text.split(','))):
+        what, colon, every = entry.rpartition(':')
+        if not colon:
+            what, every = entry, '1epochs'
+        intervals.parse(every, 'also_evaluate')
+        name, equals, what = what.rpartition('=')
+        split, _, data_dir = what.partition('@')
+        if not (split or data_dir) or (equals and not name):
+            raise ConfigError(
+                '--also_evaluate must be [NAME=]SPLIT[@DIR][:INTERVAL] between commas, '
+                f'got {entry!r}'
+            )
+        name = name or split
+        if not name or name in _TAKEN or not name.replace('-', '_').isidentifier():
+            raise ConfigError(
+                f'--also_evaluate: {entry!r} needs a name of its own, of letters, '
+                f'digits and underscores: my_name={what}'
+            )
+        if name in {wish.name for wish in wishes}:
+            raise ConfigError(f'--also_evaluate: the name {name!r} is given twice')
+        wishes.append(Wish(name, split, data_dir, every))
+    return tuple(wishes)
+
+
+def evaluation_sets(config, source, plan, open_folder=None, cache=None):
+    """Makes the list of what a run evaluates.
+
+    First `plan.eval_split`, then `--also_evaluate`, then, once the training is over,
+    the validation and test splits that are not among them.
+
+    Args:
+      config: `Config`.
+      source: `input.sources.base.Source`.
+      plan: `Plan`.
+      open_folder: function from a folder to the `Source` of it, with the classes and
+        picture size of `source`.
+      cache: `FeatureCache`, for the splits of `source`; or None.
+
+    Returns:
+      List of `EvaluationSet`.
+
+    Raises:
+      ConfigError: a split that there is not, a name twice.
+    """
+    sets = []
+
+    def input_of(split):
+        made = evaluation_input(config, source, split)
+        # Several passes are those of a network that is random.
+        usable = cache and config.eval_passes == 1
+        return (cache.evaluation_input(made, split), made) if usable else (made, None)
+
+    if plan.eval_split in _TAKEN:
+        raise ConfigError(
+            f'--eval_split={plan.eval_split}: the run needs this name itself, in '
+            'metrics.jsonl or for a folder; give the split another: '
+            f'--also_evaluate=on_{plan.eval_split}={plan.eval_split}'
+        )
+    if plan.eval_split:
+        made, plain = input_of(plan.eval_split)
+        size = source.num_examples[plan.eval_split]
+        every = plan.eval_every
+        sets.append(EvaluationSet(plan.eval_split, made, size, every, plain))
+    for wish in parse(config.also_evaluate):
+        if wish.name in {known.name for known in sets}:
+            raise ConfigError(
+                f'--also_evaluate: {wish.name!r} is evaluated already (--eval_split); '
+                'give it another name, or leave it out'
+            )
+        if wish.name in source.num_examples and (
+            wish.data_dir or wish.name != wish.split
+        ):
+            raise ConfigError(
+                f'--also_evaluate: {wish.name!r} is a split of {source.name} itself; '
+                'give the other examples a name of their own: '
+                f'NAME={wish.split}{wish.data_dir and "@" + wish.data_dir}'
+            )
+        other = open_folder(wish.data_dir) if wish.data_dir else source
+        other.bad_examples = source.bad_examples
+        every = intervals.interval(
+            wish.every, 'also_evaluate', plan.steps_per_epoch, plan.total_steps
+        )
+        split = _split_of(wish, other)
+        made, size = evaluation_input(config, other, split), other.num_examples[split]
+        sets.append(EvaluationSet(wish.name, made, size, every))
+    names = {known.name for known in sets} | {config.train_split}
+    for split in ('validation', 'test'):
+        if split in source.num_examples and split not in names:
+            made, _ = input_of(split)
+            sets.append(EvaluationSet(split, made, source.num_examples[split]))
+    return sets
+
+
+def _split_of(wish, source):
+    split = wish.split
+    if not split:
+        split = next((s for s in _USUAL if s in source.num_examples), '')
+    if split not in source.num_examples:
+        raise ConfigError(
+            f'--also_evaluate={wish.name}: {source.name} has no split '
+            f'{split!r}; it has: {", ".join(source.num_examples)}'
+        )
+    return split

@@ -1,0 +1,64 @@
+"""A record of which examples each step saw."""
+
+import json
+import os
+
+import tensorflow as tf
+
+from estimator_clf.hooks.base import StepHook
+
+FILE_NAME = 'keys.jsonl'
+
+
+class KeysHook(StepHook):
+    """Writes the keys of the examples of each step to `keys.jsonl`.
+
+    After a kill and a restart the file holds each step once, as an unbroken run's does.
+    """
+
+    def __init__(self, model_dir, collection):
+        """Makes the hook.
+
+        Args:
+          model_dir: folder of the file.
+          collection: graph collection of string tensors [b]: the keys, one tensor per
+            replica; or one ragged tensor [steps, b] where a run is a loop of several.
+        """
+        self._path = os.path.join(model_dir, FILE_NAME)
+        self._collection = collection
+
+    def begin(self):
+        self._keys = tf.compat.v1.get_collection(self._collection)
+
+    def on_start(self, session):
+        # Cut off, not written anew: it may be larger than the memory.
+        with open(self._path, 'a+b') as file:
+            file.seek(0)
+            end = 0
+            for line in file:
+                if not self._is_kept(line):
+                    break
+                end += len(line)
+            file.truncate(end)
+
+    def _is_kept(self, line):
+        """Whether a line is whole, and of a step that does not come again."""
+        try:
+            return line.endswith(b'\n') and json.loads(line)['step'] <= self.step
+        except (ValueError, KeyError, TypeError):
+            return False
+
+    def before_run(self, run_context):
+        return tf.compat.v1.train.SessionRunArgs(self._keys)
+
+    def after_step(self, run_context, results):
+        if len(results) == 1 and hasattr(results[0], 'to_list'):
+            rows = results[0].to_list()
+        else:
+            rows = [[key for part in results for key in part]]
+        text = ''
+        for step, row in enumerate(rows, self.step - len(rows) + 1):
+            keys = [key.decode(errors='replace') for key in row]
+            text += json.dumps({'step': step, 'keys': keys}) + '\n'
+        with open(self._path, 'a', encoding='utf-8') as file:
+            file.write(text)

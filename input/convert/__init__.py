@@ -1,0 +1,1 @@
+"""Conversion of any dataset to sharded TFRecords."""

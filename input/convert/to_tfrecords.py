@@ -1,0 +1,318 @@
+"""Writes any data set as sharded TFRecords, all or nothing, in several processes.
+
+Everything goes into a hidden folder beside the wanted one, which gets its name at
+the very end. So a folder of that name is whole, whatever happened on the way.
+"""
+
+import concurrent.futures
+import contextlib
+import itertools
+import multiprocessing
+import os
+import shutil
+import signal
+import threading
+
+import estimator_clf.compat  # noqa: F401  Loads TensorFlow without its chatter.
+
+import numpy as np
+
+from estimator_clf.core.errors import DataError
+from estimator_clf.core.file_lock import FolderLock
+from input.convert.shard_writer import ENDINGS, Job, Settings, ShardWriter, in_words
+from input.registry import open_dataset
+from input.sampling.stateless_random import mix, mix_text
+from input.tfrecord.manifest import Manifest
+
+# Large enough to be read fast, small enough for many to be read in turns.
+_SHARD_BYTES = 150e6
+
+# Starting a process takes as long as writing about so many pictures.
+_WORTH_A_PROCESS = 5000
+
+
+def convert(
+    source_args,
+    output_dir,
+    *,
+    shards=None,
+    compression='',
+    workers=None,
+    progress=None,
+):
+    """Writes a data set into a folder that `--dataset=tfrecord` reads.
+
+    The pictures stay encoded as they are; those of formats in memory become PNG. Each
+    is decoded once, so that what is written can be read. Which example is in which
+    shard, and where, is a fixed permutation. Interrupted by an exception, Ctrl-C or
+    SIGTERM it leaves nothing behind; after SIGKILL a hidden folder stays, which
+    the next run for the same output_dir removes.
+
+    Args:
+      source_args: dict of arguments for `input.open_dataset`.
+      output_dir: folder to write; must not exist, or be empty.
+      shards: number of shards of the training split, the other splits in
+        proportion; by default as many as make about 150 MB each.
+      compression: '', 'GZIP' or 'ZLIB'. Encoded pictures hardly get smaller.
+      workers: number of processes; by default one per core, if it is worth it.
+      progress: function (examples done, examples in all), called now and then.
+
+    Returns:
+      The `Manifest` written.
+
+    Raises:
+      DataError: an option or an output_dir that cannot be, or bad data.
+    """
+    compression = _check_compression(compression)
+    for flag, value in (('shards', shards), ('workers', workers)):
+        if value is not None and value < 1:
+            raise DataError(f'--{flag} must be at least 1, got {value}')
+    output_dir = os.path.realpath(output_dir)
+    _check_output_dir(output_dir)
+    source = open_dataset(**source_args)
+    if not source.class_names:
+        raise DataError(f'{source.name} has no pictures to convert, only numbers')
+    for split in source.num_examples:
+        if not split.isidentifier():
+            raise DataError(
+                f'{source.name}: the split {split!r} cannot be part of a file name; '
+                'convert whole splits'
+            )
+    with _folder_that_becomes(output_dir) as folder:
+        root = source_args.get('data_dir')
+        settings = Settings(folder, compression, root, _example_bytes(source))
+        jobs = _plan(source, shards, settings.example_bytes)
+        total = sum(source.num_examples.values())
+        if workers is None:
+            workers = min(_cores(), 1 + total // _WORTH_A_PROCESS)
+        groups = _groups(jobs, source.indexed, workers)
+        workers = min(workers, len(groups))
+
+        def report(done):
+            if progress:
+                progress(done, total)
+
+        if workers == 1:
+            done = _write_here(source, settings, groups, report)
+        else:
+            done = _write_in_processes(source_args, settings, groups, workers, report)
+        written = {}
+        for group, facts in zip(groups, done, strict=True):
+            written.setdefault(group[0].split, []).extend(facts)
+        with in_words(source):
+            manifest = Manifest(source.info, written)
+        with open(os.path.join(folder, 'labels.txt'), 'w', encoding='utf-8') as file:
+            file.writelines(f'{name}\n' for name in source.class_names)
+        manifest.write(folder)
+    return manifest
+
+
+def _cores():
+    if hasattr(os, 'sched_getaffinity'):  # What a container lets us have.
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _check_compression(compression):
+    text = (compression or '').upper()
+    text = '' if text == 'NONE' else text
+    if text not in ENDINGS:
+        raise DataError(
+            f'--compression must be GZIP, ZLIB or none, got {compression!r}'
+        )
+    return text
+
+
+def _check_output_dir(output_dir):
+    if os.path.isdir(output_dir):
+        if os.listdir(output_dir):
+            raise DataError(
+                f'--output_dir must not exist or be empty, but {output_dir} holds '
+                f'{sorted(os.listdir(output_dir))[0]!r}; name another or remove it'
+            )
+        if os.path.ismount(output_dir):
+            raise DataError(
+                f'--output_dir={output_dir} is where a file system is mounted, which '
+                'another folder cannot take the place of; name one inside it'
+            )
+    elif os.path.lexists(output_dir):
+        raise DataError(f'--output_dir must be a folder, but {output_dir} is a file')
+
+
+def _example_bytes(source):
+    """Mean size of an encoded picture, from a few of the largest split."""
+    sizes = source.num_examples
+    with in_words(source):
+        few = source.sample(max(sizes, key=sizes.get))
+    return sum(map(len, few)) / len(few)
+
+
+def _plan(source, shards, example_bytes):
+    """List of `Job`s, the largest split first."""
+    sizes = source.num_examples
+    most = 'train' if 'train' in sizes else max(sizes, key=sizes.get)
+    if shards is not None and shards > sizes[most]:
+        raise DataError(
+            f'--shards={shards} must not be more than the {sizes[most]} examples of '
+            f'the split {most!r}'
+        )
+    if shards is None:
+        shards = max(1, round(sizes[most] * example_bytes / _SHARD_BYTES))
+    jobs = []
+    for split, size in sorted(sizes.items(), key=lambda item: -item[1]):
+        count = shards if split == most else round(shards * size / sizes[most])
+        count = min(max(count, 1), size)
+        salt = np.uint64(mix_text(f'convert {split}'))
+        order = np.argsort(mix(np.arange(size, dtype=np.uint64) ^ salt))
+        for number, indices in enumerate(np.array_split(order, count)):
+            jobs.append(Job(f'{split}-{number:05d}-of-{count:05d}', split, indices))
+    return jobs
+
+
+def _groups(jobs, indexed, workers):
+    """Lists of `Job`s of one split that are written in one go.
+
+    What is read from its beginning each time is so once for each process.
+    """
+    if indexed:
+        return [[job] for job in jobs]
+    groups = []
+    for _, of_split in itertools.groupby(jobs, key=lambda job: job.split):
+        of_split = list(of_split)
+        size = -(-len(of_split) // workers)
+        groups += [of_split[n : n + size] for n in range(0, len(of_split), size)]
+    return groups
+
+
+def _write_here(source, settings, groups, report):
+    writer, done = ShardWriter(source, settings), 0
+
+    def count():
+        nonlocal done
+        done += 1
+        report(done)
+
+    return [writer.write(group, count) for group in groups]
+
+
+def _write_in_processes(source_args, settings, groups, workers, report):
+    # Not 'fork': TensorFlow's threads do not survive it.
+    context = multiprocessing.get_context('spawn')
+    counter = context.Value('q', 0)
+    others = set(multiprocessing.active_children())
+    pool = concurrent.futures.ProcessPoolExecutor(
+        workers, context, _start_worker, (source_args, settings, counter)
+    )
+    try:
+        futures = [pool.submit(_work, group) for group in groups]
+        waiting = set(futures)
+        while waiting:
+            done, waiting = concurrent.futures.wait(
+                waiting, 0.2, concurrent.futures.FIRST_EXCEPTION
+            )
+            for future in done:
+                future.result()
+            report(counter.value)
+    except BaseException as error:
+        # They may be in the middle of a shard, or still importing TensorFlow.
+        for process in set(multiprocessing.active_children()) - others:
+            process.kill()
+        pool.shutdown(wait=True, cancel_futures=True)
+        if isinstance(error, concurrent.futures.process.BrokenProcessPool):
+            raise DataError(
+                'a converting process died, of too little memory perhaps; try fewer '
+                '--workers'
+            ) from None
+        raise
+    pool.shutdown()
+    return [future.result() for future in futures]
+
+
+_worker = None
+
+
+def _start_worker(source_args, settings, counter):
+    global _worker
+    # Ctrl-C reaches all processes; the parent decides what happens then.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_die_with_parent, daemon=True).start()
+
+    def count():
+        with counter.get_lock():
+            counter.value += 1
+
+    _worker = (ShardWriter(open_dataset(**source_args), settings, threads=1), count)
+
+
+def _die_with_parent():
+    # A pool's process waits for ever for work from a parent that was killed.
+    multiprocessing.parent_process().join()
+    os._exit(1)
+
+
+def _work(group):
+    writer, count = _worker
+    return writer.write(group, count)
+
+
+@contextlib.contextmanager
+def _folder_that_becomes(output_dir):
+    """A new folder that gets the name `output_dir` if all goes well, else goes."""
+    parent, name = os.path.split(output_dir)
+    _make(parent, output_dir, exist_ok=True)
+    prefix = f'.{name}.converting-'
+    for old in os.listdir(parent):
+        path = os.path.join(parent, old)
+        if old.startswith(prefix) and not _in_use(path):
+            shutil.rmtree(path, ignore_errors=True)
+    folder = os.path.join(parent, f'{prefix}{os.getpid()}')
+    lock = FolderLock(folder)
+    with _sigterm_raises():
+        try:
+            _make(folder, output_dir)
+            lock.try_to_take()
+            yield folder
+            if os.path.isdir(output_dir):
+                os.rmdir(output_dir)
+            os.rename(folder, output_dir)
+        except BaseException:
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
+        finally:
+            lock.give_back()
+
+
+def _make(folder, output_dir, exist_ok=False):
+    try:
+        os.makedirs(folder, exist_ok=exist_ok)
+    except OSError as error:
+        raise DataError(
+            f'--output_dir={output_dir} cannot be made: {folder}: {error.strerror}; '
+            'name another'
+        ) from None
+
+
+def _in_use(folder):
+    """Tells whether the process that writes into a folder is still alive."""
+    lock = FolderLock(folder)
+    free = lock.try_to_take()
+    lock.give_back()
+    return not free
+
+
+@contextlib.contextmanager
+def _sigterm_raises():
+    """Lets SIGTERM end the block as an exception, so that it cleans up."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def stop(number, _):
+        signal.signal(number, signal.SIG_IGN)  # Once is enough.
+        raise SystemExit(128 + number)
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

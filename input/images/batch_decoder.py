@@ -1,0 +1,104 @@
+"""Many pictures at once, for serving: an error says which of them, and why."""
+
+import tensorflow as tf
+
+from input.images import decode as decoding
+
+
+class BatchDecoder:
+    """Decodes single pictures, by `decode`, or all pictures of a request.
+
+    decoder = BatchDecoder((96, 96), 3, max_pixels=64_000_000)
+    images = decoder.batch(encoded)
+    """
+
+    def __init__(self, size, channels, window=None, max_pixels=None):
+        """Makes the decoder; the arguments are those of `input.images.decode.decode`."""
+        self._size = tuple(size)
+        self._channels = channels
+        self._window = window
+        self._max_pixels = max_pixels
+
+    def __call__(self, data, key=None):
+        """Decodes one picture: string scalar to uint8 [height, width, channels]."""
+        return decoding.decode(
+            data, self._size, self._channels, self._window, key, self._max_pixels
+        )
+
+    @tf.autograph.experimental.do_not_convert  # As in `Source.input_fn`.
+    def batch(self, data):
+        """Decodes pictures in parallel.
+
+        Args:
+          data: string [N], N may be 0.
+
+        Returns:
+          uint8 [N, height, width, channels].
+
+        Raises:
+          tf.errors.InvalidArgumentError: at run time, if one of them cannot be decoded,
+            or has too many pixels; names the first such, counted from 0.
+        """
+        shape = (*self._size, self._channels)
+        # A function: it is in the graph once, and TensorFlow prepares it once.
+        text = tf.TensorSpec([], tf.string)
+        decode = tf.function(self, input_signature=[text, text], autograph=False)
+
+        def few():
+            key = _name(0, 1)
+            return tf.map_fn(
+                lambda one: decode(one, key),
+                data,
+                fn_output_signature=tf.TensorSpec(shape, tf.uint8),
+            )
+
+        def many():
+            return self._many(decode, data, shape)
+
+        # What makes and tears down a dataset takes as long as decoding a small picture.
+        images = tf.cond(tf.size(data) <= 1, few, many)
+        images.set_shape([None, *shape])
+        return images
+
+    def _many(self, decode, data, shape):
+        # An op's error ends a graph's run, nobody can catch it there: but a dataset can
+        # leave out what failed, and then it shows by what is missing.
+        count = tf.size(data, out_type=tf.int64)
+        numbers = tf.data.Dataset.range(count)
+        decoded = numbers.map(
+            lambda number: (number, decode(data[number], '')),
+            num_parallel_calls=tf.data.AUTOTUNE,
+        ).ignore_errors()
+        # One more, or a batch of nothing but bad pictures would be no element at all.
+        last = (tf.constant(-1, tf.int64), tf.zeros(shape, tf.uint8))
+        decoded = decoded.concatenate(tf.data.Dataset.from_tensors(last))
+        good, images = decoded.batch(count + 1).get_single_element()
+        good = good[:-1]
+        missing = tf.equal(
+            tf.scatter_nd(good[:, None], tf.ones_like(good), count[None]), 0
+        )
+        message = tf.cond(
+            tf.reduce_any(missing),
+            lambda: self._explain(data, tf.where(missing)[0, 0], count),
+            lambda: tf.constant(''),
+        )
+        all_good = tf.equal(message, '')
+        with tf.control_dependencies([tf.debugging.Assert(all_good, [message])]):
+            return tf.identity(images[:-1])
+
+    def _explain(self, data, number, count):
+        """What is wrong with the picture of that number."""
+        # Looking may fail as well.
+        words = tf.data.Dataset.from_tensors(data[number])
+        words = words.map(lambda one: decoding.fault(one, self._max_pixels))
+        words = words.ignore_errors()
+        words = words.filter(lambda text: tf.not_equal(text, ''))
+        usual = tf.data.Dataset.from_tensors('cannot be decoded: damaged or cut short')
+        reason = words.concatenate(usual).take(1).get_single_element()
+        name = _name(number, count)
+        return tf.strings.join([f'{decoding.NOT_A_PICTURE} <', name, '>: ', reason])
+
+
+def _name(number, count):
+    number, count = tf.strings.as_string(number), tf.strings.as_string(count)
+    return tf.strings.join(['picture ', number, ' (from 0) of ', count])

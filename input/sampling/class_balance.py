@@ -1,0 +1,96 @@
+"""Which class is drawn how often: for data of which some classes have little.
+
+`balanced` draws each class equally often, `sqrt` in proportion to the square root of
+its number of examples, which is half-way. Both are, like the natural order, a function
+of (seed, position) and nothing else, see `input.sampling.index_shuffle`.
+"""
+
+import numpy as np
+import tensorflow as tf
+
+from input.sampling.index_shuffle import locate, shuffled
+from input.sampling.stateless_random import mix, mix_text
+
+SAMPLINGS = ('natural', 'balanced', 'sqrt')
+
+_MASK = (1 << 64) - 1
+
+
+def make_order(sampling, labels, seed):
+    """Makes what tells which example is at which position of a run.
+
+    Args:
+      sampling: a name in `SAMPLINGS`.
+      labels: integers [N], the class of each example.
+      seed: Python int; None for the natural order, once or again and again.
+
+    Returns:
+      An object with `arrays()`, a tuple of NumPy arrays which the caller brings into
+      the graph, and `locate(positions, *tensors)`, which returns (epochs, indices) as
+      `input.sampling.index_shuffle.locate` does; (epoch, index) are no two times the same.
+    """
+    if sampling == 'natural' or seed is None:
+        return _Natural(len(labels), seed)
+    return _ByClass(sampling, labels, seed)
+
+
+class _Natural:
+    """Every example once per epoch."""
+
+    def __init__(self, num_examples, seed):
+        self._num_examples, self._seed = num_examples, seed
+
+    def arrays(self):
+        return ()
+
+    def locate(self, positions):
+        return locate(positions, self._num_examples, self._seed)
+
+
+class _ByClass:
+    """Each class as often as its quota, its examples by a permutation per pass.
+
+    The run goes through a fixed round of about N draws again and again. In it the
+    draws of a class lie evenly (the j-th of q somewhere in the j-th of q equal parts),
+    so that also a short stretch has the classes in their proportion. The n-th draw of
+    a class, counted over all rounds, is number n % c of the (n // c)-th permutation of
+    its c examples: no example comes again before all others of its class have come.
+    """
+
+    def __init__(self, sampling, labels, seed):
+        labels = np.asarray(labels, np.int64)
+        counts = np.bincount(labels)
+        weights = np.sign(counts) if sampling == 'balanced' else np.sqrt(counts)
+        quotas = np.round(len(labels) * weights / weights.sum()).astype(np.int64)
+        quotas = np.where(counts > 0, np.maximum(quotas, 1), 0)
+        classes = np.repeat(np.arange(len(counts)), quotas)
+        ranks = np.concatenate([np.arange(quota) for quota in quotas])
+        salt = np.uint64(mix_text(f'sampling {seed}'))
+        jitter = mix(mix(classes.astype(np.uint64) ^ salt) + ranks.astype(np.uint64))
+        times = (ranks + jitter / 2.0**64) / quotas[classes]
+        order = np.argsort(times, kind='stable')
+        self._arrays = (
+            classes[order],
+            ranks[order],
+            quotas,
+            counts.astype(np.int64),
+            np.cumsum(counts) - counts,  # Where a class begins in the next:
+            np.argsort(labels, kind='stable'),
+        )
+        self._start = int(mix(seed & _MASK))
+
+    def arrays(self):
+        return self._arrays
+
+    def locate(self, positions, classes, ranks, quotas, counts, starts, members):
+        length = len(self._arrays[0])
+        rounds, place = positions // length, positions % length
+        number = tf.gather(classes, place)
+        draw = rounds * tf.gather(quotas, number) + tf.gather(ranks, place)
+        count = tf.gather(counts, number)
+        epochs, offsets = draw // count, draw % count
+        key = mix(tf.cast(epochs, tf.uint64) + tf.constant(self._start, tf.uint64))
+        key = mix(key + tf.cast(number, tf.uint64))
+        seeds = tf.stack([key, mix(key), mix(mix(key))], -1)
+        offsets = shuffled(offsets, seeds, count, self._arrays[3])
+        return epochs, tf.gather(members, tf.gather(starts, number) + offsets)

@@ -1,0 +1,62 @@
+"""The pictures of TFRecord files one by one, whatever else the records hold."""
+
+import os
+
+import estimator_clf.compat  # noqa: F401  Loads TensorFlow without its chatter.
+
+import tensorflow as tf
+
+from estimator_clf.core.errors import DataError
+from input.images.tf_messages import short_reason
+from input.tfrecord.files import compression_of, count_records
+
+v1 = tf.compat.v1
+
+
+def is_record_file(path):
+    """Tells by its first bytes whether a file is a TFRecord file."""
+    try:
+        # Not by what kind of picture it might be: the length of a record may look so.
+        compression_of(path)
+        return os.path.getsize(path) > 0
+    except (OSError, DataError):
+        return False
+
+
+def read_pictures(path, key):
+    """Reads the pictures of a file in their order.
+
+    Args:
+      path: the file.
+      key: the feature that holds the picture.
+
+    Yields:
+      bytes; empty for a record without such a feature.
+
+    Raises:
+      DataError: the file is damaged.
+    """
+    compression = compression_of(path)
+    options = v1.io.TFRecordOptions(compression_type=compression)
+    number = 0
+    try:
+        for record in v1.io.tf_record_iterator(path, options):
+            yield _picture(record, key)
+            number += 1
+    except tf.errors.OpError as error:
+        raise DataError(
+            f'{path}, record {number} cannot be read: {short_reason(error)}'
+        ) from None
+    # A file that ends within the length of a record is as whole to TensorFlow.
+    count = count_records(path, compression)
+    if count != number:
+        raise DataError(f'{path}: {number} of its {count} records could be read')
+
+
+def _picture(record, key):
+    try:
+        features = tf.train.Example.FromString(record).features.feature
+    except Exception:  # Of protobuf, whose class depends on how it was built.
+        return b''
+    values = features[key].bytes_list.value if key in features else ()
+    return values[0] if values else b''

@@ -1,0 +1,17 @@
+"""Looks a data set over before a training: every file, every picture.
+
+    from input.validate import Report, check_data
+    report = Report()
+    counts = check_data({'name': 'image_folder', 'data_dir': 'pictures'}, report)
+    print(report.levels())
+
+`python -m launch.check_data` is the same from the command line.
+"""
+
+import estimator_clf.compat  # noqa: F401  Loads TensorFlow without its chatter.
+
+from input.validate.findings import KINDS, LEVELS
+from input.validate.report import Finding, Report, lines_file
+from input.validate.runner import check_data  # noqa: I001
+
+__all__ = ['KINDS', 'LEVELS', 'Finding', 'Report', 'check_data', 'lines_file']

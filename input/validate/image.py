@@ -1,0 +1,210 @@
+"""What is to be said of one encoded picture.
+
+Whether it can be decoded, `input.images.decode` says, which training and serving use, and
+nothing else. What its header says, Pillow tells.
+"""
+
+import contextlib
+import dataclasses
+import hashlib
+import io
+import os
+import threading
+import warnings
+
+import numpy as np
+import tensorflow as tf
+from PIL import Image
+
+from estimator_clf.core.devices import session_config
+from input.images import decode as decoding
+from input.images.tf_messages import short_reason
+
+_EXTENSIONS = {
+    '.jpg': 'jpeg',
+    '.jpeg': 'jpeg',
+    '.png': 'png',
+    '.gif': 'gif',
+    '.bmp': 'bmp',
+}
+
+# Pillow's own: it warns of more pixels than this, and refuses twice as many.
+_HUGE = 1024 * 1024 * 1024 // 4 // 3
+
+# Larger ones are decoded one at a time, so that memory holds with many threads.
+_ONE_AT_A_TIME = 25_000_000
+
+_ORIENTATION = 0x0112  # EXIF 2.3, table 4.
+_TURNS = {
+    2: 'mirrored',
+    3: 'upside down',
+    4: 'upside down and mirrored',
+    5: 'on its side and mirrored',
+    6: 'on its side: to be turned 90 degrees clockwise',
+    7: 'on its side and mirrored',
+    8: 'on its side: to be turned 90 degrees counter-clockwise',
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Look:
+    """What was seen of a picture.
+
+    Attributes:
+      findings: list of (kind, detail).
+      data: 64-bit hash of the bytes.
+      pixels: 64-bit hash of size and pixels, 0 if it cannot be decoded.
+    """
+
+    findings: list
+    data: int
+    pixels: int
+
+
+class Looker:
+    """Looks at pictures; may be called from many threads."""
+
+    def __init__(self, size, channels, threads=1):
+        """Builds the graph.
+
+        Args:
+          size: (height, width) that the network takes.
+          channels: 1 or 3 that it takes.
+          threads: how many will call.
+        """
+        self._size = size
+        self._large = threading.Lock()
+        with tf.Graph().as_default():
+            data = tf.compat.v1.placeholder(tf.string, [])
+            pixels = decoding.decode(data, None, channels, decoding.whole_window)
+            session = tf.compat.v1.Session(
+                config=session_config(
+                    rewrite=False,
+                    intra_op_parallelism_threads=1,
+                    inter_op_parallelism_threads=threads,
+                    use_per_session_threads=True,
+                )
+            )
+            self._decode = session.make_callable(pixels, [data])
+
+    def __call__(self, data, name=''):
+        """Looks at one picture.
+
+        Args:
+          data: bytes.
+          name: of the file, if its extension is to be compared.
+
+        Returns:
+          `Look`.
+        """
+        digest = hash64(data)
+        if not data:
+            return Look([('empty_file', '0 bytes')], digest, 0)
+        kind = decoding.kind_of(data)
+        if kind is None:
+            return Look([('not_a_picture', _what(data))], digest, 0)
+        findings = []
+        said = _EXTENSIONS.get(os.path.splitext(name)[1].lower())
+        if said and said != kind:
+            findings.append(('wrong_extension', f'is a {kind.upper()}'))
+        more, count = _header(data, kind)
+        findings += more
+        if count > 2 * _HUGE:
+            findings.append(
+                ('bomb', f'more than {2 * _HUGE / 1e6:.0f} million pixels; not decoded')
+            )
+            return Look(findings, digest, 0)
+        alone = count > _ONE_AT_A_TIME
+        with self._large if alone else contextlib.nullcontext():
+            try:
+                pixels = self._decode(data)
+            except tf.errors.OpError as error:
+                findings.append(('unreadable', short_reason(error)))
+                return Look(findings, digest, 0)
+            findings += self._of_pixels(pixels)
+            # 0 stands for none.
+            return Look(findings, digest, hash_pixels(pixels) or 1)
+
+    def _of_pixels(self, pixels):
+        """List of (kind, detail) of decoded pixels, uint8 [h, w, C]."""
+        height, width = pixels.shape[:2]
+        shape, findings = f'{width} x {height} pixels', []
+        short, long = sorted((height, width))
+        target = min(self._size)
+        if short < target / 4 or short < min(8, target):
+            findings.append(('tiny', shape))
+        elif long > 4 * short:
+            findings.append(('elongated', shape))
+        if height * width > _HUGE:
+            findings.append(('huge', shape))
+        elif short > 16 * max(self._size):
+            findings.append(('large', shape))
+        if is_blank(pixels):
+            colour = ', '.join(str(c) for c in pixels[0, 0].tolist())
+            findings.append(('blank', f'all pixels are {colour}'))
+        return findings
+
+
+def hash64(data):
+    """Hashes bytes to an int of 64 bits."""
+    digest = hashlib.blake2b(data, digest_size=8).digest()
+    return int.from_bytes(digest, 'little')
+
+
+def hash_pixels(pixels):
+    """Hashes uint8 [h, w, C] and its size to an int of 64 bits."""
+    digest = hashlib.blake2b(np.ascontiguousarray(pixels), digest_size=8)
+    digest.update(repr(pixels.shape).encode())
+    return int.from_bytes(digest.digest(), 'little')
+
+
+def is_blank(pixels):
+    """Tells whether all pixels of uint8 [h, w, C] are of one colour."""
+    # Most pictures are told by their first row.
+    return bool((pixels[0] == pixels[0, 0]).all() and (pixels == pixels[0, 0]).all())
+
+
+@contextlib.contextmanager
+def quiet_pillow():
+    """Keeps Pillow's warnings about a picture off the terminal, in all threads.
+
+    Not inside of `Looker`: the list of filters is the process's, not the thread's.
+    """
+    with warnings.catch_warnings():
+        warnings.filterwarnings('ignore', module='PIL')
+        warnings.simplefilter('ignore', Image.DecompressionBombWarning)
+        yield
+
+
+def _what(data):
+    """Words for bytes that are none of the four formats."""
+    with contextlib.suppress(Exception):  # Any, of decoders given any bytes.
+        with Image.open(io.BytesIO(data)) as image:
+            return f'is {image.format}; JPEG, PNG, GIF and BMP are read'
+    return f'begins with {data[:8]!r}'
+
+
+def _header(data, kind):
+    """(list of (kind, detail), number of pixels or 0) as Pillow reads a header."""
+    findings = []
+    try:
+        with Image.open(io.BytesIO(data)) as image:
+            count = image.width * image.height
+            if getattr(image, 'is_animated', False):
+                findings.append(('animated', f'{image.n_frames} frames'))
+            if image.mode == 'CMYK':
+                findings.append(('cmyk', 'CMYK'))
+            if kind == 'png' and data[24:25] == b'\x10':  # IHDR's bit depth.
+                findings.append(('deep', f'{image.mode}, 16 bits a sample'))
+            if image.mode in ('RGBA', 'LA', 'PA') or 'transparency' in image.info:
+                findings.append(('transparent', image.mode))
+            # Of a PNG without it `getexif` would decode the picture to look behind.
+            if kind == 'jpeg' or 'exif' in image.info:
+                turn = _TURNS.get(image.getexif().get(_ORIENTATION))
+                if turn:
+                    findings.append(('orientation', turn))
+            return findings, count
+    except Image.DecompressionBombError:
+        return findings, 2 * _HUGE + 1
+    except Exception:  # What Pillow cannot read, TensorFlow may; it decides.
+        return findings, 0

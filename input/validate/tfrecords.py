@@ -1,0 +1,160 @@
+"""TFRecord files, read to the end, or to where they are damaged."""
+
+import dataclasses
+import os
+
+import tensorflow as tf
+
+from estimator_clf.core.errors import DataError
+from input.formats.tfrecord import names_in_file
+from input.images.tf_messages import short_reason
+from input.sampling.stateless_random import held_out
+from input.sources.base import iterate
+from input.sources.tfrecords import record_dataset, record_ids
+from input.tfrecord.files import Shard, compression_of, count_records
+from input.tfrecord.manifest import read_manifest
+from input.tfrecord.shard_names import find_shards
+from input.validate.report import Finding
+
+
+@dataclasses.dataclass(frozen=True)
+class Features:
+    """How a record says what.
+
+    Attributes:
+      image: name of the feature with the encoded picture.
+      label: name of the feature with the class's number.
+      text: name of the feature with the class's name.
+      offset: number of the first class.
+    """
+
+    image: str = 'image/encoded'
+    label: str = 'image/class/label'
+    text: str = 'image/class/text'
+    offset: int = 0
+
+    def read(self, serialized):
+        """Reads a record.
+
+        Args:
+          serialized: bytes.
+
+        Returns:
+          (encoded picture as bytes, class as int or text, or None).
+
+        Raises:
+          DataError: it has no picture.
+        """
+        try:
+            features = tf.train.Example.FromString(serialized).features.feature
+        except Exception as error:  # Of protobuf; which class depends on its version.
+            raise DataError(f'is no tf.train.Example: {error}') from None
+        image = features[self.image].bytes_list.value
+        if len(image) != 1:
+            raise DataError(f'has no feature {self.image!r} of one text')
+        label = features[self.label].int64_list.value
+        if len(label) == 1:
+            return image[0], label[0] - self.offset
+        text = features[self.text].bytes_list.value
+        return image[0], text[0].decode('utf-8', 'replace') if text else None
+
+
+class RecordScan:
+    """The files of a data set in TFRecords.
+
+    Attributes:
+      shards: dict split -> list of `Shard`s that can be read, with the number of
+        records before the damage, if there is any.
+      class_names: names beside the records, or None.
+      findings: list of `Finding`; grows while records are read.
+    """
+
+    def __init__(self, data_dir, validation_split=None):
+        """Looks at the files, not yet at the records.
+
+        Raises:
+          DataError: no such folder, or no such files in it.
+        """
+        if not data_dir:
+            raise DataError('--data_dir is needed for --dataset=tfrecord')
+        self.findings = []
+        self.shards = {}
+        self._fraction = validation_split
+        self._manifest = self._try(read_manifest, data_dir)
+        self.class_names = self._try(names_in_file, data_dir, self._manifest)
+        if self.class_names is None and self._manifest:
+            self.class_names = self._manifest.class_names
+        try:
+            found = find_shards(data_dir)
+        except DataError:
+            if not os.path.isdir(data_dir):
+                raise
+            found = {}  # What is wrong with them `open_dataset` says, too.
+        for split in sorted(found, key=lambda split: split != 'train'):
+            shards = [self._shard(path, split) for path in found[split]]
+            self.shards[split] = [shard for shard in shards if shard]
+        self._hold = bool(validation_split) and 'validation' not in self.shards
+
+    def __len__(self):
+        return sum(s.count for shards in self.shards.values() for s in shards)
+
+    def _try(self, function, *arguments):
+        try:
+            return function(*arguments)
+        except DataError as error:
+            self.findings.append(Finding('damaged_file', arguments[0], str(error)))
+            return None
+
+    def _shard(self, path, split):
+        try:
+            compression = compression_of(path)
+            count = count_records(path, compression)
+            if self._manifest and self._manifest.count(path) not in (count, None):
+                raise DataError(f'has {count} records, but the manifest says otherwise')
+        except DataError as error:
+            detail = str(error).removeprefix(f'{path} ')
+            self.findings.append(Finding('damaged_file', path, detail, split))
+            try:
+                return Shard(path, 0, compression=compression_of(path))
+            except DataError:
+                return None
+        return Shard(path, count, compression=compression)
+
+    def records(self):
+        """Yields (name of the record, split, its bytes)."""
+        for split, shards in self.shards.items():
+            for shard in shards:
+                yield from self._records_of(split, shard)
+
+    def _records_of(self, split, shard):
+        held = None
+        if self._hold and split == 'train' and shard.count:
+            held = held_out(record_ids(shard), self._fraction)
+        done = 0
+
+        def dataset():
+            return record_dataset(shard.path, shard.compression).prefetch(16)
+
+        try:
+            for serialized in iterate(dataset):
+                side = 'validation' if held is not None and held[done] else split
+                yield f'{shard.path}, record {done}', side, serialized
+                done += 1
+        except tf.errors.OpError as error:
+            if shard.count:  # Otherwise it has been said already.
+                detail = f'breaks off at record {done} of {shard.count}: '
+                detail += short_reason(error)
+                self.findings.append(Finding('damaged_file', shard.path, detail, split))
+
+
+def features_of(options):
+    """Returns the `Features` that options of `input.formats.tfrecord` say."""
+    given = {
+        field.name: options.get(option)
+        for field, option in zip(
+            dataclasses.fields(Features),
+            ('image_key', 'label_key', 'text_key', 'label_offset'),
+            strict=True,
+        )
+    }
+    return Features(**{k: v for k, v in given.items() if v not in (None, '')})

@@ -1,0 +1,50 @@
+"""Pixels to network inputs: the one function for training, evaluation and serving."""
+
+import numbers
+
+import tensorflow as tf
+
+from estimator_clf.core import errors
+
+
+def standardize(images, mean=0.0, stddev=1.0) -> tf.Tensor:
+    """Computes `(images - mean) / stddev`.
+
+    Works eagerly, in a graph and inside `tf.data`.
+
+    Args:
+        images: [B, H, W, C], uint8 or a floating type, in pixel units 0..255.
+        mean: a number, or one for each channel, in pixel units.
+        stddev: a number above 0, or one for each channel, in pixel units.
+
+    Returns:
+        float32 [B, H, W, C].
+
+    Raises:
+        SettingError: `mean` or `stddev` does not fit the channels, or a deviation is
+            not above 0.
+        ValueError: `images` is not of rank 4.
+    """
+    images = tf.convert_to_tensor(images)
+    if images.shape.rank != 4:
+        raise ValueError(f'images must be [B, H, W, C], got the shape {images.shape}')
+    channels = images.shape[-1]
+    mean = _per_channel('mean', mean, channels)
+    stddev = _per_channel('stddev', stddev, channels)
+    if any(not value > 0 for value in stddev):
+        raise errors.SettingError(f'stddev must be above 0, got {stddev}')
+    # Multiplied, not divided: a graph's optimizer turns division by a constant into
+    # this, an eager call does not, and the last bit would differ between the two.
+    scale = tf.constant([1.0 / value for value in stddev], tf.float32)
+    return (tf.cast(images, tf.float32) - tf.constant(mean, tf.float32)) * scale
+
+
+def _per_channel(name, value, channels):
+    values = [value] if isinstance(value, numbers.Real) else list(value)
+    # One number serves any number of channels, by broadcasting.
+    if len(values) != 1 and channels is not None and len(values) != channels:
+        raise errors.SettingError(
+            f'{name} must be one number, or one for each of the {channels} channels, '
+            f'got {len(values)}: {values}'
+        )
+    return [float(number) for number in values]

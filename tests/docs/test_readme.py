@@ -1,0 +1,112 @@
+"""Every command and program of the README runs as it stands there."""
+
+import pathlib
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.helpers.launching import ROOT, run_program
+
+README = pathlib.Path(ROOT, 'README.md').read_text(encoding='utf-8')
+
+
+def _blocks(language):
+    return re.findall(rf'^```{language}\n(.*?)^```', README, re.DOTALL | re.MULTILINE)
+
+
+def _commands():
+    for block in _blocks('bash'):
+        for line in block.splitlines():
+            yield from (part.strip() for part in line.split('&&'))
+
+
+@pytest.fixture(scope='module')
+def clone(tmp_path_factory):
+    """What a newcomer has: the sources, and pictures of their own beside them."""
+    folder = tmp_path_factory.mktemp('clone')
+    for name in ('estimator_clf', 'input', 'model_fns', 'launch', 'docs'):
+        shutil.copytree(pathlib.Path(ROOT, name), folder / name)
+    random = np.random.RandomState(0)
+    for name, shade in (('cats', 60), ('dogs', 190)):
+        (folder / 'pictures' / name).mkdir(parents=True)
+        for index in range(100):
+            size = (*random.randint(20, 60, 2), 3)
+            pixels = np.clip(random.normal(shade, 30, size), 0, 255).astype(np.uint8)
+            Image.fromarray(pixels).save(folder / 'pictures' / name / f'{index}.jpg')
+    return folder
+
+
+def _run(command, folder):
+    # `python` is whichever runs the tests, so that the test needs no activated venv.
+    words = shlex.split(command, comments=True)
+    if words[0] == 'python':
+        words[0] = sys.executable
+    return subprocess.run(
+        words, cwd=folder, capture_output=True, text=True, timeout=600
+    )
+
+
+def test_commands(clone):
+    """In their order, as a reader would: the later ones use what the first leave."""
+    done = []
+    for command in _commands():
+        if command.startswith('pip install') or '-m pytest' in command:
+            continue  # CI runs these two lines as they stand, in an empty venv.
+        if command.startswith('tensorboard'):
+            continue  # See below.
+        result = _run(command, clone)
+        assert result.returncode == 0, f'{command}\n{result.stderr}'
+        done.append((command, result.stdout))
+    programs = {re.search(r'launch\.(\w+)', command)[1] for command, _ in done}
+    assert programs >= {'train', 'predict', 'evaluate', 'export', 'convert'}
+    first = next(out for command, out in done if 'seven.png' in command)
+    assert first.split()[-2] == '7'
+    accuracy = re.search(r'accuracy +(\S+)', done[0][1])
+    assert float(accuracy[1]) >= 0.97
+
+
+def test_tensorboard_command_is_understood():
+    (command,) = (c for c in _commands() if c.startswith('tensorboard'))
+    program, *flags = shlex.split(command)
+    help_text = subprocess.run(
+        [sys.executable, '-m', 'tensorboard.main', '--helpfull'],
+        capture_output=True,
+        text=True,
+        timeout=120,
+    ).stdout
+    assert flags[0] in help_text
+
+
+@pytest.mark.parametrize('program', _blocks('python'))
+def test_python_programs(program, tmp_path):
+    run_program(program, tmp_path)
+    assert (tmp_path / 'runs' / 'bare' / 'checkpoint').exists()
+
+
+def test_links_lead_somewhere():
+    for target in re.findall(r'\]\((?!http)([^)#]+)\)', README):
+        assert pathlib.Path(ROOT, target).exists(), target
+
+
+def test_names_of_flags_are_right():
+    """A flag that the README or the docs name is a flag that there is."""
+    from estimator_clf.config.config import Config
+
+    known = set(Config.__dataclass_fields__)
+    known |= {'flagfile', 'help', 'logdir'}
+    for path in pathlib.Path(ROOT, 'launch').glob('*.py'):
+        known |= set(re.findall(r"\(\s*'([a-z_]+)'", path.read_text()))
+    for path in pathlib.Path(ROOT, 'benchmarks').glob('*.py'):
+        known |= set(re.findall(r"add_argument\(\s*'--([a-z_]+)'", path.read_text()))
+    docs = pathlib.Path(ROOT, 'docs').glob('*.md')
+    # Holds flags of other programs too; test_docs_serve.py looks at it.
+    texts = [README, *(p.read_text() for p in docs if p.name != 'serve.md')]
+    for text in texts:
+        for name in re.findall(r'--(?:no)?([a-z][a-z0-9_]+)', text):
+            assert name in known, name

@@ -1,0 +1,130 @@
+"""The newest checkpoint that is whole, whatever happened to the newest."""
+
+import os
+
+import pytest
+import tensorflow as tf
+
+from estimator_clf.checkpoints.recovery import recover, sweep, why_damaged
+from estimator_clf.core.errors import RunError
+from estimator_clf.training.run_directory import latest_step
+from tests.helpers.launching import SMALL, launch, lines
+from tests.helpers.small_run import Recorder, run
+
+v1 = tf.compat.v1
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Checkpoints of the steps 1, 9 and 10."""
+    with tf.Graph().as_default(), v1.Session() as session:
+        step = v1.train.get_or_create_global_step()
+        weight = v1.get_variable('w', [1000])
+        session.run([step.initializer, weight.initializer])
+        saver = v1.train.Saver(save_relative_paths=True)
+        for number in (1, 9, 10):
+            session.run(step.assign(number))
+            saver.save(session, str(tmp_path / 'model.ckpt'), global_step=number)
+    return tmp_path
+
+
+def _cut(path, keep=100):
+    path.write_bytes(path.read_bytes()[:keep])
+
+
+def _flip(path):
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+DATA = '.data-00000-of-00001'
+
+
+def test_whole_ones_are_left_alone(folder):
+    before = (folder / 'checkpoint').read_bytes()
+    assert recover(str(folder)) is None
+    assert (folder / 'checkpoint').read_bytes() == before
+
+
+def test_no_checkpoint_is_no_damage(tmp_path):
+    assert recover(str(tmp_path)) is None
+    assert recover(str(tmp_path / 'missing')) is None
+
+
+@pytest.mark.parametrize(
+    'damage',
+    [
+        lambda folder: _cut(folder / f'model.ckpt-10{DATA}'),
+        lambda folder: _cut(folder / 'model.ckpt-10.index', 10),
+        lambda folder: _flip(folder / f'model.ckpt-10{DATA}'),
+        lambda folder: os.remove(folder / 'model.ckpt-10.index'),
+        lambda folder: os.remove(folder / f'model.ckpt-10{DATA}'),
+    ],
+)
+def test_damaged_newest_falls_back(folder, damage):
+    damage(folder)
+    assert why_damaged(str(folder / 'model.ckpt-10'))
+    said = recover(str(folder))
+    assert 'model.ckpt-10 is damaged' in said
+    assert said.endswith('Going on from model.ckpt-9.')
+    assert latest_step(str(folder)) == 9
+    assert recover(str(folder)) is None
+
+
+def test_two_damaged(folder):
+    _cut(folder / f'model.ckpt-10{DATA}')
+    _cut(folder / f'model.ckpt-9{DATA}')
+    assert 'Going on from model.ckpt-1.' in recover(str(folder))
+    assert latest_step(str(folder)) == 1
+
+
+@pytest.mark.parametrize('content', [None, '', 'model_checkpoint_path: "mod'])
+def test_damaged_list(folder, content):
+    if content is None:
+        (folder / 'checkpoint').unlink()
+    else:
+        (folder / 'checkpoint').write_text(content)
+    assert 'list of checkpoints' in recover(str(folder))
+    assert latest_step(str(folder)) == 10
+
+
+def test_nothing_whole_is_not_started_over_silently(folder):
+    for number in (1, 9, 10):
+        _cut(folder / f'model.ckpt-{number}{DATA}')
+    with pytest.raises(RunError, match='no checkpoint is whole'):
+        recover(str(folder))
+
+
+def test_a_run_goes_on_and_ends_as_if_nothing_had_been(tmp_path):
+    whole = run(tmp_path / 'whole')
+    with pytest.raises(Recorder.Killed):
+        run(tmp_path / 'run', Recorder(kill_after=13))
+    newest = latest_step(str(tmp_path / 'run'))
+    assert newest > 5
+    _cut(tmp_path / 'run' / f'model.ckpt-{newest}{DATA}')
+    assert run(tmp_path / 'run').metrics == whole.metrics
+
+
+def test_it_is_said(tmp_path):
+    settings = (*SMALL, f'--model_dir={tmp_path}', '--noexport', '--record_keys')
+    assert launch('train', *settings, '--max_steps=30').returncode == 0
+    _cut(tmp_path / f'model.ckpt-30{DATA}')
+    done = launch('train', *settings, '--max_steps=40')
+    assert done.returncode == 0, done.stderr
+    assert 'model.ckpt-30 is damaged' in done.stderr
+    assert 'Going on from model.ckpt-23.' in done.stderr
+    steps = [line['step'] for line in lines(tmp_path / 'keys.jsonl')]
+    assert steps == list(range(1, 41))
+
+
+def test_sweep_removes_what_is_half_and_nothing_else(tmp_path):
+    half = ['model.ckpt-7_temp/part-00000-of-00001.data', '.partial-abc']
+    whole = ['model.ckpt-7.index', 'metrics.jsonl', 'model.ckpt-8_temporary', 'best/x']
+    for name in half + whole:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text('')
+    sweep(str(tmp_path))
+    left = {str(p.relative_to(tmp_path)) for p in tmp_path.rglob('*') if p.is_file()}
+    assert left == set(whole)
+    sweep(str(tmp_path / 'not there'))

@@ -1,0 +1,410 @@
+"""What stock Estimator does to people's work, and the same done with the parts here.
+
+Each test of stock Estimator pins what it really does, on purpose: should one fail
+one day, the trap is gone, and docs/traps.md must say so.
+"""
+
+import ast
+import glob
+import json
+import logging
+import os
+import pathlib
+import re
+import select
+import signal
+import socket
+import subprocess
+import sys
+
+from estimator_clf.compat import estimator
+
+import pytest
+import tensorflow as tf
+
+from estimator_clf.checkpoints.best import BestKeeper, best_checkpoint, copy_checkpoint
+from estimator_clf.config.early_stopping import EarlyStopping
+from estimator_clf.config.metric_goal import Goal
+from estimator_clf.core import graph_collections, signals
+from estimator_clf.evaluation.evaluator import Evaluator
+from estimator_clf.hooks.example_keys import KeysHook
+from estimator_clf.training import instrument
+from estimator_clf.training.run_directory import latest_step
+from tests.helpers.images import encode, image
+from tests.helpers.launching import ROOT
+from tests.helpers.scripted import (
+    LOSSES,
+    here,
+    input_fn,
+    model_fn_of,
+    once,
+    receiver,
+    stock,
+)
+from tests.helpers.small_run import bare_estimator, linear_model_fn, scalars, source
+
+v1 = tf.compat.v1
+
+BEST_STEP = LOSSES.index(min(LOSSES))
+
+
+def weight(prefix):
+    """The step at which a checkpoint or an export was made."""
+    return int(tf.train.load_variable(str(prefix), 'w'))
+
+
+# -- Best and latest -------------------------------------------------------------------
+
+
+def exported(folder):
+    """The steps at which what lies in an export folder was made."""
+    paths = glob.glob(os.path.join(folder, '*', 'variables', 'variables.index'))
+    return sorted(weight(path.removesuffix('.index')) for path in paths)
+
+
+def test_stock_best_exporter_deletes_the_better_export_after_a_restart(tmp_path):
+    for until in (2, 4):
+        best = estimator.BestExporter('best', receiver, exports_to_keep=1)
+        stock(tmp_path, until, exporters=best, save_checkpoints_steps=2)
+        if until == 2:
+            assert exported(tmp_path / 'export' / 'best') == [BEST_STEP]
+    assert exported(tmp_path / 'export' / 'best') == [4]
+    assert LOSSES[4] > LOSSES[BEST_STEP]
+
+
+def test_best_export_survives_a_restart_here(tmp_path):
+    def export(classifier, checkpoint, folder):
+        path = classifier.export_saved_model(folder, receiver, None, False, checkpoint)
+        return path.decode()
+
+    for until in (2, 4):
+        keeper = None
+
+        def after(classifier, path, step, metrics):
+            nonlocal keeper
+            keeper = keeper or BestKeeper(
+                str(tmp_path / 'exports'),
+                Goal('loss'),
+                1,
+                lambda path, step, folder: export(classifier, path, folder),
+                records_only=True,
+            )
+            keeper.offer(path, step, metrics)
+
+        here(tmp_path, until, after, every=2)
+        assert exported(tmp_path / 'exports') == [BEST_STEP]
+
+
+def test_stock_rotates_the_best_checkpoint_away(tmp_path):
+    stock(tmp_path, 4, keep_checkpoint_max=2)
+    left = glob.glob(str(tmp_path / 'model.ckpt-*.index'))
+    assert sorted(weight(path.removesuffix('.index')) for path in left) == [3, 4]
+
+
+def test_best_checkpoint_stays_here(tmp_path):
+    keeper = BestKeeper(str(tmp_path / 'best'), Goal('loss'), 1, copy_checkpoint)
+    here(tmp_path, 4, lambda _, *result: keeper.offer(*result), keep_checkpoint_max=2)
+    left = glob.glob(str(tmp_path / 'model.ckpt-*.index'))
+    assert sorted(weight(path.removesuffix('.index')) for path in left) == [3, 4]
+    assert weight(best_checkpoint(str(tmp_path))) == BEST_STEP
+
+
+# -- Early stopping --------------------------------------------------------------------
+
+
+def stock_stopping(metric, **options):
+    """Returns what `stock` takes as hooks: stop after 3 steps without a better one."""
+    return lambda classifier: [
+        estimator.experimental.stop_if_no_increase_hook(
+            classifier, metric, 3, **options
+        )
+    ]
+
+
+def test_stock_early_stopping_says_a_misspelt_metric_in_mid_run_and_bare(tmp_path):
+    each_step = {'run_every_secs': None, 'run_every_steps': 1}
+    stock(tmp_path / 'right', 8, stock_stopping('accuracy', **each_step))
+    # It reads the event files, which may show an evaluation a step late.
+    assert BEST_STEP + 3 <= latest_step(str(tmp_path / 'right')) < 8
+    with pytest.raises(KeyError) as caught:
+        stock(tmp_path / 'wrong', 8, stock_stopping('acuracy', **each_step))
+    assert caught.value.args == ('acuracy',)  # Neither the right names nor a word more.
+    assert latest_step(str(tmp_path / 'wrong')) >= 1
+
+
+def test_stock_early_stopping_takes_any_strategy_for_several_workers(tmp_path):
+    with pytest.raises(ValueError, match='when using MultiWorkerMirroredStrategy'):
+        stock(
+            tmp_path,
+            8,
+            stock_stopping('accuracy'),
+            train_distribute=tf.distribute.MirroredStrategy(['/cpu:0']),
+        )
+
+
+def test_early_stopping_works_under_a_strategy_here(tmp_path):
+    stop, early = signals.Stop(), EarlyStopping(Goal('accuracy'), 3)
+
+    def after(classifier, path, step, metrics):
+        if early.tell(step, metrics):
+            stop.requested = early.why()
+
+    here(
+        tmp_path,
+        8,
+        after,
+        [signals.StopHook(stop)],
+        train_distribute=tf.distribute.MirroredStrategy(['/cpu:0']),
+    )
+    assert latest_step(str(tmp_path)) == BEST_STEP + 3
+    assert 'accuracy has not become better than 0.9000 since step 2' in stop.requested
+
+
+# -- Input and evaluation --------------------------------------------------------------
+
+
+def keys_seen(model_dir, make_input_fn):
+    """The keys of the first example of 6 steps, the run being broken after 3."""
+    model_fn = linear_model_fn(source().info)
+    for until in (3, 6):
+        model = bare_estimator(model_dir, instrument.instrument(model_fn))
+        saver = estimator.CheckpointSaverHook(str(model_dir), save_steps=100)
+        hook = KeysHook(str(model_dir), graph_collections.EXAMPLE_KEYS)
+        model.train(make_input_fn(), hooks=[saver, hook], max_steps=until)
+    lines = (model_dir / 'keys.jsonl').read_text().splitlines()
+    return [tuple(json.loads(line)['keys']) for line in lines]
+
+
+def test_stock_input_begins_anew_when_a_run_goes_on(tmp_path):
+    batches = source().input_fn('train', 9, training=True)
+    seen = keys_seen(tmp_path, lambda: batches)
+    assert seen[3:] == seen[:3]
+
+
+def test_input_goes_on_where_it_was_here(tmp_path):
+    unbroken = source().input_fn('train', 9, training=True)()
+    wanted = [
+        tuple(key.decode() for key in features['key'].numpy())
+        for features, _ in unbroken.take(6)
+    ]
+    seen = keys_seen(
+        tmp_path,
+        lambda: source().input_fn(
+            'train',
+            9,
+            training=True,
+            start_step=lambda: latest_step(str(tmp_path)),
+        ),
+    )
+    assert seen == wanted and len(set(seen)) == 6
+
+
+def test_stock_leaves_evaluations_out(tmp_path):
+    """By default one in ten minutes, however many checkpoints there are."""
+    stock(tmp_path, 8, throttle_secs=None)
+    evaluated = {step for tag, step, _ in scalars(tmp_path / 'eval') if tag == 'loss'}
+    assert evaluated == {1, 8}
+
+
+def test_no_evaluation_is_left_out_here(tmp_path):
+    assert [step for step, _ in here(tmp_path, 8)] == list(range(1, 9))
+
+
+def test_stock_does_not_name_the_corrupt_jpeg(tmp_path):
+    good = encode(image(), 'JPEG')
+    names = ['good.jpg', 'broken.jpg']
+    (tmp_path / names[0]).write_bytes(good)
+    (tmp_path / names[1]).write_bytes(good[: len(good) // 2])
+
+    def batches():
+        paths = [str(tmp_path / name) for name in names]
+        data = tf.data.Dataset.from_tensor_slices(paths).repeat()
+        data = data.map(lambda path: tf.io.decode_jpeg(tf.io.read_file(path)))
+        return data.map(lambda x: {'x': tf.reshape(tf.cast(x, tf.float32), [-1])})
+
+    model = bare_estimator(tmp_path / 'model', model_fn_of())
+    with pytest.raises(tf.errors.InvalidArgumentError) as caught:
+        model.train(batches, max_steps=4)
+    assert 'JPEG' in str(caught.value)
+    assert 'broken' not in str(caught.value)
+
+
+def test_stock_builds_everything_anew_for_each_evaluation(tmp_path):
+    """And here once: what is not built again cannot pile up."""
+    built = []
+
+    def counting(features, labels, mode):
+        built.append(mode)
+        return model_fn_of()(features, labels, mode)
+
+    model = estimator.Estimator(counting, str(tmp_path))
+    model.train(input_fn, max_steps=1)
+    built.clear()
+    for _ in range(4):
+        model.evaluate(once)
+    assert len(built) == 4
+    built.clear()
+    evaluator = Evaluator(counting, once)
+    for _ in range(4):
+        evaluator.evaluate(model.latest_checkpoint())
+    evaluator.close()
+    assert len(built) == 1
+
+
+# -- Curves, weights, settings ---------------------------------------------------------
+
+
+def test_stock_gives_training_and_evaluation_other_tags(tmp_path):
+    def model_fn(features, labels, mode):
+        w = v1.get_variable('w', [], initializer=v1.ones_initializer())
+        loss = tf.reduce_mean(w * features['x'] + w, name='loss')
+        accuracy = v1.metrics.mean(w, name='accuracy')
+        v1.summary.scalar('accuracy', accuracy[1])
+        step = v1.train.get_global_step()
+        return estimator.EstimatorSpec(
+            mode,
+            loss=loss,
+            train_op=v1.train.GradientDescentOptimizer(0.1).minimize(loss, step),
+            eval_metric_ops={'accuracy': accuracy},
+        )
+
+    model = estimator.Estimator(model_fn, str(tmp_path))
+    model.train(input_fn, max_steps=2)
+    model.evaluate(once)
+    trained = {tag for tag, _, _ in scalars(tmp_path)}
+    evaluated = {tag for tag, _, _ in scalars(tmp_path / 'eval')}
+    assert {'loss_1', 'accuracy_1'} <= trained
+    assert {'loss', 'accuracy'} <= evaluated
+    assert not {'loss', 'accuracy'} & trained
+
+
+def test_stock_runs_no_update_ops(tmp_path):
+    def model_fn(features, labels, mode):
+        pixels = tf.reshape(tf.range(8.0), [2, 2, 2, 1]) + features['x']
+        gamma = v1.get_variable('gamma', [1], initializer=v1.ones_initializer())
+        moving = v1.get_variable(
+            'moving_mean', [1], trainable=False, initializer=v1.zeros_initializer()
+        )
+        y, mean, _ = v1.nn.fused_batch_norm(pixels, gamma, tf.zeros([1]))
+        update = moving.assign(0.9 * moving + 0.1 * mean)
+        v1.add_to_collection(v1.GraphKeys.UPDATE_OPS, update)
+        loss = tf.reduce_mean(y**2)
+        step = v1.train.get_global_step()
+        train_op = v1.train.GradientDescentOptimizer(0.1).minimize(loss, step)
+        return estimator.EstimatorSpec(mode, loss=loss, train_op=train_op)
+
+    model = estimator.Estimator(model_fn, str(tmp_path))
+    model.train(input_fn, max_steps=3)
+    assert model.get_variable_value('gamma') != 1.0  # It did train.
+    assert model.get_variable_value('moving_mean') == 0.0
+
+
+# Without the hook that counts steps a second, whose warnings depend on the machine.
+QUIET = estimator.RunConfig(log_step_count_steps=None)
+
+
+def warned(caplog):
+    return [r.getMessage() for r in caplog.records if r.levelno >= logging.WARNING]
+
+
+def test_stock_warm_start_restores_nothing_without_a_word(tmp_path, caplog):
+    old = estimator.Estimator(model_fn_of(), str(tmp_path / 'old'))
+    old.train(input_fn, max_steps=5)
+    # The second looks right, but is matched against `w:0`.
+    for number, (pattern, wanted) in enumerate((('weights', 1), ('w$', 1), ('w', 6))):
+        model = estimator.Estimator(
+            model_fn_of(),
+            str(tmp_path / str(number)),
+            QUIET,
+            warm_start_from=estimator.WarmStartSettings(old.model_dir, pattern),
+        )
+        caplog.clear()
+        model.train(input_fn, max_steps=1)
+        assert model.get_variable_value('w') == wanted
+        assert not warned(caplog)
+
+
+def test_stock_trains_on_in_a_folder_of_other_settings(tmp_path, caplog):
+    def model_fn(features, labels, mode, params):
+        w = v1.get_variable('w', [], initializer=v1.ones_initializer())
+        optimizer = v1.train.GradientDescentOptimizer(params['learning_rate'])
+        loss = w + tf.reduce_sum(features['x'])
+        train_op = optimizer.minimize(loss, v1.train.get_global_step())
+        return estimator.EstimatorSpec(mode, loss=loss, train_op=train_op)
+
+    for until, rate in ((2, 0.5), (4, 100.0)):
+        params = {'learning_rate': rate}
+        model = estimator.Estimator(model_fn, str(tmp_path), QUIET, params)
+        caplog.clear()
+        model.train(input_fn, max_steps=until)
+    assert model.get_variable_value('w') == 1 - 2 * 0.5 - 2 * 100
+    assert not warned(caplog)
+
+
+# -- Processes -------------------------------------------------------------------------
+
+
+@pytest.fixture
+def start(tmp_path):
+    """Function (folder, TF_CONFIG) -> a process of stock Estimator, training."""
+    processes = []
+
+    def begin(name, tf_config='{}'):
+        process = subprocess.Popen(
+            [
+                sys.executable,
+                'tests/helpers/scripts/stock_task.py',
+                str(tmp_path / name),
+            ],
+            cwd=ROOT,
+            env={**os.environ, 'PYTHONPATH': ROOT, 'TF_CONFIG': tf_config},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+        )
+        processes.append(process)
+        return process
+
+    yield begin
+    for process in processes:
+        process.kill()
+        process.communicate()
+
+
+def test_stock_processes_lose_their_work_and_wait_for_ever(tmp_path, start):
+    """SIGTERM: nothing saved. A parameter server that is not there: no error, no step.
+
+    Both in one test, to start the two processes at the same time.
+    """
+    with socket.create_server(('127.0.0.1', 0)) as free:
+        address = f'127.0.0.1:{free.getsockname()[1]}'
+    cluster = {'chief': [address], 'ps': ['127.0.0.1:1']}
+    task = {'type': 'chief', 'index': 0}
+    lonely = start('lonely', json.dumps({'cluster': cluster, 'task': task}))
+    working = start('working')
+
+    while working.stdout.readline() != '30\n':
+        assert working.poll() is None
+    working.send_signal(signal.SIGTERM)
+    assert working.wait(60) == -signal.SIGTERM
+    assert latest_step(str(tmp_path / 'working')) == 0
+
+    assert lonely.stdout.readline() == 'begin\n'
+    # Neither a step nor the end; the other one took 30 steps meanwhile.
+    assert not select.select([lonely.stdout], [], [], 4)[0]
+
+
+# -- The table -------------------------------------------------------------------------
+
+
+def test_every_test_that_the_table_names_exists():
+    text = pathlib.Path(ROOT, 'docs', 'traps.md').read_text(encoding='utf-8')
+    table = text.partition('\n## ')[0]
+    rows = [line for line in table.splitlines() if line.startswith('|')]
+    named = re.findall(r'`(\w[\w/]*/test_\w+\.py)::(test_\w+)`', text)
+    assert len(named) > 20 and len(rows) == 14 + 2
+    for module, test in named:
+        path = pathlib.Path(ROOT, 'tests', module)
+        tree = ast.parse(path.read_text(encoding='utf-8'))
+        tests = {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}
+        assert test in tests, f'{module}::{test}'

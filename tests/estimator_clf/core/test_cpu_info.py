@@ -1,0 +1,25 @@
+"""What is known about the processor."""
+
+import sys
+
+import pytest
+
+from estimator_clf.core import cpu_info
+
+
+@pytest.mark.skipif(sys.platform != 'linux', reason='from /proc/cpuinfo')
+def test_facts_are_of_the_first_core():
+    found = cpu_info.facts()
+    with open('/proc/cpuinfo', encoding='utf-8') as file:
+        assert found['processor'] == file.readline().split(':')[1].strip() == '0'
+    assert cpu_info.features() == found.get('flags', '').split()
+
+
+def test_elsewhere_nothing_is_known(monkeypatch):
+    def missing(*_, **__):
+        raise FileNotFoundError
+
+    monkeypatch.setattr('builtins.open', missing)
+    found = cpu_info.facts(), cpu_info.features()
+    monkeypatch.undo()
+    assert found == ({}, [])

@@ -1,0 +1,82 @@
+"""Two trainers in one folder: the second is refused, the dead hold nothing."""
+
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from estimator_clf.core.errors import ConfigError
+from estimator_clf.core.file_lock import FolderLock
+from tests.helpers.launching import ROOT
+from tests.helpers.small_run import run
+
+HOLD = """
+import sys, time
+from estimator_clf.core.file_lock import FolderLock
+lock = FolderLock(sys.argv[1])
+lock.take()
+print('held', flush=True)
+time.sleep(600)
+"""
+
+
+@pytest.fixture
+def holder(tmp_path):
+    """A process that holds the lock of tmp_path."""
+    process = subprocess.Popen(
+        [sys.executable, '-c', HOLD, str(tmp_path)],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout.readline().strip() == 'held'
+    yield process
+    process.kill()
+    process.wait()
+
+
+def test_second_is_refused_until_the_first_is_dead(holder, tmp_path):
+    lock = FolderLock(str(tmp_path))
+    with pytest.raises(ConfigError, match='--model_dir=.* is in use'):
+        lock.take()
+    assert os.listdir(tmp_path) == []
+    holder.send_signal(signal.SIGKILL)
+    holder.wait()
+    lock.take()
+    lock.give_back()
+
+
+def test_given_back_it_can_be_taken(tmp_path):
+    first, second = FolderLock(str(tmp_path)), FolderLock(str(tmp_path))
+    first.take()
+    first.take()  # Twice is once.
+    assert not second.try_to_take()
+    with pytest.raises(ConfigError):
+        second.take()
+    first.give_back()
+    second.take()
+    second.give_back()
+
+
+def test_a_folder_that_is_not_there_yet(tmp_path):
+    lock = FolderLock(str(tmp_path / 'new'))
+    lock.take()
+    assert not (tmp_path / 'new').exists()
+
+
+def test_a_run_in_a_folder_in_use_touches_nothing(holder, tmp_path):
+    with pytest.raises(ConfigError, match='in use'):
+        run(tmp_path)
+    assert os.listdir(tmp_path) == []
+
+
+def test_resume(tmp_path):
+    with pytest.raises(ConfigError, match='--resume=must'):
+        run(tmp_path / 'run', resume='must')
+    assert not (tmp_path / 'run').exists()
+    run(tmp_path / 'run', resume='never', max_steps=3)
+    with pytest.raises(ConfigError, match='--resume=never'):
+        run(tmp_path / 'run', resume='never')
+    assert run(tmp_path / 'run', resume='must').step == 14

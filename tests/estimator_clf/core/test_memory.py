@@ -1,0 +1,37 @@
+"""The peak of the memory is the process's own."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from estimator_clf.core.memory import peak_memory
+from tests.helpers.launching import ROOT
+
+
+def test_peak_stays_when_the_memory_is_given_back():
+    before = peak_memory()['peak_memory_mb']
+    block = np.ones(600 * 2**17)  # 600 MB, in use.
+    assert block[-1] == 1
+    with open('/proc/self/status') as file:
+        (line,) = (x for x in file if x.startswith('VmRSS:'))
+    used = int(line.split()[1]) / 1024
+    del block
+    after = peak_memory()['peak_memory_mb']
+    assert after >= used - 1 and after >= before
+
+
+@pytest.mark.skipif(sys.platform != 'linux', reason='elsewhere it is `ru_maxrss`')
+def test_peak_is_not_that_of_the_parent():
+    code = (
+        'import numpy, subprocess, sys; x = numpy.ones(2 ** 27);'
+        'subprocess.run([sys.executable, "-c", "from estimator_clf.core.memory import '
+        'peak_memory; print(peak_memory())"], check=True)'
+    )
+    done = subprocess.run(
+        [sys.executable, '-c', code], cwd=ROOT, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    peak = float(done.stdout.partition(': ')[2].rstrip('}\n'))
+    assert 100 < peak < 900  # The parent has 1024.

@@ -1,0 +1,111 @@
+"""SIGTERM and SIGINT: a checkpoint at the next step, exit code 0, and on from there."""
+
+import os
+import signal
+import subprocess
+import threading
+import time
+
+import pytest
+import tensorflow as tf
+
+from estimator_clf.core import signals
+from tests.helpers import small_run
+from tests.helpers.launching import ROOT, SMALL, command, launch, lines
+
+
+def test_first_signal_is_a_wish_and_the_second_is_not():
+    with signals.on_signals() as stop:
+        assert not stop
+        os.kill(os.getpid(), signal.SIGINT)
+        assert stop and stop.requested == 'SIGINT'
+        with pytest.raises(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(5)
+
+
+def test_handlers_are_given_back():
+    before = signal.getsignal(signal.SIGTERM)
+    with signals.on_signals():
+        assert signal.getsignal(signal.SIGTERM) != before
+    assert signal.getsignal(signal.SIGTERM) == before
+
+
+def test_does_nothing_in_another_thread():
+    before = signal.getsignal(signal.SIGTERM)
+    seen = []
+
+    def work():
+        with signals.on_signals() as stop:
+            seen.append((bool(stop), signal.getsignal(signal.SIGTERM)))
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert seen == [(False, before)]
+
+
+def test_hook_ends_a_bare_session_after_the_step():
+    told, stop = [], signals.Stop()
+    with tf.Graph().as_default():
+        step = tf.compat.v1.train.get_or_create_global_step()
+        count = step.assign_add(1)
+        hook = signals.StopHook(stop, told.append)
+        with tf.compat.v1.train.SingularMonitoredSession([hook]) as session:
+            session.run(count)
+            assert not session.should_stop()
+            stop.requested = 'SIGTERM'
+            session.run(count)
+            assert session.should_stop()
+    assert told == ['SIGTERM']
+
+
+# Long enough that the signal comes in the middle.
+LONG = (*SMALL, '--epochs=400', '--eval_every=20epochs', '--record_keys', '--noexport')
+
+
+@pytest.mark.parametrize('number', [signal.SIGTERM, signal.SIGINT])
+def test_a_run_that_is_told_to_stop_saves_and_goes_on(tmp_path, number):
+    run = tmp_path / 'run'
+    process = subprocess.Popen(
+        command('train', *LONG, f'--model_dir={run}'),
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    keys = run / 'keys.jsonl'
+    deadline = time.monotonic() + 120
+    while not (keys.exists() and keys.stat().st_size > 20000):
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.05)
+    process.send_signal(number)
+    _, said = process.communicate(timeout=120)
+    assert process.returncode == 0, said
+    assert f'Stopped by {number.name}' in said and 'goes on from there' in said
+    last = lines(keys)[-1]['step']
+    # Nothing of the work is lost.
+    assert (run / f'model.ckpt-{last}.index').exists()
+    assert f'saved at step {last}' in said
+
+    more = launch(
+        'train', *LONG, f'--max_steps={last + 3}', '--epochs=0', f'--model_dir={run}'
+    )
+    assert more.returncode == 0, more.stderr
+    assert f'Going on from step {last}' in more.stderr
+    assert [x['step'] for x in lines(keys)] == list(range(1, last + 4))
+
+
+def test_at_once_where_there_is_nothing_to_save(tmp_path, monkeypatch):
+    with pytest.raises(signals.Stopped), signals.on_signals() as stop:
+        with stop.at_once():
+            signal.raise_signal(signal.SIGTERM)
+    assert stop.requested == 'SIGTERM'
+
+    def maker(*args):
+        signal.raise_signal(signal.SIGTERM)
+
+    monkeypatch.setattr(small_run, 'model_fn_maker', lambda config: maker)
+    results = small_run.run(tmp_path / 'run')
+    assert (results.step, results.stopped) == (0, 'SIGTERM')
+    assert not (tmp_path / 'run').exists()

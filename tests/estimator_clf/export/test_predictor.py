@@ -1,0 +1,204 @@
+"""Pictures in, names and probabilities out."""
+
+import io
+import os
+import shutil
+
+from estimator_clf.compat import estimator
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image
+
+from estimator_clf.core.errors import ConfigError, RunError
+from estimator_clf.export import export_saved_model
+from estimator_clf.export.predictor import Predictor
+from input.dataset_info import DatasetInfo
+from input.images.batch_decoder import BatchDecoder
+from model_fns import make_model_fn
+from tests.helpers.small_run import NAMES, linear_model_fn, source
+
+
+@pytest.fixture(scope='module')
+def model(tmp_path_factory):
+    """(export_dir, source, predictions of the test split by key)."""
+    folder = tmp_path_factory.mktemp('model')
+    data = source()
+    model_fn = linear_model_fn(data.info)
+    model = estimator.Estimator(model_fn, str(folder))
+    model.train(data.input_fn('train', 9, training=True), max_steps=3)
+    export_saved_model(
+        model_fn,
+        data.info,
+        model.latest_checkpoint(),
+        str(folder / 'export'),
+        BatchDecoder((8, 8), 1),
+    )
+    predictions = model.predict(data.input_fn('test', 20))
+    return str(folder / 'export'), data, {p['key'].decode(): p for p in predictions}
+
+
+def test_names_and_probabilities_sorted(model):
+    folder, data, expected = model
+    examples = list(data.encoded('test'))
+    results = Predictor(folder).predict([picture for _, picture, _ in examples])
+    assert len(results) == 20
+    for (key, _, _), result in zip(examples, results, strict=True):
+        names, probabilities = zip(*result, strict=True)
+        assert list(names) == [n.decode() for n in expected[key]['classes']]
+        assert probabilities == pytest.approx(expected[key]['scores'].tolist(), 1e-5)
+        assert sorted(names) == sorted(NAMES)
+        assert list(probabilities) == sorted(probabilities, reverse=True)
+        assert sum(probabilities) == pytest.approx(1.0)
+
+
+def test_one_that_is_no_picture_does_not_spoil_the_others(model):
+    folder, data, _ = model
+    good = [picture for _, picture, _ in data.encoded('test', [0, 1, 2])]
+    predictor = Predictor(folder)
+    alone = predictor.predict(good)
+    bad = [b'', b'no picture', good[0][:30]]
+    mixed = predictor.predict([good[0], bad[0], good[1], bad[1], bad[2], good[2]])
+    for number, wanted in ((0, alone[0]), (2, alone[1]), (5, alone[2])):
+        assert [n for n, _ in mixed[number]] == [n for n, _ in wanted]
+        np.testing.assert_allclose(
+            [p for _, p in mixed[number]], [p for _, p in wanted], rtol=1e-5
+        )
+    for number in (1, 3, 4):
+        assert isinstance(mixed[number], tf.errors.InvalidArgumentError)
+
+
+def test_no_pictures(model):
+    assert Predictor(model[0]).predict([]) == []
+
+
+def test_a_photo_of_another_size(model):
+    buffer = io.BytesIO()
+    Image.new('RGB', (640, 480), (250, 240, 245)).save(buffer, 'JPEG')
+    ((best, _), *others) = Predictor(model[0]).predict([buffer.getvalue()])[0]
+    assert best in NAMES and len(others) == 2
+
+
+def test_the_newest_version_or_the_one_that_is_named(model, tmp_path):
+    (name,) = os.listdir(model[0])
+    whole = os.path.join(model[0], name)
+    os.symlink(whole, tmp_path / '9')
+    (tmp_path / '10').mkdir()  # Not a whole one.
+    (tmp_path / 'partial-11').mkdir()
+    assert Predictor(str(tmp_path)).predict([]) == []
+    assert Predictor(whole).predict([]) == []
+
+
+@pytest.mark.parametrize('what', ['missing', 'empty', 'file'])
+def test_no_model_there(tmp_path, what):
+    path = tmp_path / what
+    if what == 'empty':
+        path.mkdir()
+    elif what == 'file':
+        path.write_text('')
+    with pytest.raises(ConfigError, match='--export_dir must hold a SavedModel'):
+        Predictor(str(path))
+
+
+@pytest.mark.parametrize('damage', ['empty', 'junk', 'no weights'])
+def test_a_damaged_model(model, tmp_path, damage):
+    whole = os.path.join(model[0], os.listdir(model[0])[0])
+    path = shutil.copytree(whole, tmp_path / '1')
+    if damage == 'no weights':
+        shutil.rmtree(path / 'variables')
+    else:
+        (path / 'saved_model.pb').write_bytes(b'junk' if damage == 'junk' else b'')
+    with pytest.raises(ConfigError, match='--export_dir: .*export it again'):
+        Predictor(str(path))
+
+
+def test_a_model_of_numbers(tmp_path):
+    info = DatasetInfo('csv', (), (1,), {}, (0.0,), (1.0,))
+    model_fn = make_model_fn('linear_regression')
+    model = estimator.Estimator(model_fn, str(tmp_path / 'm'))
+    batch = ({'x': np.ones([2, 1], np.float32)}, np.ones([2], np.float32))
+    model.train(lambda: tf.data.Dataset.from_tensors(batch))
+    export_saved_model(model_fn, info, model.latest_checkpoint(), str(tmp_path / 'e'))
+    with pytest.raises(ConfigError, match='does not take pictures, but x'):
+        Predictor(str(tmp_path / 'e'))
+
+
+def test_a_model_of_somebody_else(tmp_path):
+    tf.saved_model.save(tf.Module(), str(tmp_path / '1'))
+    with pytest.raises(ConfigError, match='does not take pictures, but nothing'):
+        Predictor(str(tmp_path))
+
+
+def pairs_of(pictures):
+    return [(str(i), lambda data=data: data) for i, data in enumerate(pictures)]
+
+
+def test_any_number_in_order_a_batch_at_a_time(model):
+    folder, data, _ = model
+    pictures = [picture for _, picture, _ in data.encoded('test')]
+    predictor = Predictor(folder)
+    wanted = predictor.predict(pictures)
+    for size in (1, 7, 64):
+        found = list(predictor.predict_all(pairs_of(pictures), size))
+        assert [key for key, _ in found] == [str(i) for i in range(20)]
+        for (_, result), want in zip(found, wanted, strict=True):
+            assert [n for n, _ in result] == [n for n, _ in want]
+            assert dict(result) == pytest.approx(dict(want), 1e-5)
+    assert list(predictor.predict_all([])) == []
+
+
+def test_what_cannot_be_read_is_a_result_like_any_other(model, tmp_path):
+    folder, data, _ = model
+    good = [picture for _, picture, _ in data.encoded('test', [0, 1, 2])]
+
+    def missing():
+        raise FileNotFoundError(2, 'No such file or directory')
+
+    pairs = pairs_of([good[0], b'no picture', good[1], good[2]])
+    pairs.insert(2, ('missing', missing))
+    found = dict(Predictor(folder).predict_all(pairs, 5))
+    assert isinstance(found['missing'], FileNotFoundError)
+    assert isinstance(found['1'], tf.errors.InvalidArgumentError)
+    assert [len(found[name]) for name in '023'] == [3, 3, 3]
+
+
+def test_reading_is_no_further_ahead_than_needed(model):
+    """Or a folder of a million pictures would be in memory."""
+    folder, data, _ = model
+    ((_, picture, _),) = data.encoded('test', [0])
+    read = []
+
+    def pairs():
+        for number in range(1000):
+            read.append(number)
+            yield number, lambda: picture
+
+    results = Predictor(folder).predict_all(pairs(), 4)
+    next(results)
+    assert len(read) <= 20
+    results.close()
+
+
+def test_a_checkpoint_says_what_its_export_says(model):
+    folder, data, expected = model
+    checkpoint = tf.train.latest_checkpoint(os.path.dirname(folder))
+    predictor = Predictor.of_checkpoint(
+        linear_model_fn(data.info), checkpoint, BatchDecoder((8, 8), 1)
+    )
+    examples = list(data.encoded('test'))
+    results = predictor.predict([picture for _, picture, _ in examples])
+    for (key, _, _), result in zip(examples, results, strict=True):
+        assert [n for n, _ in result] == [n.decode() for n in expected[key]['classes']]
+        scores = [p for _, p in result]
+        assert scores == pytest.approx(expected[key]['scores'].tolist(), 1e-5)
+    (bad,) = predictor.predict([b'no picture'])
+    assert isinstance(bad, tf.errors.InvalidArgumentError)
+
+
+def test_a_checkpoint_of_another_network(model):
+    folder, data, _ = model
+    checkpoint = tf.train.latest_checkpoint(os.path.dirname(folder))
+    other = make_model_fn('mlp', num_classes=3, network_args={'hidden': (4,)})
+    with pytest.raises(RunError, match='another network'):
+        Predictor.of_checkpoint(other, checkpoint, BatchDecoder((8, 8), 1))

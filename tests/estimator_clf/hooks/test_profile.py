@@ -1,0 +1,73 @@
+"""A recording of steps that TensorBoard's profile plugin can read."""
+
+from estimator_clf.compat import estimator
+
+import pytest
+from tensorflow.tsl.profiler.protobuf import xplane_pb2
+
+from estimator_clf.hooks.base import StepHook
+from estimator_clf.hooks.profile import ProfileHook
+from tests.helpers.small_run import bare_estimator, line_input_fn
+
+
+def train(folder, first, last, steps, *hooks):
+    told = []
+    hook = ProfileHook(str(folder), first, last, told.append)
+    bare_estimator(folder).train(line_input_fn(), hooks=[hook, *hooks], max_steps=steps)
+    return told
+
+
+def recordings(folder):
+    return sorted((folder / 'plugins' / 'profile').glob('*/*.xplane.pb'))
+
+
+def steps_in(path):
+    """The steps that a recording tells apart."""
+    space = xplane_pb2.XSpace.FromString(path.read_bytes())
+    return sorted(
+        {
+            stat.int64_value
+            for plane in space.planes
+            for line in plane.lines
+            for event in line.events
+            if plane.event_metadata[event.metadata_id].name == 'train'
+            for stat in event.stats
+            if plane.stat_metadata[stat.metadata_id].name == 'step_num'
+        }
+    )
+
+
+def test_records_the_steps(tmp_path):
+    (told,) = train(tmp_path, 3, 5, 8)
+    (path,) = recordings(tmp_path)
+    assert steps_in(path) == [3, 4, 5]
+    assert 'xprof' in told and str(tmp_path) in told
+
+
+def test_a_run_that_ends_first_keeps_what_there_is(tmp_path):
+    (told,) = train(tmp_path, 3, 50, 4)
+    (path,) = recordings(tmp_path)
+    assert steps_in(path) == [3, 4] and 'recorded' in told
+
+
+def test_a_run_resumed_in_between_records_the_rest(tmp_path):
+    saver = estimator.CheckpointSaverHook(str(tmp_path), save_steps=1000)
+    assert train(tmp_path, 9, 12, 4, saver) == []
+    assert not recordings(tmp_path)
+    (told,) = train(tmp_path, 3, 6, 8, saver)
+    (path,) = recordings(tmp_path)
+    assert steps_in(path) == [5, 6]
+    (told,) = train(tmp_path, 3, 6, 9, saver)
+    assert 'no recording' in told and recordings(tmp_path) == [path]
+
+
+def test_after_an_error_while_recording(tmp_path):
+    class Failing(StepHook):
+        def after_step(self, run_context, results):
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        train(tmp_path / 'a', 1, 9, 9, Failing())
+    train(tmp_path / 'b', 1, 2, 2)
+    (path,) = recordings(tmp_path / 'b')
+    assert steps_in(path) == [1, 2]

@@ -1,0 +1,79 @@
+"""What a run says about pictures that it could not read."""
+
+import json
+import types
+
+import pytest
+import tensorflow as tf
+
+from estimator_clf.loggers.corrupt_images import FILE_NAME, BadExamplesLog, leave_out
+from input.formats.image_folder import image_folder
+from tests.helpers.images import class_folders, write
+from tests.helpers.launching import lines
+from tests.helpers.small_run import Recorder, run
+
+
+def test_a_line_for_each_and_none_twice(tmp_path):
+    told = []
+    log = BadExamplesLog(str(tmp_path), told.append, 2)
+    for number in range(3):
+        log.note(f'{number}.png', 'why')
+    found = lines(tmp_path / FILE_NAME)
+    assert [line['key'] for line in found] == ['0.png', '1.png', '2.png']
+    assert found[0]['reason'] == 'why' and found[0]['time'] > 1e9
+    # The third is one too many: the error that follows tells of it.
+    assert len(told) == 2
+    assert told[1].startswith('Left out, since it cannot be read: 1.png: why (2 so far')
+    with open(tmp_path / FILE_NAME, 'a', encoding='utf-8') as file:
+        file.write('{"key": "4.p')  # Killed while it wrote.
+    later = BadExamplesLog(str(tmp_path), told.append, 2)
+    later.note('1.png', 'why')
+    assert len(told) == 3
+    with open(tmp_path / FILE_NAME, encoding='utf-8') as file:
+        assert file.read().count('1.png') == 1
+
+
+def test_nothing_is_written_before_there_is_a_folder(tmp_path):
+    log = BadExamplesLog(str(tmp_path / 'run'), print, 2)
+    log.note('a.png', 'why')
+    log.flush()
+    assert not (tmp_path / 'run').exists()
+    (tmp_path / 'run').mkdir()
+    log.flush()
+    assert [line['key'] for line in lines(tmp_path / 'run' / FILE_NAME)] == ['a.png']
+    log.flush()
+    assert len(lines(tmp_path / 'run' / FILE_NAME)) == 1
+
+
+def test_no_limit_no_object():
+    source = types.SimpleNamespace(bad_examples=None)
+    leave_out(source, 0, print).flush()
+    assert source.bad_examples is None
+
+
+@pytest.fixture(name='data')
+def _data(tmp_path):
+    for split in ('train', 'test'):
+        paths = class_folders(tmp_path / split, {'a': 8, 'b': 8, 'c': 8})
+        write(paths[5], b'no picture')
+    return image_folder(str(tmp_path))
+
+
+def test_a_run_goes_on_without_them(data, tmp_path):
+    observer = Recorder()
+    results = run(tmp_path / 'run', observer, data, max_bad_examples=2, max_steps=6)
+    assert results.step == 6
+    bad = {str(tmp_path / split / 'a' / '005.png') for split in ('train', 'test')}
+    assert {line['key'] for line in lines(tmp_path / 'run' / FILE_NAME)} == bad
+    assert sum('Left out' in text for text in observer.messages) == 2
+    seen = lines(tmp_path / 'run' / 'keys.jsonl')
+    assert not bad & {key for line in seen for key in line['keys']}
+
+
+@pytest.mark.slow
+def test_beyond_the_limit_it_ends(data, tmp_path):
+    with pytest.raises(tf.errors.OpError) as raised:
+        run(tmp_path / 'run', Recorder(), data, max_bad_examples=1, max_steps=6)
+    assert data.explain(raised.value).startswith('2 pictures cannot be read, where')
+    keys = json.dumps(lines(tmp_path / 'run' / FILE_NAME))
+    assert 'train/a/005.png' in keys and 'test/a/005.png' in keys

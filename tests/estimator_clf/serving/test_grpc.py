@@ -1,0 +1,264 @@
+"""The gRPC services say what TensorFlow Serving says, in its own protos."""
+
+import pytest
+
+pytest.importorskip('tensorflow_serving', reason='needs the extra `serving`')
+pytest.importorskip('aiohttp', reason='needs the extra `serving`')
+
+import grpc
+import numpy as np
+import tensorflow as tf
+from tensorflow_serving.apis import (
+    classification_pb2,
+    get_model_metadata_pb2,
+    get_model_status_pb2,
+    inference_pb2,
+    model_management_pb2,
+    model_service_pb2_grpc,
+    predict_pb2,
+    prediction_service_pb2_grpc,
+    regression_pb2,
+)
+
+from tests.helpers import serving_model as model
+from tests.helpers.images import by_pillow
+
+PICTURES = model.pictures(5)
+CODE = grpc.StatusCode
+
+
+@pytest.fixture(scope='module')
+def served(tmp_path_factory):
+    folder = tmp_path_factory.mktemp('export')
+    model.export(folder, 3)
+    with model.running(folder, grpc_port=0, max_body=1 << 20) as running:
+        yield running
+
+
+@pytest.fixture(scope='module')
+def channel(served):
+    with grpc.insecure_channel(f'127.0.0.1:{served.server.grpc_port}') as opened:
+        yield opened
+
+
+@pytest.fixture(scope='module')
+def prediction(channel):
+    return prediction_service_pb2_grpc.PredictionServiceStub(channel)
+
+
+@pytest.fixture(scope='module')
+def models(channel):
+    return model_service_pb2_grpc.ModelServiceStub(channel)
+
+
+def request(kind=predict_pb2.PredictRequest, signature='', name=model.MODEL):
+    message = kind()
+    message.model_spec.name = name
+    message.model_spec.signature_name = signature
+    return message
+
+
+def predict_request(key='image_bytes', values=PICTURES, signature='', **changed):
+    message = request(signature=signature, **changed)
+    if isinstance(values, list):
+        values = np.array(values, object)
+    message.inputs[key].CopyFrom(tf.make_tensor_proto(values))
+    return message
+
+
+def example(picture):
+    message = tf.train.Example()
+    message.features.feature['image/encoded'].bytes_list.value.append(picture)
+    return message
+
+
+def refused(call, message):
+    """Returns (code, words) of the error that a call gives."""
+    with pytest.raises(grpc.RpcError) as caught:
+        call(message, timeout=60)
+    return caught.value.code(), caught.value.details()
+
+
+@pytest.mark.parametrize(
+    'key, signature, values',
+    [
+        ('image_bytes', '', PICTURES),
+        ('image_bytes', 'serving_default', PICTURES),
+        ('image', 'tensor', np.stack([by_pillow(p, 'L') for p in PICTURES])),
+        ('examples', 'examples', [example(p).SerializeToString() for p in PICTURES]),
+    ],
+)
+def test_predict(prediction, key, signature, values):
+    answer = prediction.Predict(predict_request(key, values, signature), timeout=60)
+    assert answer.model_spec.name == model.MODEL
+    assert answer.model_spec.version.value == 3
+    assert answer.model_spec.signature_name == signature or 'serving_default'
+    found = {name: tf.make_ndarray(x) for name, x in answer.outputs.items()}
+    for number, picture in enumerate(PICTURES):
+        names, scores = model.expected(picture, 3)
+        assert [x.decode() for x in found['classes'][number]] == names
+        np.testing.assert_allclose(found['scores'][number], scores, atol=1e-5)
+    assert found['class_index'].dtype == np.int64
+    # As Serving fills them, for clients that read the fields and not the array.
+    assert len(answer.outputs['scores'].float_val) == 15
+    assert len(answer.outputs['class_index'].int64_val) == 5
+
+
+def test_only_the_outputs_asked_for(prediction):
+    message = predict_request()
+    message.output_filter.extend(['scores'])
+    assert set(prediction.Predict(message, timeout=60).outputs) == {'scores'}
+    message.output_filter.extend(['scores'])
+    assert refused(prediction.Predict, message) == (
+        CODE.INVALID_ARGUMENT,
+        'duplicate output tensor alias: scores',
+    )
+    message.output_filter[1] = 'x'
+    assert 'alias not found in signature: x' in refused(prediction.Predict, message)[1]
+
+
+def test_no_pictures_are_no_classes(prediction):
+    answer = prediction.Predict(predict_request(values=[]), timeout=60)
+    assert tf.make_ndarray(answer.outputs['classes']).shape == (0, 3)
+
+
+def test_classify(prediction):
+    message = request(classification_pb2.ClassificationRequest, 'classify')
+    message.input.example_list.examples.extend(map(example, PICTURES))
+    with_context = request(classification_pb2.ClassificationRequest, 'classify')
+    shared = with_context.input.example_list_with_context
+    shared.context.CopyFrom(example(PICTURES[1]))
+    shared.examples.extend([tf.train.Example(), example(PICTURES[0])])
+    for given, wanted in (
+        (message, PICTURES),
+        (with_context, [PICTURES[1], PICTURES[0]]),
+    ):
+        answer = prediction.Classify(given, timeout=60)
+        found = answer.result.classifications
+        for item, picture in zip(found, wanted, strict=True):
+            names, scores = model.expected(picture, 3)
+            assert [c.label for c in item.classes] == names
+            np.testing.assert_allclose([c.score for c in item.classes], scores, 1e-4)
+    assert answer.model_spec.signature_name == 'classify'
+
+
+def test_regress(prediction):
+    message = request(regression_pb2.RegressionRequest, 'regress')
+    message.input.example_list.examples.extend(map(example, PICTURES))
+    answer = prediction.Regress(message, timeout=60)
+    wanted = [by_pillow(p, 'L').mean() / 255 for p in PICTURES]
+    found = [item.value for item in answer.result.regressions]
+    np.testing.assert_allclose(found, wanted, rtol=1e-5)
+
+
+def test_metadata(prediction):
+    message = request(get_model_metadata_pb2.GetModelMetadataRequest)
+    assert refused(prediction.GetModelMetadata, message)[0] == CODE.INVALID_ARGUMENT
+    message.metadata_field.append('signature_def')
+    answer = prediction.GetModelMetadata(message, timeout=60)
+    assert answer.model_spec.version.value == 3
+    found = get_model_metadata_pb2.SignatureDefMap()
+    assert answer.metadata['signature_def'].Unpack(found)
+    assert set(found.signature_def) >= {'serving_default', 'tensor', 'classify'}
+    message.metadata_field.append('x')
+    assert 'x is not supported' in refused(prediction.GetModelMetadata, message)[1]
+
+
+def test_status(models):
+    message = request(get_model_status_pb2.GetModelStatusRequest)
+    (status,) = models.GetModelStatus(message, timeout=60).model_version_status
+    assert status.version == 3 and status.status.error_code == 0
+    assert status.state == get_model_status_pb2.ModelVersionStatus.AVAILABLE
+    message.model_spec.version.value = 4
+    assert refused(models.GetModelStatus, message) == (
+        CODE.NOT_FOUND,
+        f'Could not find version 4 of model {model.MODEL}',
+    )
+
+
+def test_labels_come_by_a_reload(models, prediction, served):
+    message = model_management_pb2.ReloadConfigRequest()
+    config = message.config.model_config_list.config.add(name=model.MODEL)
+    config.version_labels['new'] = 3
+    assert models.HandleReloadConfigRequest(message, timeout=60).status.error_code == 0
+    asked = predict_request()
+    asked.model_spec.version_label = 'new'
+    assert prediction.Predict(asked, timeout=60).model_spec.version.value == 3
+    config.version_labels['new'] = 4
+    code, words = refused(models.HandleReloadConfigRequest, message)
+    assert code == CODE.FAILED_PRECONDITION and 'not currently available' in words
+    config.name = 'other'
+    code, _ = refused(models.HandleReloadConfigRequest, message)
+    assert code == CODE.UNIMPLEMENTED
+
+
+def test_what_there_is_not(prediction):
+    message = inference_pb2.MultiInferenceRequest()
+    code, words = refused(prediction.MultiInference, message)
+    assert code == CODE.UNIMPLEMENTED and 'TensorFlow Serving does' in words
+
+
+BAD = {
+    'no spec': (predict_pb2.PredictRequest(), 'INVALID_ARGUMENT', 'Missing ModelSpec'),
+    'other model': (predict_request(name='x'), 'NOT_FOUND', 'Latest(x)'),
+    'signature': (predict_request(signature='x'), 'INVALID_ARGUMENT', '"x" not found'),
+    'nothing': (request(), 'INVALID_ARGUMENT', 'Missing but required: {image_bytes}'),
+    'wrong key': (predict_request('x'), 'INVALID_ARGUMENT', 'Sent extra: {x}'),
+    'wrong type': (
+        predict_request(values=np.zeros([2], np.float32)),
+        'INVALID_ARGUMENT',
+        'Expects input image_bytes to be string but float is provided',
+    ),
+    'wrong shape': (
+        predict_request(values=np.zeros([2, 2], 'S1').astype(object)),
+        'INVALID_ARGUMENT',
+        'to have shape [-1] but [2,2]',
+    ),
+    'no picture': (
+        predict_request(values=[PICTURES[0], b'x']),
+        'INVALID_ARGUMENT',
+        'neither JPEG, PNG, GIF nor BMP',
+    ),
+}
+
+
+@pytest.mark.parametrize('name', BAD)
+def test_bad_request(prediction, name):
+    message, code, words = BAD[name]
+    found, details = refused(prediction.Predict, message)
+    assert found == CODE[code] and words in details
+
+
+def test_tensors_that_make_no_sense(prediction):
+    bomb = predict_request('image', np.zeros([1, 8, 8, 1], np.uint8), 'tensor')
+    tensor = bomb.inputs['image']
+    cases = []
+    # A value that is to be repeated 10^10 times.
+    tensor.tensor_shape.dim[0].size = 10**10
+    cases.append((bomb, 'more than'))
+    negative = predict_request('image', np.zeros([1, 8, 8, 1], np.uint8), 'tensor')
+    negative.inputs['image'].tensor_shape.dim[0].size = -1
+    cases.append((negative, 'not fully known'))
+    short = predict_request('image', np.zeros([1, 8, 8, 1], np.uint8), 'tensor')
+    short.inputs['image'].tensor_content = b'x' * 63
+    cases.append((short, 'Tensor cannot be read'))
+    typeless = request(signature='tensor')
+    typeless.inputs['image'].SetInParent()
+    cases.append((typeless, 'Tensor cannot be read'))
+    for message, words in cases:
+        code, details = refused(prediction.Predict, message)
+        assert code == CODE.INVALID_ARGUMENT and words in details, details
+
+
+def test_too_large_a_message(prediction):
+    message = predict_request(values=[b'x' * (2 << 20)])
+    assert refused(prediction.Predict, message)[0] == CODE.RESOURCE_EXHAUSTED
+
+
+def test_no_examples(prediction):
+    message = request(classification_pb2.ClassificationRequest, 'classify')
+    assert refused(prediction.Classify, message)[1] == 'Input is empty.'
+    message.input.example_list.examples.add()
+    assert 'image/encoded' in refused(prediction.Classify, message)[1]
+    message.model_spec.signature_name = ''
+    assert 'Was: tensorflow/serving/predict' in refused(prediction.Classify, message)[1]

@@ -1,0 +1,73 @@
+"""An export, pictures, and what its checkpoint says of them."""
+
+import os
+
+from estimator_clf.compat import estimator
+
+import input as data
+from estimator_clf.export import check_examples, export_saved_model
+from input.images.batch_decoder import BatchDecoder
+from model_fns import make_model_fn
+from tests.helpers.images import write
+from tests.helpers.real_data import real_data
+
+PHOTOS = 400  # In the slow tests.
+
+
+class Model:
+    """An export with pictures and what its checkpoint says of them."""
+
+    def __init__(self, folder, source, model_fn, count, **options):
+        info = source.info
+        split = 'test' if 'test' in source.num_examples else 'validation'
+        model = estimator.Estimator(model_fn, os.path.join(folder, 'model'))
+        train = source.input_fn('train', 9, training=True)
+        model.train(train, max_steps=30)
+        checkpoint = model.latest_checkpoint()
+        self.source, self.info = source, info
+        self.model_fn, self.checkpoint = model_fn, checkpoint
+        self.path = export_saved_model(
+            model_fn,
+            info,
+            checkpoint,
+            os.path.join(folder, 'export'),
+            BatchDecoder(info.image_shape[:2], info.image_shape[2]),
+            examples=check_examples.take(source, split, 3),
+            **options,
+        )
+        self.samples = check_examples.take(source, split, count)
+        self.wanted = check_examples.predict(model_fn, checkpoint, self.samples)
+        self.pictures = [sample.encoded for sample in self.samples]
+        self.folder = folder
+
+    def tensors(self, signature):
+        """Names of the tensors of input, classes and scores."""
+        from tensorflow.python.tools import saved_model_utils
+
+        meta = saved_model_utils.get_meta_graph_def(self.path, 'serve')
+        found = meta.signature_def[signature]
+        (taken,) = found.inputs.values()
+        return taken.name, found.outputs['classes'].name, found.outputs['scores'].name
+
+    def files(self, contents):
+        """Writes files; returns their paths."""
+        folder = os.path.join(self.folder, 'files')
+        return [
+            write(os.path.join(folder, str(number)), content)
+            for number, content in enumerate(contents)
+        ]
+
+
+def of_photos(folder, **options):
+    """The `Model` of real photos of all sizes, hardly trained."""
+    photos = data.open_dataset(
+        'image_folder', data_dir=real_data('dogscats'), image_size='64'
+    )
+    model_fn = make_model_fn(
+        'cnn',
+        num_classes=2,
+        class_names=photos.info.class_names,
+        mean=photos.info.mean,
+        stddev=photos.info.stddev,
+    )
+    return Model(folder, photos, model_fn, PHOTOS, **options)

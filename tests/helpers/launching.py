@@ -1,0 +1,97 @@
+"""Runs the programs as a user does: `python -m launch.…`, in a process of its own."""
+
+import json
+import os
+import pathlib
+import subprocess
+import sys
+
+ROOT = str(pathlib.Path(__file__).resolve().parents[2])
+
+
+def launch(program, *arguments, timeout=300, **kwargs):
+    """Runs a program to its end.
+
+    Args:
+      program: such as 'train'.
+      *arguments: of the command line.
+      timeout: seconds.
+      **kwargs: of `subprocess.run`.
+
+    Returns:
+      `subprocess.CompletedProcess` with text in stdout and stderr.
+    """
+    return subprocess.run(
+        command(program, *arguments),
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        **kwargs,
+    )
+
+
+def run_program(text, folder=ROOT, timeout=300):
+    """Runs a Python program in a process of its own, which finds our packages.
+
+    Args:
+      text: of the program.
+      folder: where it runs.
+      timeout: seconds.
+
+    Returns:
+      What it prints; that it ends well is asserted.
+    """
+    done = subprocess.run(
+        [sys.executable, '-c', text],
+        cwd=folder,
+        env={**os.environ, 'PYTHONPATH': ROOT},
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def benchmark(name, *arguments, timeout=300):
+    """Runs `python -m benchmarks.NAME`; that it ends well is asserted.
+
+    Args:
+      name: of the program.
+      *arguments: of the command line.
+      timeout: seconds.
+
+    Returns:
+      What it prints.
+    """
+    done = subprocess.run(
+        [sys.executable, '-m', f'benchmarks.{name}', *arguments],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def command(program, *arguments):
+    """Returns the command line of a program as a list."""
+    return [sys.executable, '-m', f'launch.{program}', *map(str, arguments)]
+
+
+def lines(path):
+    """Reads a file of JSON lines."""
+    with open(path, encoding='utf-8') as file:
+        return [json.loads(line) for line in file]
+
+
+# A run that takes few seconds beside TensorFlow's import.
+SMALL = (
+    '--dataset=digits',
+    '--network=linear',
+    '--optimizer=adam',
+    '--learning_rate=0.01',
+    '--batch_size=64',
+)

@@ -1,0 +1,261 @@
+"""TensorFlow Datasets, on data sets built here: nothing is downloaded."""
+
+import os
+import pathlib
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+import input as data
+from estimator_clf.core.errors import DataError
+from input.sources.base import iterate
+
+_ROOT = str(pathlib.Path(__file__).resolve().parents[3])
+
+
+def _builder(tfds, name, features, keys, example, counts, data_dir, **options):
+    """Builds a data set of `counts` examples per split, without a download."""
+
+    def info(self):
+        return tfds.core.DatasetInfo(
+            builder=self,
+            features=tfds.features.FeaturesDict(features),
+            supervised_keys=keys,
+        )
+
+    content = {
+        'VERSION': tfds.core.Version('1.0.0'),
+        '__module__': __name__,
+        '_info': info,
+        '_split_generators': lambda self, _: {
+            split: self._generate_examples(split, n) for split, n in counts.items()
+        },
+        '_generate_examples': lambda self, split, n: (
+            (f'{split}{i}', example(i)) for i in range(n)
+        ),
+    }
+    base = tfds.core.GeneratorBasedBuilder
+    made = type(name.title().replace('_', ''), (base,), content)(
+        data_dir=data_dir, **options
+    )
+    made.download_and_prepare()
+
+
+@pytest.fixture(name='folder', scope='module')
+def _built(tmp_path_factory):
+    from input.formats.tfds import _import
+
+    tfds = _import()
+    folder = str(tmp_path_factory.mktemp('tfds'))
+    image = tfds.features.Image(shape=(6, 5, 3))
+    label = tfds.features.ClassLabel(names=['ant', 'bee', 'cat'])
+
+    def example(i):
+        return {
+            'image': np.full([6, 5, 3], i, np.uint8),
+            'label': i % 3,
+            'note': 'some text',
+        }
+
+    _builder(
+        tfds,
+        'tiny_pictures',
+        {'image': image, 'label': label, 'note': tfds.features.Text()},
+        ('image', 'label'),
+        example,
+        {'train': 20, 'val': 4, 'test': 6},
+        folder,
+    )
+    _builder(
+        tfds,
+        'no_labels',
+        {'image': tfds.features.Image(shape=(None, None, 1)), 'x': np.int64},
+        None,
+        lambda i: {'image': np.zeros([3, 3, 1], np.uint8), 'x': i},
+        {'train': 3},
+        folder,
+    )
+    _builder(
+        tfds,
+        'any_size',
+        {'picture': tfds.features.Image(), 'kind': label},
+        None,
+        lambda i: {'picture': np.full([4, 7, 3], i, np.uint8), 'kind': i % 3},
+        {'train': 6},
+        folder,
+    )
+    return folder
+
+
+def _open(folder, name='tiny_pictures', **options):
+    return data.open_dataset(f'tfds:{name}', folder, **options)
+
+
+def _values(source, split):
+    size = source.num_examples[split]
+    ((features, labels),) = iterate(source.input_fn(split, size))
+    return features['image'][:, 0, 0, 0].tolist(), labels.tolist()
+
+
+def test_splits_classes_and_shape(folder):
+    source = _open(folder)
+    assert source.num_examples == {'train': 20, 'validation': 4, 'test': 6}
+    assert source.class_names == ('ant', 'bee', 'cat')
+    assert source.image_shape == (6, 5, 3)
+    assert source.name == 'tfds:tiny_pictures'
+
+
+def test_pixels_and_labels(folder):
+    values, labels = _values(_open(folder), 'train')
+    assert sorted(values) == list(range(20))
+    assert labels == [v % 3 for v in values]
+
+
+def test_keys_name_file_and_record(folder):
+    keys = [key for key, _, _ in _open(folder).encoded('test')]
+    assert keys[2] == 'tiny_pictures-test.tfrecord-00000-of-00001:2'
+
+
+def test_with_config_and_version(folder):
+    assert _open(folder, 'tiny_pictures:1.0.0').num_examples['test'] == 6
+    with pytest.raises(DataError, match='9.0.0'):
+        _open(folder, 'tiny_pictures:9.0.0')
+
+
+def test_training_resumes(folder):
+    source = _open(folder, shuffle_buffer=4)
+
+    def keys(steps, **options):
+        input_fn = source.input_fn('train', 6, training=True, **options)
+        return [f['key'].tolist() for f, _ in iterate(input_fn, steps)]
+
+    whole = keys(10)
+    assert len(set(sum(whole, [])[:20])) == 20
+    assert keys(3, start_step=7) == whole[7:]
+
+
+def test_slices(folder):
+    source = _open(folder, train_split='train[:80%]', eval_split='train[80%:]')
+    assert source.num_examples == {
+        'train[:80%]': 16,
+        'validation': 4,
+        'test': 6,
+        'train[80%:]': 4,
+    }
+    train, _ = _values(source, 'train[:80%]')
+    held, _ = _values(source, 'train[80%:]')
+    assert sorted(train + held) == list(range(20))
+    assert abs(source.info.mean[0] - np.mean(train)) < 1e-6
+
+
+def test_slices_that_overlap_or_are_not_there(folder):
+    with pytest.raises(DataError, match='must not overlap; both have records 15 to 19'):
+        _open(folder, train_split='train', eval_split='train[75%:]')
+    with pytest.raises(DataError, match="no split 'dev'; it has: "):
+        _open(folder, eval_split='dev')
+    with pytest.raises(DataError, match='does not go with --train_split'):
+        _open(folder, train_split='train[:50%]', validation_split=0.1)
+
+
+def test_validation_split(folder):
+    with pytest.raises(DataError, match='has a validation split already'):
+        _open(folder, validation_split=0.3)
+    source = _open(folder, 'any_size', validation_split=0.4)
+    assert sum(source.num_examples.values()) == 6
+    train, _ = _values(source, 'train')
+    held, _ = _values(source, 'validation')
+    assert sorted(train + held) == list(range(6))
+
+
+def test_without_supervised_keys_and_of_unknown_size(folder):
+    source = _open(folder, 'any_size')
+    assert source.image_shape == (4, 7, 3)
+    assert _open(folder, 'any_size', image_size=9, channels=1).image_shape == (9, 9, 1)
+
+
+def test_without_labels(folder):
+    with pytest.raises(DataError, match='one Image and one ClassLabel .* x '):
+        _open(folder, 'no_labels')
+
+
+def test_unknown_name(folder):
+    with pytest.raises(DataError, match="has no 'mnits'.*did you mean 'mnist'"):
+        _open(folder, 'mnits')
+
+
+def test_failed_download(folder, monkeypatch):
+    from input.formats.tfds import _import
+
+    def fail(self, *args, **kwargs):
+        raise ConnectionError('no way out')
+
+    monkeypatch.setattr(_import().core.DatasetBuilder, 'download_and_prepare', fail)
+    with pytest.raises(DataError, match='failed: ConnectionError: no way out'):
+        _open(folder, 'mnist')
+
+
+def test_other_file_format(tmp_path):
+    from input.formats.tfds import _import
+
+    tfds = _import()
+    _builder(
+        tfds,
+        'array_records',
+        {'image': tfds.features.Image(), 'label': tfds.features.ClassLabel(names='ab')},
+        ('image', 'label'),
+        lambda i: {'image': np.zeros([3, 3, 3], np.uint8), 'label': 0},
+        {'train': 2},
+        str(tmp_path),
+        file_format='array_record',
+    )
+    with pytest.raises(DataError, match='but in .* it is in array_record'):
+        _open(str(tmp_path), 'array_records')
+
+
+def test_shard_cut_short(tmp_path, folder):
+    import shutil
+
+    shutil.copytree(folder, tmp_path / 'copy')
+    path = (
+        tmp_path
+        / 'copy/tiny_pictures/1.0.0/tiny_pictures-train.tfrecord-00000-of-00001'
+    )
+    os.truncate(path, path.stat().st_size - 3)
+    with pytest.raises(DataError, match='is cut short, in record 19'):
+        _open(str(tmp_path / 'copy'))
+    path.unlink()
+    with pytest.raises(DataError, match='is missing'):
+        _open(str(tmp_path / 'copy'))
+
+
+def test_in_a_fresh_process_and_without_noise(folder):
+    program = (
+        'import input, sys\n'
+        'source = input.open_dataset("tfds:tiny_pictures", sys.argv[1])\n'
+        'print(source.num_examples["train"], source.info.mean)\n'
+    )
+    done = subprocess.run(
+        [sys.executable, '-c', program, folder],
+        capture_output=True,
+        text=True,
+        env=dict(os.environ, PYTHONPATH=f'{_ROOT}:{os.environ.get("PYTHONPATH", "")}'),
+        check=False,
+    )
+    assert done.stdout.startswith('20 (9.5, 9.5, 9.5)'), done.stderr
+    assert 'WARNING' not in done.stderr.replace(
+        'WARNING: All log messages before absl::InitializeLog() is called', ''
+    )
+    assert 'Traceback' not in done.stderr
+
+
+def test_what_is_trained_on_is_not_evaluated(folder):
+    assert set(_open(folder, train_split='train+test').num_examples) == {
+        'train+test',
+        'validation',
+    }
+    assert set(_open(folder, train_split='test[:50%]').num_examples) == {
+        'test[:50%]',
+        'validation',
+    }

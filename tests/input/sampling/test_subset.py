@@ -1,0 +1,131 @@
+"""Some classes only, so many examples of each: of every kind of source."""
+
+import numpy as np
+import pytest
+
+from input import DataError, open_dataset
+from input.convert.to_tfrecords import convert
+from input.formats.csv import from_values
+from input.sampling.subset import Selection, select
+from input.sources.base import iterate
+from tests.helpers.images import class_folders
+
+COUNTS = {'ant': 5, 'bee': 9, 'cat': 7, 'dog': 8}
+
+
+def _folder(tmp_path):
+    for split in ('train', 'test'):
+        class_folders(str(tmp_path / 'pictures' / split), COUNTS)
+    return {'name': 'image_folder', 'data_dir': str(tmp_path / 'pictures')}
+
+
+def _arrays(tmp_path):
+    labels = np.repeat(np.arange(4), list(COUNTS.values()))
+    images = np.zeros((len(labels), 8, 8, 3), np.uint8)
+    images[:] = np.arange(len(labels), dtype=np.uint8)[:, None, None, None]
+    path = str(tmp_path / 'arrays.npz')
+    np.savez(
+        path,
+        x_train=images,
+        y_train=labels,
+        x_test=images,
+        y_test=labels,
+        class_names=np.array(list(COUNTS)),
+    )
+    return {'name': 'arrays', 'data_dir': path}
+
+
+def _records(tmp_path):
+    convert(_folder(tmp_path), tmp_path / 'records', shards=3)
+    return {'name': 'tfrecord', 'data_dir': str(tmp_path / 'records')}
+
+
+KINDS = pytest.mark.parametrize('make', [_folder, _arrays, _records])
+
+
+def _seen(source, split, **options):
+    """Sorted (what the picture's first pixel says, name of the class) of a split."""
+    size = source.num_examples[split]
+    options = options or {'training': False}
+    features, labels = next(iter(iterate(source.input_fn(split, size, **options), 1)))
+    return sorted(
+        (int(x[0, 0, 0]), source.class_names[y])
+        for x, y in zip(features['image'], labels, strict=True)
+    )
+
+
+@KINDS
+def test_classes_are_renumbered_and_keep_their_names(make, tmp_path):
+    args = make(tmp_path)
+    everything = _seen(open_dataset(**args), 'train')
+    chosen = Selection(classes=('dog', 'bee'))
+    source = open_dataset(**args, selection=chosen)
+    names = source.class_names
+    assert names == ('bee', 'dog')
+    assert source.num_examples == {'train': 17, 'test': 17}
+    assert source.class_counts('train').tolist() == [9, 8]
+    wanted = [x for x in everything if x[1] in names]
+    assert _seen(source, 'train') == _seen(source, 'test') == wanted
+    # Shuffled, an epoch has each example once.
+    assert _seen(source, 'train', training=True, seed=3) == wanted
+    assert source.info.num_classes == 2
+    encoded = [label for _, _, label in source.encoded('test')]
+    assert sorted(encoded) == [0] * 9 + [1] * 8
+    others = open_dataset(**args, selection=Selection(exclude=('dog', 'bee')))
+    assert others.class_names == ('ant', 'cat')
+    assert sorted(_seen(others, 'train') + wanted) == everything
+
+
+@KINDS
+def test_so_many_training_examples_of_each_class(make, tmp_path):
+    args = make(tmp_path)
+
+    def seen(count, seed):
+        source = open_dataset(**args, selection=Selection(per_class=count, seed=seed))
+        assert source.class_counts('train').tolist() == [count] * 4
+        assert source.class_counts('test').tolist() == list(COUNTS.values())
+        return _seen(source, 'train')
+
+    three = seen(3, 0)
+    assert three == seen(3, 0) != seen(3, 1)
+    assert set(three) < set(seen(5, 0)) < set(_seen(open_dataset(**args), 'train'))
+
+
+def test_held_out_examples_stay_apart(tmp_path):
+    args = {**_arrays(tmp_path)}
+    np.savez(
+        args['data_dir'],
+        x_train=np.arange(200, dtype=np.uint8)[:, None, None, None].repeat(3, -1),
+        y_train=np.arange(200) % 4,
+    )
+    whole = open_dataset(**args, validation_split=0.3)
+    part = open_dataset(
+        **args,
+        validation_split=0.3,
+        selection=Selection(classes=('1', '3'), per_class=20),
+    )
+    assert {x for x, _ in _seen(part, 'validation')} == {
+        x for x, name in _seen(whole, 'validation') if name in ('1', '3')
+    }
+    assert {x for x, _ in _seen(part, 'train')} < {x for x, _ in _seen(whole, 'train')}
+    assert part.num_examples['train'] == 40
+
+
+@pytest.mark.parametrize(
+    'selection, words',
+    [
+        (Selection(classes=('bee', 'dgo')), "no class 'dgo'; did you mean 'dog'?"),
+        (Selection(exclude=('x',)), "--exclude_classes: .* no class 'x'"),
+        (Selection(classes=('bee',)), 'at least two classes, they leave: bee'),
+        (Selection(per_class=6), "at most the 5 examples of 'ant' in the split"),
+    ],
+)
+def test_mistakes(selection, words, tmp_path):
+    with pytest.raises(DataError, match=words):
+        open_dataset(**_arrays(tmp_path), selection=selection)
+
+
+def test_numbers_have_no_classes():
+    source = from_values({'train': (np.zeros(4), np.zeros(4))})
+    with pytest.raises(DataError, match='has only numbers'):
+        select(source, Selection(per_class=1))

@@ -1,0 +1,244 @@
+"""--cache: what a run sees does not depend on what stays in memory."""
+
+import dataclasses
+import json
+import os
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from estimator_clf.config.config import Config
+from estimator_clf.core import memory
+from estimator_clf.core.errors import ConfigError
+from estimator_clf.training import factory
+from estimator_clf.training.trainer import train_and_evaluate
+from input import DataError
+from input.corrupt_images import BadExamples
+from input.formats.arrays import from_arrays
+from input.formats.tfrecord import tfrecord
+from input.sources import image_cache
+from input.sources.base import iterate
+from input.sources.image_files import FileSource
+from tests.helpers.images import class_folders, encode, pixels, write
+from tests.helpers.read_dataset import assert_same, evaluate, train
+from tests.helpers.record_examples import example, write_shard
+
+_COUNT = 11
+
+
+@pytest.fixture(name='make', scope='module')
+def _make(tmp_path_factory):
+    """Function (kind of cache, dict number -> broken file) -> source."""
+
+    def make(kind, bad=(), limit=None):
+        folder = tmp_path_factory.mktemp('pictures')
+        paths = []
+        for number in range(_COUNT):
+            picture = pixels(20 + number, 31 - number, seed=number)
+            data = dict(bad).get(number, encode(picture, 'JPEG'))
+            paths.append(write(folder / f'{number:02d}.jpg', data))
+        labels = np.arange(_COUNT, dtype=np.int32) % 2
+        files = {'train': (paths, labels), 'test': (paths[:5], labels[:5])}
+        source = FileSource('f', ('a', 'b'), (8, 9, 3), files)
+        source.keep(kind)
+        if limit:
+            source.bad_examples = BadExamples(limit)
+        return source
+
+    return make
+
+
+def _same(one, other):
+    """Asserts that batches are the same, but for the folders of the keys."""
+    for batches in (one, other):
+        for n, (keys, *rest) in enumerate(batches):
+            batches[n] = ([os.path.basename(key) for key in keys], *rest)
+    assert_same(one, other)
+
+
+@pytest.mark.parametrize('kind', ['encoded', 'decoded'])
+@pytest.mark.parametrize(
+    'limit,options',
+    [
+        (None, {'augment': 'flip,crop:2', 'seed': 3, 'sampling': 'balanced'}),
+        (5, {'eval_crop': 0.6, 'worker': 1, 'num_workers': 2}),
+    ],
+    ids=str,
+)
+def test_training_sees_the_same(make, kind, limit, options):
+    sources = make('none', limit=limit), make(kind, limit=limit)
+    _same(*[train(source, 5, 4, **options) for source in sources])
+
+
+@pytest.mark.parametrize('kind', ['encoded', 'decoded'])
+def test_evaluation_sees_the_same(make, kind):
+    sources = make('none'), make(kind)
+    for split, crop in (('train', 1.0), ('test', 0.5)):
+        _same(*[evaluate(source, split, 4, eval_crop=crop) for source in sources])
+
+
+def test_random_windows_of_encoded_pictures(make):
+    sources = make('none'), make('encoded')
+    options = {'augment': 'resized_crop:0.3,flip', 'start_step': 5}
+    _same(*[train(source, 4, 4, **options) for source in sources])
+
+
+def test_decoded_pictures_have_one_window_only(make):
+    with pytest.raises(DataError, match='--cache=decoded cannot be with .*encoded'):
+        train(make('decoded'), 1, 4, augment='resized_crop')
+
+
+@pytest.mark.parametrize('kind', ['encoded', 'decoded'])
+def test_files_are_read_once(make, kind):
+    source = make(kind)
+    before = train(source, 6, 4)
+    for path in source._files['train'][0]:
+        os.remove(path)
+    _same(train(source, 6, 4), before)
+
+
+@pytest.mark.parametrize(
+    'kind', [pytest.param('encoded', marks=pytest.mark.slow), 'decoded']
+)
+def test_what_cannot_be_read_is_left_out_alike(make, kind):
+    bad = {2: b'this is no picture', 7: b''}
+    sources = make('none', bad, 5), make(kind, bad, 5)
+    _same(*[train(source, 9, 4, augment='flip') for source in sources])
+    _same(*[evaluate(source, 'train', 4) for source in sources])
+    for source in sources:
+        names = {os.path.basename(key) for key in source.bad_examples._reasons}
+        assert names == {'02.jpg', '07.jpg'}
+    reasons = [list(s.bad_examples._reasons.values()) for s in sources]
+    assert sorted(reasons[0]) == sorted(reasons[1])
+
+
+@pytest.mark.parametrize('kind', ['encoded', 'decoded'])
+def test_without_a_limit_the_first_ends_it(make, kind):
+    source = make(kind, {2: b'this is no picture'})
+    with pytest.raises(tf.errors.InvalidArgumentError) as raised:
+        train(source, 3, 4)
+    assert '02.jpg: neither JPEG' in source.explain(raised.value)
+
+
+@pytest.mark.parametrize('kind', ['encoded', 'decoded'])
+def test_there_must_be_room(make, kind, monkeypatch):
+    monkeypatch.setattr(image_cache, 'free_memory', lambda: 1000)
+    message = rf'--cache={kind} must fit into 75% .* the 16 pictures of .* take'
+    with pytest.raises(DataError, match=message):
+        make(kind)  # Before anything is read, and for all splits.
+    monkeypatch.setattr(image_cache, 'free_memory', lambda: None)
+    train(make(kind), 1, 4)
+
+
+def test_pixels_are_not_copied(make):
+    """What TensorFlow reads is the array itself, as a change to it shows."""
+    source = make('decoded')
+    reading = iterate(source.input_fn('train', 1, training=True), 500)
+    assert (next(reading)[0]['image'] != 7).any()
+    source._pixels('train', 1.0)[0][:] = 7
+    # Some batches are ready already.
+    assert any((features['image'] == 7).all() for features, _ in reading)
+
+
+@pytest.mark.parametrize('crop', [1.0, 0.5])
+def test_pixels_are_kept_once(make, crop):
+    source = make('decoded')
+    assert len(source.info.mean) == 3  # Of a sample, read by itself.
+    list(iterate(source.input_fn('train', 2, training=True, eval_crop=crop), 3))
+    assert list(source._kept) == [('train', crop)]
+
+
+def test_free_memory():
+    free = memory.free_memory()
+    with open('/proc/meminfo', encoding='ascii') as file:
+        total = int(file.readline().split()[1]) * 1024
+    assert 0 < free < total
+
+
+def test_a_control_group_limits(tmp_path, monkeypatch):
+    """Its own, and each that it lies in."""
+    own = tmp_path / 'job' / 'step'
+    own.mkdir(parents=True)
+    for folder, most in ((own, 5000), (tmp_path, 4000)):
+        for name, text in (
+            ('memory.max', str(most)),
+            ('memory.current', '3000'),
+            ('memory.stat', 'anon 1\ninactive_file 500\n'),
+        ):
+            (folder / name).write_text(text)
+    names = ('memory.max', 'memory.current', 'inactive_file')
+    monkeypatch.setattr(memory, '_CONTROL_GROUPS', (('x', str(tmp_path), *names),))
+    monkeypatch.setattr(memory, '_paths', lambda: {'x': '/job/step'})
+    assert memory.free_memory() == 1500
+    (tmp_path / 'memory.max').write_text('max')
+    assert memory.free_memory() == 2500
+    (own / 'memory.max').write_text('max')
+    assert memory.free_memory() > 5000
+
+
+def test_other_formats_refuse_or_need_it_not(tmp_path):
+    arrays = np.zeros([4, 3, 3, 1], np.uint8), np.array([0, 1, 0, 1], np.int32)
+    from_arrays({'train': arrays}, ['a', 'b']).keep('decoded')
+    records = [
+        example(image__encoded=encode(pixels(), 'PNG'), image__class__label=n)
+        for n in range(2)
+    ]
+    write_shard(tmp_path / 'train-00000-of-00001', records)
+    write(tmp_path / 'labels.txt', b'a\nb\n')
+    source = tfrecord(str(tmp_path), image_size='8', channels=3)
+    source.keep('none')
+    with pytest.raises(DataError, match='--cache=decoded is for pictures that are'):
+        source.keep('decoded')
+
+
+@pytest.mark.parametrize('kind', ['encoded', 'decoded'])
+def test_the_setting_reaches_the_source(kind, tmp_path):
+    class_folders(tmp_path, {'a': 4, 'b': 4})
+    config = Config(dataset='image_folder', data_dir=str(tmp_path), cache=kind)
+    source = factory.open_source(config)
+    train(source, 1, 4)
+    for path in source._files['train'][0]:
+        os.remove(path)
+    train(source, 3, 4)
+
+
+@pytest.mark.parametrize('kind', ['encoded', 'decoded'])
+def test_a_run_goes_on_with_it_as_without(kind, tmp_path):
+    class_folders(tmp_path / 'data', {'a': 6, 'b': 6})
+    metrics = []
+    for cache, legs in (('none', [4]), (kind, [2, 4])):
+        for max_steps in legs:
+            config = Config(
+                dataset='image_folder',
+                data_dir=str(tmp_path / 'data'),
+                validation_split=0.3,
+                network='linear',
+                batch_size=4,
+                max_steps=max_steps,
+                cache=cache,
+                export=False,
+                model_dir=str(tmp_path / cache),
+            )
+            source = factory.open_source(config)
+            make = factory.model_fn_maker(config)
+            results = train_and_evaluate(config, source, make, lambda info: None)
+        metrics.append(results.metrics)
+    assert metrics[0] == metrics[1] and metrics[0]['validation']
+
+
+def test_who_reads_once_keeps_nothing(tmp_path):
+    settings = dataclasses.asdict(Config(cache='decoded', cache_features=True))
+    (tmp_path / 'config.json').write_text(json.dumps({'settings': settings}))
+    config = factory.load_config(str(tmp_path), eval_tta='mirror')
+    assert config.cache == 'none' and not config.cache_features
+    assert config.eval_tta == 'mirror'
+
+
+def test_who_looks_once_has_no_views_to_export(tmp_path):
+    settings = dataclasses.asdict(Config(eval_tta='mirror', export_tta=True))
+    (tmp_path / 'config.json').write_text(json.dumps({'settings': settings}))
+    assert factory.load_config(str(tmp_path)).export_tta
+    assert not factory.load_config(str(tmp_path), eval_tta='none').export_tta
+    with pytest.raises(ConfigError, match='--export_tta needs --eval_tta'):
+        factory.load_config(str(tmp_path), eval_tta='none', export_tta=True)

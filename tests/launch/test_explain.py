@@ -1,0 +1,56 @@
+"""`launch.explain` as a user gives it."""
+
+import os
+
+import pytest
+from PIL import Image
+
+from estimator_clf.config.config import Config
+from estimator_clf.training import factory
+from estimator_clf.training.trainer import train_and_evaluate
+from tests.helpers.launching import launch
+from tests.helpers.small_run import events
+
+
+@pytest.fixture(scope='module')
+def run(tmp_path_factory):
+    """The model_dir of a run of `linear` on the digits."""
+    config = Config(
+        dataset='digits',
+        network='linear',
+        model_dir=str(tmp_path_factory.mktemp('run')),
+        optimizer='adam',
+        learning_rate=0.01,
+        batch_size=64,
+        max_steps=60,
+        export=False,
+        eval_pictures=False,
+    )
+    source = factory.open_source(config)
+    maker = factory.model_fn_maker(config)
+    train_and_evaluate(config, source, maker, lambda info: None, 1)
+    return config.model_dir
+
+
+def test_what_it_writes_and_says(run):
+    done = launch('explain', f'--model_dir={run}', '--count=3', '--steps=30')
+    assert done.returncode == 0, done.stderr
+    paths = done.stdout.split()
+    folder = os.path.join(run, 'explain')
+    assert [os.path.relpath(path, folder) for path in paths] == [
+        'weights.png',
+        'saliency.png',
+        'occlusion.png',
+        'maximise-classes.png',
+    ]
+    for path in paths:
+        with Image.open(path) as picture:
+            picture.load()
+            assert picture.size[0] >= 520
+    said = done.stderr.splitlines()
+    gaps = [line for line in said if 'a gap of 0.00% in 30 steps' in line]
+    assert len(gaps) == 3 and gaps[0].startswith('digits/')
+    found = [v.tag for event in events(folder) for v in event.summary.value]
+    assert len(found) == 4
+    # An explanation is not part of the run, whose own folder TensorBoard shows apart.
+    assert not [e for e in events(run) for v in e.summary.value if v.tag in found]
