@@ -24,17 +24,17 @@ KINDS = {
 def main(arguments=None):
     """Trains what is not trained yet, and prints the results."""
     options = parser(__doc__, 3).parse_args(arguments)
-    folders = {kind: [] for kind in KINDS}
+    directories = {kind: [] for kind in KINDS}
     for seed in range(options.seeds):
         for kind, augment in KINDS.items():
-            folder = os.path.join(options.runs, f'{kind}-{seed}')
+            directory = os.path.join(options.runs, f'{kind}-{seed}')
             flags = (f'--augment={augment}', *options.flags)
-            train('cifar10_cnn', options.data_dir, folder, seed, *flags)
-            folders[kind].append(folder)
-    results.main([folder for kind in KINDS for folder in folders[kind]])
-    none = results.accuracies(folders['none'])
+            train('cifar10_cnn', options.data_dir, directory, seed, *flags)
+            directories[kind].append(directory)
+    results.main([directory for kind in KINDS for directory in directories[kind]])
+    none = results.accuracies(directories['none'])
     for kind in list(KINDS)[1:]:
-        print_gains(kind, results.accuracies(folders[kind]), 'none', none)
+        print_gains(kind, results.accuracies(directories[kind]), 'none', none)
 
 
 if __name__ == '__main__':

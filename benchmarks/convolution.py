@@ -3,7 +3,8 @@
     python -m benchmarks.convolution --batch_size=512
 
 Prints, for each of its convolutions, the TFLOP/s of the forward convolution, of
-TensorFlow's two gradients, and of those of `model_fns/layers/conv_gradients.py`; and the time
+TensorFlow's two gradients, and of those of `model_fns/layers/conv_gradients.py`; and
+the time
 of all gradients of a step as `--conv_gradients` would have them. Which of them `auto`
 takes for a kind of processor is decided by these numbers. Nothing else should run
 meanwhile.

@@ -7,8 +7,8 @@ whole test split, and so on, 20 times: with `estimator_clf.training.trainer` ("h
 `estimator.train_and_evaluate` of the same TensorFlow ("stock"), in turn, each in a
 process of its own. Both have the same model_fn, seed, order of examples, checkpoints
 and evaluations; that their last accuracy is the same is checked. Importing
-TensorFlow and reading the data come before the clock starts. Pictures for TensorBoard
-(--eval_pictures) are off, for stock has none.
+TensorFlow and reading the data come before the clock starts. Images for TensorBoard
+(--eval_plots) are off, for stock has none.
 
 Printed are the ratios here / stock of each pair of runs (n, median, least and most) in
 wall time as a whole, in the evaluations alone (building their graph included) and in
@@ -81,7 +81,7 @@ def parser():
     """Returns the parser of the command line."""
     made = argparse.ArgumentParser(description=__doc__.partition('\n')[0])
     made.add_argument('--data_dir', default='', help='CIFAR-10, the binary files')
-    made.add_argument('--generated', type=int, help='so many made-up pictures instead')
+    made.add_argument('--generated', type=int, help='so many made-up images instead')
     made.add_argument('--evaluations', type=int, default=20)
     made.add_argument('--steps', type=int, default=20, help='between evaluations')
     made.add_argument('--repetitions', type=int, default=5, help='runs of each')

@@ -54,13 +54,13 @@ def settings(options, model_dir):
         max_steps=options.steps * options.evaluations,
         save_every=str(options.steps),
         eval_every=str(options.steps),
-        eval_pictures=False,
+        eval_plots=False,
         export=False,
     )
 
 
 def pictures(options, config):
-    """Opens CIFAR-10, or makes pictures up."""
+    """Opens CIFAR-10, or makes images up."""
     if not options.generated:
         return factory.open_source(config)
     rng = np.random.default_rng(0)

@@ -1,13 +1,13 @@
-"""What 10 and 100 times as many pictures cost, as files and as TFRecords.
+"""What 10 and 100 times as many images cost, as files and as TFRecords.
 
     python -m benchmarks.growth --data_dir=dogscats --json=out.json
 
-DATA_DIR/train/CLASS/*.jpg is laid out once, 10 and 100 times in a folder of its own
-by links, under names that follow no pattern; likewise the shards of its TFRecords. Each
+DATA_DIR/train/CLASS/*.jpg is laid out once, 10 and 100 times in a directory of its own
+by links, under names that follow no pattern; also the shards of its TFRecords. Each
 of the six is opened and read in a process of its own, in batches of 32 at 64x64 pixels
 in shuffled order. Printed are the seconds to open it (listing files,
 classes, sizes; the pixel statistics are given), the seconds from there to the first
-batch, the memory, and pictures/s afterwards. What is read lies in the cache of the
+batch, the memory, and images/s afterwards. What is read lies in the cache of the
 operating system, since the links are to the same files: a disk adds its own time.
 """
 
@@ -32,22 +32,22 @@ def main(arguments):
         return
     if not os.path.isdir(os.path.join(options.data_dir, 'train')):
         sys.exit(
-            f'--data_dir={options.data_dir} must be a folder with train/CLASS/*.jpg'
+            f'--data_dir={options.data_dir} must be a directory with train/CLASS/*.jpg'
         )
     runs = []
-    print('format        times  pictures    open s  first batch s  MB     pictures/s')
+    print('format        times  images    open s  first batch s  MB     images/s')
     # Beside the data, if that can be: a hard link cannot lead to another disk.
-    with tempfile.TemporaryDirectory(dir=options.work_dir or None) as folder:
+    with tempfile.TemporaryDirectory(dir=options.work_dir or None) as directory:
         for times in (int(text) for text in options.times.split(',')):
             for name, lay_out in (('image_folder', _files), ('tfrecord', _records)):
-                place = os.path.join(folder, f'{name}-{times}')
-                lay_out(options.data_dir, place, times, folder)
+                place = os.path.join(directory, f'{name}-{times}')
+                lay_out(options.data_dir, place, times, directory)
                 for _ in range(options.repetitions):
                     run = _child(name, place, options.seconds)
                     run.update(format=name, times=times)
                     runs.append(run)
                     print(
-                        f'{name:13} {times:5} {run["pictures"]:9} '
+                        f'{name:13} {times:5} {run["images"]:9} '
                         f'{run["open_seconds"]:9.2f} {run["first_seconds"]:14.2f}  '
                         f'{run["peak_mb"]:6.0f} {run["pictures_per_second"]:11.0f}',
                         flush=True,
@@ -70,17 +70,17 @@ def parser():
 
 
 def measure(options):
-    """Opens and reads one data set; returns dict of seconds, MB and pictures/s."""
+    """Opens and reads one dataset; returns dict of seconds, MB and images/s."""
     import tensorflow as tf
 
     from estimator_clf.core.memory import peak_memory
     from input import open_dataset
-    from input.corrupt_images import BadExamples
+    from input.corrupt_images import CorruptImages
 
     tf.constant(0)
     before, begin = peak_memory()['peak_memory_mb'], time.perf_counter()
     source = open_dataset(options.child, options.data_dir, image_size=_SIZE, channels=3)
-    source.bad_examples = BadExamples(10)
+    source.corrupt_images = CorruptImages(10)
     opened = time.perf_counter()
     input_fn = source.input_fn('train', _BATCH, training=True)
     with tf.Graph().as_default():
@@ -100,7 +100,7 @@ def measure(options):
                 done += 1
             seconds = time.perf_counter() - start
     return {
-        'pictures': source.num_examples['train'],
+        'images': source.num_examples['train'],
         'open_seconds': opened - begin,
         'first_seconds': first - opened,
         'peak_mb': peak_memory()['peak_memory_mb'] - before,
@@ -108,9 +108,9 @@ def measure(options):
     }
 
 
-def _child(name, folder, seconds):
+def _child(name, directory, seconds):
     command = [sys.executable, '-m', 'benchmarks.growth', f'--child={name}']
-    command += [f'--data_dir={folder}', f'--seconds={seconds}']
+    command += [f'--data_dir={directory}', f'--seconds={seconds}']
     return rounds.in_a_process(command)
 
 
@@ -131,13 +131,13 @@ def _files(data_dir, place, times, _):
                 _link(os.path.join(root, name, file), target)
 
 
-def _records(data_dir, place, times, folder):
+def _records(data_dir, place, times, directory):
     from input.convert.to_tfrecords import convert
     from input.tfrecord.manifest import Manifest, read_manifest
 
-    records = os.path.join(folder, 'records')
+    records = os.path.join(directory, 'records')
     if not os.path.isdir(records):
-        only = os.path.join(folder, 'once')
+        only = os.path.join(directory, 'once')
         _files(data_dir, only, 1, None)
         source = {'name': 'image_folder', 'data_dir': only, 'image_size': _SIZE}
         convert(source, records, shards=_SHARDS)

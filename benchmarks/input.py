@@ -1,4 +1,4 @@
-"""How fast pictures are read: here, and by those that people would take instead.
+"""How fast images are read: here, and by those that people would take instead.
 
     python -m benchmarks.input --data_dir=dogscats --cifar=cifar-10-batches-bin \\
         --torch_python=VENV/bin/python --json=out.json
@@ -7,7 +7,7 @@ Four workloads; photos are those of DATA_DIR/train, in batches of 32 at 224x224:
 
     crop    read, decode, random-resized crop (a quarter of the area or more), flip
     resize  read, decode, resize, in shuffled order
-    cached  the same, decoded pictures kept in memory, epochs after the first
+    cached  the same, decoded images kept in memory, epochs after the first
     cifar   CIFAR-10 in memory, batches of 512: flip, crop by 4 pixels, cutout of 8,
             brightness, contrast and saturation by 0.2
 
@@ -18,15 +18,15 @@ and these programs, each in a process of its own, in turns:
     keras             keras.utils.image_dataset_from_directory: float32; cached with
                       .cache(), which gives the first epoch's batches again and again;
                       for cifar Keras's preprocessing layers in `map`
-    keras_reshuffled  cached picture by picture and shuffled anew each epoch, as ours
+    keras_reshuffled  cached image by image and shuffled again each epoch, as ours
     torch_N           PyTorch's DataLoader with N workers and Pillow: uint8
     tutorial          list_files, map, batch, prefetch, as in TensorFlow's guides
     tutorial_parallel the same, with num_parallel_calls
 
 Ours takes the largest middle window in the aspect wanted, the others squeeze the whole
 photo. Warm-up (imports, the first batches, the first epoch of `cached`) comes before
-the clock starts. Printed are pictures/s (n, median, least and most), the ratios ours /
-peer of each round, and the milliseconds of a core that a picture takes (median), which
+the clock starts. Printed are images/s (n, median, least and most), the ratios ours /
+peer of each round, and the milliseconds of a core that an image takes (median), which
 a machine that is shared with others does not stretch as much; of PyTorch's workers that
 is not known. Nothing else should run meanwhile.
 """
@@ -80,12 +80,12 @@ def _check(options):
     train = os.path.join(options.data_dir, 'train')
     if wanted - {'cifar'} and not os.path.isdir(train):
         sys.exit(
-            f'--data_dir={options.data_dir} must be a folder with train/CLASS/*.jpg; '
+            f'--data_dir={options.data_dir} must be a directory with train/CLASS/*.jpg; '
             'without one: --workloads=cifar'
         )
     if 'cifar' in wanted and not os.path.isdir(options.cifar):
         sys.exit(
-            f'--cifar={options.cifar} must be the folder of CIFAR-10, the binary '
+            f'--cifar={options.cifar} must be the directory of CIFAR-10, the binary '
             'files; without it: --workloads=crop,resize,cached'
         )
 
@@ -111,11 +111,11 @@ def _command(options, workload, program):
 
 
 def core_milliseconds(runs):
-    """Returns dict workload -> dict program -> median ms of a core per picture."""
+    """Returns dict workload -> dict program -> median ms of a core per image."""
     found = {}
     for run in runs:
         if 'cpu_seconds' in run:
-            spent = 1000.0 * run['cpu_seconds'] / run['pictures']
+            spent = 1000.0 * run['cpu_seconds'] / run['images']
             of_workload = found.setdefault(run['workload'], {})
             of_workload.setdefault(run['program'], []).append(spent)
     return {
@@ -129,8 +129,7 @@ def print_report(report):
     cores = report['machine']['cpus']
     print(f'\n{report["processor"]}, {cores} cores')
     print(
-        'workload program             n   pictures/s (least, most)    core ms'
-        '   ours / it'
+        'workload program             n   images/s (least, most)    core ms   ours / it'
     )
     for workload, of_workload in report['speeds'].items():
         for program, speed in of_workload.items():

@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from estimator_clf.core.devices import session_config
 from input import open_dataset
-from input.corrupt_images import BadExamples
+from input.corrupt_images import CorruptImages
 
 v1 = tf.compat.v1
 
@@ -29,7 +29,7 @@ _WARM_SECONDS, _WARM_BATCHES = 2.0, 20
 
 
 def measure(options):
-    """Runs one program; returns dict of pictures, seconds, CPU seconds, speed."""
+    """Runs one program; returns dict of images, seconds, CPU seconds, speed."""
     batch = BATCH[options.workload]
     run = _in_graph if options.child == 'ours' else _eagerly
     make = {
@@ -48,9 +48,9 @@ def timed(step, batch, seconds, epoch=0):
     """Runs steps, first some untimed ones.
 
     Args:
-      step: function that reads a batch; returns how many pictures are in it, or None
+      step: function that reads a batch; returns how many images are in it, or None
         where that is always `batch`.
-      batch: pictures in it.
+      batch: images in it.
       seconds: for how long to take the time.
       epoch: so many batches at least come before.
     """
@@ -65,7 +65,7 @@ def timed(step, batch, seconds, epoch=0):
         pictures += batch if count is None else count
     wall, cpu = time.perf_counter() - begin, time.process_time() - cpu
     return {
-        'pictures': pictures,
+        'images': pictures,
         'seconds': wall,
         'cpu_seconds': cpu,
         'pictures_per_second': pictures / wall,
@@ -95,8 +95,8 @@ def _ours(options, batch):
         source = open_dataset('cifar10', options.cifar)
     else:
         source = open_dataset('image_folder', options.data_dir, image_size=SIZE[0])
-        source.bad_examples = BadExamples(10)  # As `launch.train` has it.
-        source.keep('decoded' if workload == 'cached' else 'none')
+        source.corrupt_images = CorruptImages(10)  # As `launch.train` has it.
+        source.set_cache('decoded' if workload == 'cached' else 'none')
     augment = AUGMENT.get(workload, '')
     return source.input_fn('train', batch, training=True, augment=augment), 0
 
@@ -166,7 +166,7 @@ def _keras_layers(options, batch):
 
 
 def _tutorial(options, batch, calls=None):
-    """The guide "tf.data: Build TensorFlow input pipelines", for a whole folder."""
+    """The guide "tf.data: Build TensorFlow input pipelines", for a whole directory."""
     root = os.path.join(options.data_dir, 'train')
     names = tf.constant(sorted(os.listdir(root)))
 

@@ -19,10 +19,10 @@ _WARM_SECONDS, _WARM_BATCHES = 2.0, 20
 
 
 class Photos(torch.utils.data.Dataset):
-    """Photos of a folder, uint8 [3, 224, 224], and the numbers of their classes."""
+    """Photos of a directory, uint8 [3, 224, 224], and the numbers of their classes."""
 
-    def __init__(self, folder):
-        self._paths = sorted(glob.glob(os.path.join(folder, '*', '*')))
+    def __init__(self, directory):
+        self._paths = sorted(glob.glob(os.path.join(directory, '*', '*')))
         names = sorted({path.split(os.sep)[-2] for path in self._paths})
         self._labels = [names.index(path.split(os.sep)[-2]) for path in self._paths]
 
@@ -70,7 +70,7 @@ def main():
         done += 1
     seconds, cpu = time.perf_counter() - begin, time.process_time() - cpu
     found = {
-        'pictures': done * _BATCH,
+        'images': done * _BATCH,
         'seconds': seconds,
         'pictures_per_second': done * _BATCH / seconds,
     }

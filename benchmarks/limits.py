@@ -13,7 +13,7 @@ from estimator_clf.core import cpu_info, mixed_precision
 
 v1 = tf.compat.v1
 
-# A forward convolution that suits every kernel: pictures, pixels on a side, channels.
+# A forward convolution that suits every kernel: images, pixels on a side, channels.
 _PICTURES, _SIDE, _CHANNELS = 128, 16, 256
 _MATRIX = 2048
 _FEATURES = ('avx2', 'avx512f', 'avx512_vnni', 'avx512_bf16', 'amx_bf16')
@@ -63,7 +63,7 @@ def _product(dtype):
 def variable(name, shape, dtype):
     """What an operation that is timed is given: random numbers in a variable.
 
-    A constant would be computed with once, while the graph is optimised.
+    A constant would be computed with once, while the graph is optimized.
     """
     return v1.get_variable(
         name,

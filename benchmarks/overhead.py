@@ -2,11 +2,12 @@
 
     python -m benchmarks.overhead --model_dir=RUN --flagfile=… --data_dir=…
 
-Takes the flags of `launch.train`, and does what that does with them, in a folder that
+Takes the flags of `launch.train`, and does what that does with them, in a directory
+that
 is not there yet; then prints how long
 
     start        took: imports, data, graph, the first weights, up to the first step
-    steps        of training computed, or waited for their pictures
+    steps        of training computed, or waited for their images
     evaluation   computed, or waited
     checkpoints  were read and written by TensorFlow
     the rest     took: hooks, summaries, the log, the evaluations' set-up
@@ -112,7 +113,7 @@ def main(arguments):
     from launch import flags, train
 
     if os.path.exists(os.path.join(flags.config_from_flags().model_dir, 'checkpoint')):
-        sys.exit('--model_dir must be a new folder: a run that goes on has no start')
+        sys.exit('--model_dir must be a new directory: a run that goes on has no start')
     from estimator_clf.compat import estimator  # noqa: F401  Loads it quietly.
 
     from tensorflow.python.client import session

@@ -21,7 +21,7 @@ NAMES = {
     'stock': 'stock Estimator',
     'keras': 'Keras 3',
     'keras_jit': 'Keras 3, jit_compile',
-    'keras_reshuffled': 'Keras, cached by picture and shuffled',
+    'keras_reshuffled': 'Keras, cached by image and shuffled',
     'torch': 'PyTorch',
     'torch_compile': 'PyTorch, torch.compile',
     'torch_0': 'PyTorch DataLoader, no worker',
@@ -47,7 +47,7 @@ def main(arguments=None):
     )
     options.add_argument('--training', help='of benchmarks.training')
     options.add_argument('--input', help='of benchmarks.input')
-    options.add_argument('--output', required=True, help='folder')
+    options.add_argument('--output', required=True, help='directory')
     options = options.parse_args(arguments)
     for kind in ('training', 'input'):
         path = getattr(options, kind)
@@ -62,7 +62,7 @@ def draw(report, path):
 
     Args:
       report: dict with 'ratios', see `rounds.ratios`.
-      path: of the picture.
+      path: of the image.
     """
     rows = [
         (f'{WORKLOADS.get(workload, workload)}: {_name(peer)}', found)
@@ -72,8 +72,8 @@ def draw(report, path):
     figure, axes = pyplot.subplots(figsize=(9, 0.8 + 0.34 * len(rows)))
     for place, (_, found) in enumerate(rows):
         middle = found['median']
-        colour = '#2a7f62' if middle >= 1 else '#b5651d'
-        axes.barh(place, middle - 1, left=1, color=colour, height=0.6)
+        color = '#2a7f62' if middle >= 1 else '#b5651d'
+        axes.barh(place, middle - 1, left=1, color=color, height=0.6)
         axes.plot([found['least'], found['most']], [place, place], 'k-', lw=1)
         axes.annotate(
             f'{middle:.2f}',
@@ -93,7 +93,7 @@ def draw(report, path):
     axes.set_xticks(ticks, [f'{tick:g}' for tick in ticks])
     axes.minorticks_off()
     axes.set_xlim(low, high)
-    axes.set_xlabel('pictures/s of ours / of it (1: as fast)')
+    axes.set_xlabel('images/s of ours / of it (1: as fast)')
     for side in ('top', 'right', 'left'):
         axes.spines[side].set_visible(False)
     figure.tight_layout()

@@ -23,7 +23,7 @@ import sys
 
 from estimator_clf.config.config import Config
 from estimator_clf.config.early_stopping import EarlyStopping
-from estimator_clf.config.metric_goal import Goal
+from estimator_clf.config.metric_goal import MetricGoal
 
 # Settings that say where, not what.
 _ASIDE = (
@@ -51,15 +51,15 @@ _HEAD = (
 _KNOWN = re.compile(r"(?:lesson|paper)'s figure is ([0-9.]+[0-9])")
 
 
-def main(folders, file=None):
-    """Prints the table of the runs in some folders, or puts it into a file."""
+def main(directories, file=None):
+    """Prints the table of the runs in some directories, or puts it into a file."""
     rows = {}
-    for folder in folders:
-        if not os.path.exists(os.path.join(folder, 'metrics.jsonl')):
+    for directory in directories:
+        if not os.path.exists(os.path.join(directory, 'metrics.jsonl')):
             continue
-        run = read(folder)
+        run = read(directory)
         if run is None:
-            print(f'{folder}: not finished, or a regression', file=sys.stderr)
+            print(f'{directory}: not finished, or a regression', file=sys.stderr)
             continue
         rows.setdefault(run['what'], []).append(run)
     rows = [_row(runs) for runs in rows.values()]
@@ -110,16 +110,16 @@ def _known(name):
     return found[1] if found else ''
 
 
-def accuracies(folders):
-    """Returns the accuracy of each run, in the order of its folder."""
-    return [read(folder)['accuracy'] for folder in folders]
+def accuracies(directories):
+    """Returns the accuracy of each run, in the order of its directory."""
+    return [read(directory)['accuracy'] for directory in directories]
 
 
-def read(folder):
+def read(directory):
     """Returns what the table needs to know of a run.
 
     Args:
-      folder: a model_dir.
+      directory: a model_dir.
 
     Returns:
       dict with what (identity but for the seed), dataset, name (its flagfile and the
@@ -128,13 +128,13 @@ def read(folder):
       and memory (in units of 2 ** 20 bytes); None for a run that has not come to its
       end, or has no accuracy.
     """
-    with open(os.path.join(folder, 'config.json'), encoding='utf-8') as file:
+    with open(os.path.join(directory, 'config.json'), encoding='utf-8') as file:
         record = json.load(file)
-    with open(os.path.join(folder, 'metrics.jsonl'), encoding='utf-8') as file:
+    with open(os.path.join(directory, 'metrics.jsonl'), encoding='utf-8') as file:
         lines = [json.loads(line) for line in file]
     # Settings that there were none of when the run was made are at their defaults.
     settings = {**Config().to_dict(), **record['settings']}
-    with open(os.path.join(folder, 'dataset.json'), encoding='utf-8') as file:
+    with open(os.path.join(directory, 'dataset.json'), encoding='utf-8') as file:
         data = json.load(file)
     name, sizes = data['name'], data['num_examples']
     split = 'test' if 'test' in sizes else 'validation'
@@ -164,11 +164,11 @@ def _finished(config, sizes, split, results):
         return False
     if split != (config.eval_split or 'validation'):
         # Not what it stops by: evaluated at the end, wherever that is; or before, if
-        # --also_evaluate says so, of which nothing is known here.
+        # --extra_eval_sets says so, of which nothing is known here.
         return True
-    goal = Goal(config.best_metric or 'accuracy', config.best_mode)
+    goal = MetricGoal(config.best_metric or 'accuracy', config.best_mode)
     early = EarlyStopping(goal, *patience, config.min_delta)
-    return any(early.tell(line['step'], line) for line in results)
+    return any(early.update(line['step'], line) for line in results)
 
 
 def _seconds(lines):
@@ -219,6 +219,6 @@ if __name__ == '__main__':
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     _parser.add_argument('--write', help='a file with a table to take the place of')
-    _parser.add_argument('folders', nargs='+', help='model_dirs')
+    _parser.add_argument('directories', nargs='+', help='model_dirs')
     _options = _parser.parse_args()
-    main(_options.folders, _options.write)
+    main(_options.directories, _options.write)

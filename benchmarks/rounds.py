@@ -79,7 +79,7 @@ def run_all(options, workloads, command_of):
                 runs.append(run)
                 print(
                     f'{number + 1}/{options.repetitions} {workload:6} {program:17} '
-                    f'{run["pictures_per_second"]:9.0f} pictures/s',
+                    f'{run["pictures_per_second"]:9.0f} images/s',
                     flush=True,
                 )
     return runs
@@ -105,7 +105,7 @@ def write(options, report):
 
 
 def speeds(runs):
-    """Returns dict workload -> dict program -> `summary` of the pictures/s."""
+    """Returns dict workload -> dict program -> `summary` of the images/s."""
     return {
         workload: {program: summary(values) for program, values in found.items()}
         for workload, found in _values(runs).items()
@@ -140,7 +140,7 @@ def summary(values):
 
 
 def _values(runs):
-    """dict workload -> dict program -> list of pictures/s, a number per round."""
+    """dict workload -> dict program -> list of images/s, a number per round."""
     found = {}
     for run in runs:
         values = found.setdefault(run['workload'], {}).setdefault(run['program'], [])

@@ -1,12 +1,12 @@
 """How fast `launch.serve` is, with and without batching, beside a plain loop.
 
-    python benchmarks/serving.py --export_dir=RUN/export --pictures=FOLDER
+    python benchmarks/serving.py --export_dir=RUN/export --images=DIR
 
 Each way of serving gets a process of its own, and the clients another, all on this
 machine: what is printed are ratios within one run, not speeds that another machine
 would have. The limit is a loop over `session.run` in one process, of batches, in as
 many threads as the server has, without any network; the loops of one thread show what
-the threads and the batches are worth. Every request is one picture. The first runs of
+the threads and the batches are worth. Every request is one image. The first runs of
 everything are left out. In the end the versions change under load, and a request that
 fails would be counted.
 """
@@ -58,7 +58,7 @@ def main(options):
             results[name].append(measure(options, *arguments))
             print(f'round {round_ + 1}, {name}: {results[name][-1]}', file=sys.stderr)
     print(f'{options.clients} clients, {options.seconds:g} s, {options.rounds} rounds')
-    print('| way | pictures/s | of the limit | p50 ms | p99 ms | failed |')
+    print('| way | images/s | of the limit | p50 ms | p99 ms | failed |')
     print('| --- | --- | --- | --- | --- | --- |')
     for name, found in results.items():
         ratios = [
@@ -129,7 +129,7 @@ def _loop(options, batch, threads):
 
 def _this(options, *flags):
     """The command that runs this file once more."""
-    pictures, seconds = f'--pictures={options.pictures}', f'--seconds={options.seconds}'
+    pictures, seconds = f'--images={options.pictures}', f'--seconds={options.seconds}'
     return [sys.executable, os.path.abspath(__file__), pictures, seconds, *flags]
 
 
@@ -142,15 +142,15 @@ def _swaps(options):
     from_ = sorted(
         (name for name in os.listdir(options.export_dir) if name.isdecimal()), key=int
     )[-1]
-    with tempfile.TemporaryDirectory() as folder:
-        shutil.copytree(os.path.join(options.export_dir, from_), f'{folder}/1')
+    with tempfile.TemporaryDirectory() as directory:
+        shutil.copytree(os.path.join(options.export_dir, from_), f'{directory}/1')
 
         def during(clients, url):
             for number in range(2, 2 + options.swaps):
                 time.sleep(options.seconds / (options.swaps + 1))
                 source = os.path.join(options.export_dir, from_)
-                shutil.copytree(source, f'{folder}/partial-{number}')
-                os.rename(f'{folder}/partial-{number}', f'{folder}/{number}')
+                shutil.copytree(source, f'{directory}/partial-{number}')
+                os.rename(f'{directory}/partial-{number}', f'{directory}/{number}')
                 while _state(url, number) != 'AVAILABLE' and clients.poll() is None:
                     time.sleep(0.05)
             if clients.poll() is not None:
@@ -160,7 +160,7 @@ def _swaps(options):
 
         # A version takes seconds to load beside the clients.
         seconds = options.seconds + 8 * options.swaps
-        changed = {**vars(options), 'export_dir': folder, 'seconds': seconds}
+        changed = {**vars(options), 'export_dir': directory, 'seconds': seconds}
         changed = argparse.Namespace(**changed)
         found = _through_server(changed, 'REST', ['--poll_seconds=0.1'], during)
     return (
@@ -177,11 +177,11 @@ def _state(url, number):
 
 
 def _read(options):
-    """The encoded pictures, 256 at most."""
+    """The encoded images, 256 at most."""
     paths = glob.glob(os.path.join(options.pictures, '**', '*.*'), recursive=True)
     paths = [p for p in sorted(paths) if p.lower().endswith(('jpg', 'jpeg', 'png'))]
     if not paths:
-        sys.exit(f'--pictures must be a folder of pictures, got {options.pictures!r}')
+        sys.exit(f'--images must be a directory of images, got {options.pictures!r}')
     found = []
     for path in random.Random(0).sample(paths, min(256, len(paths))):
         with open(path, 'rb') as file:
@@ -193,7 +193,7 @@ def _summary(times, begin, end, failed=0, versions=()):
     """What is handed over: of what ended between two instants.
 
     Args:
-      times: list of (instant of the end, seconds, pictures; 0 of what failed).
+      times: list of (instant of the end, seconds, images; 0 of what failed).
     """
     inside = [t for t in times if begin <= t[0] <= end]
     seconds = sorted(t[1] for t in inside if t[2]) or [math.nan]
@@ -324,10 +324,10 @@ def _options():
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument('--export_dir', help='folder of the versions')
-    parser.add_argument('--pictures', required=True, help='folder of pictures')
+    parser.add_argument('--export_dir', help='directory of the versions')
+    parser.add_argument('--images', required=True, help='directory of images')
     parser.add_argument('--clients', type=int, default=32)
-    parser.add_argument('--batch', type=int, default=32, help='most pictures in a run')
+    parser.add_argument('--batch', type=int, default=32, help='most images in a run')
     parser.add_argument('--seconds', type=float, default=10.0, help='of each measure')
     parser.add_argument('--rounds', type=int, default=3)
     parser.add_argument('--swaps', type=int, default=5)

@@ -2,11 +2,11 @@
 
     python -m benchmarks.training --torch_python=VENV/bin/python --json=out.json
 
-Three workloads, on made-up pictures in memory (what is on them costs nothing):
+Three workloads, on made-up images in memory (what is on them costs nothing):
 
-    cifar   the network of launch/flagfiles/cifar10_94.flags, batches of 512 pictures of
+    cifar   the network of launch/flagfiles/cifar10_94.flags, batches of 512 images of
             32x32x3, in bfloat16 where the processor has it
-    linear  MNIST's softmax regression, batches of 100 pictures of 28x28x1
+    linear  MNIST's softmax regression, batches of 100 images of 28x28x1
     cnn     MNIST's two convolutions and two dense layers, batches of 100
 
 and these programs, each in a process of its own, in turns:
@@ -20,7 +20,7 @@ and these programs, each in a process of its own, in turns:
 
 Of the peers only the step and what feeds it are there: none of them augments. Both that
 and warm-up (imports, building, compiling, the first steps) come before the clock
-starts. Printed are pictures/s of each (n, median, least and most), the ratios ours /
+starts. Printed are images/s of each (n, median, least and most), the ratios ours /
 peer of each round, and what the machine can do at the most. Nothing else should run
 meanwhile.
 """
@@ -111,7 +111,7 @@ def print_limits(limits):
 def print_report(report):
     """Prints speeds, ratios, and the share of what the machine can do."""
     for workload, found in report['speeds'].items():
-        print(f'\n{workload:15} n    median     least      most  pictures/s')
+        print(f'\n{workload:15} n    median     least      most  images/s')
         for program, of in found.items():
             print(
                 f'{program:13} {of["n"]:3} {of["median"]:9.0f} {of["least"]:9.0f} '

@@ -16,7 +16,7 @@ _WARM_UP = {'cifar': 4, 'linear': 400, 'cnn': 60}
 
 
 def measure(options):
-    """Runs one program; returns dict of steps, seconds and pictures per second."""
+    """Runs one program; returns dict of steps, seconds and images per second."""
     if options.child == 'limits':
         from benchmarks.limits import limits
 
@@ -68,7 +68,7 @@ class Clock:
 
 
 def pictures(workload, count=None):
-    """Makes pictures up: (uint8 [N, H, W, C], int32 [N])."""
+    """Makes images up: (uint8 [N, H, W, C], int32 [N])."""
     rng = np.random.default_rng(0)
     count = count or _EXAMPLES[workload]
     images = rng.integers(0, 256, (count, *_SHAPES[workload]), np.uint8)
@@ -97,11 +97,11 @@ def run_ours(options, clock):
     from estimator_clf.config.config import Config
     from estimator_clf.core import devices
     from estimator_clf.training import factory
-    from estimator_clf.training.callbacks import Observer
+    from estimator_clf.training.callbacks import Callback
     from estimator_clf.training.trainer import train_and_evaluate
     from input.formats.arrays import from_arrays
 
-    class Watching(Observer):
+    class Watching(Callback):
         def on_train(self, step, metrics):
             clock.at(step)
 
@@ -141,7 +141,7 @@ def run_stock(options, clock):
 
     import tensorflow as tf
 
-    from model_fns import OptimizerSettings, make_model_fn
+    from model_fns import OptimizerSpec, make_model_fn
 
     images, labels = pictures(options.workload)
     ours = _OURS[options.workload]
@@ -164,7 +164,7 @@ def run_stock(options, clock):
         num_classes=10,
         mean=127.5,
         stddev=73.6,
-        optimizer=OptimizerSettings(ours['optimizer'], ours['learning_rate']),
+        optimizer=OptimizerSpec(ours['optimizer'], ours['learning_rate']),
     )
     with tempfile.TemporaryDirectory() as model_dir:
         classifier = estimator.Estimator(model_fn, model_dir)

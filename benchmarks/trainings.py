@@ -59,7 +59,7 @@ def parser(text, seeds):
     found = argparse.ArgumentParser(
         description=text, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    found.add_argument('--data_dir', required=True, help='folder of the data')
+    found.add_argument('--data_dir', required=True, help='directory of the data')
     found.add_argument('--runs', required=True, help='where the runs are kept')
     found.add_argument('--seeds', type=int, default=seeds, help='number of seeds')
     found.add_argument(

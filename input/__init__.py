@@ -1,4 +1,4 @@
-"""Bytes on disk in, batches of pictures and labels out.
+"""Bytes on disk in, batches of images and labels out.
 
     import input as data
     source = data.open_dataset('image_folder', data_dir='dogscats')

@@ -1,17 +1,17 @@
-"""Pictures that cannot be read in mid-run: named, counted, and left out."""
+"""Images that cannot be read in mid-run: named, counted, and left out."""
 
 import threading
 
 from estimator_clf.core.errors import DataError
 
 
-class BadExamples:
-    """Keeps count of the pictures that a run leaves out, up to a limit.
+class CorruptImages:
+    """Keeps count of the images that a run leaves out, up to a limit.
 
-        source.bad_examples = BadExamples(10, lambda key, reason: print(key, reason))
+        source.corrupt_images = CorruptImages(10, lambda key, reason: print(key, reason))
         input_fn = source.input_fn('train', 32, training=True)
 
-    In training another picture of the same batch takes the place of a bad one, so that
+    In training another image of the same batch takes the place of a bad one, so that
     all others stay at theirs; in evaluation it is missing. One object may serve
     several sources.
     """
@@ -20,7 +20,7 @@ class BadExamples:
         """Makes the object.
 
         Args:
-          limit: the most pictures to leave out, at least 1.
+          limit: the most images to leave out, at least 1.
           on_bad: function (name, reason), called once for each, from any thread.
         """
         self.limit = limit
@@ -38,11 +38,11 @@ class BadExamples:
 
     @property
     def stopped_by(self):
-        """Why no more is left out, in words that name the pictures; or None."""
+        """Why no more is left out, in words that name the images; or None."""
         return self._stopped_by
 
     def note(self, name, find_reason, key=None):
-        """Notes that a picture could not be read.
+        """Notes that an image could not be read.
 
         Args:
           name: str, by which it is told from all others.
@@ -65,22 +65,22 @@ class BadExamples:
             if len(self._reasons) > self.limit:
                 lines = '\n  '.join(f'{k}: {r}' for k, r in self._reasons.items())
                 self._stop(
-                    f'{len(self._reasons)} pictures cannot be read, where '
-                    f'--max_bad_examples={self.limit} is the most:\n  {lines}'
+                    f'{len(self._reasons)} images cannot be read, where '
+                    f'`max_corrupt_images={self.limit}` is the most:\n  {lines}'
                 )
 
-    def none_left(self, keys):
-        """Says that there is no picture that could take the place of the bad ones.
+    def raise_no_valid_examples(self, keys):
+        """Says that there is no image that could take the place of the bad ones.
 
         Args:
-          keys: keys of all pictures of the batch.
+          keys: keys of all images of the batch.
 
         Raises:
           DataError: always.
         """
         with self._lock:
             lines = '\n  '.join(f'{k}: {self._reasons[k]}' for k in dict.fromkeys(keys))
-            self._stop(f'No picture of a training batch can be read:\n  {lines}')
+            self._stop(f'No image of a training batch can be read:\n  {lines}')
 
     def _stop(self, why):
         self._stopped_by = why

@@ -1,4 +1,4 @@
-"""What is known about a data set, and travels with it to the served model."""
+"""What is known about a dataset, and travels with it to the served model."""
 
 import dataclasses
 import json
@@ -6,16 +6,16 @@ import json
 
 @dataclasses.dataclass(frozen=True)
 class DatasetInfo:
-    """Facts about a data set.
+    """Facts about a dataset.
 
     Attributes:
       name: the format's name and variant, such as `cifar10`.
       class_names: names in the order of the labels; empty for regression.
-      image_shape: (height, width, channels) of the pictures in a batch; for
+      image_shape: (height, width, channels) of the images in a batch; for
         regression (number of inputs,).
       num_examples: dict split -> number of examples.
-      mean: per channel, over the training pictures, in pixel values 0..255.
-      stddev: likewise; never 0.
+      mean: per channel, over the training images, in pixel values 0..255.
+      stddev: also; never 0.
     """
 
     name: str

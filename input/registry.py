@@ -1,27 +1,27 @@
-"""The door to all formats: a name and a folder in, a `Source` out."""
+"""The door to all formats: a name and a directory in, a `DataSource` out."""
 
 import inspect
 
 from estimator_clf.core.errors import DataError
 from estimator_clf.core.registry import Registry
 
-FORMATS = Registry('input.formats', '--dataset', DataError)
+FORMATS = Registry('input.formats', 'dataset', DataError)
 
 # What every format takes, beside the options of its own.
 COMMON = ('data_dir', 'validation_split')
 
 
 def open_dataset(name, data_dir=None, *, selection=None, **options):
-    """Opens a data set.
+    """Opens a dataset.
 
     Args:
       name: a name in `FORMATS.names()`, or `tfds:NAME`.
-      data_dir: folder or file; what it must hold is the format's affair.
-      selection: `input.sampling.subset.Selection` of classes and examples.
+      data_dir: directory or file; what it must hold is the format's affair.
+      selection: `input.sampling.subset.Subset` of classes and examples.
       **options: options of the format, see its function. None means not given.
 
     Returns:
-      An `input.sources.base.Source`.
+      An `input.sources.base.DataSource`.
 
     Raises:
       DataError: an unknown name (the nearest one is suggested), an option that
@@ -38,22 +38,22 @@ def open_dataset(name, data_dir=None, *, selection=None, **options):
     if variant:
         if 'variant' not in accepted:
             raise DataError(
-                f'--dataset={name}: only tfds takes a name behind a colon; '
-                f'write --dataset={format_name}'
+                f'`dataset={name}`: only tfds takes a name behind a colon; '
+                f'write `dataset={format_name}`'
             )
         options['variant'] = variant
     if 'variant' not in options and format_name == 'tfds':
-        raise DataError('--dataset=tfds needs a name: --dataset=tfds:NAME')
+        raise DataError('`dataset=tfds` needs a name: `dataset=tfds`:NAME')
     for option in options:
         if option not in accepted:
             takes = [p for p in accepted if p not in ('variant', 'data_dir', 'info')]
             raise DataError(
-                f'--{option} has no meaning for --dataset={name}, which takes: '
-                + ', '.join(f'--{p}' for p in takes)
+                f'`{option}` has no meaning for `dataset={name}`, which takes: '
+                + ', '.join(f'`{p}`' for p in takes)
             )
     info = options.get('info')
     if info and 'image_size' in accepted:
-        # What the pictures at hand would suggest is not what the network was built for.
+        # What the images at hand would suggest is not what the network was built for.
         height, width, channels = info.image_shape
         options = {'image_size': f'{height}x{width}', 'channels': channels, **options}
     source = factory(data_dir, **options)
@@ -74,7 +74,7 @@ def _check_same(source, info):
     ):
         if tuple(here) != tuple(there):
             raise DataError(
-                f'--data_dir: the {what} of {source.name} must be those of the run, '
+                f'`data_dir`: the {what} of {source.name} must be those of the run, '
                 f'{_listed(there)}, got {_listed(here)}'
             )
 

@@ -1,4 +1,4 @@
-"""The names by which people call the splits of a data set."""
+"""The names by which people call the splits of a dataset."""
 
 import re
 

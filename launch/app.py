@@ -4,11 +4,14 @@
 130: interrupted from the keyboard.
 """
 
+import dataclasses
 import os
 import re
 import sys
 
 from absl import flags
+
+from estimator_clf.config.config import Config
 
 FLAGS = flags.FLAGS
 
@@ -74,13 +77,27 @@ def no_arguments(arguments):
         )
 
 
-def tell(text):
-    """Says something on the standard error; the standard output is for results."""
-    print(text, file=sys.stderr, flush=True)
+def log_message(text):
+    """Prints a message on standard error; standard output is for results."""
+    print(flag_names(text), file=sys.stderr, flush=True)
+
+
+def flag_names(text):
+    """Writes arguments that a library names, `batch_size=0`, as flags: --batch_size=0.
+
+    Libraries below `launch/` do not know flags: their messages name arguments in
+    backticks. Text in backticks that is not the name of a flag is left alone.
+    """
+    known = {*FLAGS, *(field.name for field in dataclasses.fields(Config))}
+
+    def as_flag(match):
+        return f'--{match[1]}{match[2]}' if match[1] in known else match[0]
+
+    return re.sub(r'`(\w+)((?:=[^`]*)?)`', as_flag, str(text))
 
 
 def _fail(message, code):
-    print(f'error: {message}', file=sys.stderr, flush=True)
+    print(f'error: {flag_names(message)}', file=sys.stderr, flush=True)
     sys.exit(code)
 
 

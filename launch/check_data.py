@@ -1,8 +1,8 @@
-"""Looks a data set over before a training: every file is read, every picture decoded.
+"""Looks a dataset over before a training: every file is read, every image decoded.
 
     python -m launch.check_data --dataset=image_folder --data_dir=DIR
 
-Finds what cannot be read, the same picture in two splits or classes, empty classes,
+Finds what cannot be read, the same image in two splits or classes, empty classes,
 labels out of range, odd sizes and more; see docs/data_problems.md. Nothing is
 changed. The exit code is 1 if there is an error among what it found, 0 if there are
 warnings and notes only.

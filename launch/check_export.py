@@ -4,7 +4,7 @@
 
 Every signature is fed the examples that lie in the export, the first alone and all
 together; also looked at are the signatures' form, the labels, the warm-up requests, and
-whether the graph names a folder of this machine. Of a folder of versions the last
+whether the graph names a directory of this machine. Of a directory of versions the last
 counts. The exit code is 1 if something is wrong.
 """
 
@@ -27,11 +27,13 @@ def define_flags():
 
 
 def main(arguments):
-    """Checks the folder that is named."""
+    """Checks the directory that is named."""
     from estimator_clf.core.errors import ConfigError
 
     if len(arguments) != 1:
-        raise ConfigError('give one folder to check: python -m launch.check_export DIR')
+        raise ConfigError(
+            'give one directory to check: python -m launch.check_export DIR'
+        )
 
     from estimator_clf.core import devices
     from estimator_clf.export import newest, parity_check

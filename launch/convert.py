@@ -1,4 +1,4 @@
-"""Writes a data set of any format as sharded TFRecords, for --dataset=tfrecord.
+"""Writes a dataset of any format as sharded TFRecords, for --dataset=tfrecord.
 
     python -m launch.convert --dataset=image_folder --data_dir=DIR --output_dir=OUT
 
@@ -38,7 +38,7 @@ def define_flags():
     absl_flags.DEFINE_string(
         'output_dir',
         None,
-        'Folder to write; must be new or empty.',
+        'Directory to write; must be new or empty.',
         required=True,
     )
     absl_flags.DEFINE_integer(
@@ -52,13 +52,13 @@ def define_flags():
         'compression',
         'none',
         ['none', 'GZIP', 'ZLIB'],
-        'Of the files; encoded pictures hardly get smaller.',
+        'Of the files; encoded images hardly get smaller.',
         case_sensitive=False,
     )
     absl_flags.DEFINE_integer(
         'workers',
         None,
-        'Processes. Default: one per core, where there are thousands of pictures.',
+        'Processes. Default: one per core, where there are thousands of images.',
         lower_bound=1,
     )
 

@@ -7,26 +7,26 @@ import estimator_clf.compat  # noqa: F401  Loads TensorFlow without its chatter.
 
 import tensorflow as tf
 
-from estimator_clf.core.errors import RunError, explain_restore
+from estimator_clf.core.errors import RunError, restore_error_message
 
 
 @contextlib.contextmanager
-def explained(source, others=()):
+def translate_tf_errors(source, others=()):
     """Raises RunError, in words, for what data or a full disk does to a session.
 
     Args:
-      source: `input.sources.base.Source` that is read from.
+      source: `input.sources.base.DataSource` that is read from.
       others: further ones; a list may grow meanwhile.
     """
     try:
         yield
     except ValueError as error:  # As `Saver` puts it that there is no such file.
-        text = explain_restore(error)
+        text = restore_error_message(error)
         if text is None:
             raise
         raise RunError(text) from None
     except tf.errors.OpError as error:
-        text = _own_message(error) or explain_restore(error)
+        text = _own_message(error) or restore_error_message(error)
         text = text or next(
             filter(None, (s.explain(error) for s in (source, *others))), None
         )
@@ -45,8 +45,8 @@ def _own_message(error):
         )
     if 'not those of --cache_features any more' in str(error):
         return (
-            'the pictures are not those of --cache_features any more: some can be read '
-            'that could not then, or the reverse. Remove the folder features in '
+            'the images are not those of --cache_features any more: some can be read '
+            'that could not then, or the reverse. Remove the directory features in '
             '--model_dir and start again'
         )
     match = re.search(r'bad example <(.*?)>: ([^\]"]*)', str(error), re.DOTALL)

@@ -12,12 +12,12 @@ from launch import app, flags
 FLAGS = flags.FLAGS
 
 # How to evaluate, in place of what the run did.
-_EVALUATION = ('eval_passes', 'eval_tta', 'eval_precision')
+_EVALUATION = ('eval_samples', 'eval_tta', 'eval_precision')
 
 
 def define_flags():
     """Defines the flags of this program."""
-    absl_flags.DEFINE_string('model_dir', None, 'Folder of the run.', required=True)
+    absl_flags.DEFINE_string('model_dir', None, 'Directory of the run.', required=True)
     absl_flags.DEFINE_list(
         'split', [], 'Splits to evaluate. Default: validation and test, as there are.'
     )
@@ -43,13 +43,13 @@ def main(arguments):
     from estimator_clf.evaluation.evaluator import Evaluator
     from estimator_clf.loggers.corrupt_images import leave_out
     from estimator_clf.loggers.jsonl import finite
-    from launch.data_errors import explained
+    from launch.data_errors import translate_tf_errors
     from launch.terminal import metrics_tables
 
     devices.set_up(FLAGS.device)
     checkpoint = factory.checkpoint_of(FLAGS.model_dir, FLAGS.checkpoint)
     source = factory.open_source(config, info)
-    leave_out(source, config.max_bad_examples, app.tell)
+    leave_out(source, config.max_corrupt_images, app.log_message)
     there = list(source.num_examples)
     splits = FLAGS.split or [s for s in ('validation', 'test') if s in there]
     if not splits:
@@ -62,7 +62,7 @@ def main(arguments):
     metrics = {}
     for split, input_fn in inputs.items():
         evaluator = Evaluator(model_fn, input_fn)
-        with explained(source):
+        with translate_tf_errors(source):
             metrics[split] = evaluator.evaluate(checkpoint)
         evaluator.close()
     if FLAGS.output == 'json':

@@ -1,18 +1,18 @@
-"""Shows what a trained network sees: pictures of weights, filters, reasons, dreams.
+"""Shows what a trained network sees: images of weights, filters, reasons, dreams.
 
-    python -m launch.explain --model_dir=RUN [--what=KIND,...] [PICTURE|FOLDER|GLOB...]
+    python -m launch.explain --model_dir=RUN [--what=KIND,...] [IMAGE|DIR|GLOB...]
 
 Writes a PNG for each kind, and the same as images for TensorBoard. Kinds:
 
   weights     what each pixel adds to each class (linear), or to each first unit (mlp)
   filters     the filters of the first convolution
   saliency    which pixels speak for the class: integrated gradients
-  occlusion   where the class is lost if a patch covers the picture
-  maximise    the picture that each class likes best, or each unit of --layer
-  features    what --layer hands on, for each picture
-  dream       DeepDream: the picture in which --layer sees more of what it sees already
+  occlusion   where the class is lost if a patch covers the image
+  maximize    the image that each class likes best, or each unit of --layer
+  features    what --layer hands on, for each image
+  dream       DeepDream: the image in which --layer sees more of what it sees already
 
-Without pictures --count of the data that the run was evaluated on are taken.
+Without images --count of the data that the run was evaluated on are taken.
 """
 
 import os
@@ -28,7 +28,7 @@ _KINDS = (
     'filters',
     'saliency',
     'occlusion',
-    'maximise',
+    'maximize',
     'features',
     'dream',
 )
@@ -58,7 +58,7 @@ _NAMES = (
 def define_flags():
     """Defines the flags of this program."""
     text, number = absl_flags.DEFINE_string, absl_flags.DEFINE_integer
-    text('model_dir', None, 'Folder of the run.', required=True)
+    text('model_dir', None, 'Directory of the run.', required=True)
     absl_flags.DEFINE_list(
         'what', [], 'Kinds, see above. Default: what suits the network, but no dreams.'
     )
@@ -67,12 +67,12 @@ def define_flags():
     text(
         'split',
         '',
-        'Split to take pictures of. Default: what was evaluated, else train.',
+        'Split to take images of. Default: what was evaluated, else train.',
     )
     number('count', 9, 'How many of them.', lower_bound=1)
     text('class_name', '', 'Class to explain. Default: the predicted one, or all.')
     text(
-        'layer', '', "Layer, for maximise, features and dream; '?' lists all there are."
+        'layer', '', "Layer, for maximize, features and dream; '?' lists all there are."
     )
     absl_flags.DEFINE_list(
         'unit', [], 'Numbers of units or channels of that layer. Default: the first.'
@@ -80,11 +80,11 @@ def define_flags():
     number(
         'steps',
         0,
-        'Of saliency [64 to 1024], maximise [300], dream [20 a size].',
+        'Of saliency [64 to 1024], maximize [300], dream [20 a size].',
         lower_bound=0,
     )
     absl_flags.DEFINE_enum(
-        'baseline', 'mean', ['mean', 'black'], 'saliency: the picture of nothing.'
+        'baseline', 'mean', ['mean', 'black'], 'saliency: the image of nothing.'
     )
     number(
         'patch',
@@ -99,15 +99,15 @@ def define_flags():
         lower_bound=0,
     )
     absl_flags.DEFINE_float(
-        'smoothness', 0.7, 'maximise: more of it, fewer details.', lower_bound=0.0
+        'smoothness', 0.7, 'maximize: more of it, fewer details.', lower_bound=0.0
     )
     absl_flags.DEFINE_float(
-        'sparsity', 0.1, 'maximise: more of it, more of the mean colour.', lower_bound=0
+        'sparsity', 0.1, 'maximize: more of it, more of the mean color.', lower_bound=0
     )
     number(
         'dream_size',
         0,
-        "dream: longest side in pixels. Default: the picture's, from three times the "
+        "dream: longest side in pixels. Default: the image's, from three times the "
         "network's to 256.",
         lower_bound=0,
     )
@@ -124,7 +124,7 @@ def main(arguments):
             raise ConfigError(f'--what must be of {", ".join(_KINDS)}, got {kind!r}')
     # One pass, one view: of several the gradient would be that of their average.
     config = factory.load_config(
-        FLAGS.model_dir, data_dir=FLAGS.data_dir, eval_passes=1, export_tta=False
+        FLAGS.model_dir, data_dir=FLAGS.data_dir, eval_samples=1, export_tta=False
     )
     info = factory.load_info(FLAGS.model_dir)
     wish = _wish(config)
@@ -154,11 +154,11 @@ def main(arguments):
     given = []
     if set(kinds) & set(render.PICTURE_KINDS):
         given = _pictures(arguments, config, info)
-    folder = FLAGS.output_dir or os.path.join(FLAGS.model_dir, 'explain')
+    directory = FLAGS.output_dir or os.path.join(FLAGS.model_dir, 'explain')
     step = explainer.step
-    for path, figure in render.explain(explainer, kinds, wish, given, folder, step):
+    for path, figure in render.explain(explainer, kinds, wish, given, directory, step):
         for line in figure.said:
-            app.tell(line)
+            app.log_message(line)
         print(path, flush=True)
 
 
@@ -191,30 +191,30 @@ def _wish(config):
 
 
 def _pictures(arguments, config, info):
-    """The pictures that are named, or some of the data."""
+    """The images that are named, or some of the data."""
     from estimator_clf.explain import images
     from estimator_clf.training import factory
 
-    decoder = factory.decoder(config, info)
+    decoder = factory.make_decoder(config, info)
     if arguments:
         from launch.predict import find_files
 
         return images.load(_files(find_files(arguments)), decoder)
     from estimator_clf.config.step_plan import evaluation_split
     from estimator_clf.loggers.corrupt_images import leave_out
-    from launch.data_errors import explained
+    from launch.data_errors import translate_tf_errors
 
     source = factory.open_source(config, info)
-    leave_out(source, config.max_bad_examples, app.tell)
+    leave_out(source, config.max_corrupt_images, app.log_message)
     split = FLAGS.split or evaluation_split(config, source) or config.train_split
     if split not in source.num_examples:
         from estimator_clf.core.errors import ConfigError
 
         there = ', '.join(source.num_examples)
         raise ConfigError(f'--split must be one of {there}, got {split!r}')
-    with explained(source):
+    with translate_tf_errors(source):
         some = images.some_of(source, split, FLAGS.count)
-        return images.load(some, decoder, source.bad_examples)
+        return images.load(some, decoder, source.corrupt_images)
 
 
 def _files(paths):

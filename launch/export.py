@@ -18,14 +18,14 @@ FLAGS = flags.FLAGS
 
 def define_flags():
     """Defines the flags of this program."""
-    absl_flags.DEFINE_string('model_dir', None, 'Folder of the run.', required=True)
+    absl_flags.DEFINE_string('model_dir', None, 'Directory of the run.', required=True)
     absl_flags.DEFINE_string(
         'export_dir',
         '',
-        'Folder of the versions. Default: MODEL_DIR/export, and for other formats '
+        'Directory of the versions. Default: MODEL_DIR/export, and for other formats '
         'MODEL_DIR/export-FORMAT (export-tflite-int8 with --quantize).',
     )
-    flags.define_run('checkpoint', 'data_dir', 'eval_passes', 'eval_tta', 'export_tta')
+    flags.define_run('checkpoint', 'data_dir', 'eval_samples', 'eval_tta', 'export_tta')
     flags.define_run('check_export', 'max_pixels')
     absl_flags.DEFINE_enum(
         'format',
@@ -37,7 +37,7 @@ def define_flags():
         'quantize',
         '',
         ['', 'int8'],
-        'tflite: weights and arithmetic in int8, calibrated on training pictures.',
+        'tflite: weights and arithmetic in int8, calibrated on training images.',
     )
 
 
@@ -54,7 +54,7 @@ def main(arguments):
         check_export=FLAGS.check_export,
         max_pixels=FLAGS.max_pixels,
         data_dir=FLAGS.data_dir,
-        eval_passes=FLAGS.eval_passes,
+        eval_samples=FLAGS.eval_samples,
         eval_tta=FLAGS.eval_tta,
         export_tta=FLAGS.export_tta,
     )
@@ -92,7 +92,7 @@ def _saved_model(model, config, info):
     return export_saved_model(
         *model,
         FLAGS.export_dir or os.path.join(FLAGS.model_dir, 'export'),
-        factory.decoder(config, info),
+        factory.make_decoder(config, info),
         config=config,
         examples=_examples(config, info),
         check=config.check_export,
@@ -103,13 +103,13 @@ def _other(model, config, info):
     from estimator_clf.export import formats
     from estimator_clf.loggers.corrupt_images import leave_out
     from estimator_clf.training import factory
-    from launch.data_errors import explained
+    from launch.data_errors import translate_tf_errors
 
     calibration = None
     if FLAGS.quantize:
         source = factory.open_source(config, info)
-        leave_out(source, config.max_bad_examples, app.tell)
-        with explained(source):
+        leave_out(source, config.max_corrupt_images, app.log_message)
+        with translate_tf_errors(source):
             calibration = formats.calibration_inputs(
                 source, config.train_split, eval_crop=config.eval_crop
             )
@@ -129,24 +129,24 @@ def _examples(config, info):
     from estimator_clf.export import check_examples
     from estimator_clf.loggers.corrupt_images import leave_out
     from estimator_clf.training import factory
-    from launch.data_errors import explained
+    from launch.data_errors import translate_tf_errors
 
     try:
         source = factory.open_source(config, info)
-        leave_out(source, config.max_bad_examples, app.tell)
-        with explained(source):
+        leave_out(source, config.max_corrupt_images, app.log_message)
+        with translate_tf_errors(source):
             return check_examples.of_run(config, source)
     except DataError as error:
         print(
             f'The data cannot be read ({error}): the export is checked on made-up '
-            'pictures. --data_dir says where the data is now.',
+            'images. --data_dir says where the data is now.',
             file=sys.stderr,
         )
         return None
 
 
 def _help():
-    names = ['model_dir', 'export_dir', 'checkpoint', 'data_dir', 'eval_passes']
+    names = ['model_dir', 'export_dir', 'checkpoint', 'data_dir', 'eval_samples']
     names += ['eval_tta', 'export_tta', 'format', 'quantize']
     names += ['check_export', 'max_pixels']
     return __doc__ + '\n' + '\n'.join(map(flags.flag_help, names))

@@ -156,7 +156,7 @@ _RUN = {
         '',
         'Where the data is now, if it was moved since the training.',
     ),
-    'eval_passes': (
+    'eval_samples': (
         flags.DEFINE_integer,
         None,
         "Passes to average over. Default: as the run's own evaluations.",
@@ -164,7 +164,7 @@ _RUN = {
     'eval_tta': (
         flags.DEFINE_string,
         '',
-        'Views to average over, as of launch.train: mirror,shift:1; none: the picture '
+        'Views to average over, as of launch.train: mirror,shift:1; none: the image '
         "alone. Default: as the run's own evaluations.",
     ),
     'eval_precision': (
@@ -188,7 +188,7 @@ _RUN = {
     'max_pixels': (
         flags.DEFINE_integer,
         None,
-        'Refuse larger pictures in requests. Default: as the exports of the run.',
+        'Refuse larger images in requests. Default: as the exports of the run.',
     ),
     'device': (flags.DEFINE_enum, 'auto', ['auto', 'cpu', 'gpu'], 'What to run on.'),
 }

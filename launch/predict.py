@@ -1,9 +1,9 @@
-"""Classifies pictures with an exported model, or with a checkpoint of a run.
+"""Classifies images with an exported model, or with a checkpoint of a run.
 
-    python -m launch.predict --export_dir=RUN/export PICTURE|FOLDER|'GLOB'|TFRECORDS...
-    python -m launch.predict --model_dir=RUN [--checkpoint=STEP] PICTURE...
+    python -m launch.predict --export_dir=RUN/export IMAGE|DIR|'GLOB'|TFRECORDS...
+    python -m launch.predict --model_dir=RUN [--checkpoint=STEP] IMAGE...
 
-A picture that cannot be read is named on the standard error, the others are classified
+An image that cannot be read is named on the standard error, the others are classified
 all the same, and the exit code is 1. With --output_file the same command goes on where
 a killed one stopped.
 """
@@ -22,10 +22,12 @@ FLAGS = flags.FLAGS
 def define_flags():
     """Defines the flags of this program."""
     absl_flags.DEFINE_string(
-        'export_dir', '', 'SavedModel, or the folder of its versions.'
+        'export_dir', '', 'SavedModel, or the directory of its versions.'
     )
     absl_flags.DEFINE_string(
-        'model_dir', '', 'Folder of a run, to take a checkpoint instead of an export.'
+        'model_dir',
+        '',
+        'Directory of a run, to take a checkpoint instead of an export.',
     )
     flags.define_run('checkpoint', 'device')
     absl_flags.DEFINE_enum(
@@ -35,12 +37,12 @@ def define_flags():
         'output_file', '', 'Write csv or jsonl there, which appears when all is done.'
     )
     absl_flags.DEFINE_integer(
-        'top', 1, 'How many classes to name for each picture, 5 at most.', lower_bound=1
+        'top', 1, 'How many classes to name for each image, 5 at most.', lower_bound=1
     )
     absl_flags.DEFINE_string(
-        'image_key', 'image/encoded', 'Feature of the picture in TFRecords.'
+        'image_key', 'image/encoded', 'Feature of the image in TFRecords.'
     )
-    absl_flags.DEFINE_integer('batch_size', 32, 'Pictures in a batch.', lower_bound=1)
+    absl_flags.DEFINE_integer('batch_size', 32, 'Images in a batch.', lower_bound=1)
 
 
 def main(arguments):
@@ -80,11 +82,11 @@ def main(arguments):
 
 
 def find_files(arguments):
-    """Returns the paths that files, folders and globs stand for.
+    """Returns the paths that files, directories and globs stand for.
 
     Args:
-      arguments: list of str. A file is taken whatever it is called; of a folder, all
-        below it with a picture's extension.
+      arguments: list of str. A file is taken whatever it is called; of a directory, all
+        below it with an image's extension.
 
     Raises:
       ConfigError: nothing given, or something that is not there.
@@ -105,10 +107,10 @@ def find_files(arguments):
                 p for p in glob.glob(argument, recursive=True) if os.path.isfile(p)
             )
         if not found:
-            raise ConfigError(f'there are no pictures at {argument}')
+            raise ConfigError(f'there are no images at {argument}')
         paths.extend(found)
     if not paths:
-        raise ConfigError('give pictures, folders or globs to classify')
+        raise ConfigError('give images, directories or globs to classify')
     return paths
 
 
@@ -116,10 +118,10 @@ def pictures(files, image_key, done=()):
     """Yields what `Predictor.predict_all` takes.
 
     Args:
-      files: paths of pictures and of TFRecord files.
-      image_key: feature of the picture in the records.
-      done: keys to leave out. The key of a picture is its path, that of a record
-        `path:number`, that of what is damaged in a TFRecord file its path.
+      files: paths of images and of TFRecord files.
+      image_key: feature of the image in the records.
+      done: keys to leave out. The key of an image is its path, that of a record
+        `path:number`, that of what is corrupt in a TFRecord file its path.
     """
     from estimator_clf.core.errors import DataError
     from input.tfrecord.iter_images import is_record_file, read_pictures
@@ -157,9 +159,9 @@ def _predictor():
 
     config = factory.load_config(FLAGS.model_dir)
     info = factory.load_info(FLAGS.model_dir)
-    decoder = factory.decoder(config, info)
+    decoder = factory.make_decoder(config, info)
     if decoder is None:
-        raise ConfigError(f'--model_dir={FLAGS.model_dir} does not take pictures')
+        raise ConfigError(f'--model_dir={FLAGS.model_dir} does not take images')
     return Predictor.of_checkpoint(
         factory.model_fn_maker(config)(info),
         factory.checkpoint_of(FLAGS.model_dir, FLAGS.checkpoint),

@@ -142,7 +142,7 @@ class Output:
             )
             raise ConfigError(
                 f'--output_file={self._path} was begun in another way: {listed}. '
-                f'Remove {self._partial} to begin anew'
+                f'Remove {self._partial} to begin again'
             )
 
     def _take_up(self):

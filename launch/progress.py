@@ -1,4 +1,4 @@
-"""How far a program is that goes through a data set once."""
+"""How far a program is that goes through a dataset once."""
 
 import sys
 import time
@@ -7,7 +7,7 @@ import time
 class Progress:
     """A progress bar on a terminal, a plain line per tenth in a log."""
 
-    def __init__(self, unit='picture'):
+    def __init__(self, unit='image'):
         """Makes it; nothing is shown before the first call.
 
         Args:

@@ -1,5 +1,5 @@
 """Serves an export on this machine, to try it out: REST, gRPC and a page to drop
-pictures on.
+images on.
 
     python -m launch.serve --export_dir=RUN/export
 
@@ -46,7 +46,7 @@ def define_flags():
     """Defines the flags of this program."""
     define_text, define_number = absl_flags.DEFINE_string, absl_flags.DEFINE_integer
     define_text(
-        'export_dir', None, 'Folder of the versions, or a SavedModel.', required=True
+        'export_dir', None, 'Directory of the versions, or a SavedModel.', required=True
     )
     define_text('model_name', 'classifier', 'Name of the model in the URLs.')
     define_text('host', '127.0.0.1', 'Address to listen on; 0.0.0.0: all of them.')

@@ -3,10 +3,11 @@
 import sys
 import time
 
-from estimator_clf.training.callbacks import Observer
+from estimator_clf.training.callbacks import Callback
+from launch.app import flag_names
 
 
-class TerminalObserver(Observer):
+class TerminalCallback(Callback):
     """A progress bar on a terminal, one plain line per interval in a log."""
 
     def __init__(self, stream=None):
@@ -84,6 +85,7 @@ class TerminalObserver(Observer):
         self.on_message(f'{signal_name}: saving a checkpoint, then stopping.')
 
     def on_message(self, text):
+        text = flag_names(text)
         if self._bar is not None:
             self._bar.write(text, file=self._stream)
         else:

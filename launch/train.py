@@ -17,7 +17,7 @@ from launch import app, flags
 def main(arguments):
     """Trains as the flags say."""
     from estimator_clf.training import factory
-    from estimator_clf.training.config_checks import check, unread
+    from estimator_clf.training.config_checks import check, unused_settings
 
     app.no_arguments(arguments)
     config = flags.config_from_flags()
@@ -27,38 +27,38 @@ def main(arguments):
     # From here on it takes TensorFlow, and seconds.
     from estimator_clf.core import devices
     from estimator_clf.training.trainer import train_and_evaluate
-    from launch.data_errors import explained
-    from launch.terminal import TerminalObserver, metrics_tables
+    from launch.data_errors import translate_tf_errors
+    from launch.terminal import TerminalCallback, metrics_tables
 
     # Before anything else uses TensorFlow, which settles its devices at first use.
     replicas = devices.set_up(config.device, config.replicas)
     source = factory.open_source(config)
-    observer = TerminalObserver()
-    wanted, config = config, factory.settled(config, source)
+    observer = TerminalCallback()
+    wanted, config = config, factory.resolve_auto(config, source)
     for name in ('precision', 'eval_precision', 'class_weights'):
         if getattr(config, name) != getattr(wanted, name):
             observer.on_message(
                 f'--{name}={getattr(wanted, name)}: {getattr(config, name)}'
             )
-    for words in unread(config):
+    for words in unused_settings(config):
         observer.on_message(words)
     others = []
 
-    def open_folder(folder):
-        others.append(factory.open_folder(config, source, folder))
+    def open_directory(directory):
+        others.append(factory.open_directory(config, source, directory))
         return others[-1]
 
     try:
-        with explained(source, others):
+        with translate_tf_errors(source, others):
             results = train_and_evaluate(
                 config,
                 source,
                 factory.model_fn_maker(config),
-                functools.partial(factory.decoder, config),
+                functools.partial(factory.make_decoder, config),
                 replicas,
                 observer,
-                open_folder,
-                functools.partial(factory.published, config),
+                open_directory,
+                functools.partial(factory.pretrained_weights, config),
             )
     finally:
         observer.close()
@@ -77,8 +77,8 @@ def main(arguments):
     print(f'  tensorboard --logdir {shlex.quote(config.model_dir)}')
     if results.export_path:
         export_dir = shlex.quote(config.export_dir)
-        if source.class_names:  # A regression has no pictures to classify.
-            print(f'  python -m launch.predict --export_dir={export_dir} PICTURE...')
+        if source.class_names:  # A regression has no images to classify.
+            print(f'  python -m launch.predict --export_dir={export_dir} IMAGE...')
         print(
             f'  tensorflow_model_server --rest_api_port=8501 --model_name=classifier '
             f'--model_base_path="$(realpath {export_dir})"'

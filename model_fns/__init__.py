@@ -17,7 +17,7 @@ os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '2')
 
 _LAZY = {
     'make_model_fn': 'model_fns.model_fn',
-    'OptimizerSettings': 'model_fns.optimizers.config',
+    'OptimizerSpec': 'model_fns.optimizers.config',
     'SettingError': 'estimator_clf.core.errors',
     'register': 'model_fns.registry',
 }

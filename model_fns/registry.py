@@ -17,7 +17,7 @@ __all__ = [
     'NETWORKS',
     'arguments',
     'check_args',
-    'fitted',
+    'data_dependent_init',
     'get',
     'head',
     'names',
@@ -29,7 +29,7 @@ __all__ = [
     'weights',
 ]
 
-NETWORKS = Registry('model_fns.networks', '--network', errors.SettingError)
+NETWORKS = Registry('model_fns.networks', 'network', errors.SettingError)
 
 
 def names() -> dict[str, str]:
@@ -98,20 +98,22 @@ def published(name: str, network_args: Mapping[str, object]):
     return module.published(**network_args)
 
 
-def fitted(name: str, network_args: Mapping[str, object]) -> Callable | None:
-    """The function that computes some of the first weights from training pictures.
+def data_dependent_init(
+    name: str, network_args: Mapping[str, object]
+) -> Callable | None:
+    """The function that computes some of the first weights from training images.
 
     Returns:
-        Function (iterable of standardised pictures, float32 [B, H, W, C]) -> dict name
+        Function (iterable of standardized images, float32 [B, H, W, C]) -> dict name
         of a variable -> array; None for a network whose weights all begin by chance.
 
     Raises:
         SettingError: there is no such network.
     """
-    if not NETWORKS.facts(name).get('fitted'):
+    if not NETWORKS.facts(name).get('data_dependent_init'):
         return None
     module = importlib.import_module(NETWORKS.get(name).__module__)
-    return functools.partial(module.fitted, **network_args)
+    return functools.partial(module.data_dependent_init, **network_args)
 
 
 def arguments(build: Callable) -> dict[str, object]:
@@ -142,11 +144,11 @@ def parse_args(name: str, text: str) -> dict[str, object]:
         key, equals, value = (part.strip() for part in item.partition('='))
         if not equals:
             raise errors.SettingError(
-                f'--network_args: {item!r} must be written setting=value'
+                f'`network_args`: {item!r} must be written setting=value'
             )
         _check_key(name, key, defaults)
         if key in parsed:
-            raise errors.SettingError(f'--network_args: {key!r} is given twice')
+            raise errors.SettingError(f'`network_args`: {key!r} is given twice')
         parsed[key] = _parse_value(key, value, defaults[key])
     return parsed
 
@@ -166,7 +168,7 @@ def _check_key(network, key, defaults):
     if key not in defaults:
         listed = [f'{name}={_written(value)}' for name, value in defaults.items()]
         what = f'setting of {network!r}:'
-        raise errors.unknown('--network_args', what, key, listed)
+        raise errors.unknown('network_args', what, key, listed)
 
 
 def _parse_value(key, text, default):
@@ -185,7 +187,7 @@ def _parse_value(key, text, default):
         return read(text)
     except ValueError:
         raise errors.SettingError(
-            f'--network_args: {key} must be {kind}, as in {key}={_written(default)}; '
+            f'`network_args`: {key} must be {kind}, as in {key}={_written(default)}; '
             f'got {text!r}'
         ) from None
 
@@ -211,7 +213,7 @@ def _parse_tuple(text):
 
 
 def _written(value):
-    """A setting's value as it would be written in `--network_args`."""
+    """A setting's value as it would be written in `network_args`."""
     if isinstance(value, tuple):
         return 'x'.join(str(part) for part in value) or 'none'
     if isinstance(value, bool):

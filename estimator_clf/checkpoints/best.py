@@ -23,16 +23,16 @@ STATE_FILE = 'best.json'
 _UNFINISHED = re.compile(r'\.|partial-\d')
 
 
-class BestKeeper:
+class BestCheckpoints:
     """Keeps the n best things that were made of checkpoints.
 
-    keeper = BestKeeper('runs/a/best', Goal('accuracy'), 2, copy_checkpoint)
+    keeper = BestCheckpoints('runs/a/best', Goal('accuracy'), 2, copy_checkpoint)
     listener = EvaluationListener(evaluator, 500, report, after=keeper.offer)
     """
 
     def __init__(
         self,
-        folder,
+        directory,
         goal,
         count,
         make,
@@ -44,20 +44,20 @@ class BestKeeper:
         """Makes the keeper; removes what a killed run left unfinished.
 
         Args:
-          folder: where; nothing else may be in it.
-          goal: `Goal`.
+          directory: where; nothing else may be in it.
+          goal: `MetricGoal`.
           count: n, at least 1.
-          make: function (checkpoint, step, folder) that makes a folder inside of
-            `folder`, all at once, and returns its path.
+          make: function (checkpoint, step, directory) that makes a directory inside of
+            `directory`, all at once, and returns its path.
           records_only: keep a thing only if it is the best so far. For exports: a
             server takes the last version, which must not be the second best.
           split: what was evaluated, where there is more than one thing to evaluate.
           known: dict step -> metrics of earlier evaluations. What was kept by another
             metric or split is ordered by these; without them, it stays until any
             that is offered takes its place.
-          run: whose best they are, for `check_folder`.
+          run: whose best they are, for `check_directory`.
         """
-        self._folder = folder
+        self._directory = directory
         self._goal = goal
         self._count = count
         self._make = make
@@ -74,7 +74,7 @@ class BestKeeper:
         """List of dicts of step, value and path, the best first."""
         return [dict(entry) for entry in self._entries]
 
-    def offer(self, checkpoint, step, metrics, known=None):
+    def maybe_save(self, checkpoint, step, metrics, known=None):
         """Keeps what is made of a checkpoint, if it is among the best.
 
         Of equals the earlier one is better. Offering one twice changes nothing.
@@ -101,10 +101,10 @@ class BestKeeper:
             value, self._entries[rival]['value']
         ):
             return False
-        os.makedirs(self._folder, exist_ok=True)
+        os.makedirs(self._directory, exist_ok=True)
         if not os.path.exists(self._state_path()):
-            self._write()  # First of all: by this the folder is known as ours.
-        path = self._make(checkpoint, step, self._folder)
+            self._write()  # First of all: by this the directory is known as ours.
+        path = self._make(checkpoint, step, self._directory)
         entry = {'step': int(step), 'value': value, 'path': os.path.basename(path)}
         self._entries = self._in_order([*self._entries, entry])[: self._count]
         self._write()
@@ -124,10 +124,10 @@ class BestKeeper:
         """Returns the path of the best, or None."""
         if not self._entries:
             return None
-        return os.path.join(self._folder, self._entries[0]['path'])
+        return os.path.join(self._directory, self._entries[0]['path'])
 
     def _state_path(self):
-        return os.path.join(self._folder, STATE_FILE)
+        return os.path.join(self._directory, STATE_FILE)
 
     def _write(self):
         state = {'metric': self._goal.metric, 'split': self._split, 'run': self._run}
@@ -140,7 +140,7 @@ class BestKeeper:
 
     def _read(self, known):
         try:
-            state = _state(self._folder)
+            state = _state(self._directory)
             same = (state['metric'], state.get('split', self._split)) == (
                 self._goal.metric,
                 self._split,
@@ -156,7 +156,9 @@ class BestKeeper:
         except (KeyError, TypeError):
             return []
         entries = [
-            e for e in entries if os.path.isdir(os.path.join(self._folder, e['path']))
+            e
+            for e in entries
+            if os.path.isdir(os.path.join(self._directory, e['path']))
         ]
         if not same:
             # Values of another metric say nothing about this one.
@@ -174,80 +176,80 @@ class BestKeeper:
         return sorted(entries, key=functools.cmp_to_key(compare))
 
     def _remove_orphans(self):
-        if not os.path.isdir(self._folder):
+        if not os.path.isdir(self._directory):
             return
         kept = {entry['path'] for entry in self._entries}
-        for name in os.listdir(self._folder):
-            path = os.path.join(self._folder, name)
+        for name in os.listdir(self._directory):
+            path = os.path.join(self._directory, name)
             hidden = name.startswith('.') and not name.startswith(PARTIAL)
             if os.path.isdir(path) and name not in kept and not hidden:
                 shutil.rmtree(path, ignore_errors=True)
 
 
-def check_folder(folder, run=''):
-    """Raises ConfigError unless a folder is new, empty, or of this run's `BestKeeper`.
+def check_directory(directory, run=''):
+    """Raises ConfigError unless a directory is new, empty, or of this run's `BestCheckpoints`.
 
     Args:
-      folder: where a `BestKeeper` is to keep things.
+      directory: where a `BestCheckpoints` is to keep things.
       run: as it is given it; None for a run that only begins, and has none yet.
     """
-    if not os.path.isdir(folder):
+    if not os.path.isdir(directory):
         return
-    if os.path.exists(os.path.join(folder, STATE_FILE)):
+    if os.path.exists(os.path.join(directory, STATE_FILE)):
         # Damaged, or by a version that did not write down whose it is: it may be ours.
-        owner = _state(folder).get('run', '')
+        owner = _state(directory).get('run', '')
         if run is None or owner not in ('', run):
             raise ConfigError(
-                f'{folder} holds the best of another run, and what is best here could '
-                'not be told from it; move it, or name another --export_dir'
+                f'{directory} holds the best of another run, and what is best here could '
+                'not be told from it; move it, or name another `export_dir`'
             )
         return
     # A kill in the first export leaves what is not whole yet.
-    there = [n for n in sorted(os.listdir(folder)) if not _UNFINISHED.match(n)]
+    there = [n for n in sorted(os.listdir(directory)) if not _UNFINISHED.match(n)]
     if there:
         raise ConfigError(
-            f'{folder} is for the best of a run and must not exist or be empty, but it '
+            f'{directory} is for the best of a run and must not exist or be empty, but it '
             f'holds {there[0]!r} and no {STATE_FILE}; move that, or name another '
-            '--export_dir'
+            '`export_dir`'
         )
 
 
-def _state(folder):
-    """What `best.json` of a folder says; {} if there is none, or it is damaged."""
+def _state(directory):
+    """What `best.json` of a directory says; {} if there is none, or it is corrupt."""
     try:
-        with open(os.path.join(folder, STATE_FILE), encoding='utf-8') as file:
+        with open(os.path.join(directory, STATE_FILE), encoding='utf-8') as file:
             state = json.load(file)
     except (OSError, ValueError):
         return {}
     return state if isinstance(state, dict) else {}
 
 
-def best_folder(model_dir):
-    """Returns the folder in which a run keeps its best checkpoints."""
+def best_directory(model_dir):
+    """Returns the directory in which a run keeps its best checkpoints."""
     return os.path.join(model_dir, 'best')
 
 
 def best_checkpoint(model_dir):
     """Returns the path prefix of the best checkpoint that a run keeps, or None."""
-    folder = best_folder(model_dir)
+    directory = best_directory(model_dir)
     try:
-        path = _state(folder)['best'][0]['path']
+        path = _state(directory)['best'][0]['path']
     except (KeyError, IndexError):
         return None
-    return latest_checkpoint(os.path.join(folder, path))
+    return latest_checkpoint(os.path.join(directory, path))
 
 
-def copy_checkpoint(checkpoint, step, folder):
-    """Copies a checkpoint into `<folder>/<step>/`, for `BestKeeper`.
+def copy_checkpoint(checkpoint, step, directory):
+    """Copies a checkpoint into `<directory>/<step>/`, for `BestCheckpoints`.
 
     The copy is a hard link where the file system has such: it costs no time and no
     space, and stays when the original is rotated away.
 
     Returns:
-      Path of the new folder, which `tf.train.latest_checkpoint` understands.
+      Path of the new directory, which `tf.train.latest_checkpoint` understands.
     """
-    target = os.path.join(folder, str(step))
-    partial = os.path.join(folder, f'.partial-{step}')
+    target = os.path.join(directory, str(step))
+    partial = os.path.join(directory, f'.partial-{step}')
     shutil.rmtree(partial, ignore_errors=True)
     os.makedirs(partial)
     source, prefix = os.path.split(checkpoint)

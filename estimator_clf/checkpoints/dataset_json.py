@@ -1,4 +1,4 @@
-"""What a run's folder says about the data it was begun with."""
+"""What a run's directory says about the data it was begun with."""
 
 import os
 
@@ -10,11 +10,11 @@ FILE_NAME = 'dataset.json'
 
 
 def load(model_dir):
-    """Reads the `DatasetInfo` in the folder of a run.
+    """Reads the `DatasetInfo` in the directory of a run.
 
     Raises:
       FileNotFoundError: there is none.
-      ConfigError: it is damaged.
+      ConfigError: it is corrupt.
     """
     path = os.path.join(model_dir, FILE_NAME)
     with open(path, encoding='utf-8') as file:
@@ -22,7 +22,7 @@ def load(model_dir):
     try:
         return DatasetInfo.from_json(text)
     except (ValueError, KeyError, TypeError) as error:
-        raise ConfigError(f'{path} is damaged: {error}') from None
+        raise ConfigError(f'{path} is corrupt: {error}') from None
 
 
 def save(info, model_dir):

@@ -25,10 +25,10 @@ def recover(model_dir):
     files stay, and are written over when the run comes to their steps again.
 
     Args:
-      model_dir: folder of the checkpoints; need not exist.
+      model_dir: directory of the checkpoints; need not exist.
 
     Returns:
-      A sentence about what was damaged, or None.
+      A sentence about what was corrupt, or None.
 
     Raises:
       RunError: there are checkpoints and not one of them is whole.
@@ -36,7 +36,7 @@ def recover(model_dir):
     listed = _listed(model_dir)
     if listed and why_damaged(listed[-1]) is None:
         return None
-    # The list may be damaged itself, or behind: the files count.
+    # The list may be corrupt itself, or behind: the files count.
     found = sorted({*listed, *_files(model_dir)}, key=_step)
     if not found:
         return None
@@ -45,20 +45,20 @@ def recover(model_dir):
         reason = why_damaged(path)
         if reason is None:
             _write_list(model_dir, found[: number + 1])
-            what = ', '.join(damaged) or 'The list of checkpoints is damaged'
+            what = ', '.join(damaged) or 'The list of checkpoints is corrupt'
             return f'{what}. Going on from {os.path.basename(path)}.'
-        damaged.append(f'{os.path.basename(path)} is damaged ({reason})')
+        damaged.append(f'{os.path.basename(path)} is corrupt ({reason})')
     raise RunError(
-        f'--model_dir={model_dir}: no checkpoint is whole: {", ".join(damaged)}. Take '
-        'another folder, or remove them to start anew'
+        f'`model_dir={model_dir}`: no checkpoint is whole: {", ".join(damaged)}. Take '
+        'another directory, or remove them to start again'
     )
 
 
 def sweep(model_dir):
-    """Removes what a killed run left half written; for who holds the folder's lock.
+    """Removes what a killed run left half written; for who holds the directory's lock.
 
     Args:
-      model_dir: folder of the run; need not exist.
+      model_dir: directory of the run; need not exist.
     """
     if not os.path.isdir(model_dir):
         return

@@ -12,7 +12,7 @@ import os
 
 from estimator_clf.config import early_stopping
 from estimator_clf.config.metric_goal import MODES
-from estimator_clf.config.warm_start_rules import Rules
+from estimator_clf.config.warm_start_rules import WarmStartRules
 from estimator_clf.core import intervals
 from estimator_clf.core.errors import ConfigError
 
@@ -84,18 +84,18 @@ class Config:
     """
 
     dataset: str = _setting(
-        'digits', _DATA, 'Which format or data set; see the list below.'
+        'digits', _DATA, 'Which format or dataset; see the list below.'
     )
-    data_dir: str = _setting('', _DATA, 'Folder (or file) of the data.', free=True)
+    data_dir: str = _setting('', _DATA, 'Directory (or file) of the data.', free=True)
     image_size: str = _setting(
         '',
         _DATA,
-        'Pixels, or HEIGHTxWIDTH. Default: the size of the pictures, 64 if it varies.',
+        'Pixels, or HEIGHTxWIDTH. Default: the size of the images, 64 if it varies.',
     )
     channels: int = _setting(
         None,
         _DATA,
-        '1 for grey, 3 for colour. Default: as the pictures.',
+        '1 for gray, 3 for color. Default: as the images.',
         check=_channels,
     )
     validation_split: float = _setting(
@@ -113,7 +113,7 @@ class Config:
     cifar100_labels: str = _setting('', _DATA, 'cifar100: fine (default) or coarse.')
     idx_prefix: str = _setting('', _DATA, "idx: which set, such as 'emnist-letters-'.")
     compression: str = _setting('', _DATA, 'tfrecord: GZIP or ZLIB; default: look.')
-    image_key: str = _setting('', _DATA, 'tfrecord: feature of the picture.')
+    image_key: str = _setting('', _DATA, 'tfrecord: feature of the image.')
     label_key: str = _setting('', _DATA, 'tfrecord: feature of the label.')
     text_key: str = _setting('', _DATA, "tfrecord: feature of the class's name.")
     label_offset: int = _setting(
@@ -129,7 +129,7 @@ class Config:
     examples_per_class: int = _setting(
         None,
         _DATA,
-        'Keep so many training examples of each class, chosen by --seed; the other '
+        'Keep so many training examples of each class, chosen by `seed`; the other '
         'splits keep theirs.',
         check=_at_least(1),
     )
@@ -148,10 +148,10 @@ class Config:
         'equally often; sqrt: by the square root of its examples. Not for records.',
         choices=('natural', 'balanced', 'sqrt'),
     )
-    max_bad_examples: int = _setting(
+    max_corrupt_images: int = _setting(
         10,
         _DATA,
-        'How many pictures that cannot be read are left out, and named, before the run '
+        'How many images that cannot be read are left out, and named, before the run '
         'stops; 0: it stops at the first.',
         check=_at_least(0),
         free=True,
@@ -179,22 +179,22 @@ class Config:
     warm_start: str = _setting(
         '',
         _NETWORK,
-        'Weights to begin with: a checkpoint, the folder of a run (its latest; its '
+        'Weights to begin with: a checkpoint, the directory of a run (its latest; its '
         'best with :best behind it), a SavedModel, or a Keras file (.h5, .keras).',
     )
     warm_start_include: str = _setting(
         '',
         _NETWORK,
-        "--warm_start: patterns of the new network's variables to restore: "
+        "`warm_start`: patterns of the new network's variables to restore: "
         'conv1,conv2. Default: all that have the same name and shape.',
     )
     warm_start_exclude: str = _setting(
-        '', _NETWORK, '--warm_start: patterns of those that begin fresh: logits.'
+        '', _NETWORK, '`warm_start`: patterns of those that begin fresh: logits.'
     )
     warm_start_map: str = _setting(
         '',
         _NETWORK,
-        '--warm_start: changes names of the source as re.sub does: ^vgg/=cnn/,FROM=TO.',
+        '`warm_start`: changes names of the source as re.sub does: ^vgg/=cnn/,FROM=TO.',
     )
 
     optimizer: str = _setting('adam', _OPTIMIZATION, 'Which optimizer; see below.')
@@ -233,11 +233,11 @@ class Config:
         'out.',
         check=_at_least(0),
     )
-    rescale_weights: bool = _setting(
+    normalize_weights: bool = _setting(
         False,
         _OPTIMIZATION,
         'With muon, bring filters back to one size at each step; for networks with '
-        'batch normalisation, where the learning rate is then a relative change.',
+        'batch normalization, where the learning rate is then a relative change.',
     )
     clip_norm: float = _setting(
         0.0, _OPTIMIZATION, 'Largest norm of the gradient; 0: any.', check=_at_least(0)
@@ -264,18 +264,20 @@ class Config:
         'Examples per step, all devices together.',
         check=_at_least(1),
     )
-    hardest: float = _setting(
+    hard_example_fraction: float = _setting(
         1.0,
         _OPTIMIZATION,
         'Train on this share of each batch alone, on the examples that a small network '
-        'beside it (--proxy) finds hardest; 1: on all of them.',
+        'beside it (`proxy`) finds hardest; 1: on all of them.',
         check=_share,
     )
     proxy: str = _setting(
-        '', _OPTIMIZATION, 'The network that chooses for --hardest; see the list below.'
+        '',
+        _OPTIMIZATION,
+        'The network that chooses for `hard_example_fraction`; see the list below.',
     )
-    proxy_args: str = _setting('', _OPTIMIZATION, 'Its settings, as --network_args.')
-    accumulate_steps: int = _setting(
+    proxy_args: str = _setting('', _OPTIMIZATION, 'Its settings, as `network_args`.')
+    gradient_accumulation_steps: int = _setting(
         1,
         _OPTIMIZATION,
         'Send the batch through the network in so many parts, one after the other, and '
@@ -303,7 +305,7 @@ class Config:
     cache_features: bool = _setting(
         False,
         _OPTIMIZATION,
-        'Send each picture through the frozen part of the network once, keep what '
+        'Send each image through the frozen part of the network once, keep what '
         'comes out in MODEL_DIR/features, and train the rest on that.',
     )
     train_only: str = _setting(
@@ -320,7 +322,7 @@ class Config:
     decay_multipliers: str = _setting(
         '',
         _OPTIMIZATION,
-        'Multiply --weight_decay, likewise: norm/beta:0.5; 1 for biases, which decay '
+        'Multiply `weight_decay`, also: norm/beta:0.5; 1 for biases, which decay '
         'only if they are named here.',
     )
 
@@ -330,14 +332,14 @@ class Config:
     epochs: float = _setting(
         0.0,
         _RUN,
-        'Length of the run. Default (0): 10, unless --max_steps is given.',
+        'Length of the run. Default (0): 10, unless `max_steps` is given.',
         check=_at_least(0),
         free=True,
     )
     max_steps: int = _setting(
         None,
         _RUN,
-        'Length in steps, instead of --epochs.',
+        'Length in steps, instead of `epochs`.',
         check=_at_least(1),
         free=True,
     )
@@ -401,15 +403,15 @@ class Config:
         'Split to evaluate on while training. Default: validation, or else test.',
         free=True,
     )
-    also_evaluate: str = _setting(
+    extra_eval_sets: str = _setting(
         '',
         _EVALUATION,
         'More to evaluate while training: [NAME=]SPLIT[@DIR][:INTERVAL] between '
-        'commas; DIR holds other pictures of the same classes. Such as '
+        'commas; DIR holds other images of the same classes. Such as '
         'fit=train:5epochs,phone=@photos/phone:1epochs.',
         free=True,
     )
-    eval_pictures: bool = _setting(
+    eval_plots: bool = _setting(
         True,
         _EVALUATION,
         'Confusion matrix, worst mistakes, tables and precision-recall curves for '
@@ -424,7 +426,7 @@ class Config:
         check=_at_least(0),
         free=True,
     )
-    eval_passes: int = _setting(
+    eval_samples: int = _setting(
         1,
         _EVALUATION,
         'Over how many passes to average what the network says, if it is one that is '
@@ -435,13 +437,13 @@ class Config:
         '',
         _EVALUATION,
         'Test-time augmentation: evaluate the mean over mirror images (mirror) and '
-        'pictures moved by some pixels (shift:PIXELS): mirror,shift:1.',
+        'images moved by some pixels (shift:PIXELS): mirror,shift:1.',
     )
     export_tta: bool = _setting(
         False,
         _EVALUATION,
-        'Export models that do what --eval_tta says; mirror,shift:1 costs six times '
-        'the time for a picture.',
+        'Export models that do what `eval_tta` says; mirror,shift:1 costs six times '
+        'the time for an image.',
         free=True,
     )
     best_metric: str = _setting(
@@ -461,7 +463,7 @@ class Config:
         1,
         _EVALUATION,
         'How many of the best checkpoints to keep, in MODEL_DIR/best; chosen by the '
-        'validation split, never by the test split unless --eval_split says so.',
+        'validation split, never by the test split unless `eval_split` says so.',
         check=_at_least(0),
         free=True,
     )
@@ -475,18 +477,18 @@ class Config:
     early_stopping: str = _setting(
         '',
         _EVALUATION,
-        'Stop when --best_metric has not become better for so long: 5evals, 2epochs.',
+        'Stop when `best_metric` has not become better for so long: 5evals, 2epochs.',
         free=True,
     )
     min_delta: float = _setting(
         0.0,
         _EVALUATION,
-        'Less than this is not better, to --early_stopping.',
+        'Less than this is not better, to `early_stopping`.',
         check=_at_least(0),
         free=True,
     )
     eval_batch_size: int = _setting(
-        None, _EVALUATION, 'Default: --batch_size.', check=_at_least(1), free=True
+        None, _EVALUATION, 'Default: `batch_size`.', check=_at_least(1), free=True
     )
     export: bool = _setting(
         True, _EVALUATION, 'Export a SavedModel at the end.', free=True
@@ -511,7 +513,7 @@ class Config:
     max_pixels: int = _setting(
         64_000_000,
         _EVALUATION,
-        'Most pixels of a picture that an exported model decodes: a few hundred bytes '
+        'Most pixels of an image that an exported model decodes: a few hundred bytes '
         'can claim gigabytes.',
         check=_at_least(1),
         free=True,
@@ -558,7 +560,7 @@ class Config:
         'auto',
         _HARDWARE,
         "Gradients of convolutions: TensorFlow's own (tensorflow), matrix products and "
-        'forward convolutions (products), products only where pictures are small '
+        'forward convolutions (products), products only where images are small '
         '(small), or what suits this CPU (auto). The same within rounding.',
         choices=('auto', 'tensorflow', 'products', 'small'),
         free=True,
@@ -577,66 +579,69 @@ class Config:
             if facts['choices'] and value not in facts['choices']:
                 wrong = 'must be one of ' + ', '.join(facts['choices'])
             if wrong:
-                raise ConfigError(f'--{field.name} {wrong}, got {value!r}')
+                raise ConfigError(f'`{field.name}` {wrong}, got {value!r}')
         for name in ('warmup', 'save_every', 'eval_every'):
             intervals.parse(getattr(self, name), name)
         if self.log_every:
             intervals.parse(self.log_every, 'log_every')
         early_stopping.parse_patience(self.early_stopping, 'early_stopping')
         intervals.step_range(self.profile, 'profile')
-        parts = self.accumulate_steps * (self.replicas or 1)
-        if self.accumulate_steps > 1 and self.batch_size % parts:
+        parts = self.gradient_accumulation_steps * (self.replicas or 1)
+        if self.gradient_accumulation_steps > 1 and self.batch_size % parts:
             raise ConfigError(
-                f'--batch_size must be a multiple of --accumulate_steps (times '
-                f'--replicas), {parts}, got {self.batch_size}'
+                f'`batch_size` must be a multiple of `gradient_accumulation_steps` (times '
+                f'`replicas`), {parts}, got {self.batch_size}'
             )
         if self.class_weights == 'balanced' and self.sampling != 'natural':
             raise ConfigError(
-                '--class_weights=balanced and --sampling both make rare classes count '
+                '`class_weights=balanced` and `sampling` both make rare classes count '
                 'more; give one of them'
             )
-        chosen = self.hardest < 1
+        chosen = self.hard_example_fraction < 1
         if chosen != bool(self.proxy) or self.proxy_args and not chosen:
             raise ConfigError(
-                '--hardest, below 1, and --proxy (with its --proxy_args) go together; '
-                f'got --hardest={self.hardest:g}, --proxy={self.proxy}, --proxy_args='
-                f'{self.proxy_args}'
+                '`hard_example_fraction` below 1 requires `proxy`, and `proxy` (with its '
+                '`proxy_args`) requires `hard_example_fraction` below 1; got '
+                f'`hard_example_fraction={self.hard_example_fraction:g}`, '
+                f'`proxy={self.proxy}`, `proxy_args={self.proxy_args}`'
             )
         for name in ('class_weights', 'cache_features'):
             if self.proxy and getattr(self, name):
-                raise ConfigError(f'--hardest does not go together with --{name}')
+                raise ConfigError(
+                    f'`hard_example_fraction` does not go together with `{name}`'
+                )
         if self.lookahead and (self.replicas or 1) > 1:
             raise ConfigError(
-                f'--lookahead is for one device, not for --replicas={self.replicas}; '
-                '--ema_decay is for several, too'
+                f'`lookahead` is for one device, not for `replicas={self.replicas}`; '
+                '`ema_decay` is for several, too'
             )
         if self.optimizer == 'ftrl':
             # Its weights are a sum of gradients times the rate of the moment.
             for name in ('warmup', 'warm_start', 'max_rollbacks'):
                 if getattr(self, name) != self.__dataclass_fields__[name].default:
                     raise ConfigError(
-                        f'--optimizer=ftrl begins with all weights at 0, and has them '
-                        f'grow with the rate: without --{name}'
+                        f'`optimizer=ftrl` begins with all weights at 0, and has them '
+                        f'grow with the rate: without `{name}`'
                     )
             if self.schedule != 'constant':
                 raise ConfigError(
-                    '--optimizer=ftrl has all weights shrink with the rate: take '
-                    f'--schedule=constant, not {self.schedule}'
+                    '`optimizer=ftrl` has all weights shrink with the rate: take '
+                    f'`schedule=constant`, not {self.schedule}'
                 )
         views = self.eval_tta not in ('', 'none')
         if self.export_tta and not views:
-            raise ConfigError('--export_tta needs --eval_tta, which says what to do')
+            raise ConfigError('`export_tta` needs `eval_tta`, which says what to do')
         if views and self.cache_features:
-            raise ConfigError('--eval_tta does not go together with --cache_features')
+            raise ConfigError('`eval_tta` does not go together with `cache_features`')
         self.warm_start_rules()
         if glob.escape(self.model_dir) != self.model_dir:
             raise ConfigError(
-                '--model_dir must not have any of * ? [ in it, where TensorFlow, which '
+                '`model_dir` must not have any of * ? [ in it, where TensorFlow, which '
                 'takes names of checkpoints for patterns, would not find them; got '
                 f'{self.model_dir!r}'
             )
         if self.epochs and self.max_steps:
-            raise ConfigError('--epochs and --max_steps both say how long; give one')
+            raise ConfigError('`epochs` and `max_steps` both say how long; give one')
         if not self.model_dir:
             name = f'{self.dataset}-{self.network}'.replace(':', '_').replace('/', '_')
             object.__setattr__(self, 'model_dir', os.path.join('runs', name))
@@ -664,14 +669,14 @@ class Config:
         )
 
     def patience(self, num_examples):
-        """Returns (number, 'evaluations' or 'steps') of --early_stopping, or None."""
+        """Returns (number, 'evaluations' or 'steps') of `early_stopping`, or None."""
         found = early_stopping.parse_patience(self.early_stopping, 'early_stopping')
         if found is None or found[1] == 'evaluations':
             return found
         return self.interval('early_stopping', num_examples), 'steps'
 
     def warm_start_rules(self):
-        """Returns the `Rules` of --warm_start."""
+        """Returns the `WarmStartRules` of `warm_start`."""
         texts = {
             name: getattr(self, f'warm_start_{name}')
             for name in ('include', 'exclude', 'map')
@@ -679,9 +684,9 @@ class Config:
         for name, text in texts.items():
             if text and not self.warm_start:
                 raise ConfigError(
-                    f'--warm_start_{name} needs --warm_start, got {text!r}'
+                    f'`warm_start_{name}` needs `warm_start`, got {text!r}'
                 )
-        return Rules.parse(*texts.values())
+        return WarmStartRules.parse(*texts.values())
 
     def to_dict(self):
         """Returns the settings as a dict of JSON values."""
@@ -727,7 +732,7 @@ def load(model_dir):
     try:
         with open(path, encoding='utf-8') as file:
             settings = dict(json.load(file)['settings'])
-            # The folder may have been moved since, and what is in it with it.
+            # The directory may have been moved since, and what is in it with it.
             inside = os.path.join(settings.get('model_dir', ''), 'export')
             if settings.get('export_dir') == inside:
                 settings['export_dir'] = ''
@@ -735,11 +740,11 @@ def load(model_dir):
             return Config.from_dict(settings)
     except FileNotFoundError:
         raise ConfigError(
-            f'--model_dir must be the folder of a run, but {model_dir} has no '
+            f'`model_dir` must be the directory of a run, but {model_dir} has no '
             f'{FILE_NAME}'
         ) from None
     except (json.JSONDecodeError, KeyError, TypeError) as error:
-        raise ConfigError(f'{path} is damaged: {error}') from None
+        raise ConfigError(f'{path} is corrupt: {error}') from None
 
 
 _TYPES = {str: 'a text', int: 'a whole number', float: 'a number', bool: 'a bool'}

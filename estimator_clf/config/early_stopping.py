@@ -18,7 +18,7 @@ class EarlyStopping:
         """Makes it.
 
         Args:
-          goal: `estimator_clf.config.metric_goal.Goal`.
+          goal: `estimator_clf.config.metric_goal.MetricGoal`.
           patience: how long to wait after the best result.
           unit: of the patience: 'evaluations' or 'steps'.
           min_delta: what counts as better is better by more than this.
@@ -31,7 +31,7 @@ class EarlyStopping:
         self._best_step = None
         self._since = 0
 
-    def tell(self, step, metrics):
+    def update(self, step, metrics):
         """Takes the result of an evaluation.
 
         Args:
@@ -76,7 +76,7 @@ def parse_patience(text, flag):
         if number != text:
             if not number.strip().isdigit() or int(number) < 1:
                 raise ConfigError(
-                    f'--{flag} must be a whole number of evaluations, got {text!r}'
+                    f'`{flag}` must be a whole number of evaluations, got {text!r}'
                 )
             return float(number), 'evaluations'
     return intervals.parse(text, flag)

@@ -13,7 +13,7 @@ _LESS = ('loss', 'error')
 
 
 @dataclasses.dataclass(frozen=True)
-class Goal:
+class MetricGoal:
     """A metric to be made large or small.
 
     Attributes:
@@ -53,7 +53,7 @@ class Goal:
         if self.metric not in names:
             listed = [name for name in names if '/' not in name] or list(names)
             raise ConfigError(
-                f'--best_metric: evaluation has no {self.metric!r}'
+                f'`best_metric`: evaluation has no {self.metric!r}'
                 f'{suggest(self.metric, names)} It has: {", ".join(sorted(listed))}'
             )
 

@@ -1,4 +1,4 @@
-"""From the durations of the settings to steps of the data set at hand."""
+"""From the durations of the settings to steps of the dataset at hand."""
 
 import dataclasses
 import math
@@ -14,7 +14,8 @@ class Plan:
       start_step: where this process begins; above 0 if it goes on.
       total_steps: where the run ends.
       steps_per_epoch: float.
-      log_every: interval of the training metrics, see `estimator_clf.core.intervals.due`.
+      log_every: interval of the training metrics, see
+      `estimator_clf.core.intervals.due`.
       save_every: interval of the checkpoints.
       eval_every: interval of evaluation; 0: at the end only.
       eval_split: what is evaluated while training, or None.
@@ -30,7 +31,7 @@ class Plan:
 
     @property
     def sample_every(self):
-        """Interval of the sample pictures and of the histograms."""
+        """Interval of the sample images and of the histograms."""
         return self.eval_every or self.total_steps
 
     @property
@@ -40,11 +41,11 @@ class Plan:
 
 
 def make_plan(config, source, start_step=0):
-    """Turns the durations of the settings into steps of this data set.
+    """Turns the durations of the settings into steps of this dataset.
 
     Args:
       config: `estimator_clf.config.config.Config`.
-      source: `input.sources.base.Source`.
+      source: `input.sources.base.DataSource`.
       start_step: where this process begins.
 
     Returns:
@@ -55,7 +56,7 @@ def make_plan(config, source, start_step=0):
     """
     if config.train_split not in source.num_examples:
         raise ConfigError(
-            f'--train_split={config.train_split}: {source.name} has no such split; it '
+            f'`train_split={config.train_split}`: {source.name} has no such split; it '
             f'has: {", ".join(source.num_examples)}'
         )
     size = source.num_examples[config.train_split]
@@ -81,13 +82,13 @@ def evaluation_split(config, source):
     if config.eval_split:
         if config.eval_split not in source.num_examples:
             raise ConfigError(
-                f'--eval_split={config.eval_split}: {source.name} has no such split; '
+                f'`eval_split={config.eval_split}`: {source.name} has no such split; '
                 f'it has: {", ".join(source.num_examples)}'
             )
         if config.eval_split == config.train_split:
             raise ConfigError(
-                f'--eval_split={config.eval_split} is the split that is trained on; '
-                'hold some out with --validation_split=0.1'
+                f'`eval_split={config.eval_split}` is the split that is trained on; '
+                'hold some out with `validation_split=0.1`'
             )
         return config.eval_split
     for split in ('validation', 'test'):

@@ -8,7 +8,7 @@ from estimator_clf.core.variable_patterns import matches
 
 
 @dataclasses.dataclass(frozen=True)
-class Rules:
+class WarmStartRules:
     """Patterns are searched for anywhere in a name (`re.search`).
 
     Attributes:
@@ -34,7 +34,7 @@ class Rules:
             pattern, equals, replacement = part.partition('=')
             if not equals or not pattern:
                 raise ConfigError(
-                    f'--warm_start_map must be written FROM=TO, as in ^vgg/=cnn/, got '
+                    f'`warm_start_map` must be written FROM=TO, as in ^vgg/=cnn/, got '
                     f'{part!r}'
                 )
             _check('warm_start_map', pattern, replacement)
@@ -76,7 +76,7 @@ class Rules:
                 if not any(re.search(pattern, name) for name in names):
                     where = 'the source' if flag == 'map' else 'the network'
                     raise ConfigError(
-                        f'--warm_start_{flag}: no variable of {where} has {pattern!r} '
+                        f'`warm_start_{flag}`: no variable of {where} has {pattern!r} '
                         f'in its name. There are: {listed(names)}'
                     )
 
@@ -98,7 +98,7 @@ def _check(flag, pattern, replacement=''):
         re.compile(pattern).sub(replacement, '')
     except (re.error, IndexError) as error:
         raise ConfigError(
-            f'--{flag} must be regular expressions, got {pattern!r}'
+            f'`{flag}` must be regular expressions, got {pattern!r}'
             + (f' and {replacement!r}' if replacement else '')
             + f': {error}'
         ) from None

@@ -14,8 +14,8 @@ def write_atomically(path, text):
       path: the file; one that is there is replaced in one step.
       text: str.
     """
-    folder = os.path.dirname(os.path.abspath(path))
-    handle, partial = tempfile.mkstemp(dir=folder, prefix=PARTIAL)
+    directory = os.path.dirname(os.path.abspath(path))
+    handle, partial = tempfile.mkstemp(dir=directory, prefix=PARTIAL)
     try:
         with os.fdopen(handle, 'w', encoding='utf-8') as file:
             file.write(text)

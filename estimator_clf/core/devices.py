@@ -28,14 +28,14 @@ def set_up(device='auto', replicas=None):
     gpus = tf.config.list_physical_devices('GPU') if device != 'cpu' else []
     if device == 'gpu' and not gpus:
         raise ConfigError(
-            '--device=gpu needs a GPU that TensorFlow can use, and it sees none; '
-            'install the extra: pip install -e ".[gpu]", or use --device=cpu'
+            '`device=gpu` needs a GPU that TensorFlow can use, and it sees none; '
+            'install the extra: pip install -e ".[gpu]", or use `device=cpu`'
         )
     if gpus:
         count = replicas or len(gpus)
         if count > len(gpus):
             raise ConfigError(
-                f'--replicas must be at most the {len(gpus)} GPUs there are, '
+                f'`replicas` must be at most the {len(gpus)} GPUs there are, '
                 f'got {count}'
             )
         tf.config.set_visible_devices(gpus[:count], 'GPU')
@@ -53,7 +53,7 @@ def set_up(device='auto', replicas=None):
             )
         except RuntimeError as error:
             raise ConfigError(
-                f'--replicas={count} on the CPU must be set up before TensorFlow is '
+                f'`replicas={count}` on the CPU must be set up before TensorFlow is '
                 f'used for anything in this process: {error}'
             ) from None
     return count
@@ -81,7 +81,7 @@ def session_config(rewrite=True, **options):
 
     Args:
       rewrite: whether TensorFlow may rewrite each graph before it first runs. It makes
-        networks faster; to prepare a graph that only reads and decodes pictures, which
+        networks faster; to prepare a graph that only reads and decodes images, which
         gains nothing, takes two to four times as long with it.
       **options: other fields of the ConfigProto.
     """

@@ -38,7 +38,7 @@ _NO_ROOM = tuple(
 )
 
 
-def no_room(error):
+def disk_full_message(error):
     """Returns the system's words where an error is about a full disk, else None.
 
     Whoever wrote last when the disk became full, TensorFlow or Python, and whatever
@@ -50,7 +50,7 @@ def no_room(error):
     return next((words for words in _NO_ROOM if words in str(error)), None)
 
 
-def explain_restore(error):
+def restore_error_message(error):
     """Says what is wrong where a checkpoint could not be restored.
 
     Args:
@@ -64,21 +64,21 @@ def explain_restore(error):
     if any(words in text for words in gone):
         return (
             'the checkpoint is not there any more; a training that goes on keeps its '
-            'latest --keep_checkpoints. Start again, or take --checkpoint=best'
+            'latest `keep_checkpoints`. Start again, or take `checkpoint=best`'
         )
     if 'RestoreV2' not in text and 'Restoring from checkpoint failed' not in text:
         return None
     return (
-        'the checkpoint cannot be restored: it is damaged, or of another network than '
-        'this run has. Take another by --checkpoint, or another --model_dir'
+        'the checkpoint cannot be restored: it is corrupt, or of another network than '
+        'this run has. Take another by `checkpoint`, or another `model_dir`'
     )
 
 
-def unknown(flag: str, what: str, name: object, known: Iterable[str]) -> SettingError:
+def unknown(argument: str, what: str, name: object, known: Iterable[str]) -> SettingError:
     """Returns the error for a name that does not exist, with the nearest known name.
 
     Args:
-      flag: the flag or argument that carried it, such as `'--network'`.
+      argument: name of the argument that carried it, such as `'network'`.
       what: what it should name, in one word: `'network'`.
       name: what was given.
       known: the valid names, as `name` or `name=default`.
@@ -89,13 +89,14 @@ def unknown(flag: str, what: str, name: object, known: Iterable[str]) -> Setting
     known = list(known)
     near = suggest(name, [item.partition('=')[0] for item in known]) or '.'
     listed = ', '.join(known) or 'none'
-    return SettingError(f'{flag}: no {what} {name!r}{near} There are: {listed}')
+    return SettingError(f'`{argument}`: no {what} {name!r}{near} There are: {listed}')
 
 
 @contextlib.contextmanager
-def about(flag: str):
-    """Rewords errors about `--network` and its settings for another network's flag."""
+def for_argument(argument: str):
+    """Rewords errors about `network` and its settings for another network's argument."""
     try:
         yield
     except SettingError as error:
-        raise SettingError(str(error).replace('--network', flag)) from None
+        text = str(error).replace('`network', f'`{argument}')
+        raise SettingError(text) from None

@@ -27,41 +27,45 @@ def lock_file(file):
     return True
 
 
-class FolderLock:
-    """Keeps other processes that ask for the same lock out of a folder.
+class DirectoryLock:
+    """Keeps other processes that ask for the same lock out of a directory.
 
-    The lock is on the folder itself: no file is left behind, and the system gives it
+    The lock is on the directory itself: no file is left behind, and the system gives it
     back when the process ends, however it ends.
     """
 
-    def __init__(self, folder):
-        self._folder = folder
+    def __init__(self, directory):
+        self._directory = directory
         self._handle = None
 
-    def take(self):
-        """Takes the lock, unless it is taken by us or there is no such folder yet.
+    def acquire(self):
+        """Takes the lock, unless it is taken by us or there is no such directory yet.
 
         Raises:
           ConfigError: another process holds it.
         """
-        if not self.try_to_take():
+        if not self.try_acquire():
             raise ConfigError(
-                f'--model_dir={self._folder} is in use: another process is training '
-                'there. Wait for it, stop it, or take another folder'
+                f'`model_dir={self._directory}` is in use: another process is training '
+                'there. Wait for it, stop it, or take another directory'
             )
 
-    def try_to_take(self):
-        """Takes the lock likewise; returns False if another process holds it."""
-        if self._handle is not None or fcntl is None or not os.path.isdir(self._folder):
+    def try_acquire(self):
+        """Takes the lock also; returns False if another process holds it."""
+        if (
+            self._handle is not None
+            or fcntl is None
+            or not os.path.isdir(self._directory)
+        ):
             return True
-        handle = os.open(self._folder, os.O_RDONLY)
+        handle = os.open(self._directory, os.O_RDONLY)
         if not lock_file(handle):
             os.close(handle)
             return False
         self._handle = handle
         return True
 
-    def give_back(self):
+    def release(self):
         """Gives the lock back, if it is held."""
         if self._handle is not None:
             with contextlib.suppress(OSError):

@@ -7,12 +7,12 @@ from estimator_clf.core.errors import ConfigError
 _FORM = re.compile(r'(\d+(?:\.\d+)?)\s*(steps?|epochs?|%)?$')
 
 
-def parse(text, flag):
+def parse(text, argument):
     """Reads a duration: '500', '500steps', '2epochs', '0.5epochs', '10%'.
 
     Args:
       text: what was given; a bare number counts steps.
-      flag: name of the flag, for the message.
+      argument: name of the argument, for the message.
 
     Returns:
       (number, unit), unit one of 'steps', 'epochs', '%'.
@@ -23,22 +23,22 @@ def parse(text, flag):
     match = _FORM.match(str(text).strip().lower())
     if not match:
         raise ConfigError(
-            f'--{flag} must be a number of steps (500), of epochs (2epochs) or a share '
+            f'`{argument}` must be a number of steps (500), of epochs (2epochs) or a share '
             f'of the run (10%), got {text!r}'
         )
     number, unit = float(match[1]), match[2] or 'steps'
     unit = {'step': 'steps', 'epoch': 'epochs'}.get(unit, unit)
     if unit == 'steps' and number != int(number):
-        raise ConfigError(f'--{flag} must be a whole number of steps, got {text!r}')
+        raise ConfigError(f'`{argument}` must be a whole number of steps, got {text!r}')
     return number, unit
 
 
-def interval(text, flag, steps_per_epoch, total_steps):
+def interval(text, argument, steps_per_epoch, total_steps):
     """Turns a duration into an interval for `due`.
 
     Args:
       text: see `parse`.
-      flag: name of the flag, for the message.
+      argument: name of the argument, for the message.
       steps_per_epoch: float.
       total_steps: int, of the whole run.
 
@@ -46,7 +46,7 @@ def interval(text, flag, steps_per_epoch, total_steps):
       float, in steps; at least 1 unless the duration is 0. An epoch need not be a
       whole number of steps.
     """
-    number, unit = parse(text, flag)
+    number, unit = parse(text, argument)
     if number == 0:
         return 0
     if unit == 'epochs':
@@ -56,17 +56,17 @@ def interval(text, flag, steps_per_epoch, total_steps):
     return max(1.0, number)
 
 
-def in_steps(text, flag, steps_per_epoch, total_steps):
+def in_steps(text, argument, steps_per_epoch, total_steps):
     """Turns a duration into a whole number of steps; the arguments are `interval`'s."""
-    return round(interval(text, flag, steps_per_epoch, total_steps))
+    return round(interval(text, argument, steps_per_epoch, total_steps))
 
 
-def step_range(text, flag):
+def step_range(text, argument):
     """Reads a range of steps: '100:120', both ends belong to it.
 
     Args:
       text: what was given.
-      flag: name of the flag, for the message.
+      argument: name of the argument, for the message.
 
     Returns:
       (first, last), counted from 1; None for an empty text.
@@ -79,7 +79,7 @@ def step_range(text, flag):
     match = re.fullmatch(r'\s*(\d+)\s*:\s*(\d+)\s*', text)
     if not match or not 1 <= int(match[1]) <= int(match[2]):
         raise ConfigError(
-            f'--{flag} must be the first and the last step, 100:120, counted from 1, '
+            f'`{argument}` must be the first and the last step, 100:120, counted from 1, '
             f'got {text!r}'
         )
     return int(match[1]), int(match[2])

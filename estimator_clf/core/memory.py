@@ -9,7 +9,7 @@ import tensorflow as tf
 
 _MEGABYTE = 2**20
 
-# Control groups of version 2 and 1: the controller in /proc/self/cgroup, the folder,
+# Control groups of version 2 and 1: the controller in /proc/self/cgroup, the directory,
 # and there the limit, the usage, and what the statistics call cached files.
 _CONTROL_GROUPS = (
     ('', '/sys/fs/cgroup', 'memory.max', 'memory.current', 'inactive_file'),
@@ -59,10 +59,10 @@ def free_memory():
         free = int(facts['MemAvailable'].split()[0]) * 1024
     except (OSError, KeyError):
         return None
-    for folder, limit, usage, files in _limits():
+    for directory, limit, usage, files in _limits():
         try:
-            most, used = (_number(os.path.join(folder, n)) for n in (limit, usage))
-            with open(os.path.join(folder, 'memory.stat'), encoding='ascii') as file:
+            most, used = (_number(os.path.join(directory, n)) for n in (limit, usage))
+            with open(os.path.join(directory, 'memory.stat'), encoding='ascii') as file:
                 # Copies of files that the kernel gives up when memory is wanted.
                 spare = dict(line.split() for line in file).get(files, 0)
         except (OSError, ValueError):  # No such file; or no limit, which is 'max'.
@@ -72,7 +72,7 @@ def free_memory():
 
 
 def _limits():
-    """Yields (folder, limit, usage, files) of each control group there may be."""
+    """Yields (directory, limit, usage, files) of each control group there may be."""
     of_controller = _paths()
     for controller, root, *names in _CONTROL_GROUPS:
         path = of_controller.get(controller, '/')

@@ -1,4 +1,4 @@
-"""Which type a machine computes a training fastest in: `--precision=auto`."""
+"""Which type a machine computes a training fastest in: `precision=auto`."""
 
 import estimator_clf.compat  # noqa: F401  Loads TensorFlow without its chatter.
 
@@ -10,7 +10,7 @@ PRECISIONS = ('float32', 'bfloat16', 'float16', 'auto')
 
 # oneDNN, which TensorFlow computes with on x86, has kernels in bfloat16 for both. With
 # avx512_bf16 alone (an AMD EPYC, 2 cores that did other work), a step of `cnn` on
-# 128 pictures of 32x32x3 took 0.20 s instead of 0.41 s with TensorFlow 2.21, and 0.24 s
+# 128 images of 32x32x3 took 0.20 s instead of 0.41 s with TensorFlow 2.21, and 0.24 s
 # instead of 0.52 s with 2.15: medians of 16, in turns. AMX was not at hand.
 _CPU_FLAGS = {'amx_bf16', 'avx512_bf16'}
 

@@ -40,13 +40,13 @@ def _version(package):
 
 def _git_revision():
     """The revision of our own sources, with '+' if they were changed; or None."""
-    folder = str(pathlib.Path(__file__).resolve().parents[2])
-    if not os.path.exists(os.path.join(folder, '.git')):
+    directory = str(pathlib.Path(__file__).resolve().parents[2])
+    if not os.path.exists(os.path.join(directory, '.git')):
         return None
     try:
         revision = subprocess.run(
             # It would take the index's lock, in the way of a git of the user's.
-            ['git', '--no-optional-locks', '-C', folder]
+            ['git', '--no-optional-locks', '-C', directory]
             + ['describe', '--always', '--abbrev=12', '--dirty=+'],
             capture_output=True,
             text=True,

@@ -20,16 +20,16 @@ class Registry:
     the arguments must be literals.
     """
 
-    def __init__(self, package, flag, error):
+    def __init__(self, package, argument, error):
         """Makes a registry.
 
         Args:
           package: dotted name of the package whose files register something.
-          flag: the flag by which people choose, for messages: `--network`.
+          argument: name of the argument that chooses, for messages: 'network'.
           error: exception class, a ValueError, raised for an unknown name.
         """
         self.package = package
-        self.flag = flag
+        self.argument = argument
         self._error = error
 
     @functools.cached_property
@@ -37,9 +37,9 @@ class Registry:
         """dict name -> (module, function, docstring's first line, facts, options)."""
         # Not imported: that may cost the import of TensorFlow.
         spec = importlib.util.find_spec(self.package)
-        folder = pathlib.Path(spec.submodule_search_locations[0])
+        directory = pathlib.Path(spec.submodule_search_locations[0])
         entries = {}
-        for path in sorted(folder.glob('*.py')):
+        for path in sorted(directory.glob('*.py')):
             for node in ast.parse(path.read_text(encoding='utf-8')).body:
                 if not isinstance(node, ast.FunctionDef):
                     continue
@@ -75,7 +75,7 @@ class Registry:
         if name not in self._entries:
             near = suggest(name, self._entries)
             raise self._error(
-                f'{self.flag}: there is no {name!r}{near} There are: '
+                f'`{self.argument}`: there is no {name!r}{near} There are: '
                 + ', '.join(sorted(self._entries))
             )
         return self._entries[name]

@@ -23,7 +23,7 @@ class Stop:
         return self.requested is not None
 
     @contextlib.contextmanager
-    def at_once(self):
+    def raise_immediately(self):
         """Where nothing is to be saved yet: a wish ends the block by `Stopped`."""
         self._at_once = True
         try:
@@ -36,7 +36,7 @@ class Stop:
             self._at_once = False
 
     def request(self, name):
-        """Takes the wish of a signal; see `at_once`."""
+        """Takes the wish of a signal; see `raise_immediately`."""
         self.requested = name
         if self._at_once:
             raise Stopped(name)

@@ -29,18 +29,18 @@ def multiplier(
     return otherwise
 
 
-def parse_patterns(flag: str, text: str) -> tuple[str, ...]:
+def parse_patterns(argument: str, text: str) -> tuple[str, ...]:
     """Reads `'conv1,conv2'`. A pattern cannot hold a comma.
 
     Raises:
         SettingError: something that is no regular expression.
     """
     patterns = tuple(part for part in map(str.strip, text.split(',')) if part)
-    check_patterns(flag, patterns)
+    check_patterns(argument, patterns)
     return patterns
 
 
-def parse_multipliers(flag: str, text: str) -> tuple[tuple[str, float], ...]:
+def parse_multipliers(argument: str, text: str) -> tuple[tuple[str, float], ...]:
     """Reads `'conv1:0.1,logits:10'`; the number stands behind the last colon.
 
     Raises:
@@ -55,42 +55,42 @@ def parse_multipliers(flag: str, text: str) -> tuple[tuple[str, float], ...]:
             colon = ''
         if not colon or not pattern.strip():
             raise errors.SettingError(
-                f'{flag} must be written PATTERN:NUMBER, as in conv1:0.1, got {part!r}'
+                f'`{argument}` must be written PATTERN:NUMBER, as in conv1:0.1, got {part!r}'
             )
-    check_multipliers(flag, pairs)
+    check_multipliers(argument, pairs)
     return tuple(pairs)
 
 
-def check_patterns(flag: str, patterns: Sequence[str]) -> None:
+def check_patterns(argument: str, patterns: Sequence[str]) -> None:
     """Raises SettingError for what is no regular expression."""
     if isinstance(patterns, str):
-        raise errors.SettingError(f'{flag} must be a list of patterns, got a text')
+        raise errors.SettingError(f'`{argument}` must be a list of patterns, got a text')
     for pattern in patterns:
         try:
             re.compile(pattern)
         except (re.error, TypeError) as error:
             raise errors.SettingError(
-                f'{flag} must be regular expressions, got {pattern!r}: {error}'
+                f'`{argument}` must be regular expressions, got {pattern!r}: {error}'
             ) from None
 
 
-def check_multipliers(flag: str, pairs: Sequence[tuple[str, float]]) -> None:
+def check_multipliers(argument: str, pairs: Sequence[tuple[str, float]]) -> None:
     """Raises SettingError for a pattern or a number that cannot be used."""
     for pair in pairs:
         if isinstance(pair, str) or len(pair) != 2:
             raise errors.SettingError(
-                f'{flag} must be pairs (pattern, number), got {pair!r}'
+                f'`{argument}` must be pairs (pattern, number), got {pair!r}'
             )
-    check_patterns(flag, [pattern for pattern, _ in pairs])
+    check_patterns(argument, [pattern for pattern, _ in pairs])
     for pattern, number in pairs:
         if not (number > 0 and math.isfinite(number)):
             raise errors.SettingError(
-                f'{flag} must be above 0 and finite, got {number} for {pattern!r}; to '
-                'keep variables as they are, use --freeze'
+                f'`{argument}` must be above 0 and finite, got {number} for {pattern!r}; to '
+                'keep variables as they are, use `freeze`'
             )
 
 
-def check_found(flag: str, patterns: Iterable[str], names: Sequence[str]) -> None:
+def check_found(argument: str, patterns: Iterable[str], names: Sequence[str]) -> None:
     """Makes sure that each pattern is found in a name: one that is not is a mistake.
 
     Raises:
@@ -99,6 +99,6 @@ def check_found(flag: str, patterns: Iterable[str], names: Sequence[str]) -> Non
     for pattern in patterns:
         if not any(re.search(pattern, name) for name in names):
             raise errors.SettingError(
-                f'{flag}: no variable has {pattern!r} in its name. There are: '
+                f'`{argument}`: no variable has {pattern!r} in its name. There are: '
                 + ', '.join(names)
             )

@@ -10,12 +10,12 @@ from estimator_clf.core.errors import ConfigError
 # The names of other things that write into the model_dir or metrics.jsonl.
 _TAKEN = ('train', 'best', 'export', 'export-best', 'plugins')
 
-# Which split of another folder is meant where none is named.
+# Which split of another directory is meant where none is named.
 _USUAL = ('test', 'validation', 'train')
 
 
 @dataclasses.dataclass(frozen=True)
-class EvaluationSet:
+class EvalSet:
     """A set of examples that is evaluated.
 
     Attributes:
@@ -37,12 +37,12 @@ class EvaluationSet:
 
 @dataclasses.dataclass(frozen=True)
 class Wish:
-    """One entry of `--also_evaluate`, as it was written.
+    """One entry of `extra_eval_sets`, as it was written.
 
     Attributes:
-      name: see `EvaluationSet`.
-      split: name of the split, or '' for the usual one of another folder.
-      data_dir: the folder of other data of the same kind, or ''.
+      name: see `EvalSet`.
+      split: name of the split, or '' for the usual one of another directory.
+      data_dir: the directory of other data of the same kind, or ''.
       every: a duration, see `estimator_clf.core.intervals.parse`.
     """
 
@@ -53,7 +53,7 @@ class Wish:
 
 
 def parse(text):
-    """Reads `--also_evaluate`: `test:5epochs,phone=@photos/phone:1epochs`.
+    """Reads `extra_eval_sets`: `test:5epochs,phone=@photos/phone:1epochs`.
 
     Args:
       text: entries `[NAME=]SPLIT[@DIR][:INTERVAL]` between commas. Without an
@@ -70,42 +70,43 @@ def parse(text):
         what, colon, every = entry.rpartition(':')
         if not colon:
             what, every = entry, '1epochs'
-        intervals.parse(every, 'also_evaluate')
+        intervals.parse(every, 'extra_eval_sets')
         name, equals, what = what.rpartition('=')
         split, _, data_dir = what.partition('@')
         if not (split or data_dir) or (equals and not name):
             raise ConfigError(
-                '--also_evaluate must be [NAME=]SPLIT[@DIR][:INTERVAL] between commas, '
+                '`extra_eval_sets` must be [NAME=]SPLIT[@DIR][:INTERVAL] between commas, '
                 f'got {entry!r}'
             )
         name = name or split
         if not name or name in _TAKEN or not name.replace('-', '_').isidentifier():
             raise ConfigError(
-                f'--also_evaluate: {entry!r} needs a name of its own, of letters, '
+                f'`extra_eval_sets`: {entry!r} needs a name of its own, of letters, '
                 f'digits and underscores: my_name={what}'
             )
         if name in {wish.name for wish in wishes}:
-            raise ConfigError(f'--also_evaluate: the name {name!r} is given twice')
+            raise ConfigError(f'`extra_eval_sets`: the name {name!r} is given twice')
         wishes.append(Wish(name, split, data_dir, every))
     return tuple(wishes)
 
 
-def evaluation_sets(config, source, plan, open_folder=None, cache=None):
+def eval_sets(config, source, plan, open_directory=None, cache=None):
     """Makes the list of what a run evaluates.
 
-    First `plan.eval_split`, then `--also_evaluate`, then, once the training is over,
+    First `plan.eval_split`, then `extra_eval_sets`, then, once the training is over,
     the validation and test splits that are not among them.
 
     Args:
       config: `Config`.
-      source: `input.sources.base.Source`.
+      source: `input.sources.base.DataSource`.
       plan: `Plan`.
-      open_folder: function from a folder to the `Source` of it, with the classes and
-        picture size of `source`.
+      open_folder: function from a directory to the `DataSource` of it, with the classes
+      and
+        image size of `source`.
       cache: `FeatureCache`, for the splits of `source`; or None.
 
     Returns:
-      List of `EvaluationSet`.
+      List of `EvalSet`.
 
     Raises:
       ConfigError: a split that there is not, a name twice.
@@ -115,47 +116,47 @@ def evaluation_sets(config, source, plan, open_folder=None, cache=None):
     def input_of(split):
         made = evaluation_input(config, source, split)
         # Several passes are those of a network that is random.
-        usable = cache and config.eval_passes == 1
+        usable = cache and config.eval_samples == 1
         return (cache.evaluation_input(made, split), made) if usable else (made, None)
 
     if plan.eval_split in _TAKEN:
         raise ConfigError(
-            f'--eval_split={plan.eval_split}: the run needs this name itself, in '
-            'metrics.jsonl or for a folder; give the split another: '
-            f'--also_evaluate=on_{plan.eval_split}={plan.eval_split}'
+            f'`eval_split={plan.eval_split}`: the run needs this name itself, in '
+            'metrics.jsonl or for a directory; give the split another: '
+            f'`extra_eval_sets=on_`{plan.eval_split}={plan.eval_split}'
         )
     if plan.eval_split:
         made, plain = input_of(plan.eval_split)
         size = source.num_examples[plan.eval_split]
         every = plan.eval_every
-        sets.append(EvaluationSet(plan.eval_split, made, size, every, plain))
-    for wish in parse(config.also_evaluate):
+        sets.append(EvalSet(plan.eval_split, made, size, every, plain))
+    for wish in parse(config.extra_eval_sets):
         if wish.name in {known.name for known in sets}:
             raise ConfigError(
-                f'--also_evaluate: {wish.name!r} is evaluated already (--eval_split); '
+                f'`extra_eval_sets`: {wish.name!r} is evaluated already (`eval_split`); '
                 'give it another name, or leave it out'
             )
         if wish.name in source.num_examples and (
             wish.data_dir or wish.name != wish.split
         ):
             raise ConfigError(
-                f'--also_evaluate: {wish.name!r} is a split of {source.name} itself; '
+                f'`extra_eval_sets`: {wish.name!r} is a split of {source.name} itself; '
                 'give the other examples a name of their own: '
                 f'NAME={wish.split}{wish.data_dir and "@" + wish.data_dir}'
             )
-        other = open_folder(wish.data_dir) if wish.data_dir else source
-        other.bad_examples = source.bad_examples
+        other = open_directory(wish.data_dir) if wish.data_dir else source
+        other.corrupt_images = source.corrupt_images
         every = intervals.interval(
-            wish.every, 'also_evaluate', plan.steps_per_epoch, plan.total_steps
+            wish.every, 'extra_eval_sets', plan.steps_per_epoch, plan.total_steps
         )
         split = _split_of(wish, other)
         made, size = evaluation_input(config, other, split), other.num_examples[split]
-        sets.append(EvaluationSet(wish.name, made, size, every))
+        sets.append(EvalSet(wish.name, made, size, every))
     names = {known.name for known in sets} | {config.train_split}
     for split in ('validation', 'test'):
         if split in source.num_examples and split not in names:
             made, _ = input_of(split)
-            sets.append(EvaluationSet(split, made, source.num_examples[split]))
+            sets.append(EvalSet(split, made, source.num_examples[split]))
     return sets
 
 
@@ -165,7 +166,7 @@ def _split_of(wish, source):
         split = next((s for s in _USUAL if s in source.num_examples), '')
     if split not in source.num_examples:
         raise ConfigError(
-            f'--also_evaluate={wish.name}: {source.name} has no split '
+            f'`extra_eval_sets={wish.name}`: {source.name} has no split '
             f'{split!r}; it has: {", ".join(source.num_examples)}'
         )
     return split

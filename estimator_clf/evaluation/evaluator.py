@@ -17,26 +17,28 @@ v1 = tf.compat.v1
 class Evaluator:
     """Evaluates one split of the data, as often as there are checkpoints.
 
-    Stock Estimator builds graph, input and session anew for every evaluation.
+    Stock Estimator builds graph, input and session again for every evaluation.
     Here they are built at the first one; every further one loads the weights and runs.
 
         evaluator = Evaluator(model_fn, source.input_fn('test', 256))
         metrics = evaluator.evaluate(tf.train.latest_checkpoint(model_dir))
     """
 
-    def __init__(self, model_fn, input_fn, watchers=()):
+    def __init__(self, model_fn, input_fn, eval_callbacks=()):
         """Makes the evaluator; builds nothing yet.
 
         Args:
           model_fn: function (features, labels, mode) -> EstimatorSpec.
           input_fn: function without arguments that returns a tf.data.Dataset of
             (features, labels), or of features alone, that ends.
-          watchers: list of `estimator_clf.evaluation.plots.eval_callback.Watcher`, who see the batches
+          eval_callbacks: list of
+          `estimator_clf.evaluation.plots.eval_callback.EvalCallback`, who see the
+          batches
             go by and then write what they made of them.
         """
         self._model_fn = model_fn
         self._input_fn = input_fn
-        self._watchers = watchers
+        self._eval_callbacks = eval_callbacks
         self._session = None
 
     def evaluate(self, checkpoint, stop=False):
@@ -61,9 +63,9 @@ class Evaluator:
         with self._session.graph.as_default():
             self._saver.restore(self._session, checkpoint)
         self._session.run(self._initializers)
-        for watcher, _ in self._watching:
-            watcher.begin()
-        fetches = [tensors for _, tensors in self._watching]
+        for eval_callback, _ in self._active_callbacks:
+            eval_callback.on_begin()
+        fetches = [tensors for _, tensors in self._active_callbacks]
         while True:
             if stop:
                 return None
@@ -71,12 +73,14 @@ class Evaluator:
                 _, seen = self._session.run([self._updates, fetches])
             except tf.errors.OutOfRangeError:
                 break
-            for (watcher, _), values in zip(self._watching, seen, strict=True):
-                watcher.see(values)
-        if self._watching:
+            for (eval_callback, _), values in zip(
+                self._active_callbacks, seen, strict=True
+            ):
+                eval_callback.on_batch(values)
+        if self._active_callbacks:
             step = int(self._session.run(self._global_step))
-            for watcher, _ in self._watching:
-                watcher.end(step)
+            for eval_callback, _ in self._active_callbacks:
+                eval_callback.on_end(step)
         values = self._session.run(self._values)
         metrics = {name: _plain(value) for name, value in values.items()}
         if 'average_loss' in metrics:
@@ -110,8 +114,13 @@ class Evaluator:
             self._updates = tf.group(*(update for _, update in metrics.values()))
             tensors = dict(features) if isinstance(features, Mapping) else {}
             tensors.update(graph_collections.published(graph_collections.EVAL_TENSORS))
-            asked = [(watcher, watcher.fetches(tensors)) for watcher in self._watchers]
-            self._watching = [(watcher, wish) for watcher, wish in asked if wish]
+            asked = [
+                (eval_callback, eval_callback.fetches(tensors))
+                for eval_callback in self._eval_callbacks
+            ]
+            self._active_callbacks = [
+                (eval_callback, wish) for eval_callback, wish in asked if wish
+            ]
             # The input may look something up in a table.
             with tf.control_dependencies([v1.tables_initializer()]):
                 start_input = tf.group(iterator.initializer)

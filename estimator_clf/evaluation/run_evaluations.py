@@ -16,22 +16,22 @@ class Evaluations:
     """All that a run evaluates; each set has a graph that is built once.
 
     What is found goes to `metrics.jsonl`, from where a restarted run knows it, and into
-    TensorBoard's events of a folder of the set's name.
+    TensorBoard's events of a directory of the set's name.
     """
 
     def __init__(
-        self, model_fn, sets, model_dir, log, on_result, stop=False, watchers=None
+        self, model_fn, sets, model_dir, log, on_result, stop=False, eval_callbacks=None
     ):
         """Makes the object; builds and writes nothing yet.
 
         Args:
           model_fn: function (features, labels, mode) -> EstimatorSpec.
-          sets: list of `estimator_clf.evaluation.eval_sets.EvaluationSet`.
-          model_dir: folder of the run.
+          sets: list of `estimator_clf.evaluation.eval_sets.EvalSet`.
+          model_dir: directory of the run.
           log: `MetricsLog`.
           on_result: function (step, name of the set, metrics), called after each.
           stop: when this becomes true, evaluations are given up.
-          watchers: function from an `EvaluationSet` to the list of its `Watcher`s.
+          eval_callbacks: function from an `EvalSet` to the list of its `EvalCallback`s.
         """
         self._model_fn = model_fn
         self._sets = {known.name: known for known in sets}
@@ -39,7 +39,7 @@ class Evaluations:
         self._log = log
         self._on_result = on_result
         self._stop = stop
-        self._watchers = watchers or (lambda known: [])
+        self._eval_callbacks = eval_callbacks or (lambda known: [])
         self._evaluators = {}
 
     def intervals(self):
@@ -56,7 +56,7 @@ class Evaluations:
         evaluator.close()
         return names
 
-    def known(self, name):
+    def results(self, name):
         """Returns dict step -> metrics of what is evaluated already."""
         return {
             line['step']: {
@@ -82,7 +82,7 @@ class Evaluations:
                 lambda step, metrics, name=name: self._report(
                     step, name, _numbers(metrics)
                 ),
-                known=self.known(name),
+                known=self.results(name),
                 after=after.get(name),
                 clock=clock,
                 stop=self._stop,
@@ -91,7 +91,7 @@ class Evaluations:
             if known.every is not None
         ]
 
-    def finish(self, checkpoint, step):
+    def evaluate_remaining(self, checkpoint, step):
         """Evaluates on every set what was not yet, and gives the sessions back.
 
         Args:
@@ -103,7 +103,7 @@ class Evaluations:
         """
         found = {}
         for name in self._sets:
-            metrics = self.known(name).get(step)
+            metrics = self.results(name).get(step)
             if metrics is None:
                 metrics = self._evaluator(name).evaluate(checkpoint, self._stop)
                 if metrics is None:
@@ -124,7 +124,7 @@ class Evaluations:
         if name not in self._evaluators:
             known = self._sets[name]
             self._evaluators[name] = Evaluator(
-                self._model_fn, known.input_fn, self._watchers(known)
+                self._model_fn, known.input_fn, self._eval_callbacks(known)
             )
         return self._evaluators[name]
 
@@ -134,7 +134,8 @@ class Evaluations:
 
     def _report(self, step, name, metrics):
         self._log.write(step, name, metrics)
-        # A folder of its own is a run of its own for TensorBoard: the same tags as in
+        # A directory of its own is a run of its own for TensorBoard: the same tags as
+        # in
         # training lie over each other in one chart.
         writer = tensorboard_writer.event_writer(os.path.join(self._model_dir, name))
         tensorboard_writer.write_scalars(writer, step, metrics)

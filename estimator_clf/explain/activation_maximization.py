@@ -1,8 +1,8 @@
-"""Activation maximisation: the picture that a class or a unit likes best."""
+"""Activation maximization: the image that a class or a unit likes best."""
 
 import numpy as np
 
-# Found on MNIST and CIFAR-10 by looking: without movement and smoothness the pictures
+# Found on MNIST and CIFAR-10 by looking: without movement and smoothness the images
 # are noise that only the network understands.
 SMOOTHNESS = 0.7
 SPARSITY = 0.1
@@ -11,7 +11,7 @@ STEPS = 300
 _RATE = 10.0  # Levels of 255 that a pixel moves in the first steps, about.
 _LAST_RATE = 0.1  # Share of that in the last step.
 _MOMENTUM = 0.8  # Of the gradient: it should suit many movements, not the last.
-_NOISE = 4.0  # Deviation of the first picture, in levels.
+_NOISE = 4.0  # Deviation of the first image, in levels.
 _SHIFT = 1 / 14  # Of the side: 2 pixels of 28.
 _ANGLE = 10.0  # Degrees.
 _ZOOM = 0.1  # As a logarithm: from 0.9 to 1.1.
@@ -20,7 +20,7 @@ _EDGE_WIDTH = 1 / 8  # Of the side, until which that falls to nothing.
 _SMALL = 28  # Side in pixels below which strokes are too thin to be smoothed as much.
 
 
-def maximise(
+def maximize(
     explainer,
     tensor,
     units,
@@ -30,12 +30,12 @@ def maximise(
     sparsity=SPARSITY,
     seed=0,
 ):
-    """Climbs the gradient from the mean colour, one picture for each unit.
+    """Climbs the gradient from the mean color, one image for each unit.
 
-    Each step sees the picture moved, turned and zoomed a little at random, so that only
+    Each step sees the image moved, turned and zoomed a little at random, so that only
     what survives that can grow (Mordvintsev et al., 2015; Olah et al., 2017, "Feature
     Visualization"). Two penalties keep it plain: its total variation (Mahendran and
-    Vedaldi, 2015), and its distance from the mean colour, which counts
+    Vedaldi, 2015), and its distance from the mean color, which counts
     more near the edges, so that a thing comes whole and into the middle.
 
     Args:
@@ -44,7 +44,7 @@ def maximise(
       units: list of int, the classes, units or channels; at most a batch.
       steps: how many.
       smoothness: weight of the total variation, beside a gradient of size 1.
-      sparsity: weight of the distance from the mean colour.
+      sparsity: weight of the distance from the mean color.
       seed: of noise and movement.
 
     Returns:
@@ -73,11 +73,11 @@ def maximise(
 
 
 def random_moves(rng, count, height, width):
-    """Draws small movements about the middle of a picture.
+    """Draws small movements about the middle of an image.
 
     Returns:
       float32 [count, 8]: each the first numbers of the matrix that takes a place (x, y,
-      1) of the result to one of the picture, as `ImageProjectiveTransformV3` wants.
+      1) of the result to one of the image, as `ImageProjectiveTransformV3` wants.
     """
     angles = np.deg2rad(rng.uniform(-_ANGLE, _ANGLE, count))
     scales = np.exp(rng.uniform(-_ZOOM, _ZOOM, count))

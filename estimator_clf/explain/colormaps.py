@@ -1,19 +1,19 @@
-"""Numbers as colours."""
+"""Numbers as colors."""
 
 import numpy as np
 from scipy import ndimage
 
-# Red speaks for, blue against; white, or the picture below it, is zero.
+# Red speaks for, blue against; white, or the image below it, is zero.
 _FOR = np.array([178, 24, 43], np.float32)
 _AGAINST = np.array([33, 102, 172], np.float32)
 
 
 def diverging(values, scale):
-    """Colours signed numbers: red above zero, white at it, blue below.
+    """Colors signed numbers: red above zero, white at it, blue below.
 
     Args:
       values: floating [H, W].
-      scale: the size of a number that has the full colour.
+      scale: the size of a number that has the full color.
 
     Returns:
       uint8 [H, W, 3].
@@ -22,25 +22,25 @@ def diverging(values, scale):
 
 
 def overlay(image, values, scale):
-    """Lays signed numbers over a picture, which stays as a pale grey one.
+    """Lays signed numbers over an image, which stays as a pale gray one.
 
     Args:
       image: [H, W, C] in 0..255, C 1 or 3.
       values: floating [H, W].
-      scale: the size of a number that has the full colour.
+      scale: the size of a number that has the full color.
 
     Returns:
       uint8 [H, W, 3].
     """
     # Rec. 601, as Pillow and TensorFlow have it.
     weights = (0.299, 0.587, 0.114) if image.shape[-1] == 3 else (1.0,)
-    grey = np.asarray(image, np.float32) @ np.array(weights, np.float32)
-    pale = 120.0 + grey * (135.0 / 255.0)
+    gray = np.asarray(image, np.float32) @ np.array(weights, np.float32)
+    pale = 120.0 + gray * (135.0 / 255.0)
     return _blend(np.repeat(pale[..., None], 3, -1), values, scale)
 
 
-def around_grey(values, scale=None):
-    """Shows signed numbers as they are, [H, W, C], zero being the middle grey.
+def around_gray(values, scale=None):
+    """Shows signed numbers as they are, [H, W, C], zero being the middle gray.
 
     Args:
       values: floating [H, W, C].

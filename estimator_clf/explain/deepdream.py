@@ -1,4 +1,4 @@
-"""DeepDream: a picture in which a layer sees more of what it sees already."""
+"""DeepDream: an image in which a layer sees more of what it sees already."""
 
 import numpy as np
 from PIL import Image
@@ -22,7 +22,7 @@ def dream(
     """Raises the norm of a layer's outputs (Mordvintsev, Olah and Tyka, 2015).
 
     From small to large: what was dreamt at one size is enlarged and dreamt on. A size
-    beyond that of the network's input is done in tiles of that size, on a picture that
+    beyond that of the network's input is done in tiles of that size, on an image that
     is shifted at random in each step, so that the tiles leave no seams.
 
     Args:
@@ -80,7 +80,7 @@ def _sizes(size, least, octaves, scale):
 
 
 def _tiled_gradient(explainer, goal, image, unit):
-    """The gradient of a picture of any size; tiles that overlap are averaged."""
+    """The gradient of an image of any size; tiles that overlap are averaged."""
     height, width, _ = explainer.shape
     corners = [
         (top, left)

@@ -12,7 +12,7 @@ from estimator_clf.export.check_examples import restore
 
 v1 = tf.compat.v1
 
-# Pictures in a batch: the most that a question sends through the network at once.
+# Images in a batch: the most that a question sends through the network at once.
 BATCH = 64
 
 
@@ -22,13 +22,13 @@ class Explainer:
     explainer = Explainer(model_fn, checkpoint, info)
     explainer.probabilities(images)
 
-    All pictures are float32 [B, H, W, C] in units 0..255, and gradients are by these
-    units: standardising is part of the network.
+    All images are float32 [B, H, W, C] in units 0..255, and gradients are by these
+    units: standardizing is part of the network.
 
     Attributes:
-      shape: (H, W, C) of a picture.
+      shape: (H, W, C) of an image.
       class_names: in the order of the classes.
-      mean: float32 [C], the mean colour of the training pictures.
+      mean: float32 [C], the mean color of the training images.
       layers: dict name -> `layers.Layer`.
       graph: the `tf.Graph`.
       image: tensor, float32 [B, H, W, C], to be fed.
@@ -46,13 +46,13 @@ class Explainer:
           info: `DatasetInfo`.
 
         Raises:
-          ConfigError: it is not a classifier of pictures.
-          RunError: the checkpoint is damaged, or of another network.
+          ConfigError: it is not a classifier of images.
+          RunError: the checkpoint is corrupt, or of another network.
         """
         if not info.class_names or len(info.image_shape) != 3:
             raise ConfigError(
-                '--model_dir must be a run of a classifier of pictures; this is a '
-                'regression, which has neither pictures nor classes to explain'
+                '`model_dir` must be a run of a classifier of images; this is a '
+                'regression, which has neither images nor classes to explain'
             )
         self.shape = tuple(info.image_shape)
         self.class_names = [str(name) for name in info.class_names]
@@ -77,7 +77,7 @@ class Explainer:
             # Not the trainable ones alone: a network may have fixed filters.
             self.variables = [v for v in v1.global_variables() if v is not step]
             self.layers = find_layers(self.image, logits, self.variables)
-            # Not `logits`: with --loss=squared_error these are logarithms of sigmoids,
+            # Not `logits`: with `loss=squared_error` these are logarithms of sigmoids,
             # and flat where the network is sure.
             last = [
                 layer.tensor
@@ -98,7 +98,7 @@ class Explainer:
         """
         if name not in self.class_names:
             raise ConfigError(
-                f'--class_name must be one of {", ".join(self.class_names)}, got '
+                f'`class_name` must be one of {", ".join(self.class_names)}, got '
                 f'{name!r}'
             )
         return self.class_names.index(name)
@@ -108,7 +108,7 @@ class Explainer:
         return self._session.run(variable)
 
     def run(self, tensor, images):
-        """Computes a tensor that has a row for each picture, in batches.
+        """Computes a tensor that has a row for each image, in batches.
 
         Args:
           tensor: [B, …], or a list of such.
@@ -130,12 +130,12 @@ class Explainer:
         return self.run(self._probabilities, images)
 
     def class_scores(self, images, classes):
-        """Returns float32 [N]: the last layer's output for a class of each picture."""
+        """Returns float32 [N]: the last layer's output for a class of each image."""
         scores = self.run(self.scores, images)
         return scores[np.arange(len(images)), classes]
 
     def goal(self, tensor, kind='value'):
-        """Makes a goal: what is to be large in a picture.
+        """Makes a goal: what is to be large in an image.
 
         Args:
           tensor: [B, units] or [B, H, W, channels].
@@ -156,7 +156,7 @@ class Explainer:
                 else:
                     means = tf.reduce_mean(flat, axes[:-1]) if axes[:-1] else flat
                     value = tf.gather(means, unit, batch_dims=1)
-                # The pictures do not know of each other: the gradient of the sum is
+                # The images do not know of each other: the gradient of the sum is
                 # that of each.
                 whole = tf.reduce_sum(value)
                 image, pixels = tf.gradients(whole, [self.image, self._pixels])
@@ -184,7 +184,7 @@ class Explainer:
         return self._session.run([goal['value'], goal['image']], feed)
 
     def gradients(self, goal, images, units):
-        """Likewise, for any number of pictures."""
+        """Likewise, for any number of images."""
         units = np.broadcast_to(np.asarray(units, np.int32), len(images))
         parts = [
             self.gradient(goal, images[i : i + BATCH], units[i : i + BATCH])
@@ -194,7 +194,7 @@ class Explainer:
         return np.concatenate(values), np.concatenate(gradients)
 
     def moved_gradient(self, goal, images, units, moves):
-        """Likewise, with each picture moved before the network sees it.
+        """Likewise, with each image moved before the network sees it.
 
         Args:
           moves: float32 [N, 8], see `tf.raw_ops.ImageProjectiveTransformV3`.

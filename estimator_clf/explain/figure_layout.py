@@ -1,4 +1,4 @@
-"""A sheet of pictures with a heading, captions, and a scale of the colours."""
+"""A sheet of images with a heading, captions, and a scale of the colors."""
 
 import dataclasses
 import textwrap
@@ -16,7 +16,7 @@ _BAR = (240, 12)
 
 @dataclasses.dataclass(frozen=True)
 class Tile:
-    """One picture of a sheet.
+    """One image of a sheet.
 
     Attributes:
       pixels: [H, W, 1 or 3] in 0..255.
@@ -35,8 +35,8 @@ def sheet(title, note, tiles, columns, edge=112, bar=None):
       note: how to read it, a sentence or two.
       tiles: list of `Tile`, at least one.
       columns: how many in a line.
-      edge: of the square that each picture is fitted into, in pixels, about.
-      bar: (number, unit) to draw a scale of `colours.diverging` from minus that number
+      edge: of the square that each image is fitted into, in pixels, about.
+      bar: (number, unit) to draw a scale of `colors.diverging` from minus that number
         to plus; None: none.
 
     Returns:

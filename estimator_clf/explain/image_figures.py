@@ -1,4 +1,4 @@
-"""Sheets about what the network makes of given pictures."""
+"""Sheets about what the network makes of given images."""
 
 import os
 
@@ -13,13 +13,13 @@ _MOST_CHANNELS = 64
 _PAIRS = 3  # In a line of a sheet.
 
 # A dream is at least so many inputs of the network wide and high, and, unless the
-# picture itself is smaller, at most so many pixels.
+# image itself is smaller, at most so many pixels.
 _DREAM_INPUTS = 3
 _DREAM_PIXELS = 256
 
 
 def saliency_figure(explainer, wish, given):
-    """Integrated gradients, laid over the pictures."""
+    """Integrated gradients, laid over the images."""
     baseline = explainer.mean if wish.baseline == 'mean' else np.float32(0)
     tiles, said = [], []
     for picture, caption, number, chance in _classified(explainer, wish, given):
@@ -41,12 +41,12 @@ def saliency_figure(explainer, wish, given):
             f'{picture.name}: the attributions add up to {values.sum():+.3f} of the '
             f'score of {name}, a gap of {gap:.2%} in {steps} steps'
         )
-    begin = 'the mean colour' if wish.baseline == 'mean' else 'black'
+    begin = 'the mean color' if wish.baseline == 'mean' else 'black'
     note = (
         'Integrated gradients: a red pixel has raised the score of the class, a blue '
     )
-    note += f'one has lowered it, against a picture of {begin}. The sum is that of '
-    note += 'all pixels; colours are stretched for each picture, and blurred a little.'
+    note += f'one has lowered it, against an image of {begin}. The sum is that of '
+    note += 'all pixels; colors are stretched for each image, and blurred a little.'
     title = 'What speaks for the class'
     return [Figure('saliency', sheet(title, note, tiles, 2 * _PAIRS), tuple(said))]
 
@@ -55,7 +55,7 @@ def patch_of(explainer, wish):
     """Returns (side of the patch, how far it moves), in pixels.
 
     Raises:
-      ConfigError: the picture is smaller, or some of it would be passed over.
+      ConfigError: the image is smaller, or some of it would be passed over.
     """
     patch, stride = occlusion.default_patch(explainer.shape)
     if wish.patch:
@@ -63,19 +63,19 @@ def patch_of(explainer, wish):
     stride = wish.stride or stride
     if patch > min(explainer.shape[:2]):
         raise ConfigError(
-            f'--patch must be at most the {min(explainer.shape[:2])} pixels of the '
+            f'`patch` must be at most the {min(explainer.shape[:2])} pixels of the '
             f'shorter side, got {patch}'
         )
     if stride > patch:
         raise ConfigError(
-            f'--stride must be at most the {patch} pixels of the patch (--patch), '
-            f'which else passes over some of the picture, got {stride}'
+            f'`stride` must be at most the {patch} pixels of the patch (`patch`), '
+            f'which else passes over some of the image, got {stride}'
         )
     return patch, stride
 
 
 def occlusion_figure(explainer, wish, given):
-    """Where the class is lost if a patch covers the picture."""
+    """Where the class is lost if a patch covers the image."""
     patch, stride = patch_of(explainer, wish)
     tiles, said = [], []
     for picture, caption, number, chance in _classified(explainer, wish, given):
@@ -99,15 +99,15 @@ def occlusion_figure(explainer, wish, given):
             f'{picture.name}: covered, the probability of {name} falls from '
             f'{chance:.4f} by up to {max(most, 0.0):.4f}'
         )
-    note = f'A patch of {patch}x{patch} pixels in the mean colour slides over the '
-    note += 'picture: red is where covering lowers the probability of the class, blue '
-    note += 'where it raises it. Colours are stretched for each picture.'
+    note = f'A patch of {patch}x{patch} pixels in the mean color slides over the '
+    note += 'image: red is where covering lowers the probability of the class, blue '
+    note += 'where it raises it. Colors are stretched for each image.'
     title = 'What the network misses if it is covered'
     return [Figure('occlusion', sheet(title, note, tiles, 2 * _PAIRS), tuple(said))]
 
 
 def layer_of_maps(explainer, wish):
-    """Returns the layer whose outputs are pictures.
+    """Returns the layer whose outputs are images.
 
     Raises:
       ConfigError: it has none, or not the units that are wished for.
@@ -115,8 +115,8 @@ def layer_of_maps(explainer, wish):
     layer = explainer.layer(wish.layer) if wish.layer else _first_maps(explainer)
     if layer is None or layer.tensor.shape.rank != 4:
         raise ConfigError(
-            f'--what=features needs a layer that has pictures (height x width x '
-            f'channels), which {layer or "none of this network"} is not; --layer=? '
+            f'`what=features` needs a layer that has images (height x width x '
+            f'channels), which {layer or "none of this network"} is not; `layer=?` '
             f'lists them'
         )
     for unit in wish.units:
@@ -125,7 +125,7 @@ def layer_of_maps(explainer, wish):
 
 
 def features_figures(explainer, wish, given):
-    """The outputs of a layer for each picture, channel by channel."""
+    """The outputs of a layer for each image, channel by channel."""
     layer = layer_of_maps(explainer, wish)
     channels = wish.units or range(min(_MOST_CHANNELS, layer.units))
     figures = []
@@ -136,7 +136,7 @@ def features_figures(explainer, wish, given):
             Tile(colormaps.stretched(maps[..., c]), (f'{c}: {maps[..., c].max():.3g}',))
             for c in channels
         ]
-        note = 'The picture, and each channel by its number and largest value, which '
+        note = 'The image, and each channel by its number and largest value, which '
         note += 'is white; black is 0 and below.'
         title = f'What {layer.name} hands on'
         name = f'features-{layer.file_name}-{number}'
@@ -145,7 +145,7 @@ def features_figures(explainer, wish, given):
 
 
 def dream_figures(explainer, wish, given):
-    """Each picture, and what a layer dreams of it."""
+    """Each image, and what a layer dreams of it."""
     layer = explainer.layer(wish.layer) if wish.layer else _usual_dream(explainer)
     for unit in wish.units:
         explainer.layer(layer.name, unit)
@@ -169,10 +169,10 @@ def dream_figures(explainer, wish, given):
             )
             kind = 'root mean square' if unit is None else 'mean'
             said.append(
-                f'{picture.name}: in the middle of the picture the outputs of {words} '
+                f'{picture.name}: in the middle of the image the outputs of {words} '
                 f'go from {before:.3g} to {after:.3g} ({kind})'
             )
-        note = 'DeepDream: the picture is changed, from coarse to fine, such that the '
+        note = 'DeepDream: the image is changed, from coarse to fine, such that the '
         note += 'layer sees more of what it sees in it already.'
         name = f'dream-{layer.file_name}-{number}'
         picture = sheet(f'What {layer.name} dreams', note, tiles, 3, edge=256)
@@ -183,7 +183,7 @@ def dream_figures(explainer, wish, given):
 def _outputs(explainer, layer, unit, image):
     """What a dream makes large: a channel's mean, or the root mean square of all.
 
-    In the middle of the picture, which is as large as the network looks at.
+    In the middle of the image, which is as large as the network looks at.
     """
     kind = 'square' if unit is None else 'value'
     goal = explainer.goal(layer.tensor, kind)
@@ -192,7 +192,7 @@ def _outputs(explainer, layer, unit, image):
 
 
 def _classified(explainer, wish, given):
-    """Yields (picture, caption, number of the class to explain, its probability)."""
+    """Yields (image, caption, number of the class to explain, its probability)."""
     for picture in given:
         chances = _chances(explainer, picture)
         number = int(np.argmax(chances))

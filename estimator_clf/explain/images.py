@@ -1,4 +1,4 @@
-"""The pictures that are explained: some of the data, or files."""
+"""The images that are explained: some of the data, or files."""
 
 import dataclasses
 import functools
@@ -11,14 +11,14 @@ import tensorflow as tf
 from estimator_clf.core.errors import ConfigError
 from estimator_clf.export.check_examples import SPREAD
 from input.images.tf_messages import short_reason
-from input.sources.base import spread
+from input.sources.base import evenly_spaced_indices
 
 v1 = tf.compat.v1
 
 
 @dataclasses.dataclass(frozen=True)
 class Picture:
-    """One picture.
+    """One image.
 
     Attributes:
       name: for captions.
@@ -34,28 +34,29 @@ class Picture:
 
 
 def some_of(source, split, count):
-    """Yields (key, encoded picture, label) of examples spread over a split."""
+    """Yields (key, encoded image, label) of examples spread over a split."""
     size = source.num_examples[split]
     if not source.indexed:  # All records before one are read to come to it.
         size = min(size, SPREAD)
-    yield from source.encoded(split, spread(size, count))
+    yield from source.encoded(split, evenly_spaced_indices(size, count))
 
 
-def load(examples, decoder, bad_examples=None):
-    """Decodes pictures as prediction does.
+def load(examples, decoder, corrupt_images=None):
+    """Decodes images as prediction does.
 
     Args:
-      examples: iterable of (name, encoded picture, label or None).
+      examples: iterable of (name, encoded image, label or None).
       decoder: `input.images.batch_decoder.BatchDecoder`.
-      bad_examples: `input.corrupt_images.BadExamples`, which is told of those that cannot
+      corrupt_images: `input.corrupt_images.CorruptImages`, which is told of those that
+      cannot
         be read; they are left out. None: there must be none.
 
     Returns:
-      List of `Picture`.
+      List of `Image`.
 
     Raises:
       ConfigError: one cannot be read, or none.
-      DataError: more than `bad_examples` allows cannot be.
+      DataError: more than `corrupt_images` allows cannot be.
     """
     found = []
     with tf.Graph().as_default(), v1.Session() as session:
@@ -65,21 +66,21 @@ def load(examples, decoder, bad_examples=None):
             try:
                 image = _run(session, decoded, encoded, data)
             except tf.errors.InvalidArgumentError as error:
-                if bad_examples is None:
+                if corrupt_images is None:
                     raise _unreadable(name, error) from None
-                bad_examples.note(name, functools.partial(short_reason, error))
+                corrupt_images.note(name, functools.partial(short_reason, error))
                 continue
             found.append(Picture(name, image, label, data))
     if not found:
-        raise ConfigError('none of the pictures can be read, so nothing is explained')
+        raise ConfigError('none of the images can be read, so nothing is explained')
     return found
 
 
 def whole(picture, channels, max_pixels=None):
-    """Decodes a picture in its own size.
+    """Decodes an image in its own size.
 
     Args:
-      picture: `Picture`.
+      image: `Image`.
       channels: 1 or 3.
       max_pixels: refuse more.
 

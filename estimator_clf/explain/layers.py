@@ -48,7 +48,7 @@ class Layer:
 
     @property
     def file_name(self):
-        """Its name, in which a path would not see folders."""
+        """Its name, in which a path would not see directories."""
         return self.name.replace('/', '-')
 
     @property
@@ -133,13 +133,13 @@ def choose_layer(layers, name, unit=None):
     if name not in layers:
         listed = '\n'.join(f'  {layer}' for layer in layers.values())
         raise ConfigError(
-            f'--layer must be a layer of the network, got {name!r}; there '
+            f'`layer` must be a layer of the network, got {name!r}; there '
             f'are:\n{listed}'
         )
     layer = layers[name]
     if unit is not None and not 0 <= unit < layer.units:
         raise ConfigError(
-            f'--unit must be from 0 to {layer.units - 1}, the units of {layer}, got '
+            f'`unit` must be from 0 to {layer.units - 1}, the units of {layer}, got '
             f'{unit}'
         )
     return layer

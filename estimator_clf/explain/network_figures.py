@@ -1,4 +1,4 @@
-"""Sheets about the network itself, for which no picture is needed."""
+"""Sheets about the network itself, for which no image is needed."""
 
 import numpy as np
 
@@ -11,7 +11,7 @@ from estimator_clf.explain.options import Figure
 _MOST_UNITS = 30
 _MOST_CLASSES = 100
 
-# Of all weights: what is above has the full colour, too.
+# Of all weights: what is above has the full color, too.
 _QUANTILE = 0.99
 
 
@@ -26,31 +26,31 @@ def weights_figure(explainer, wish):
         else [f'unit {i}' for i in range(layer.units)]
     )
     largest = float(np.abs(values).max())
-    grey = values.shape[-1] == 1
-    if grey:
+    gray = values.shape[-1] == 1
+    if gray:
         values = np.stack([colormaps.smoothed(value[..., 0]) for value in values])
     # A few pixels in the corners can have many times the weight of all others.
     scale = float(np.quantile(np.abs(values), _QUANTILE)) or 1.0
-    colour = colormaps.diverging if grey else colormaps.around_grey
+    color = colormaps.diverging if gray else colormaps.around_gray
     tiles = [
-        Tile(colour(value, scale), (name,))
+        Tile(color(value, scale), (name,))
         for name, value in zip(names[: len(values)], values, strict=True)
     ]
     unit = f"added to the {what}'s score by a white pixel in place of a black one"
-    if grey:
-        note = f'A red pixel speaks for its {what} where the picture is bright, a blue '
+    if gray:
+        note = f'A red pixel speaks for its {what} where the image is bright, a blue '
         note += 'one against it; a white one does not count. All on one scale, and '
         note += 'blurred a little.'
     else:
-        note = f'Where a picture has the colours of this one, its {what} gains; middle '
-        note += f'grey does not count. All on one scale: full red adds {scale:.2g} to '
-        note += f"the {what}'s score where the picture is red, no red takes as much."
+        note = f'Where an image has the colors of this one, its {what} gains; middle '
+        note += f'gray does not count. All on one scale: full red adds {scale:.2g} to '
+        note += f"the {what}'s score where the image is red, no red takes as much."
     picture = sheet(
-        f'Weights of {layer.name}, a picture for each {what}',
+        f'Weights of {layer.name}, an image for each {what}',
         note,
         tiles,
         5,
-        bar=(scale, unit) if grey else None,
+        bar=(scale, unit) if gray else None,
     )
     return [Figure('weights', picture, (f'largest weight: {largest:.3g} {unit}',))]
 
@@ -59,23 +59,21 @@ def filters_figure(explainer, wish):
     """The filters of a first convolution."""
     layer, filters = weight_images.first_filters(explainer)
     shown = filters[: 2 * BATCH]
-    tiles = [Tile(colormaps.around_grey(f), (str(i),)) for i, f in enumerate(shown)]
+    tiles = [Tile(colormaps.around_gray(f), (str(i),)) for i, f in enumerate(shown)]
     channels = filters.shape[-1]
     size = 'x'.join(map(str, filters.shape[1:3]))
     name = layer.name if layer else 'the first layer'
     note = (
         f'{len(filters)} filters of {size} pixels, each stretched to its own largest '
     )
-    note += 'weight. Middle grey is 0, '
-    note += (
-        'colours are the channels.' if channels == 3 else 'white above, black below.'
-    )
+    note += 'weight. Middle gray is 0, '
+    note += 'colors are the channels.' if channels == 3 else 'white above, black below.'
     title = f'Filters of {name}, by their numbers'
     return [Figure('filters', sheet(title, note, tiles, 16, edge=48))]
 
 
-def maximise_figure(explainer, wish):
-    """The picture that each class, or each unit of a layer, likes best."""
+def maximize_figure(explainer, wish):
+    """The image that each class, or each unit of a layer, likes best."""
     steps = wish.steps or activation_maximization.STEPS
     classes = not wish.layer
     if classes:
@@ -91,7 +89,7 @@ def maximise_figure(explainer, wish):
         units = list(wish.units) or list(range(min(_MOST_UNITS, layer.units)))
     images = np.concatenate(
         [
-            activation_maximization.maximise(
+            activation_maximization.maximize(
                 explainer,
                 tensor,
                 units[i : i + BATCH],
@@ -109,7 +107,7 @@ def maximise_figure(explainer, wish):
             (explainer.class_names[unit], f'taken for it: {chance:.0%}')
             for unit, chance in zip(units, chances, strict=True)
         ]
-        title = 'The picture that each class likes best'
+        title = 'The image that each class likes best'
     else:
         reached, _ = explainer.gradients(explainer.goal(tensor), images, units)
         word = 'channel' if tensor.shape.rank == 4 else 'unit'
@@ -117,9 +115,9 @@ def maximise_figure(explainer, wish):
             (f'{word} {unit}', f'reaches {value:.3g}')
             for unit, value in zip(units, reached, strict=True)
         ]
-        title = f'The picture that each {word} of {layer.name} likes best'
+        title = f'The image that each {word} of {layer.name} likes best'
     note = f'Made by the network alone: {steps} steps up the gradient of its output, '
-    note += 'from the mean colour; moved at random and smoothed on the way.'
+    note += 'from the mean color; moved at random and smoothed on the way.'
     tiles = [Tile(i, line) for i, line in zip(images, lines, strict=True)]
     columns = 5 if len(tiles) <= 30 else 10
-    return [Figure(f'maximise-{name}', sheet(title, note, tiles, columns))]
+    return [Figure(f'maximize-{name}', sheet(title, note, tiles, columns))]

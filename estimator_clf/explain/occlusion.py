@@ -1,20 +1,20 @@
-"""Occlusion: how much the network misses each part of a picture."""
+"""Occlusion: how much the network misses each part of an image."""
 
 import numpy as np
 
 from estimator_clf.explain.explainer import BATCH
 
 
-def occlusion(explainer, image, class_number, patch, stride, colour):
-    """Slides a patch over a picture (Zeiler and Fergus, 2014, section 4.2).
+def occlusion(explainer, image, class_number, patch, stride, color):
+    """Slides a patch over an image (Zeiler and Fergus, 2014, section 4.2).
 
     Args:
       explainer: `Explainer`.
       image: [H, W, C], units 0..255.
       class_number: whose probability is watched.
       patch: side of the square patch in pixels.
-      stride: by how many pixels it moves; the last patch ends with the picture.
-      colour: [C], of the patch.
+      stride: by how many pixels it moves; the last patch ends with the image.
+      color: [C], of the patch.
 
     Returns:
       float32 [H, W]: for each pixel by how much the probability falls, as the mean over
@@ -34,7 +34,7 @@ def occlusion(explainer, image, class_number, patch, stride, colour):
         part = corners[i : i + BATCH]
         images = np.repeat(image[None], len(part), 0)
         for covered, (top, left) in zip(images, part, strict=True):
-            covered[top : top + patch, left : left + patch] = colour
+            covered[top : top + patch, left : left + patch] = color
         after = explainer.probabilities(images)[:, class_number]
         for (top, left), value in zip(part, after, strict=True):
             place = slice(top, top + patch), slice(left, left + patch)
@@ -44,7 +44,7 @@ def occlusion(explainer, image, class_number, patch, stride, colour):
 
 
 def default_patch(shape):
-    """Returns (side, stride) of a patch for pictures of a shape (H, W, C).
+    """Returns (side, stride) of a patch for images of a shape (H, W, C).
 
     A fifth of the shorter side: large enough to hide a part of a thing, small enough to
     tell where it is.

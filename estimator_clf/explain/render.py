@@ -12,11 +12,11 @@ from estimator_clf.explain.weight_images import (
 from estimator_clf.loggers import summary_protos
 from estimator_clf.loggers.tensorboard_writer import LazyWriter, event_writer
 
-# Of the network alone, and of pictures.
+# Of the network alone, and of images.
 NETWORK_KINDS = {
     'weights': network_figures.weights_figure,
     'filters': network_figures.filters_figure,
-    'maximise': network_figures.maximise_figure,
+    'maximize': network_figures.maximize_figure,
 }
 PICTURE_KINDS = {
     'saliency': image_figures.saliency_figure,
@@ -39,18 +39,18 @@ def usual_kinds(explainer):
     """Returns the kinds that suit a network, where nobody says which."""
     first, _ = first_weights(explainer)
     begins = 'filters' if first.shape.rank == 4 else 'weights'
-    return [begins, 'saliency', 'occlusion', 'maximise']
+    return [begins, 'saliency', 'occlusion', 'maximize']
 
 
-def explain(explainer, kinds, wish, given, folder, step):
+def explain(explainer, kinds, wish, given, directory, step):
     """Makes sheets, writes each as a PNG and as an image for TensorBoard.
 
     Args:
       explainer: `Explainer`.
       kinds: names in `NETWORK_KINDS` and `PICTURE_KINDS`.
       wish: `wish.Wish`.
-      given: list of `pictures.Picture`; needed for the second only.
-      folder: where to; made if it is not there.
+      given: list of `images.Image`; needed for the second only.
+      directory: where to; made if it is not there.
       step: global step of the checkpoint, for TensorBoard.
 
     Yields:
@@ -63,20 +63,20 @@ def explain(explainer, kinds, wish, given, folder, step):
         explainer.layer(wish.layer, unit)
     for kind in kinds:
         if kind in PICTURE_KINDS and not given:
-            raise ConfigError(f'--what={kind} needs pictures: name some, or --count')
+            raise ConfigError(f'`what={kind}` needs images: name some, or `count`')
         if kind in _CHECKS:
             _CHECKS[kind](explainer, wish)
-    writer = LazyWriter(folder)
+    writer = LazyWriter(directory)
     for kind in kinds:
         if kind in NETWORK_KINDS:
             figures = NETWORK_KINDS[kind](explainer, wish)
         else:
             figures = PICTURE_KINDS[kind](explainer, wish, given)
         for figure in figures:
-            os.makedirs(folder, exist_ok=True)
-            path = os.path.join(folder, figure.name + '.png')
+            os.makedirs(directory, exist_ok=True)
+            path = os.path.join(directory, figure.name + '.png')
             figure.picture.save(path, optimize=True)
             tag = f'{kind}/{figure.name.removeprefix(kind).lstrip("-") or kind}'
             writer.add_summary(summary_protos.image(tag, figure.picture), step)
-            event_writer(folder).flush()
+            event_writer(directory).flush()
             yield path, figure

@@ -14,9 +14,9 @@ def complete_gradients(explainer, image, class_number, baseline, steps=0):
 
     Args:
       explainer: see `integrated_gradients`.
-      image: likewise.
-      class_number: likewise.
-      baseline: likewise.
+      image: also.
+      class_number: also.
+      baseline: also.
       steps: exactly so many; 0: 64, doubled as often as need be, up to 1024.
 
     Returns:
@@ -35,14 +35,14 @@ def integrated_gradients(explainer, image, class_number, baseline, steps=64):
 
     `(x - b) * mean of the gradient on the way from b to x`, section 3, by the midpoint
     rule. By the axiom of completeness (their proposition 1) the attributions add up to
-    the score of the picture less that of the baseline; what they miss is the fault of
+    the score of the image less that of the baseline; what they miss is the fault of
     the finite number of steps.
 
     Args:
       explainer: `Explainer`.
       image: [H, W, C], units 0..255.
       class_number: whose score, the output of the last layer, is explained.
-      baseline: [C] or [H, W, C], a picture of nothing, in the same units.
+      baseline: [C] or [H, W, C], an image of nothing, in the same units.
       steps: points on the way.
 
     Returns:

@@ -1,4 +1,4 @@
-"""Weights as pictures: of classes or units that see all pixels, and of filters."""
+"""Weights as images: of classes or units that see all pixels, and of filters."""
 
 import numpy as np
 
@@ -18,14 +18,14 @@ def first_weights(explainer):
         if variable.shape.rank in (2, 4):
             name = scope_of(variable).removeprefix(root).lstrip('/')
             return variable, explainer.layers.get(name)
-    raise ConfigError('--what=weights,filters: the network has no layer with weights')
+    raise ConfigError('`what=weights,filters`: the network has no layer with weights')
 
 
 def pixel_weights(explainer, most=100):
     """Returns what each pixel adds to each output of a first dense layer.
 
     As the gradient, times 255: what a pixel adds when it turns from black to white.
-    Standardising is in it.
+    Standardizing is in it.
 
     Args:
       explainer: `Explainer`.
@@ -40,11 +40,11 @@ def pixel_weights(explainer, most=100):
     variable, layer = first_weights(explainer)
     if variable.shape.rank != 2 or layer is None:
         raise ConfigError(
-            '--what=weights is for networks whose first layer weighs every pixel, such '
-            'as linear and mlp; this one begins with a convolution: take --what=filters'
+            '`what=weights` is for networks whose first layer weighs every pixel, such '
+            'as linear and mlp; this one begins with a convolution: take `what=filters`'
         )
     units = np.arange(min(layer.units, most))
-    # It is linear: any picture will do.
+    # It is linear: any image will do.
     images = np.broadcast_to(explainer.mean, (len(units), *explainer.shape))
     _, gradients = explainer.gradients(explainer.goal(layer.tensor), images, units)
     return layer, gradients * 255.0
@@ -62,7 +62,7 @@ def first_filters(explainer):
     variable, layer = first_weights(explainer)
     if variable.shape.rank != 4:
         raise ConfigError(
-            '--what=filters is for networks that begin with a convolution; the first '
-            'layer of this one weighs every pixel: take --what=weights'
+            '`what=filters` is for networks that begin with a convolution; the first '
+            'layer of this one weighs every pixel: take `what=weights`'
         )
     return layer, np.moveaxis(explainer.value(variable), -1, 0)

@@ -18,10 +18,10 @@ import tensorflow as tf
 
 from estimator_clf.checkpoints.saver import saver_of
 from estimator_clf.config.step_plan import evaluation_split
-from estimator_clf.core.errors import RunError, explain_restore
+from estimator_clf.core.errors import RunError, restore_error_message
 from estimator_clf.export.signatures import IMAGE_KEY, VALUES_KEY
 from input.images.image_shape import header
-from input.sources.base import iterate, spread
+from input.sources.base import as_numpy_batches, evenly_spaced_indices
 
 v1 = tf.compat.v1
 
@@ -38,7 +38,7 @@ class Sample:
 
     Attributes:
       name: what it is called in messages.
-      encoded: the picture as bytes; None for regression.
+      encoded: the image as bytes; None for regression.
       features: dict of what the model_fn takes, without the batch dimension: 'image',
         uint8 [H, W, C], or 'x', float32 [D].
     """
@@ -52,11 +52,11 @@ def take(source, split, count=8, eval_crop=1.0, max_pixels=0):
     """Takes examples from the data, spread over a split.
 
     Args:
-      source: `input.sources.base.Source`.
+      source: `input.sources.base.DataSource`.
       split: name of a split.
       count: how many.
-      eval_crop: see `Source.input_fn`.
-      max_pixels: leave larger pictures out, which an export refuses; 0: none.
+      eval_crop: see `DataSource.input_fn`.
+      max_pixels: leave larger images out, which an export refuses; 0: none.
 
     Returns:
       List of `Sample`.
@@ -65,8 +65,8 @@ def take(source, split, count=8, eval_crop=1.0, max_pixels=0):
       tf.errors.OpError: data that cannot be read.
     """
     size = min(source.num_examples[split], SPREAD)
-    wanted = spread(size, count)
-    batches = iterate(source.input_fn(split, _BATCH, eval_crop=eval_crop))
+    wanted = evenly_spaced_indices(size, count)
+    batches = as_numpy_batches(source.input_fn(split, _BATCH, eval_crop=eval_crop))
     rows = itertools.chain.from_iterable(_rows(features) for features, _ in batches)
     rows = itertools.islice(rows, wanted[-1] + 1)
     if not source.class_names:
@@ -93,7 +93,7 @@ def of_run(config, source):
 
     Args:
       config: `Config` of the run.
-      source: `input.sources.base.Source`.
+      source: `input.sources.base.DataSource`.
     """
     split = evaluation_split(config, source) or config.train_split
     limits = {'eval_crop': config.eval_crop, 'max_pixels': config.max_pixels}
@@ -107,7 +107,7 @@ def made_up(info, decode, count=8, max_pixels=None):
       info: `DatasetInfo`.
       decode: see `export_saved_model`; None for regression.
       count: how many.
-      max_pixels: no picture has more, unless the network's own have; None: any number.
+      max_pixels: no image has more, unless the network's own have; None: any number.
 
     Returns:
       List of `Sample`.
@@ -151,7 +151,7 @@ def predict(model_fn, checkpoint, samples):
       dict name of the prediction -> array [number of samples, …].
 
     Raises:
-      tf.errors.OpError: the checkpoint is damaged or of another network.
+      tf.errors.OpError: the checkpoint is corrupt or of another network.
     """
     features = {
         name: np.stack([sample.features[name] for sample in samples])
@@ -174,12 +174,14 @@ def restore(spec, session, checkpoint):
     """Restores the weights of a spec's graph.
 
     Raises:
-      RunError: the checkpoint is damaged, or of another network.
+      RunError: the checkpoint is corrupt, or of another network.
     """
     try:
         saver_of(spec).restore(session, checkpoint)
     except (ValueError, tf.errors.OpError) as error:
-        raise RunError(f'{checkpoint}: {explain_restore(error) or error}') from None
+        raise RunError(
+            f'{checkpoint}: {restore_error_message(error) or error}'
+        ) from None
 
 
 def write(path, samples, predictions, tolerance=1e-5):
@@ -217,7 +219,7 @@ def read(path):
 
     Raises:
       ValueError: the file is empty.
-      tf.errors.OpError, DecodeError, LookupError: it is damaged, or another.
+      tf.errors.OpError, DecodeError, LookupError: it is corrupt, or another.
     """
     records, samples, predictions, tolerance = [], [], {}, 0.0
     for record in v1.io.tf_record_iterator(path):
@@ -258,7 +260,7 @@ def _counted(items, key_of):
 
 def _left_out(source, key):
     """Whether one of this key was: the count of those behind it is of no use then."""
-    return source.bad_examples is not None and key in source.bad_examples
+    return source.corrupt_images is not None and key in source.corrupt_images
 
 
 def _pixels(encoded):

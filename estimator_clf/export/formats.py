@@ -41,7 +41,7 @@ def export(kind, model_fn, info, checkpoint, export_dir, quantize='', calibratio
         which the ranges of the activations are learnt; some 100 do.
 
     Returns:
-      Path of the version's folder.
+      Path of the version's directory.
 
     Raises:
       ConfigError: the extra that it takes is not installed.
@@ -70,11 +70,11 @@ def calibration_inputs(source, split, count=100, eval_crop=1.0):
     Returns:
       Array [count, …], or as many as the split has.
     """
-    from input.sources.base import iterate
+    from input.sources.base import as_numpy_batches
 
     size = min(count, source.num_examples[split])
     input_fn = source.input_fn(split, size, training=True, eval_crop=eval_crop)
-    ((features, _),) = iterate(input_fn, 1)
+    ((features, _),) = as_numpy_batches(input_fn, 1)
     return features['image' if 'image' in features else 'x']
 
 
@@ -120,8 +120,8 @@ def _frozen_part(model_fn, info, checkpoint, session):
 
 def _tflite(model_fn, info, checkpoint, quantize, calibration):
     """Returns a flatbuffer."""
-    with tempfile.TemporaryDirectory() as folder:
-        path = os.path.join(folder, 'model')
+    with tempfile.TemporaryDirectory() as directory:
+        path = os.path.join(directory, 'model')
         # The converter learns ranges of floats only. Pixels as floats from 0 to 255
         # are, quantized, the very bytes that they were.
         write_graph(
@@ -156,7 +156,7 @@ def _tf2onnx():
         import tf2onnx
     except ImportError as error:
         raise ConfigError(
-            f"--format=onnx needs the extra: pip install -e '.[onnx]' ({error})"
+            f"`format=onnx` needs the extra: pip install -e '.[onnx]' ({error})"
         ) from None
     return tf2onnx
 

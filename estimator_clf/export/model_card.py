@@ -23,7 +23,7 @@ _PER_CLASS = re.compile(r'(\w+)/(.*)', re.DOTALL)
 # A shell pipe and not an argument: a photo in base64 is longer than an argument may be.
 _CURL = (
     """{ printf '{"instances": [{"image_bytes": {"b64": "'; """
-    """base64 < picture.jpg | tr -d '\\n'; printf '"}}]}'; } | curl -s -d @- """
+    """base64 < image.jpg | tr -d '\\n'; printf '"}}]}'; } | curl -s -d @- """
     'http://localhost:8501/v1/models/classifier:predict'
 )
 _CURL_NUMBERS = (
@@ -32,11 +32,11 @@ _CURL_NUMBERS = (
 )
 
 
-def write(folder, info, signatures, checkpoint, config=None):
+def write(directory, info, signatures, checkpoint, config=None):
     """Writes the card.
 
     Args:
-      folder: of the SavedModel.
+      directory: of the SavedModel.
       info: `DatasetInfo`.
       signatures: dict name -> `SignatureDef`.
       checkpoint: path prefix of the checkpoint.
@@ -52,7 +52,7 @@ def write(folder, info, signatures, checkpoint, config=None):
         _settings(config),
         _versions(),
     ]
-    with open(os.path.join(folder, FILE_NAME), 'w', encoding='utf-8') as file:
+    with open(os.path.join(directory, FILE_NAME), 'w', encoding='utf-8') as file:
         file.write('\n\n'.join(part for part in parts if part) + '\n')
 
 
@@ -60,7 +60,7 @@ def _head(info, step, config):
     made = time.strftime('%Y-%m-%d %H:%M UTC', time.gmtime())
     network = f'`{config.network}`' if config else 'A network'
     task = (
-        f'{network} that classifies pictures into {info.num_classes} classes'
+        f'{network} that classifies images into {info.num_classes} classes'
         if info.class_names
         else f'{network} that predicts a number'
     )
@@ -71,7 +71,7 @@ def _data(info):
     rows = [['examples, ' + s, f'{n:,}'] for s, n in info.num_examples.items()]
     if info.class_names:
         height, width, channels = info.image_shape
-        rows.append(['pictures', f'brought to {height} x {width} x {channels}'])
+        rows.append(['images', f'brought to {height} x {width} x {channels}'])
         rows.append(['mean of the pixels', _list(info.mean)])
         rows.append(['deviation of the pixels', _list(info.stddev)])
     else:
@@ -119,8 +119,8 @@ def _metrics(step, config, checkpoint):
 
 
 def _inside(checkpoint, model_dir):
-    folder = os.path.realpath(model_dir)
-    return os.path.commonpath([os.path.realpath(checkpoint), folder]) == folder
+    directory = os.path.realpath(model_dir)
+    return os.path.commonpath([os.path.realpath(checkpoint), directory]) == directory
 
 
 def _otherwise(config):
@@ -129,8 +129,8 @@ def _otherwise(config):
         run = configuration.load(config.model_dir)
     except ConfigError:
         run = config
-    evaluated = _in_words(run.eval_tta, run.eval_passes)
-    model = _in_words(config.export_tta and config.eval_tta, config.eval_passes)
+    evaluated = _in_words(run.eval_tta, run.eval_samples)
+    model = _in_words(config.export_tta and config.eval_tta, config.eval_samples)
     if evaluated != model:
         yield (
             f'The evaluation looked at each example {evaluated}, this model does '
@@ -140,8 +140,8 @@ def _otherwise(config):
 
 def _in_words(views, passes):
     if views and views != 'none':
-        return f'with `--eval_tta={views}`'
-    return f'with `--eval_passes={passes}`' if passes > 1 else 'once'
+        return f'with `eval_tta={views}`'
+    return f'with `eval_samples={passes}`' if passes > 1 else 'once'
 
 
 def _signatures(signatures):
@@ -161,13 +161,13 @@ def _signatures(signatures):
 def _usage(info, config):
     if info.class_names:
         text = (
-            'Pictures are JPEG, PNG, GIF (of which the first frame counts) or BMP, of '
-            'any size; decoding, resizing and standardising are in the graph. The '
+            'Images are JPEG, PNG, GIF (of which the first frame counts) or BMP, of '
+            'any size; decoding, resizing and standardizing are in the graph. The '
             'orientation in the EXIF data of a photo is not looked at. `examples` and '
-            '`classify` take `tf.Example`s with the picture in `image/encoded`.'
+            '`classify` take `tf.Example`s with the image in `image/encoded`.'
         )
         if config:
-            text += f' A picture of more than {config.max_pixels:,} pixels is refused.'
+            text += f' An image of more than {config.max_pixels:,} pixels is refused.'
         curl = _CURL
     else:
         text = '`examples` and `regress` take `tf.Example`s with the numbers in `x`.'

@@ -1,6 +1,6 @@
 """Does an export say what its checkpoint says? Asked in a process of its own.
 
-    python -m estimator_clf.export.parity_check FOLDER
+    python -m estimator_clf.export.parity_check DIR
 
 It loads the SavedModel with the loader that TensorFlow Serving uses, knows nothing of
 the network, pushes the examples of `assets.extra/check.tfrecord` through every
@@ -118,7 +118,7 @@ def check(path, tolerance=None):
     """Checks an export.
 
     Args:
-      path: folder of the SavedModel.
+      path: directory of the SavedModel.
       tolerance: largest difference of a probability; None: what the export says.
 
     Returns:
@@ -164,7 +164,7 @@ def check(path, tolerance=None):
         if pictures:
             _check_labels(path, wanted)
             _check_refusal(session, signatures['serving_default'], examples)
-            found.append('labels; what is no picture is refused')
+            found.append('labels; what is no image is refused')
         found.append(f'{_check_warmup(path, session, signatures)} warm-up requests')
     _check_paths(path)
     return [*found, 'no path of this machine in the graph']
@@ -286,7 +286,7 @@ def _check_labels(path, wanted):
 
 
 def _read(file, read):
-    """Reads a file of the export, which may be damaged or gone."""
+    """Reads a file of the export, which may be corrupt or gone."""
     try:
         return read(file)
     except (OSError, LookupError, ValueError, tf.errors.OpError, DecodeError) as error:
@@ -298,10 +298,10 @@ def _check_refusal(session, signature, examples):
     (tensor,) = signature.inputs.values()
     outputs = [t.name for t in signature.outputs.values()]
     try:
-        session.run(outputs, {tensor.name: [examples[0].encoded, b'no picture']})
+        session.run(outputs, {tensor.name: [examples[0].encoded, b'no image']})
     except tf.errors.InvalidArgumentError:
         return
-    raise CheckError('serving_default: classifies what is no picture')
+    raise CheckError('serving_default: classifies what is no image')
 
 
 def _check_warmup(path, session, signatures):
@@ -334,7 +334,8 @@ def _check_warmup(path, session, signatures):
 def _check_paths(path):
     """Raises CheckError for a path of this machine in the graph.
 
-    A class may be called anything, '/m/0k4j' for one, so only folders count that there
+    A class may be called anything, '/m/0k4j' for one, so only directories count that
+    there
     are.
     """
     with open(os.path.join(path, 'saved_model.pb'), 'rb') as file:
@@ -343,14 +344,14 @@ def _check_paths(path):
     here |= {os.path.abspath(path), os.path.dirname(os.path.abspath(__file__))}
     here |= {sys.prefix, os.path.dirname(os.path.abspath(path))}
     # Without a home, expanduser leaves '~'.
-    for folder in sorted(p for p in here - {'/'} if os.path.isabs(p)):
-        pattern = rb'(?<![\w.-])' + re.escape(folder.encode()) + rb'(?![\w.-])'
+    for directory in sorted(p for p in here - {'/'} if os.path.isabs(p)):
+        pattern = rb'(?<![\w.-])' + re.escape(directory.encode()) + rb'(?![\w.-])'
         if re.search(pattern, graph):
-            raise CheckError(f'the graph has a path of this machine in it: {folder}')
+            raise CheckError(f'the graph has a path of this machine in it: {directory}')
 
 
 def main(arguments):
-    """Checks the folder that is named, `-` by standard input; returns the exit code."""
+    """Checks the directory that is named, `-` by standard input; returns the exit code."""
     if arguments == ['-']:
         arguments = [os.fsdecode(sys.stdin.buffer.read())]
         if not arguments[0]:  # There has been no export.

@@ -1,4 +1,4 @@
-"""Classifies encoded pictures with an exported SavedModel, or with a checkpoint."""
+"""Classifies encoded images with an exported SavedModel, or with a checkpoint."""
 
 import collections
 import concurrent.futures
@@ -20,9 +20,9 @@ _AT_ONCE = 3
 
 
 class Predictor:
-    """A model that takes encoded pictures, held ready.
+    """A model that takes encoded images, held ready.
 
-    predictor = Predictor('runs/pictures/export')
+    predictor = Predictor('runs/images/export')
     for key, result in predictor.predict_all(pairs):
         print(key, result)
     """
@@ -31,10 +31,11 @@ class Predictor:
         """Loads the signature `serving_default` of a SavedModel.
 
         Args:
-          path: its folder, or the folder of its versions, of which the last counts.
+          path: its directory, or the directory of its versions, of which the last
+          counts.
 
         Raises:
-          ConfigError: there is none, or none that takes pictures.
+          ConfigError: there is none, or none that takes images.
         """
         self.source = path = newest(path)
         self._session = v1.Session(graph=tf.Graph(), config=session_config())
@@ -44,13 +45,13 @@ class Predictor:
             except (OSError, RuntimeError, ValueError, tf.errors.OpError) as error:
                 reason = str(error).strip().partition('\n')[0][:200]
                 raise ConfigError(
-                    f'--export_dir: {path} cannot be loaded, it is damaged or not made '
+                    f'`export_dir`: {path} cannot be loaded, it is corrupt or not made '
                     f'for serving; export it again ({reason})'
                 ) from error
         signature = meta.signature_def['serving_default']
         if 'image_bytes' not in signature.inputs:
             raise ConfigError(
-                f'--export_dir: {path} does not take pictures, but '
+                f'`export_dir`: {path} does not take images, but '
                 + (', '.join(signature.inputs) or 'nothing')
             )
         self._input = signature.inputs['image_bytes'].name
@@ -66,7 +67,7 @@ class Predictor:
           decoder: `input.images.batch_decoder.BatchDecoder`.
 
         Raises:
-          RunError: the checkpoint is damaged, or of another network.
+          RunError: the checkpoint is corrupt, or of another network.
         """
         self = cls.__new__(cls)
         self.source = checkpoint
@@ -83,32 +84,32 @@ class Predictor:
         return self
 
     def predict(self, pictures):
-        """Classifies some pictures.
+        """Classifies some images.
 
         Args:
-          pictures: list of bytes: encoded pictures.
+          images: list of bytes: encoded images.
 
         Returns:
-          A list with, for each picture, a list of (class name, probability), the most
-          probable first; or the exception, if the picture cannot be decoded.
+          A list with, for each image, a list of (class name, probability), the most
+          probable first; or the exception, if the image cannot be decoded.
         """
         try:
             return self._run(pictures)
         except tf.errors.InvalidArgumentError as error:
             if len(pictures) == 1:
                 return [error]
-        # One picture spoils its batch. By halves, a single bad one among n costs about
+        # One image spoils its batch. By halves, a single bad one among n costs about
         # 2 log2(n) more runs.
         half = len(pictures) // 2
         return self.predict(pictures[:half]) + self.predict(pictures[half:])
 
     def predict_all(self, pairs, batch_size=32):
-        """Classifies any number of pictures, several batches at a time.
+        """Classifies any number of images, several batches at a time.
 
         Args:
-          pairs: iterable of (key, function that returns the encoded picture); where
+          pairs: iterable of (key, function that returns the encoded image); where
             that raises OSError or ValueError, the exception is the result.
-          batch_size: pictures in a batch.
+          batch_size: images in a batch.
 
         Yields:
           (key, result as `predict` gives it), in the order of `pairs`.

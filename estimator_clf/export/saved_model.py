@@ -41,24 +41,25 @@ def export_saved_model(
 
     The signatures are those of `estimator_clf.export.signatures`. Beside the graph are
     `MODEL_CARD.md` and, in `assets.extra/`, `labels.txt`, the warm-up requests of
-    TensorFlow Serving, and pictures with the checkpoint's own predictions, with which
+    TensorFlow Serving, and images with the checkpoint's own predictions, with which
     `estimator_clf.export.parity_check` compares what the export says.
 
     Args:
       model_fn: function (features, labels, mode) -> EstimatorSpec.
       info: `DatasetInfo`.
       checkpoint: path prefix of the checkpoint.
-      export_dir: folder of the versions; made if need be.
-      decode: function from one encoded picture (string scalar) to uint8 [H, W, C], or
-        an `input.images.batch_decoder.BatchDecoder`, whose errors say which picture of a
+      export_dir: directory of the versions; made if need be.
+      decode: function from one encoded image (string scalar) to uint8 [H, W, C], or
+        an `input.images.batch_decoder.BatchDecoder`, whose errors say which image of a
         request is wrong; None for regression.
-      config: `Config` of the run, for the card; its metrics are read from its folder.
+      config: `Config` of the run, for the card; its metrics are read from its
+      directory.
       examples: list of `samples.Sample` from the data, see `samples.take`; without,
-        pictures are made up.
+        images are made up.
       check: compare, in a fresh process, before the version appears.
 
     Returns:
-      Path of the version's folder.
+      Path of the version's directory.
 
     Raises:
       RunError: it could not be written, or is not what the checkpoint is.
@@ -86,13 +87,13 @@ def export_saved_model(
 
 
 def write_graph(
-    model_fn, info, checkpoint, folder, decode=None, tensor_only=False, dtype=None
+    model_fn, info, checkpoint, directory, decode=None, tensor_only=False, dtype=None
 ):
     """Writes `saved_model.pb` and the variables.
 
     Args:
       model_fn: see `export_saved_model`, as are `info`, `checkpoint` and `decode`.
-      folder: where; must not be there yet.
+      directory: where; must not be there yet.
       tensor_only: a graph that takes pixels and gives numbers, no text anywhere.
       dtype: of the pixels then, see `tensor_receiver`.
 
@@ -111,7 +112,7 @@ def write_graph(
             outputs = {n: t for n, t in outputs.items() if t.dtype != tf.string}
         signatures = signature_defs(inputs, outputs)
         saver_of(spec).restore(session, checkpoint)
-        builder = v1.saved_model.Builder(folder)
+        builder = v1.saved_model.Builder(directory)
         builder.add_meta_graph_and_variables(
             session, ['serve'], signatures, strip_default_attrs=True
         )
@@ -119,8 +120,8 @@ def write_graph(
     return signatures
 
 
-def _write_extras(folder, info):
-    extra = os.path.join(folder, EXTRA)
+def _write_extras(directory, info):
+    extra = os.path.join(directory, EXTRA)
     os.makedirs(extra)
     if info.class_names:
         write_labels(os.path.join(extra, 'labels.txt'), info)

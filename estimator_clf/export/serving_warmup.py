@@ -4,7 +4,7 @@ Serving plays the records of `assets.extra/tf_serving_warmup_requests` before it
 version into service (https://www.tensorflow.org/tfx/serving/saved_model_warmup). A
 record is a `tensorflow.serving.PredictionLog`. Its official classes come with
 `tensorflow-serving-api`, which must match TensorFlow's version to the dot and is not
-needed for anything else here; so the few fields that matter are declared anew, with
+needed for anything else here; so the few fields that matter are declared again, with
 their numbers in prediction_log.proto, predict.proto, classification.proto,
 regression.proto, input.proto and model.proto. Fields that hold TensorFlow's own
 messages are declared as bytes, which is the same on the wire.
@@ -124,7 +124,7 @@ def _logs(info, size, model):
 
 
 def _picture(shape):
-    """A small picture: from dark to bright, uint8 [H, W, C]."""
+    """A small image: from dark to bright, uint8 [H, W, C]."""
     height, width, channels = shape
     shades = np.linspace(0, 255, height * width).reshape(height, width, 1)
     return np.repeat(shades, channels, axis=2).astype(np.uint8)

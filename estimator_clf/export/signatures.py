@@ -11,7 +11,7 @@ All outputs: `classes` string [N, k], `scores` float32 [N, k], `class_index` int
 `probabilities` and `logits` float32 [N, classes]. A regression has `serving_default`
 (`x` float32 [N, D] to `y` float32 [N]), `examples`, and `regress` for `classify`.
 
-The decoder of the examples feeds that of the pictures, which feeds the network; each
+The decoder of the examples feeds that of the images, which feeds the network; each
 signature enters this chain at another place, since a fed tensor need not be a
 placeholder. So there is one set of weights, and one graph to get right.
 """
@@ -20,7 +20,7 @@ import tensorflow as tf
 
 v1 = tf.compat.v1
 
-# Feature of a served `tf.Example` that holds the picture, as in our own TFRecords.
+# Feature of a served `tf.Example` that holds the image, as in our own TFRecords.
 IMAGE_KEY = 'image/encoded'
 # Feature that holds the numbers of a regression.
 VALUES_KEY = 'x'
@@ -43,7 +43,7 @@ def receivers(info, decode):
             values = _parsed(examples, VALUES_KEY, info.image_shape, tf.float32)
             x = tf.identity(values, 'x')
             return {'x': x}, {'examples': examples, 'x': x}
-        # A missing picture is an empty one, whose error names its place.
+        # A missing image is an empty one, whose error names its place.
         encoded = _parsed(examples, IMAGE_KEY, [], tf.string, '')
         encoded = tf.identity(encoded, 'image_bytes')
         images = _decoded(decode, encoded, info.image_shape)

@@ -1,4 +1,4 @@
-"""The folder of the versions: numbers, and what is not yet a version."""
+"""The directory of the versions: numbers, and what is not yet a version."""
 
 import contextlib
 import dataclasses
@@ -12,22 +12,27 @@ import estimator_clf.compat  # noqa: F401  Loads TensorFlow without its chatter.
 
 import tensorflow as tf
 
-from estimator_clf.core.errors import ConfigError, RunError, explain_restore, no_room
+from estimator_clf.core.errors import (
+    ConfigError,
+    RunError,
+    disk_full_message,
+    restore_error_message,
+)
 
-_PARTIAL = 'partial-'  # No server takes a folder for a version that is no number.
+_PARTIAL = 'partial-'  # No server takes a directory for a version that is no number.
 
 
 def versions(export_dir):
-    """Returns the whole exports in a folder: paths, oldest first."""
-    folders = [os.path.join(export_dir, name) for name in _numbers(export_dir)]
-    return [path for path in folders if tf.saved_model.contains_saved_model(path)]
+    """Returns the whole exports in a directory: paths, oldest first."""
+    directories = [os.path.join(export_dir, name) for name in _numbers(export_dir)]
+    return [path for path in directories if tf.saved_model.contains_saved_model(path)]
 
 
 def newest(path):
     """Returns the SavedModel that a path stands for.
 
     Args:
-      path: its folder, or the folder of its versions, of which the last counts.
+      path: its directory, or the directory of its versions, of which the last counts.
 
     Raises:
       ConfigError: there is none.
@@ -36,7 +41,7 @@ def newest(path):
         return path
     found = versions(path)
     if not found:
-        raise ConfigError(f'--export_dir must hold a SavedModel, but {path} has none')
+        raise ConfigError(f'`export_dir` must hold a SavedModel, but {path} has none')
     return found[-1]
 
 
@@ -55,10 +60,10 @@ class Version:
 
 @contextlib.contextmanager
 def new_version(export_dir):
-    """A folder to write into, which becomes a version if all goes well, else goes.
+    """A directory to write into, which becomes a version if all goes well, else goes.
 
     Args:
-      export_dir: folder of the versions; made if need be.
+      export_dir: directory of the versions; made if need be.
 
     Yields:
       `Version`.
@@ -95,22 +100,22 @@ def exported(export_dir, checkpoint):
             yield version
     except OSError as error:
         raise RunError(
-            f'--export_dir={export_dir}: {error.strerror or error}; name another'
+            f'`export_dir={export_dir}`: {error.strerror or error}; name another'
         ) from None
     except (tf.errors.OpError, ValueError) as error:
-        if words := no_room(error):
+        if words := disk_full_message(error):
             raise RunError(
-                f'--export_dir={export_dir}: {words}; make room, or name another'
+                f'`export_dir={export_dir}`: {words}; make room, or name another'
             ) from None
-        text = explain_restore(error)
+        text = restore_error_message(error)
         if text is None:
             raise
         raise RunError(f'{checkpoint}: {text}') from None
 
 
-def _numbers(folder):
-    """The names in a folder that are whole numbers, the lowest first."""
-    names = os.listdir(folder) if os.path.isdir(folder) else []
+def _numbers(directory):
+    """The names in a directory that are whole numbers, the lowest first."""
+    names = os.listdir(directory) if os.path.isdir(directory) else []
     return sorted((n for n in names if n.isascii() and n.isdecimal()), key=int)
 
 

@@ -10,7 +10,8 @@ class StepHook(tf.compat.v1.train.SessionRunHook):
 
     The global step fetched beside the train_op may be that of before or after it. With
     one session that trains, counting is exact, and costs no fetch. Where a run is a
-    loop of several steps (`estimator_clf.training.step_loop`), the loop does the counting.
+    loop of several steps (`estimator_clf.training.step_loop`), the loop does the
+    counting.
     """
 
     _step = 0
@@ -37,7 +38,7 @@ class StepHook(tf.compat.v1.train.SessionRunHook):
         if self._loop and self._loop.runs != self._runs:
             raise RuntimeError(
                 f'{type(self).__name__} was told of a run before the loop was: give '
-                '`Loop.hook(...)` to `train`, before all other hooks'
+                '`StepLoop.hook(...)` to `train`, before all other hooks'
             )
         self.after_step(run_context, run_values.results)
 

@@ -9,10 +9,10 @@ import estimator_clf.compat  # noqa: F401  Loads TensorFlow without its chatter.
 
 import tensorflow as tf
 
-from estimator_clf.core.errors import RunError, no_room
+from estimator_clf.core.errors import RunError, disk_full_message
 from estimator_clf.core.intervals import due
 from estimator_clf.hooks.base import StepHook
-from estimator_clf.hooks.nan_guard import NotFiniteError
+from estimator_clf.hooks.nan_guard import NonFiniteError
 
 v1 = tf.compat.v1
 
@@ -33,7 +33,7 @@ class CheckpointHook(StepHook):
         """Makes the hook.
 
         Args:
-          model_dir: folder of the checkpoints.
+          model_dir: directory of the checkpoints.
           every: list of intervals in steps, see `estimator_clf.core.intervals.due`.
           listeners: objects with `after_save(path, step, final)`, called in this order
             after each save.
@@ -89,8 +89,8 @@ class CheckpointHook(StepHook):
         # Estimator looks at the loss only, which tells one step too late, and after
         # the other hooks.
         if not session.run(self._finite):
-            raise NotFiniteError(self.step, 'weights')
-        # Without the MetaGraph: it would be written anew each time, many times the
+            raise NonFiniteError(self.step, 'weights')
+        # Without the MetaGraph: it would be written again each time, many times the
         # size of a small network's weights, and nothing here reads it.
         try:
             self._saver.save(
@@ -110,9 +110,11 @@ class CheckpointHook(StepHook):
             else:
                 with contextlib.suppress(OSError):
                     os.remove(name)
-        reason = no_room(error) or getattr(error, 'message', None) or str(error)
+        reason = (
+            disk_full_message(error) or getattr(error, 'message', None) or str(error)
+        )
         text = f'the checkpoint of step {self.step} could not be written to '
-        text += f'--model_dir={os.path.dirname(self._path)}: {reason}. '
+        text += f'`model_dir={os.path.dirname(self._path)}`: {reason}. '
         if self._saved is not None:
             text += f'The one of step {self._saved} is whole: make room there, and the '
             text += 'same command goes on from it'

@@ -21,7 +21,7 @@ class EvaluationListener:
           known: dict step -> metrics, of what the run before has evaluated already.
           after: function (path, step, metrics), called after `report`; for a step that
             is known, in case the run before was killed between the two, instead of it.
-          clock: what measures the speed of training, such as `MetricsHook`: its
+          clock: what measures the speed of training, such as `TrainMetricsHook`: its
             `pause()` and `resume()` enclose each evaluation.
           stop: when this becomes true, evaluation waits for the next run.
         """

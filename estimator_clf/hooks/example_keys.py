@@ -10,7 +10,7 @@ from estimator_clf.hooks.base import StepHook
 FILE_NAME = 'keys.jsonl'
 
 
-class KeysHook(StepHook):
+class ExampleKeysHook(StepHook):
     """Writes the keys of the examples of each step to `keys.jsonl`.
 
     After a kill and a restart the file holds each step once, as an unbroken run's does.
@@ -20,7 +20,7 @@ class KeysHook(StepHook):
         """Makes the hook.
 
         Args:
-          model_dir: folder of the file.
+          model_dir: directory of the file.
           collection: graph collection of string tensors [b]: the keys, one tensor per
             replica; or one ragged tensor [steps, b] where a run is a loop of several.
         """
@@ -31,7 +31,7 @@ class KeysHook(StepHook):
         self._keys = tf.compat.v1.get_collection(self._collection)
 
     def on_start(self, session):
-        # Cut off, not written anew: it may be larger than the memory.
+        # Cut off, not written again: it may be larger than the memory.
         with open(self._path, 'a+b') as file:
             file.seek(0)
             end = 0

@@ -1,4 +1,4 @@
-"""Sample pictures, weight histograms and the graph for TensorBoard."""
+"""Sample images, weight histograms and the graph for TensorBoard."""
 
 import tensorflow as tf
 
@@ -8,14 +8,14 @@ from estimator_clf.loggers import drawing, summary_protos
 
 v1 = tf.compat.v1
 
-_EDGE = 96  # Of a picture, in pixels.
+_EDGE = 96  # Of an image, in pixels.
 _COLUMNS = 6
 
 
-class SampleHook(StepHook):
+class InputSamplesHook(StepHook):
     """Writes a sample of the input as the network gets it, and histograms.
 
-    The pictures are fetched in a step that is taken anyway: a run of their own would
+    The images are fetched in a step that is taken anyway: a run of their own would
     draw a batch from the input and so change the order of the examples.
     """
 
@@ -27,7 +27,7 @@ class SampleHook(StepHook):
           every: interval in steps; the first step of a session is always sampled.
           image_collection: graph collection that holds the images [B, H, W, C].
           histograms: whether to write a histogram of every trainable variable.
-          count: how many pictures; they are written as one.
+          count: how many images; they are written as one.
         """
         self._writer = writer
         self._every = every
@@ -71,7 +71,7 @@ class SampleHook(StepHook):
 def _finite(variable):
     """Those of a variable's values that a histogram takes.
 
-    Of others it makes an error, before `FiniteHook` could say what has happened.
+    Of others it makes an error, before `NanGuardHook` could say what has happened.
     """
     values = tf.reshape(variable, [-1])
     return tf.boolean_mask(values, tf.math.is_finite(values))

@@ -8,7 +8,7 @@ import tensorflow as tf
 from estimator_clf.hooks.base import StepHook
 
 
-class NotFiniteError(estimator.NanLossDuringTrainingError):
+class NonFiniteError(estimator.NanLossDuringTrainingError):
     """The loss, or the weights, became NaN or infinite.
 
     Attributes:
@@ -26,12 +26,12 @@ class NotFiniteError(estimator.NanLossDuringTrainingError):
         return f'the {self.what} {verb} NaN or infinite at step {self.step}'
 
 
-class FiniteHook(StepHook):
+class NanGuardHook(StepHook):
     """Ends the training, by name of the step, when the loss is not finite.
 
     Stock Estimator does end it, but does not say at which step.
 
-        est.train(input_fn, hooks=[FiniteHook('train_metrics')])
+        est.train(input_fn, hooks=[NanGuardHook('train_metrics')])
     """
 
     def __init__(self, collection):
@@ -55,4 +55,4 @@ class FiniteHook(StepHook):
     def after_step(self, run_context, results):
         # A loop ends behind the first that is not.
         if not np.all(np.isfinite(results.get('loss', 0.0))):
-            raise NotFiniteError(self.step, 'loss')
+            raise NonFiniteError(self.step, 'loss')

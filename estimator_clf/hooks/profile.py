@@ -12,17 +12,17 @@ class ProfileHook(StepHook):
     writes `plugins/profile/`, which its profile plugin opens.
     """
 
-    def __init__(self, folder, first, last, tell=None):
+    def __init__(self, directory, first, last, tell=None):
         """Makes the hook.
 
         Args:
-          folder: the run's, for TensorBoard.
+          directory: the run's, for TensorBoard.
           first: first step that is recorded, counted from 1; a run that is resumed
             behind it records what is left.
           last: last step that is recorded.
           tell: function of a text, told where the recording is, or why there is none.
         """
-        self._folder = folder
+        self._directory = directory
         self._first, self._last = first, last
         self._tell = tell or (lambda text: None)
         self._recording, self._span = False, None
@@ -30,7 +30,7 @@ class ProfileHook(StepHook):
     def on_start(self, session):
         if self.step >= self._last:
             self._tell(
-                f'--profile: step {self._last} is over already; there is no recording'
+                f'`profile`: step {self._last} is over already; there is no recording'
             )
 
     def before_run(self, run_context):
@@ -61,17 +61,17 @@ class ProfileHook(StepHook):
 
     def _start(self):
         try:
-            tf.profiler.experimental.start(self._folder)
+            tf.profiler.experimental.start(self._directory)
         except tf.errors.AlreadyExistsError:
             # An earlier training of this process has ended by an error while recording.
             tf.profiler.experimental.stop(save=False)
-            tf.profiler.experimental.start(self._folder)
+            tf.profiler.experimental.start(self._directory)
         self._recording = True
 
     def _stop(self):
         self._recording = False
         tf.profiler.experimental.stop()
         self._tell(
-            f'--profile: steps recorded; see them by `pip install xprof` and '
-            f'`tensorboard --logdir {self._folder}`, under Profile'
+            f'`profile`: steps recorded; see them by `pip install xprof` and '
+            f'`tensorboard --logdir {self._directory}`, under Profile'
         )

@@ -12,16 +12,17 @@ v1 = tf.compat.v1
 _MOST = 10_000
 
 
-class LoopHook(v1.train.SessionRunHook):
+class StepLoopHook(v1.train.SessionRunHook):
     """Lets a loop run as far as the next step behind which something is to happen.
 
-    Made by `Loop.hook`. It must be the first hook: the others ask the loop which step
+    Made by `StepLoop.hook`. It must be the first hook: the others ask the loop which
+    step
     it has come to. It ends the training at the last step, which stock Estimator,
     for which a run is one step, would go past.
     """
 
     def __init__(self, loop, last_step, every=(), alone=None, most=None):
-        """Makes the hook; the arguments are those of `Loop.hook`."""
+        """Makes the hook; the arguments are those of `StepLoop.hook`."""
         self._loop = loop
         self._last_step = last_step
         self._every = [n for n in every if n]

@@ -12,19 +12,21 @@ from estimator_clf.hooks.base import StepHook
 v1 = tf.compat.v1
 
 
-class MetricsHook(StepHook):
+class TrainMetricsHook(StepHook):
     """Averages the training metrics over an interval and hands them on.
 
     At steps that depend on the intervals alone, whatever step the run was resumed at:
 
-        MetricsHook([100, 500], 128, report, TRAIN_METRICS)  # Checkpoints every 500.
+        TrainMetricsHook([100, 500], 128, report, TRAIN_METRICS)  # Checkpoints every
+        500.
     """
 
     def __init__(self, every, batch_size, report, collection, on_step=None):
         """Makes the hook.
 
         Args:
-          every: list of intervals in steps, see `estimator_clf.core.intervals.due`. Those of
+          every: list of intervals in steps, see `estimator_clf.core.intervals.due`.
+          Those of
             the checkpoints belong to them: the sums are lost with the process, so that
             an average may not reach across the step at which a run is resumed.
           batch_size: examples per step.

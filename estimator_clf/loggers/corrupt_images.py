@@ -1,14 +1,14 @@
-"""`bad_examples.jsonl`: the pictures that a run could not read, and left out."""
+"""`corrupt_images.jsonl`: the images that a run could not read, and left out."""
 
 import json
 import os
 import time
 
-FILE_NAME = 'bad_examples.jsonl'
+FILE_NAME = 'corrupt_images.jsonl'
 
 
-class BadExamplesLog:
-    """Notes each such picture in the model_dir, and tells of it.
+class CorruptImagesLog:
+    """Notes each such image in the model_dir, and tells of it.
 
     A line is a JSON object: `key`, `reason`, `time` (Unix seconds). What a line of an
     earlier process names gets no second one.
@@ -18,7 +18,7 @@ class BadExamplesLog:
         """Makes the log; writes nothing yet.
 
         Args:
-          model_dir: folder of the run; while it is not there, lines are kept back.
+          model_dir: directory of the run; while it is not there, lines are kept back.
             None: nothing is written.
           tell: function of a text for a person.
           limit: how many may be left out.
@@ -31,7 +31,7 @@ class BadExamplesLog:
         self._known = _keys(self._path) if model_dir else set()
 
     def note(self, key, reason):
-        """Notes a picture; what `input.corrupt_images.BadExamples` calls.
+        """Notes an image; what `input.corrupt_images.CorruptImages` calls.
 
         Args:
           key: str.
@@ -41,7 +41,7 @@ class BadExamplesLog:
         if self._count <= self._limit:
             self._tell(
                 f'Left out, since it cannot be read: {key}: {reason} ({self._count} '
-                f'so far, --max_bad_examples={self._limit})'
+                f'so far, `max_corrupt_images={self._limit}`)'
             )
         if key not in self._known:
             self._known.add(key)
@@ -50,7 +50,7 @@ class BadExamplesLog:
         self.flush()
 
     def flush(self):
-        """Writes what was kept back, if the folder is there."""
+        """Writes what was kept back, if the directory is there."""
         if self._path is None or not self._lines:
             return
         if os.path.isdir(os.path.dirname(self._path)):
@@ -63,19 +63,19 @@ def leave_out(source, limit, tell, model_dir=None):
     """Lets a source leave out what cannot be read.
 
     Args:
-      source: `input.sources.base.Source`.
+      source: `input.sources.base.DataSource`.
       limit: how many; at 0 the first ends the reading, as it does without this.
       tell: function of a text for a person.
-      model_dir: see `BadExamplesLog`.
+      model_dir: see `CorruptImagesLog`.
 
     Returns:
-      `BadExamplesLog`; to be flushed in the end.
+      `CorruptImagesLog`; to be flushed in the end.
     """
-    from input.corrupt_images import BadExamples
+    from input.corrupt_images import CorruptImages
 
-    log = BadExamplesLog(model_dir, tell, limit)
+    log = CorruptImagesLog(model_dir, tell, limit)
     if limit:
-        source.bad_examples = BadExamples(limit, log.note)
+        source.corrupt_images = CorruptImages(limit, log.note)
     return log
 
 

@@ -1,4 +1,4 @@
-"""Text and small pictures on a canvas."""
+"""Text and small images on a canvas."""
 
 import functools
 
@@ -47,9 +47,9 @@ def shorten(text, size, width, keep='start'):
 
 
 def canvas(width, height):
-    """Returns a white picture and what draws on it."""
+    """Returns a white image and what draws on it."""
     picture = Image.new('RGB', (width, height), 'white')
-    return picture, ImageDraw.Draw(picture)
+    return picture, ImageDraw.ExampleRng(picture)
 
 
 def upright(picture, x, bottom, text, size, ink=INK):
@@ -62,7 +62,7 @@ def upright(picture, x, bottom, text, size, ink=INK):
 
 
 def grid(images, edge, columns):
-    """Lays pictures out in lines, the first at the top left.
+    """Lays images out in lines, the first at the top left.
 
     Args:
       images: uint8 or floating [N, H, W, C], see `thumbnail`.
@@ -85,14 +85,14 @@ def grid(images, edge, columns):
 
 
 def thumbnail(pixels, edge):
-    """Makes a picture that fills a square at one side at least.
+    """Makes an image that fills a square at one side at least.
 
     Args:
       pixels: uint8 or floating [H, W, C] in units 0..255, C 1 or 3.
       edge: of the square, in pixels.
 
     Returns:
-      `PIL.Image.Image`, RGB. Small pictures grow by whole factors, so that each of
+      `PIL.Image.Image`, RGB. Small images grow by whole factors, so that each of
       their pixels stays a square.
     """
     pixels = np.clip(np.round(pixels), 0, 255).astype(np.uint8)

@@ -12,11 +12,11 @@ v1 = tf.compat.v1
 
 
 def image(tag, picture):
-    """Makes the summary of a picture.
+    """Makes the summary of an image.
 
     Args:
       tag: its name in TensorBoard.
-      picture: `PIL.Image.Image`, in colours.
+      image: `PIL.Image.Image`, in colors.
 
     Returns:
       `tf.compat.v1.Summary`.
@@ -58,7 +58,7 @@ def pr_curve(tag, true_positives, false_positives, positives, negatives):
     Args:
       tag: its name in TensorBoard, where '/pr_curves' is added to it.
       true_positives: int64 [thresholds], at thresholds spread evenly over [0, 1].
-      false_positives: likewise.
+      false_positives: also.
       positives: int, examples of the class.
       negatives: int, the others.
 

@@ -54,7 +54,7 @@ def write_start(writer, config, total_steps, regression=False):
         api_pb2.HParamInfo(name=name, type=kind, differs=name in _FIRST)
         for name, kind in types.items()
     ]
-    # Left to itself it would make a column of every scalar in every folder.
+    # Left to itself it would make a column of every scalar in every directory.
     metrics = [
         api_pb2.MetricInfo(
             name=api_pb2.MetricName(group=split, tag=tag),

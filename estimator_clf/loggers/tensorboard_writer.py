@@ -10,23 +10,23 @@ v1 = tf.compat.v1
 
 
 @functools.cache
-def event_writer(folder):
-    """Returns the one writer of TensorBoard events for a folder."""
+def event_writer(directory):
+    """Returns the one writer of TensorBoard events for a directory."""
     # Not of FileWriterCache: that would write the graph of the moment as the run's. It
     # refuses to be made outside of a graph.
     with tf.Graph().as_default():
-        return v1.summary.FileWriter(folder)
+        return v1.summary.FileWriter(directory)
 
 
 class LazyWriter:
-    """The writer of a folder, which is not there before something is written."""
+    """The writer of a directory, which is not there before something is written."""
 
-    def __init__(self, folder):
-        self._folder = folder
+    def __init__(self, directory):
+        self._directory = directory
 
     def add_summary(self, summary, step=None):
         """Like `tf.compat.v1.summary.FileWriter.add_summary`."""
-        event_writer(self._folder).add_summary(summary, step)
+        event_writer(self._directory).add_summary(summary, step)
 
 
 def write_scalars(writer, step, metrics):

@@ -204,7 +204,7 @@ class Batcher:
         except ServingError as error:
             if len(batch) == 1:
                 return [error]
-        # Somebody's picture spoils it for all. Halves find it in few runs.
+        # Somebody's image spoils it for all. Halves find it in few runs.
         middle = len(batch) // 2
         return self._run_all(batch[:middle]) + self._run_all(batch[middle:])
 

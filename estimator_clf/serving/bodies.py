@@ -16,7 +16,7 @@ class Full(Exception):
     """The bodies that are there leave no room for this one."""
 
 
-class Bodies:
+class MemoryBudget:
     """Room for a number of bodies of the largest size."""
 
     def __init__(self, largest, count):

@@ -91,10 +91,10 @@ class Core:
             return await self._run(version, signature, lambda _: {'inputs': read()})
 
     async def seen_picture(self, spec, data):
-        """Returns a picture as the network sees it: uint8 [H, W, C].
+        """Returns an image as the network sees it: uint8 [H, W, C].
 
         Raises:
-          ServingError: it cannot be decoded, or the model has no such picture.
+          ServingError: it cannot be decoded, or the model has no such image.
         """
         with self.versions.use(spec) as version:
             async with self._slots:

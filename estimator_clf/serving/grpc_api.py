@@ -198,9 +198,9 @@ class ModelService(model_service_pb2_grpc.ModelServiceServicer):
                 f'this server has one model, {versions.name}, and takes no other',
             )
         (model,) = models
-        if model.base_path not in ('', versions.folder):
+        if model.base_path not in ('', versions.directory):
             raise ServingError(
-                'UNIMPLEMENTED', f'this server stays with {versions.folder}'
+                'UNIMPLEMENTED', f'this server stays with {versions.directory}'
             )
         policy = Policy()
         wanted = model.model_version_policy

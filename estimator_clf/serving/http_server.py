@@ -7,7 +7,7 @@ import logging
 from aiohttp import web
 
 from estimator_clf.serving import openapi
-from estimator_clf.serving.bodies import BODY, Bodies, Full, TooLarge
+from estimator_clf.serving.bodies import BODY, Full, MemoryBudget, TooLarge
 from estimator_clf.serving.page import Page
 from estimator_clf.serving.rest import RestApi, error_response
 from estimator_clf.serving.status import ServingError
@@ -31,7 +31,7 @@ class HttpServer:
             answer, its way back.
         """
         self._metrics, self._max_body, self._timeout = metrics, max_body, timeout
-        self._bodies = Bodies(max_body, _BODIES)
+        self._bodies = MemoryBudget(max_body, _BODIES)
         self._begun = set()
         app = web.Application(middlewares=[self._answered])
         page = Page(core)
@@ -76,7 +76,7 @@ class HttpServer:
                 response = await self._answer(request, handler, body)
         except TooLarge:
             response = error_response(
-                f'the body is larger than {self._max_body} bytes (--max_body_mb)', 413
+                f'the body is larger than {self._max_body} bytes (`max_body_mb`)', 413
             )
         except Full:
             response = error_response('Too many large requests at once', 503)
@@ -104,7 +104,7 @@ class HttpServer:
         except ServingError as error:
             return error_response(str(error), error.http)
         except asyncio.TimeoutError:
-            return error_response('it took too long (--timeout)', 504)
+            return error_response('it took too long (`timeout`)', 504)
         except web.HTTPException as error:
             return error_response(f'{request.path}: {error.reason}', error.status)
         except Exception as error:

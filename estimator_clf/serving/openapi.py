@@ -73,7 +73,7 @@ def description(model):
         '/openapi.json': {'get': _operation('This description', {'type': 'object'})},
         '/seen': {
             'post': {
-                'summary': 'A picture as the network sees it',
+                'summary': 'An image as the network sees it',
                 'requestBody': {
                     'content': {
                         'application/octet-stream': {

@@ -1,4 +1,4 @@
-"""The page at `/`, on which a picture is dropped and its classes come up."""
+"""The page at `/`, on which an image is dropped and its classes come up."""
 
 import importlib.resources
 import io
@@ -19,7 +19,7 @@ _POLICY = (
 
 
 class Page:
-    """The page, and the picture that it shows beside the classes."""
+    """The page, and the image that it shows beside the classes."""
 
     def __init__(self, core):
         """Makes the page.
@@ -28,8 +28,8 @@ class Page:
           core: `Core`.
         """
         self._core = core
-        folder = importlib.resources.files('estimator_clf.serving')
-        text = (folder / 'page.html').read_text(encoding='utf-8')
+        directory = importlib.resources.files('estimator_clf.serving')
+        text = (directory / 'page.html').read_text(encoding='utf-8')
         name = json.dumps(core.versions.name).replace('<', '\\u003c')
         self._text = text.replace('/*MODEL*/null', name)
 
@@ -46,13 +46,13 @@ class Page:
         )
 
     async def seen(self, request):
-        """Answers POST /seen: the body, a picture, as the network sees it, as PNG."""
+        """Answers POST /seen: the body, an image, as the network sees it, as PNG."""
         data = request[BODY]
         spec = model_pb2.ModelSpec(name=self._core.versions.name)
         pixels = await self._core.seen_picture(spec, data)
         buffer = io.BytesIO()
-        grey = pixels.shape[-1] == 1
-        Image.fromarray(pixels[..., 0] if grey else pixels).save(buffer, 'PNG')
+        gray = pixels.shape[-1] == 1
+        Image.fromarray(pixels[..., 0] if gray else pixels).save(buffer, 'PNG')
         return web.Response(
             body=buffer.getvalue(),
             content_type='image/png',

@@ -1,4 +1,4 @@
-"""Which of the versions in a folder are to be served."""
+"""Which of the versions in a directory are to be served."""
 
 import dataclasses
 
@@ -52,7 +52,7 @@ def parse_labels(text):
         label, colon, number = part.strip().rpartition(':')
         if not colon or not label or not (number.isascii() and number.isdecimal()):
             raise ConfigError(
-                f"--version_labels must be such as 'stable:3,canary:4', got {text!r}"
+                f"`version_labels` must be such as 'stable:3,canary:4', got {text!r}"
             )
         labels[label] = int(number)
     return labels

@@ -87,7 +87,7 @@ class Servable:
         """Loads it.
 
         Args:
-          path: folder of the SavedModel.
+          path: directory of the SavedModel.
 
         Raises:
           OSError, RuntimeError, ValueError, tf.errors.OpError: it cannot be loaded.
@@ -132,20 +132,20 @@ class Servable:
           dict alias -> array.
 
         Raises:
-          ServingError: TensorFlow's, such as for a picture that cannot be decoded.
+          ServingError: TensorFlow's, such as for an image that cannot be decoded.
         """
         fetches = {alias: info.name for alias, info in signature.outputs.items()}
         return self._run(fetches, signature, inputs)
 
     def seen_picture(self, data):
-        """Returns a picture as the network sees it.
+        """Returns an image as the network sees it.
 
         Args:
-          data: bytes: an encoded picture.
+          data: bytes: an encoded image.
 
         Returns:
-          uint8 [H, W, C], or None if the model does not take pictures, or its
-          signature `tensor` is not on the way from picture to network.
+          uint8 [H, W, C], or None if the model does not take images, or its
+          signature `tensor` is not on the way from image to network.
 
         Raises:
           ServingError: it cannot be decoded.

@@ -24,7 +24,7 @@ class Options:
     """How to serve.
 
     Attributes:
-      export_dir: folder of the versions.
+      export_dir: directory of the versions.
       name: of the model.
       host: address to listen on.
       port: for HTTP; 0 takes a free one.
@@ -141,7 +141,7 @@ def _bind(host, port):
     except OSError as error:
         bound.close()
         raise ConfigError(
-            f'--port={port} on --host={host} cannot be had: {error.strerror or error}; '
+            f'`port={port}` on `host={host}` cannot be had: {error.strerror or error}; '
             'name another, or 0 for any that is free'
         ) from None
     return bound
@@ -163,7 +163,7 @@ def _grpc_server(options, core, metrics):
         port = 0
     if not port:
         raise ConfigError(
-            f'--grpc_port={options.grpc_port} on --host={options.host} cannot be had; '
+            f'`grpc_port={options.grpc_port}` on `host={options.host}` cannot be had; '
             'name another, or 0 for any that is free'
         )
     return server, port

@@ -25,14 +25,14 @@ class Version:
 
     Attributes:
       number: its number.
-      path: its folder.
+      path: its directory.
       state: as `ModelVersionStatus.State` calls it.
       code, message: why it could not be loaded; ('OK', '') otherwise.
       servable: `Servable` while there is one.
       batchers: dict signature name -> `Batcher`.
       users: requests that use it at the moment.
       idle: set while there are none.
-      stamp: what its folder looked like when it was loaded.
+      stamp: what its directory looked like when it was loaded.
     """
 
     number: int
@@ -53,18 +53,19 @@ class Versions:
     All methods belong to the thread of the event loop; loading happens in others.
     """
 
-    def __init__(self, name, folder, policy=None, labels=None, on_change=None):
+    def __init__(self, name, directory, policy=None, labels=None, on_change=None):
         """Makes the object; nothing is loaded yet.
 
         Args:
           name: of the model.
-          folder: the folder of the versions, or a SavedModel, which is then the only
+          directory: the directory of the versions, or a SavedModel, which is then the
+          only
             one.
           policy: `Policy`; by default the latest alone.
           labels: dict label -> number.
           on_change: function (Version), called when the state of one changes.
         """
-        self.name, self.folder = name, folder
+        self.name, self.directory = name, directory
         self.policy, self.labels = policy or Policy(), dict(labels or {})
         self._on_change = on_change or (lambda version: None)
         self._versions = {}
@@ -82,14 +83,14 @@ class Versions:
             bad = [v for v in self._versions.values() if v.message]
             reason = f': {bad[-1].message}' if bad else ''
             raise ConfigError(
-                f'--export_dir must hold a SavedModel that can be loaded, but '
-                f'{self.folder} has none{reason}'
+                f'`export_dir` must hold a SavedModel that can be loaded, but '
+                f'{self.directory} has none{reason}'
             )
         for label, number in self.labels.items():
             if number not in self._available():
                 raise ConfigError(
-                    f'--version_labels={label}:{number}: there is no such version in '
-                    f'{self.folder}'
+                    f'`version_labels={label}:{number}`: there is no such version in '
+                    f'{self.directory}'
                 )
 
     async def watch(self, seconds):
@@ -103,16 +104,16 @@ class Versions:
             try:
                 await self.poll()
             except Exception:  # A disk that is gone for a while is no reason to stop.
-                _logger.exception('looking for new versions in %s', self.folder)
+                _logger.exception('looking for new versions in %s', self.directory)
 
     async def poll(self):
         """Loads the versions that are wanted, then lets go of those that are not."""
         async with self._lock:
-            found = await asyncio.to_thread(_find, self.folder)
+            found = await asyncio.to_thread(_find, self.directory)
             wanted = self.policy.wanted(found, self.labels)
             for number in sorted(wanted):
                 await self._load(number, found[number])
-            # Not before all that is to replace them is there. An empty folder, or a
+            # Not before all that is to replace them is there. An empty directory, or a
             # version that cannot be loaded, leaves what is served as it is.
             if wanted and wanted <= self._available().keys():
                 for number in self._available().keys() - wanted:
@@ -266,22 +267,22 @@ class Versions:
         self._on_change(version)
 
 
-def _find(folder):
-    """Returns dict number -> path of the versions in a folder."""
-    if tf.saved_model.contains_saved_model(folder):
-        name = os.path.basename(os.path.abspath(folder))
+def _find(directory):
+    """Returns dict number -> path of the versions in a directory."""
+    if tf.saved_model.contains_saved_model(directory):
+        name = os.path.basename(os.path.abspath(directory))
         number = int(name) if name.isascii() and name.isdecimal() else 1
-        return {number: folder}
-    return {int(os.path.basename(path)): path for path in export.versions(folder)}
+        return {number: directory}
+    return {int(os.path.basename(path)): path for path in export.versions(directory)}
 
 
 def _stamp(path):
     """What tells a version from another that was put in its place, or is whole now."""
     found = []
-    for folder, _, names in os.walk(path):  # A copy under way has them one by one.
+    for directory, _, names in os.walk(path):  # A copy under way has them one by one.
         for name in names:
             with contextlib.suppress(OSError):
-                facts = os.stat(os.path.join(folder, name))
+                facts = os.stat(os.path.join(directory, name))
                 found.append((facts.st_mtime_ns, facts.st_size, facts.st_ino))
     return tuple(sorted(found))
 

@@ -1,7 +1,7 @@
 """What a run tells while it goes on, and to whom."""
 
 
-class Observer:
+class Callback:
     """What a run tells of itself; this one keeps it to itself."""
 
     def on_start(self, plan):

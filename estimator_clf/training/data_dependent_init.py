@@ -1,4 +1,4 @@
-"""First weights that a network computes from the training pictures."""
+"""First weights that a network computes from the training images."""
 
 import functools
 import math
@@ -9,25 +9,25 @@ import tensorflow as tf
 
 from estimator_clf.core.errors import ConfigError
 from estimator_clf.core.variable_patterns import name_of
-from input.sources.base import iterate
+from input.sources.base import as_numpy_batches
 from model_fns.optimizers.ema import owner_of
 
 v1 = tf.compat.v1
 
-# How many pictures; for CIFAR-10 as many as airbench takes.
+# How many images; for CIFAR-10 as many as airbench takes.
 EXAMPLES = 5000
 
 _BATCH, _NUMBERS = 250, 2**23
 
 
-class FittedHook(v1.train.SessionRunHook):
+class DataDependentInitHook(v1.train.SessionRunHook):
     """Puts computed weights into a network, at step 0 only.
 
     Before any hook that saves, so that the checkpoint of step 0 has the weights; and
     before that of a warm start, which has the last word.
 
         fit = model_fn.fitted  # Of `make_model_fn`; None: there is nothing to compute.
-        hook = FittedHook(lambda: fit(pictures(source, 'train')))
+        hook = DataDependentInitHook(lambda: fit(images(source, 'train')))
         est.train(input_fn, hooks=[hook])
 
     A moving average of such a variable gets the same value.
@@ -72,28 +72,29 @@ class FittedHook(v1.train.SessionRunHook):
                     part.load(value, session)
 
 
-def fitted_of(config, source, model_fn):
+def make_init_hook(config, source, model_fn):
     """Makes the hook that a run needs.
 
     Args:
       config: `Config`.
-      source: `input.sources.base.Source`.
+      source: `input.sources.base.DataSource`.
       model_fn: of `make_model_fn`.
 
     Returns:
-      `FittedHook`; None for a network that computes nothing, and for a run that goes
+      `DataDependentInitHook`; None for a network that computes nothing, and for a run
+      that goes
       on: its checkpoints have what it began with.
     """
-    fit = getattr(model_fn, 'fitted', None)
+    fit = getattr(model_fn, 'data_dependent_init', None)
     if fit is None or tf.train.latest_checkpoint(config.model_dir):
         return None
-    return FittedHook(
+    return DataDependentInitHook(
         lambda: fit(_Pictures(source, config.train_split, config.eval_crop))
     )
 
 
 class _Pictures:
-    """`pictures`, which may be gone through several times."""
+    """`images`, which may be gone through several times."""
 
     def __init__(self, *args):
         self._args = args
@@ -103,20 +104,20 @@ class _Pictures:
 
 
 def pictures(source, split, eval_crop=1.0, count=EXAMPLES):
-    """Yields batches of a split's pictures, uint8 [B, H, W, C], as they are evaluated.
+    """Yields batches of a split's images, uint8 [B, H, W, C], as they are evaluated.
 
     In a shuffled order that is always the same, for in natural order the first ones are
     often of one class.
 
     Args:
-      source: `input.sources.base.Source`.
+      source: `input.sources.base.DataSource`.
       split: its name.
-      eval_crop: see `Source.input_fn`.
-      count: how many pictures at the most; some fewer if it is no multiple of a batch.
+      eval_crop: see `DataSource.input_fn`.
+      count: how many images at the most; some fewer if it is no multiple of a batch.
     """
     size = source.num_examples[split]
-    # Large pictures fewer at a time: some 12 times their pixels are needed at once.
+    # Large images fewer at a time: some 12 times their pixels are needed at once.
     batch = max(1, min(_BATCH, size, _NUMBERS // math.prod(source.image_shape)))
     input_fn = source.input_fn(split, batch, training=True, eval_crop=eval_crop)
-    for features, _ in iterate(input_fn, min(count, size) // batch):
+    for features, _ in as_numpy_batches(input_fn, min(count, size) // batch):
         yield features['image']

@@ -6,7 +6,7 @@ from estimator_clf.checkpoints.best import best_checkpoint
 from estimator_clf.export import check_examples, export_saved_model
 
 
-class RunExports:
+class RunExporter:
     """Exports checkpoints of a run; all of its exports are made here."""
 
     def __init__(self, config, source, model_fn, decode, say):
@@ -14,7 +14,7 @@ class RunExports:
 
         Args:
           config: `Config`.
-          source: `input.sources.base.Source`.
+          source: `input.sources.base.DataSource`.
           model_fn: function (features, labels, mode) -> EstimatorSpec.
           decode: see `export_saved_model`.
           say: function (text) for what a person should know.
@@ -23,13 +23,13 @@ class RunExports:
         self._model_fn, self._decode = model_fn, decode
         self._say = say
 
-    def export(self, checkpoint, folder):
-        """Exports a checkpoint as a version in a folder; returns the path."""
+    def export(self, checkpoint, directory):
+        """Exports a checkpoint as a version in a directory; returns the path."""
         return export_saved_model(
             self._model_fn,
             self._source.info,
             checkpoint,
-            folder,
+            directory,
             self._decode,
             config=self._config,
             examples=self._examples,
@@ -37,7 +37,7 @@ class RunExports:
         )
 
     def export_chosen(self, last):
-        """Exports the last weights, or the best if `--export_weights` says so.
+        """Exports the last weights, or the best if `export_weights` says so.
 
         Args:
           last: path prefix of the last checkpoint.

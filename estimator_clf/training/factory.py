@@ -16,7 +16,7 @@ _NOT_OPTIONS = (
     'sampling',
     'cache',
     'eval_crop',
-    'max_bad_examples',
+    'max_corrupt_images',
     'train_split',
     'classes',
     'exclude_classes',
@@ -25,19 +25,19 @@ _NOT_OPTIONS = (
 
 
 def open_source(config, info=None):
-    """Opens the data set that the settings name.
+    """Opens the dataset that the settings name.
 
     Args:
       config: `Config`.
       info: `DatasetInfo` of an earlier run, whose pixel statistics are kept.
 
     Returns:
-      An `input.sources.base.Source`.
+      An `input.sources.base.DataSource`.
     """
     from input import open_dataset
-    from input.sampling.subset import Selection
+    from input.sampling.subset import Subset
 
-    selection = Selection(
+    selection = Subset(
         classes=_names(config.classes),
         exclude=_names(config.exclude_classes),
         per_class=config.examples_per_class,
@@ -45,14 +45,14 @@ def open_source(config, info=None):
         seed=config.seed,
     )
     source = open_dataset(**source_args(config), selection=selection, info=info)
-    source.keep(config.cache)
+    source.set_cache(config.cache)
     return source
 
 
-def open_folder(config, source, folder):
-    """Opens another folder of pictures of the same classes, to evaluate on."""
+def open_directory(config, source, directory):
+    """Opens another directory of images of the same classes, to evaluate on."""
     config = dataclasses.replace(
-        config, data_dir=folder, validation_split=0.0, examples_per_class=None
+        config, data_dir=directory, validation_split=0.0, examples_per_class=None
     )
     return open_source(config, source.info)
 
@@ -71,7 +71,7 @@ def source_args(config):
     return dict(options, name=config.dataset, data_dir=config.data_dir or None)
 
 
-def settled(config, source):
+def resolve_auto(config, source):
     """Returns the settings with what follows from data and machine put in their place.
 
     `config.json` then says what the run did, and a run that goes on is refused where
@@ -79,7 +79,7 @@ def settled(config, source):
 
     Args:
       config: `Config`.
-      source: an `input.sources.base.Source`.
+      source: an `input.sources.base.DataSource`.
 
     Raises:
       ConfigError, DataError: class weights that cannot be balanced.
@@ -100,20 +100,20 @@ def settled(config, source):
 
 
 def network_args(config):
-    """Returns --network_args, parsed: dict name -> value."""
+    """Returns `network_args`, parsed: dict name -> value."""
     from model_fns import registry
 
     return registry.parse_args(config.network, config.network_args)
 
 
 def proxy_args(config):
-    """Returns --proxy_args, parsed: dict name -> value."""
-    from estimator_clf.core.errors import about
+    """Returns `proxy_args`, parsed: dict name -> value."""
+    from estimator_clf.core.errors import for_argument
     from model_fns import registry
 
     if not config.proxy:
         return {}
-    with about('--proxy'):
+    with for_argument('proxy'):
         return registry.parse_args(config.proxy, config.proxy_args)
 
 
@@ -140,13 +140,13 @@ def balanced(counts, names):
     for name, count in zip(names, counts, strict=True):
         if not count:
             raise ConfigError(
-                f'--class_weights=balanced: the class {name!r} has no example to train '
+                f'`class_weights=balanced`: the class {name!r} has no example to train '
                 'on; give the weights as numbers'
             )
     return [float(sum(counts)) / (len(counts) * float(count)) for count in counts]
 
 
-def published(config):
+def pretrained_weights(config):
     """Returns what Keras's files know of the network, see `registry.published`."""
     from model_fns import registry
 
@@ -164,7 +164,7 @@ def model_fn_maker(config):
         from model_fns.heads.test_time_augmentation import check_size
         from model_fns.model_fn import make_model_fn
         from model_fns.optimizers.config import (
-            OptimizerSettings,
+            OptimizerSpec,
             parse_lookahead,
             parse_views,
         )
@@ -180,12 +180,12 @@ def model_fn_maker(config):
         def steps(text, flag):
             return in_steps(text, flag, per_epoch, total_steps)
 
-        optimizer = OptimizerSettings(
+        optimizer = OptimizerSpec(
             name=config.optimizer,
             learning_rate=config.learning_rate * rate,
             momentum=config.momentum,
             weight_decay=config.weight_decay,
-            rescale_weights=config.rescale_weights,
+            normalize_weights=config.normalize_weights,
             clip_norm=config.clip_norm,
             schedule=config.schedule,
             warmup_steps=steps(config.warmup, 'warmup'),
@@ -201,15 +201,15 @@ def model_fn_maker(config):
             end_learning_rate=config.end_learning_rate * rate,
             ema_decay=config.ema_decay,
             lookahead=parse_lookahead(config.lookahead),
-            freeze=variable_patterns.parse_patterns('--freeze', config.freeze),
+            freeze=variable_patterns.parse_patterns('freeze', config.freeze),
             train_only=variable_patterns.parse_patterns(
-                '--train_only', config.train_only
+                'train_only', config.train_only
             ),
             lr_multipliers=variable_patterns.parse_multipliers(
-                '--lr_multipliers', config.lr_multipliers
+                'lr_multipliers', config.lr_multipliers
             ),
             decay_multipliers=variable_patterns.parse_multipliers(
-                '--decay_multipliers', config.decay_multipliers
+                'decay_multipliers', config.decay_multipliers
             ),
         )
         return make_model_fn(
@@ -223,16 +223,16 @@ def model_fn_maker(config):
             label_smoothing=config.label_smoothing,
             class_weights=_class_weights(config.class_weights),
             loss=config.loss,
-            eval_passes=config.eval_passes,
+            eval_samples=config.eval_samples,
             eval_views=eval_views,
             export_views=config.export_tta,
             seed=config.seed,
             compute_dtype=dtype,
             eval_dtype=mixed_precision.resolve(config.eval_precision),
-            accumulate_steps=config.accumulate_steps,
+            gradient_accumulation_steps=config.gradient_accumulation_steps,
             xla=config.xla,
             conv_gradients=mixed_precision.conv_gradients(config.conv_gradients, dtype),
-            hardest=config.hardest,
+            hard_example_fraction=config.hard_example_fraction,
             proxy=config.proxy or None,
             proxy_args=proxy_args(config),
         )
@@ -240,11 +240,11 @@ def model_fn_maker(config):
     return make
 
 
-def decoder(config, info):
+def make_decoder(config, info):
     """Returns what `export_saved_model` decodes with, or None (regression).
 
     Raises:
-      ConfigError: the export would refuse pictures of the network's own size.
+      ConfigError: the export would refuse images of the network's own size.
     """
     if not info.class_names:
         return None
@@ -254,7 +254,7 @@ def decoder(config, info):
     height, width, channels = info.image_shape
     if config.export and config.max_pixels < height * width:
         raise ConfigError(
-            f'--max_pixels must be at least {height * width}, the {height} x {width} '
+            f'`max_pixels` must be at least {height * width}, the {height} x {width} '
             f'pixels that the network looks at, got {config.max_pixels}'
         )
     return BatchDecoder(
@@ -269,7 +269,7 @@ def load_config(model_dir, **instead):
     """Reads the settings of a run.
 
     Args:
-      model_dir: its folder.
+      model_dir: its directory.
       **instead: settings that take the place of those, unless None or ''.
 
     Raises:
@@ -278,7 +278,7 @@ def load_config(model_dir, **instead):
     wanted = {name: v for name, v in instead.items() if v not in (None, '')}
     if wanted.get('eval_tta') == 'none':  # Nor is there anything left to export then.
         wanted.setdefault('export_tta', False)
-    # Whoever asks reads the pictures once: to keep them, or what a part of the network
+    # Whoever asks reads the images once: to keep them, or what a part of the network
     # makes of them, would gain nothing.
     wanted.update(cache='none', cache_features=False)
     return dataclasses.replace(configuration.load(model_dir), **wanted)
@@ -288,7 +288,7 @@ def load_info(model_dir):
     """Reads the `DatasetInfo` that a run left in its model_dir.
 
     Raises:
-      ConfigError: there is none, or it is damaged.
+      ConfigError: there is none, or it is corrupt.
     """
     from estimator_clf.checkpoints import dataset_json
 
@@ -296,7 +296,7 @@ def load_info(model_dir):
         return dataset_json.load(model_dir)
     except FileNotFoundError as error:
         raise ConfigError(
-            f'--model_dir must be the folder of a run, but {error.filename} is missing'
+            f'`model_dir` must be the directory of a run, but {error.filename} is missing'
         ) from None
 
 
@@ -316,7 +316,7 @@ def checkpoint_of(model_dir, checkpoint=''):
     if not checkpoint:
         path = latest_checkpoint(model_dir)
         if not path:
-            raise ConfigError(f'--model_dir={model_dir} has no checkpoint')
+            raise ConfigError(f'`model_dir={model_dir}` has no checkpoint')
         return path
     path = checkpoint
     if checkpoint == 'best':
@@ -325,7 +325,7 @@ def checkpoint_of(model_dir, checkpoint=''):
         path = best_checkpoint(model_dir)
         if not path:
             raise ConfigError(
-                f'--checkpoint=best: {model_dir} has none; the run had --keep_best=0, '
+                f'`checkpoint=best`: {model_dir} has none; the run had `keep_best=0`, '
                 'no evaluation, or none but of a test split, by which nothing is chosen'
             )
         return path
@@ -336,7 +336,7 @@ def checkpoint_of(model_dir, checkpoint=''):
         path = os.path.join(model_dir, path)  # As the list below names them.
     if not tf.compat.v1.train.checkpoint_exists(path):
         raise ConfigError(
-            f'--checkpoint={checkpoint}: there is no {path}. There are: '
+            f'`checkpoint={checkpoint}`: there is no {path}. There are: '
             + (', '.join(names_of_checkpoints(model_dir)) or 'none')
         )
     return path
@@ -353,6 +353,6 @@ def _class_weights(text):
         return tuple(float(part) for part in text.split(','))
     except ValueError:
         raise ConfigError(
-            "--class_weights must be numbers between commas, or 'balanced', got "
+            "`class_weights` must be numbers between commas, or 'balanced', got "
             f'{text!r}'
         ) from None

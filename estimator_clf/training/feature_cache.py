@@ -1,4 +1,4 @@
-"""What the frozen part of a network makes of each picture, computed once.
+"""What the frozen part of a network makes of each image, computed once.
 
 In `MODEL_DIR/features/<key>/`, which appears all at once. The key is a hash of the
 frozen part, its ops and its weights, and of what is read and how; so a run that goes on
@@ -24,7 +24,7 @@ from estimator_clf.core.devices import session_config
 from estimator_clf.core.signals import Stopped
 from estimator_clf.core.variable_patterns import name_of
 from input import augment
-from input.sources.base import iterate
+from input.sources.base import as_numpy_batches
 from input.sources.cached_features import ARRAYS, FACTS, FeatureSet, check_augment
 
 v1 = tf.compat.v1
@@ -35,14 +35,16 @@ FOLDER = 'features'
 class FeatureCache:
     """The features of the splits of a run."""
 
-    def __init__(self, config, source, model_fn, fitted, warm_start, say, stop=False):
+    def __init__(
+        self, config, source, model_fn, data_dependent_init, warm_start, say, stop=False
+    ):
         """Makes the object; computes nothing yet.
 
         Args:
           config: `Config`.
-          source: `input.sources.base.Source`.
-          model_fn: of `model_fns.make_model_fn`, with its `trunk`.
-          fitted: `FittedHook` of a run that begins, or None.
+          source: `input.sources.base.DataSource`.
+          model_fn: of `model_fns.make_model_fn`, with its `frozen_backbone`.
+          fitted: `DataDependentInitHook` of a run that begins, or None.
           warm_start: `WarmStartHook` of a run that begins, or None.
           say: function (text) for what a person should know.
           stop: `stopping.Stop`; once it is true, computing ends with
@@ -53,7 +55,11 @@ class FeatureCache:
         """
         self._config, self._source = config, source
         self._model_fn, self._say = model_fn, say
-        self._fitted, self._warm_start, self._stop = fitted, warm_start, stop
+        self._fitted, self._warm_start, self._stop = (
+            data_dependent_init,
+            warm_start,
+            stop,
+        )
         self._variants = check_augment(augment.parse(config.augment))
         self._open = {}
 
@@ -72,7 +78,7 @@ class FeatureCache:
         )
 
     def evaluation_input(self, input_fn, split):
-        """Returns the input_fn of an evaluation with the features beside the pictures.
+        """Returns the input_fn of an evaluation with the features beside the images.
 
         They are computed when it is called.
         """
@@ -84,12 +90,12 @@ class FeatureCache:
 
     def _features(self, split, training, variants):
         if (split, training) not in self._open:
-            folder = self._folder(split, training, variants)
-            self._open[split, training] = FeatureSet.load(folder)
+            directory = self._directory(split, training, variants)
+            self._open[split, training] = FeatureSet.load(directory)
         return self._open[split, training]
 
-    def _folder(self, split, training, variants):
-        """Makes the features, if need be; returns their folder."""
+    def _directory(self, split, training, variants):
+        """Makes the features, if need be; returns their directory."""
         batch = self._config.eval_batch_size or self._config.batch_size
         pictures = self._source.input_fn(
             split, batch, eval_crop=self._config.eval_crop, with_index=True
@@ -97,18 +103,18 @@ class FeatureCache:
         shape = self._source.image_shape
         with tf.Graph().as_default() as graph:
             image = v1.placeholder(tf.uint8, [None, *shape], 'image')
-            found = self._model_fn.trunk({'image': image}, training)
+            found = self._model_fn.frozen_backbone({'image': image}, training)
             variables = _variables_of(found)
             values = self._values(variables)
             facts = {'split': split, 'variants': variants, 'image_shape': list(shape)}
             key = self._key(graph, found, values, facts)
             parent = os.path.join(self._config.model_dir, FOLDER)
-            folder = os.path.join(parent, f'{split.replace("/", "_")}-{key}')
-            if os.path.isdir(folder):
-                return folder
+            directory = os.path.join(parent, f'{split.replace("/", "_")}-{key}')
+            if os.path.isdir(directory):
+                return directory
             _remove_partial(parent)
             self._say(
-                f'--cache_features: {split}, {self._source.num_examples[split]} '
+                f'`cache_features`: {split}, {self._source.num_examples[split]} '
                 f'examples of {list(found.shape[1:])} numbers, once'
             )
             with v1.Session(config=session_config()) as session:
@@ -125,11 +131,11 @@ class FeatureCache:
                 size = self._source.num_examples[split]
                 shape = (variants, size, *found.shape[1:].as_list())
                 try:
-                    _write(folder, compute, pictures, shape, facts)
+                    _write(directory, compute, pictures, shape, facts)
                 except BaseException:
                     _remove_partial(parent)
                     raise
-        return folder
+        return directory
 
     def _values(self, variables):
         """dict name -> array: the frozen weights, which are those of every step."""
@@ -161,7 +167,7 @@ class FeatureCache:
             field.name: getattr(config, field.name)
             for field in dataclasses.fields(configuration.Config)
             if field.metadata['group'] == 'Data'
-            and field.name not in ('augment', 'sampling', 'cache', 'max_bad_examples')
+            and field.name not in ('augment', 'sampling', 'cache', 'max_corrupt_images')
         }
         facts = {
             **facts,
@@ -184,18 +190,18 @@ def _variables_of(tensor):
     return [v for v in v1.global_variables() if v.handle.op.name in names]
 
 
-def _write(folder, compute, input_fn, shape, facts):
-    """Fills a folder of `FeatureSet`, which appears when it is whole.
+def _write(directory, compute, input_fn, shape, facts):
+    """Fills a directory of `FeatureSet`, which appears when it is whole.
 
     Args:
-      folder: its path.
-      compute: function from pictures, uint8 [b, H, W, C], to features [b, …].
+      directory: its path.
+      compute: function from images, uint8 [b, H, W, C], to features [b, …].
       input_fn: of the examples in natural order.
       shape: of the features, [variants, examples, …]; there may be fewer examples,
         where some cannot be read.
       facts: what is written beside them.
     """
-    parent = os.path.dirname(folder)
+    parent = os.path.dirname(directory)
     os.makedirs(parent, exist_ok=True)
     partial = tempfile.mkdtemp(dir=parent, prefix=PARTIAL)
     path = os.path.join(partial, 'features.npy')
@@ -210,7 +216,7 @@ def _write(folder, compute, input_fn, shape, facts):
                 if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
                     raise  # Others: not every file system can do it.
     count, others = 0, {name: [] for name in ARRAYS[1:]}
-    for features, labels in iterate(input_fn):
+    for features, labels in as_numpy_batches(input_fn):
         images = features['image']
         for variant in range(shape[0]):
             turned = images[:, :, ::-1] if variant else images
@@ -228,7 +234,7 @@ def _write(folder, compute, input_fn, shape, facts):
         _save(os.path.join(partial, f'{name}.npy'), np.concatenate(parts))
     with open(os.path.join(partial, FACTS), 'w', encoding='utf-8') as file:
         json.dump(facts, file)
-    os.rename(partial, folder)
+    os.rename(partial, directory)
 
 
 def _save(path, array):

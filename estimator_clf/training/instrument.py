@@ -19,8 +19,10 @@ v1 = tf.compat.v1
 def instrument(model_fn):
     """Wraps a model_fn so that its input can be watched by hooks.
 
-    In training, the feature 'input_wait' joins the graph collection `TRAIN_METRICS`, 'key'
-    `EXAMPLE_KEYS` and 'image' `EXAMPLE_IMAGES`; the model_fn sees all other features as they are.
+    In training, the feature 'input_wait' joins the graph collection `TRAIN_METRICS`,
+    'key'
+    `EXAMPLE_KEYS` and 'image' `EXAMPLE_IMAGES`; the model_fn sees all other features as
+    they are.
 
     Args:
       model_fn: function (features, labels, mode) -> EstimatorSpec.

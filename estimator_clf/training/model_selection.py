@@ -1,23 +1,23 @@
 """What a run chooses by its evaluations: what it keeps, and when it is enough."""
 
 from estimator_clf.checkpoints.best import (
-    BestKeeper,
-    best_folder,
-    check_folder,
+    BestCheckpoints,
+    best_directory,
+    check_directory,
     copy_checkpoint,
 )
 from estimator_clf.config.early_stopping import EarlyStopping, parse_patience
-from estimator_clf.config.metric_goal import Goal
+from estimator_clf.config.metric_goal import MetricGoal
 from estimator_clf.core.errors import ConfigError
 from estimator_clf.core.signals import Stop
 from estimator_clf.training.run_directory import run_id
 
 
-class Choice:
+class ModelSelection:
     """The goal of a run, and all that follows from it.
 
     Attributes:
-      goal: `Goal`; None if there is nothing to choose by.
+      goal: `MetricGoal`; None if there is nothing to choose by.
       enough: `Stop`, true once evaluation has not become better for long enough.
     """
 
@@ -38,32 +38,34 @@ class Choice:
         self.goal = _goal(config, plan, evaluations)
         _check(config, plan, self.goal)
         if self.goal and config.export_best:
-            check_folder(_exports(config), run_id(config.model_dir))
-        self.enough = Stop()
+            check_directory(_exports(config), run_id(config.model_dir))
+        self.stop_early = Stop()
         self._keepers, self._early, self._patience = [], None, None
 
-    def go_on(self, num_examples, export):
+    def restore(self, num_examples, export):
         """Takes up what the run before has kept and how long it has waited.
 
         Args:
           num_examples: of the training split.
-          export: function (checkpoint, folder) that exports and returns the path.
+          export: function (checkpoint, directory) that exports and returns the path.
         """
         config = self._config
-        known = self._evaluations.known(self._split) if self.goal else {}
+        known = self._evaluations.results(self._split) if self.goal else {}
         by = {'split': self._split, 'known': known}
         if self.goal and config.keep_best:
-            folder = best_folder(config.model_dir)
+            directory = best_directory(config.model_dir)
             self._keepers.append(
-                BestKeeper(folder, self.goal, config.keep_best, copy_checkpoint, **by)
+                BestCheckpoints(
+                    directory, self.goal, config.keep_best, copy_checkpoint, **by
+                )
             )
         if self.goal and config.export_best:
             self._keepers.append(
-                BestKeeper(
+                BestCheckpoints(
                     _exports(config),
                     self.goal,
                     config.export_best,
-                    lambda path, step, folder: export(path, folder),
+                    lambda path, step, directory: export(path, directory),
                     records_only=True,
                     run=run_id(config.model_dir),
                     **by,
@@ -76,7 +78,7 @@ class Choice:
         """Forgets what was found behind a step to which the run has gone back."""
         for keeper in self._keepers:
             keeper.rewind(step)
-        self._wait(self._evaluations.known(self._split))
+        self._wait(self._evaluations.results(self._split))
 
     def _wait(self, known):
         """Begins to wait, with all that is known already."""
@@ -85,23 +87,23 @@ class Choice:
                 self.goal, *self._patience, self._config.min_delta
             )
             for step in sorted(known):
-                self.tell(step, self._split, known[step])
+                self.on_evaluation(step, self._split, known[step])
 
-    def tell(self, step, name, metrics):
+    def on_evaluation(self, step, name, metrics):
         """Takes the result of an evaluation of the set `name`."""
-        if self._early and name == self._split and self._early.tell(step, metrics):
-            self.enough.requested = self._early.why()
+        if self._early and name == self._split and self._early.update(step, metrics):
+            self.stop_early.requested = self._early.why()
 
-    def keep(self, checkpoint, step, metrics):
+    def save_if_best(self, checkpoint, step, metrics):
         """Keeps what is made of a checkpoint, if it is among the best."""
         for keeper in self._keepers:
-            keeper.offer(checkpoint, step, metrics)
+            keeper.maybe_save(checkpoint, step, metrics)
 
-    def keep_last(self, checkpoint, step, metrics):
+    def save_last_if_best(self, checkpoint, step, metrics):
         """Does so behind the training, of which not all may have been offered."""
-        known = self._evaluations.known(self._split)
+        known = self._evaluations.results(self._split)
         for keeper in self._keepers:
-            keeper.offer(checkpoint, step, metrics, known)
+            keeper.maybe_save(checkpoint, step, metrics, known)
 
 
 def _exports(config):
@@ -112,16 +114,16 @@ def _goal(config, plan, evaluations):
     if not plan.eval_split:
         return None
     if plan.complete and config.best_metric:  # Not worth building a graph for.
-        goal = Goal(config.best_metric, config.best_mode)
+        goal = MetricGoal(config.best_metric, config.best_mode)
         names = {
-            n for found in evaluations.known(plan.eval_split).values() for n in found
+            n for found in evaluations.results(plan.eval_split).values() for n in found
         }
         if names:
             goal.check(names)
     else:
         names = evaluations.metric_names(plan.eval_split)
         usual = 'accuracy' if 'accuracy' in names else 'loss'
-        goal = Goal(config.best_metric or usual, config.best_mode)
+        goal = MetricGoal(config.best_metric or usual, config.best_mode)
         goal.check(names)
     # Nothing is chosen by test accuracy, unless somebody insists.
     by_test = plan.eval_split == 'test' and config.eval_split != 'test'
@@ -132,13 +134,13 @@ def _check(config, plan, goal):
     patience = parse_patience(config.early_stopping, 'early_stopping')
     if patience and patience[0] == 0:
         raise ConfigError(
-            '--early_stopping must be more than 0, or 0 for never, got '
+            '`early_stopping` must be more than 0, or 0 for never, got '
             f'{config.early_stopping!r}'
         )
     if patience and goal and not plan.eval_every:
         raise ConfigError(
-            '--early_stopping needs evaluations while training, and --eval_every=0 has '
-            'none; give --eval_every=1epochs'
+            '`early_stopping` needs evaluations while training, and `eval_every=0` has '
+            'none; give `eval_every=1epochs`'
         )
     wishes = {
         'early_stopping': patience,
@@ -148,11 +150,11 @@ def _check(config, plan, goal):
     wanted = [name for name, wish in wishes.items() if wish]
     if wanted and goal is None:
         raise ConfigError(
-            f'--{wanted[0]} needs something to choose by that is not the test split; '
-            'hold some of the training set out with --validation_split=0.1, or name a '
-            'split with --eval_split'
+            f'`{wanted[0]}` needs something to choose by that is not the test split; '
+            'hold some of the training set out with `validation_split=0.1`, or name a '
+            'split with `eval_split`'
         )
     if config.export_weights == 'best' and not config.keep_best:
         raise ConfigError(
-            '--export_weights=best needs --keep_best of at least 1, got 0'
+            '`export_weights=best` needs `keep_best` of at least 1, got 0'
         )

@@ -9,7 +9,7 @@ from estimator_clf.core.atomic_files import write_atomically
 FILE_NAME = 'rollbacks.json'
 
 
-class Rollbacks:
+class NanRollback:
     """How often a run went back to its last checkpoint, and what rate that left.
 
     It is kept in `rollbacks.json`, so that a run that is killed and started again
@@ -20,7 +20,7 @@ class Rollbacks:
         """Reads what there is.
 
         Args:
-          model_dir: folder of the run.
+          model_dir: directory of the run.
           most: how often a run may go back, all its processes together.
           factor: what the learning rate is multiplied with each time.
         """
@@ -38,7 +38,7 @@ class Rollbacks:
         return product
 
     def forget(self):
-        """Drops what there is, for a run that begins anew."""
+        """Drops what there is, for a run that begins again."""
         self._done = []
         with contextlib.suppress(FileNotFoundError):
             os.remove(self._path)
@@ -47,7 +47,7 @@ class Rollbacks:
         """Tells whether the run may go back once more."""
         return len(self._done) < self._most
 
-    def in_vain(self, step):
+    def made_no_progress(self, step):
         """Tells whether the run has gone back to this step the last time, too.
 
         Weights may be lost while they are still finite: what was saved of them is
@@ -59,7 +59,7 @@ class Rollbacks:
         """Notes that the run goes back.
 
         Args:
-          error: `NotFiniteError`.
+          error: `NonFiniteError`.
           step: the step of the checkpoint that it goes on from.
 
         Returns:
@@ -73,7 +73,7 @@ class Rollbacks:
         return (
             f'{what[0].upper()}{what[1:]}. Going back to step {step}, from there with '
             f'the learning rate times {self.rate:g} (time {len(self._done)} of at most '
-            f'{self._most}, see --max_rollbacks).'
+            f'{self._most}, see `max_rollbacks`).'
         )
 
     def _read(self):

@@ -1,4 +1,4 @@
-"""The folder of a run: whose it is, and how far it got."""
+"""The directory of a run: whose it is, and how far it got."""
 
 import json
 import os
@@ -41,16 +41,16 @@ def run_id(model_dir):
 
 
 def check_resume(config):
-    """Raises ConfigError if `--resume` and what is in the folder do not agree."""
+    """Raises ConfigError if `resume` and what is in the directory do not agree."""
     there = names_of_checkpoints(config.model_dir)
     if config.resume == 'never' and there:
         raise ConfigError(
-            f'--resume=never, but --model_dir={config.model_dir} holds checkpoints; '
-            'take another folder'
+            f'`resume=never`, but `model_dir={config.model_dir}` holds checkpoints; '
+            'take another directory'
         )
     if config.resume == 'must' and not there:
         raise ConfigError(
-            f'--resume=must, but --model_dir={config.model_dir} holds no checkpoint'
+            f'`resume=must`, but `model_dir={config.model_dir}` holds no checkpoint'
         )
 
 
@@ -58,7 +58,7 @@ def known_data(config):
     """Returns the `DatasetInfo` that a run goes on with, None if it only begins.
 
     Raises:
-      ConfigError: it is damaged.
+      ConfigError: it is corrupt.
     """
     if not names_of_checkpoints(config.model_dir):
         return None
@@ -76,7 +76,8 @@ def check(config, info):
       info: `DatasetInfo`.
 
     Raises:
-      ConfigError: the folder cannot be written, or belongs to a run of other settings
+      ConfigError: the directory cannot be written, or belongs to a run of other
+      settings
         or other data.
     """
     _check_writable('model_dir', config.model_dir)
@@ -89,8 +90,8 @@ def check(config, info):
             _check_same_run(before, config, info)
     elif latest_step(config.model_dir):
         raise ConfigError(
-            f'--model_dir={config.model_dir} holds checkpoints but no '
-            f'{configuration.FILE_NAME}: it is not ours; take another folder'
+            f'`model_dir={config.model_dir}` holds checkpoints but no '
+            f'{configuration.FILE_NAME}: it is not ours; take another directory'
         )
 
 
@@ -99,7 +100,7 @@ def take(config, lock):
 
     Args:
       config: `Config`.
-      lock: `FolderLock` of the folder.
+      lock: `DirectoryLock` of the directory.
 
     Raises:
       ConfigError: it cannot be made, or another process is training in it.
@@ -108,10 +109,10 @@ def take(config, lock):
         os.makedirs(config.model_dir, exist_ok=True)
     except OSError as error:
         raise ConfigError(
-            f'--model_dir={config.model_dir} cannot be made: {error.strerror}; name '
+            f'`model_dir={config.model_dir}` cannot be made: {error.strerror}; name '
             'another'
         ) from None
-    lock.take()  # Only now, if the folder is new.
+    lock.acquire()  # Only now, if the directory is new.
 
 
 def claim(config, info, lock):
@@ -120,7 +121,7 @@ def claim(config, info, lock):
     Args:
       config: `Config`.
       info: `DatasetInfo`.
-      lock: `FolderLock` of the folder.
+      lock: `DirectoryLock` of the directory.
 
     Raises:
       ConfigError: see `check` and `take`.
@@ -134,8 +135,8 @@ def claim(config, info, lock):
     dataset_json.save(info, config.model_dir)
 
 
-def _check_writable(flag, folder):
-    path = os.path.abspath(folder)
+def _check_writable(flag, directory):
+    path = os.path.abspath(directory)
     while not os.path.lexists(path):
         path = os.path.dirname(path)
     if not os.path.isdir(path):
@@ -145,7 +146,7 @@ def _check_writable(flag, folder):
     else:
         return
     raise ConfigError(
-        f'--{flag}={folder} cannot be made or written: {path} {wrong}; name another'
+        f'`{flag}`={directory} cannot be made or written: {path} {wrong}; name another'
     )
 
 
@@ -153,12 +154,12 @@ def _check_same_run(before, config, info):
     different = before.differences(config)
     if different:
         listed = '\n'.join(
-            f'  --{name}: {there!r} there, {now!r} now'
+            f'  `{name}`: {there!r} there, {now!r} now'
             for name, there, now in different
         )
         raise ConfigError(
-            f'--model_dir={config.model_dir} belongs to a run of other settings:\n'
-            f'{listed}\nTake another --model_dir, or the same settings to go on.'
+            f'`model_dir={config.model_dir}` belongs to a run of other settings:\n'
+            f'{listed}\nTake another `model_dir`, or the same settings to go on.'
         )
     _check_same_sets(before, config)
     there = known_data(config)
@@ -171,20 +172,20 @@ def _check_same_run(before, config, info):
                 old, new = ({s: n.get(s) for s in common} for n in (old, new))
             if old != new:
                 raise ConfigError(
-                    f'--model_dir={config.model_dir}: the data has changed since: '
-                    f'{name} was {old}, is {new}. Take another --model_dir.'
+                    f'`model_dir={config.model_dir}`: the data has changed since: '
+                    f'{name} was {old}, is {new}. Take another `model_dir`.'
                 )
 
 
 def _check_same_sets(before, config):
     """Under one name is one set of examples: its results are known by that."""
-    known = {wish.name: wish for wish in eval_sets.parse(before.also_evaluate)}
-    for wish in eval_sets.parse(config.also_evaluate):
+    known = {wish.name: wish for wish in eval_sets.parse(before.extra_eval_sets)}
+    for wish in eval_sets.parse(config.extra_eval_sets):
         old = known.get(wish.name, wish)
         if _differ(old, wish):
             raise ConfigError(
-                f'--also_evaluate: {wish.name!r} was {_shown(old)} in --model_dir='
-                f'{config.model_dir} so far, is {_shown(wish)}; give that another name'
+                f'`extra_eval_sets`: {wish.name!r} was {_shown(old)} in '
+                f'`model_dir={config.model_dir}` so far, is {_shown(wish)}; give that another name'
             )
 
 
@@ -195,9 +196,9 @@ def _differ(old, new):
         return old.split != new.split
     if old.split and new.split and old.split != new.split:
         return True
-    # A folder that is not there any more may have been moved.
-    folders = [os.path.realpath(wish.data_dir) for wish in (old, new)]
-    return folders[0] != folders[1] and os.path.isdir(folders[0])
+    # A directory that is not there any more may have been moved.
+    directories = [os.path.realpath(wish.data_dir) for wish in (old, new)]
+    return directories[0] != directories[1] and os.path.isdir(directories[0])
 
 
 def _shown(wish):

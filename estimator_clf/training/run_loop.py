@@ -14,7 +14,7 @@ def wanted(config, replicas, tell):
     asked = config.steps_per_loop
     if replicas > 1 and asked not in ('auto', '1'):
         tell(
-            f'--steps_per_loop={asked}: on {replicas} devices each step is taken by '
+            f'`steps_per_loop={asked}`: on {replicas} devices each step is taken by '
             'itself'
         )
     return replicas == 1 and asked != '1'
@@ -24,7 +24,7 @@ def hook_of(loop, config, plan, intervals):
     """Makes the hook of a run's loop.
 
     Args:
-      loop: `Loop`.
+      loop: `StepLoop`.
       config: `Config`.
       plan: `Plan`.
       intervals: intervals in steps of the evaluations.
@@ -32,7 +32,7 @@ def hook_of(loop, config, plan, intervals):
     first, last = duration.step_range(config.profile, 'profile') or (0, 0)
 
     def alone(step):
-        # What is fetched beside a run must be of one step: pictures and histograms of
+        # What is fetched beside a run must be of one step: images and histograms of
         # the first step and some more; and recordings tell one step from the next.
         sampled = step == plan.start_step + 1 or duration.due(step, plan.sample_every)
         return sampled or first <= step <= last

@@ -25,7 +25,7 @@ from estimator_clf.core.graph_collections import (
     TRAIN_METRICS,
     NamedTensor,
 )
-from estimator_clf.hooks.step_loop import LoopHook
+from estimator_clf.hooks.step_loop import StepLoopHook
 
 v1 = tf.compat.v1
 
@@ -33,7 +33,7 @@ v1 = tf.compat.v1
 SECONDS = 1.0
 
 
-class Loop:
+class StepLoop:
     """The loop of one training; makes its input_fn, its model_fn and its first hook.
 
     What hooks fetch must come out of the loop, so it goes through the collections of
@@ -80,12 +80,13 @@ class Loop:
 
         Args:
           last_step: the step at which the training ends: the `max_steps` of `train`.
-          every: list of intervals in steps, see `estimator_clf.core.intervals.due`: where
+          every: list of intervals in steps, see `estimator_clf.core.intervals.due`:
+          where
             something is to happen behind a step, a loop ends.
           alone: function (step) -> whether that step must have a run of its own.
           most: the most steps of a run; None: any number.
         """
-        return LoopHook(self, last_step, every, alone, most)
+        return StepLoopHook(self, last_step, every, alone, most)
 
     def input_fn(self, input_fn):
         """Wraps an input_fn so that the loop can draw from its dataset.
@@ -163,8 +164,8 @@ class _Out:
 
         Args:
           element_spec: of the dataset.
-          pack: see `Loop`.
-          keys: see `Loop`.
+          pack: see `StepLoop`.
+          keys: see `StepLoop`.
           count: the most steps of the run.
 
         Attributes:

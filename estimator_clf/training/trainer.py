@@ -17,33 +17,33 @@ from estimator_clf.checkpoints.recovery import recover, step_back, sweep
 from estimator_clf.config.step_plan import make_plan
 from estimator_clf.core import devices, signals
 from estimator_clf.core import intervals as duration
-from estimator_clf.core.errors import RunError, no_room
-from estimator_clf.core.file_lock import FolderLock
+from estimator_clf.core.errors import RunError, disk_full_message
+from estimator_clf.core.file_lock import DirectoryLock
 from estimator_clf.core.graph_collections import (
     EXAMPLE_IMAGES,
     EXAMPLE_KEYS,
     TRAIN_METRICS,
 )
-from estimator_clf.evaluation.eval_sets import evaluation_sets
-from estimator_clf.evaluation.plots.factory import watchers
+from estimator_clf.evaluation.eval_sets import eval_sets
+from estimator_clf.evaluation.plots.factory import eval_callbacks
 from estimator_clf.evaluation.run_evaluations import Evaluations
 from estimator_clf.hooks.checkpoint import CheckpointHook
-from estimator_clf.hooks.example_keys import KeysHook
-from estimator_clf.hooks.input_samples import SampleHook
-from estimator_clf.hooks.nan_guard import FiniteHook, NotFiniteError
+from estimator_clf.hooks.example_keys import ExampleKeysHook
+from estimator_clf.hooks.input_samples import InputSamplesHook
+from estimator_clf.hooks.nan_guard import NanGuardHook, NonFiniteError
 from estimator_clf.hooks.profile import ProfileHook
-from estimator_clf.hooks.train_metrics import MetricsHook
+from estimator_clf.hooks.train_metrics import TrainMetricsHook
 from estimator_clf.loggers import tensorboard_hparams, tensorboard_writer
 from estimator_clf.loggers.corrupt_images import leave_out
 from estimator_clf.loggers.jsonl import MetricsLog
 from estimator_clf.training import instrument, run_directory, run_loop, tf_config
-from estimator_clf.training.callbacks import Observer
-from estimator_clf.training.data_dependent_init import fitted_of
-from estimator_clf.training.exports import RunExports
+from estimator_clf.training.callbacks import Callback
+from estimator_clf.training.data_dependent_init import make_init_hook
+from estimator_clf.training.exports import RunExporter
 from estimator_clf.training.feature_cache import FeatureCache
-from estimator_clf.training.model_selection import Choice
-from estimator_clf.training.nan_rollback import Rollbacks
-from estimator_clf.training.step_loop import Loop
+from estimator_clf.training.model_selection import ModelSelection
+from estimator_clf.training.nan_rollback import NanRollback
+from estimator_clf.training.step_loop import StepLoop
 from estimator_clf.warm_start.from_config import warm_start_of
 
 v1 = tf.compat.v1
@@ -56,7 +56,7 @@ class Results:
     Attributes:
       step: the last step.
       metrics: dict split -> dict metric -> float, of the last weights.
-      export_path: the SavedModel's folder, or None.
+      export_path: the SavedModel's directory, or None.
       stopped: name of the signal that stopped the run before its end, or None.
     """
 
@@ -73,7 +73,7 @@ def train_and_evaluate(
     make_decode,
     replicas=1,
     observer=None,
-    open_folder=None,
+    open_directory=None,
     published=None,
 ):
     """Runs a training to its end; goes on where a killed one stopped.
@@ -83,13 +83,14 @@ def train_and_evaluate(
 
     Args:
       config: `estimator_clf.config.config.Config`.
-      source: `input.sources.base.Source`.
+      source: `input.sources.base.DataSource`.
       make_model_fn: function (DatasetInfo, total steps, rate) -> model_fn, whose
         learning rate is `rate` times that of the settings.
       make_decode: function DatasetInfo -> `decode` of `export_saved_model`.
       replicas: what `devices.set_up` returned.
-      observer: `Observer`.
-      open_folder: function from a folder to the `Source` of it, for evaluation sets
+      observer: `Callback`.
+      open_folder: function from a directory to the `DataSource` of it, for evaluation
+      sets
         that lie elsewhere.
       published: see `warm_start_of`.
 
@@ -104,21 +105,21 @@ def train_and_evaluate(
     """
     with contextlib.ExitStack() as stack:
         stop = stack.enter_context(signals.on_signals())
-        lock = FolderLock(config.model_dir)
-        stack.callback(lock.give_back)
-        lock.take()
+        lock = DirectoryLock(config.model_dir)
+        stack.callback(lock.release)
+        lock.acquire()
         try:
-            with stop.at_once():
+            with stop.raise_immediately():
                 run = _Run(
                     config,
                     source,
                     make_model_fn,
                     make_decode,
                     replicas,
-                    observer or Observer(),
+                    observer or Callback(),
                     stop,
                     lock,
-                    open_folder,
+                    open_directory,
                     published,
                 )
             stack.callback(run.close)
@@ -126,7 +127,7 @@ def train_and_evaluate(
             run.train()
             metrics = run.final_metrics()
         except signals.Stopped:
-            # Of a damaged checkpoint the step cannot be read; nobody has mended it yet.
+            # Of a corrupt checkpoint the step cannot be read; nobody has mended it yet.
             step = 0
             with contextlib.suppress(tf.errors.OpError):
                 step = run_directory.latest_step(config.model_dir)
@@ -142,11 +143,11 @@ def _room_is_needed(run):
     try:
         yield
     except Exception as error:
-        words = no_room(error)
+        words = disk_full_message(error)
         if words is None or isinstance(error, RunError):
             raise
-        step, folder = run.last_step(), run.config.model_dir
-        text = f'{words}, writing to --model_dir={folder}. Make room there'
+        step, directory = run.last_step(), run.config.model_dir
+        text = f'{words}, writing to `model_dir={directory}`. Make room there'
         if step:
             text += f'; its checkpoint of step {step} is whole, and the same command '
             text += 'goes on from it'
@@ -166,7 +167,7 @@ class _Run:
         observer,
         stop,
         lock,
-        open_folder,
+        open_directory,
         published,
     ):
         tf_config.refuse()
@@ -178,8 +179,8 @@ class _Run:
         if damage:
             observer.on_message(damage)
         self.plan = make_plan(config, source, self.last_step())
-        self.bad_examples = leave_out(
-            source, config.max_bad_examples, observer.on_message, config.model_dir
+        self.corrupt_images = leave_out(
+            source, config.max_corrupt_images, observer.on_message, config.model_dir
         )
         # Also the first check of the input's settings, before anything is written.
         self.features = None
@@ -187,13 +188,13 @@ class _Run:
         source.keep_statistics(run_directory.known_data(config))
         self.info = source.info
         self.make_model_fn = make_model_fn
-        self.rollbacks = Rollbacks(
+        self.rollbacks = NanRollback(
             config.model_dir, config.max_rollbacks, config.rollback_factor
         )
         run_directory.check(config, self.info)
         # Evaluation and export do not move the weights: no rate is the wrong one.
         self.model_fn = make_model_fn(self.info, self.plan.total_steps)
-        self.exports = RunExports(
+        self.exports = RunExporter(
             config,
             source,
             self.model_fn,
@@ -204,36 +205,36 @@ class _Run:
         self.warm_start = warm_start_of(
             config, self.model_fn, train_input, observer.on_message, published
         )
-        self.fitted = fitted_of(config, source, self.model_fn)
+        self.data_dependent_init = make_init_hook(config, source, self.model_fn)
         if config.cache_features:
             run_directory.take(config, lock)  # Features are written into it.
             self.features = FeatureCache(
                 config,
                 source,
                 self.model_fn,
-                self.fitted,
+                self.data_dependent_init,
                 self.warm_start,
                 observer.on_message,
                 stop,
             )
         self.evaluations = Evaluations(
             self.model_fn,
-            evaluation_sets(config, source, self.plan, open_folder, self.features),
+            eval_sets(config, source, self.plan, open_directory, self.features),
             config.model_dir,
             self.log,
             self._report_evaluation,
             stop,
-            lambda known: watchers(config, self.info.class_names, known),
+            lambda known: eval_callbacks(config, self.info.class_names, known),
         )
-        self.choice = Choice(config, self.plan, self.evaluations)
+        self.choice = ModelSelection(config, self.plan, self.evaluations)
         run_directory.claim(config, self.info, lock)
         self.log.rewind(self.plan.start_step)
-        if not self._checkpoint():  # Somebody has removed them, to begin anew.
+        if not self._checkpoint():  # Somebody has removed them, to begin again.
             self.rollbacks.forget()
         size = source.num_examples[config.train_split]
-        self.choice.go_on(size, self.exports.export)
-        # Killed between going back and forgetting; or checkpoints were damaged, or are
-        # gone because somebody wants to begin anew.
+        self.choice.restore(size, self.exports.export)
+        # Killed between going back and forgetting; or checkpoints were corrupt, or are
+        # gone because somebody wants to begin again.
         self.choice.rewind(self.plan.start_step)
 
     def last_step(self):
@@ -242,33 +243,35 @@ class _Run:
 
     def close(self):
         """Gives back what the run holds, however it ends."""
-        self.bad_examples.flush()
+        self.corrupt_images.flush()
         self.evaluations.close()
 
     def train(self):
         """Trains to the end, or until there is a reason to stop."""
         self.observer.on_start(self.plan)
-        enough = self.choice.enough
+        enough = self.choice.stop_early
         if enough:
             self.observer.on_message(
                 f'This run has stopped early: {enough.requested}. To train '
-                'further, give it more patience (--early_stopping).'
+                'further, give it more patience (`early_stopping`).'
             )
             return
         if self.plan.complete:
             self.observer.on_message(
                 f'{self.config.model_dir} has all {self.plan.total_steps} steps of '
-                'this run already; raise --epochs or --max_steps to train further'
+                'this run already; raise `epochs` or `max_steps` to train further'
             )
             return
         while True:
             try:
                 return self._train()
-            except NotFiniteError as error:
+            except NonFiniteError as error:
                 step = self.last_step()
                 if not self.rollbacks.allowed():
                     raise RunError(self._not_finite(error, step)) from None
-                if self.rollbacks.in_vain(step) and step_back(self.config.model_dir):
+                if self.rollbacks.made_no_progress(step) and step_back(
+                    self.config.model_dir
+                ):
                     step = self.last_step()
                 self.observer.on_message(self.rollbacks.note(error, step))
                 self.plan = dataclasses.replace(self.plan, start_step=step)
@@ -276,7 +279,7 @@ class _Run:
                 self.choice.rewind(step)
 
     def _train_input(self, pack=1, time_input=False):
-        """The input_fn of the training; the arguments are those of `Source`'s."""
+        """The input_fn of the training; the arguments are those of `DataSource`'s."""
         config = self.config
         if self.features:
             return self.features.training_input(
@@ -308,10 +311,10 @@ class _Run:
     def final_metrics(self):
         """Evaluates what was not yet, on every split that was not trained on; ends."""
         checkpoint, step = self._checkpoint(), self.last_step()
-        found = self.evaluations.finish(checkpoint, step)
+        found = self.evaluations.evaluate_remaining(checkpoint, step)
         # A run that was killed in its last evaluation has not kept anything of it.
         if self.plan.eval_split in found:
-            self.choice.keep_last(checkpoint, step, found[self.plan.eval_split])
+            self.choice.save_last_if_best(checkpoint, step, found[self.plan.eval_split])
         # Behind the evaluation, and if need be again: it may have been killed here.
         if not self.stop:
             tensorboard_hparams.write_end(
@@ -334,7 +337,7 @@ class _Run:
         model_fn, hooks = instrument.instrument(model_fn), self._hooks()
         if run_loop.wanted(self.config, self.replicas, self.observer.on_message):
             pack = self._pack()
-            loop = Loop(keys=self.config.record_keys, pack=pack)
+            loop = StepLoop(keys=self.config.record_keys, pack=pack)
             model_fn = loop.model_fn(model_fn)
             train_input = loop.input_fn(self._train_input(pack))
             intervals = self.evaluations.intervals()
@@ -348,21 +351,21 @@ class _Run:
         )
         try:
             classifier.train(train_input, hooks=hooks, max_steps=self.plan.total_steps)
-        except NotFiniteError:
+        except NonFiniteError:
             raise
         except estimator.NanLossDuringTrainingError:
             # Of another replica than the first, whose loss is all that hooks are shown.
-            step = next(hook.step for hook in hooks if isinstance(hook, FiniteHook))
-            raise NotFiniteError(step, 'loss') from None
+            step = next(hook.step for hook in hooks if isinstance(hook, NanGuardHook))
+            raise NonFiniteError(step, 'loss') from None
 
     def _not_finite(self, error, step):
         text = f'{error}; the last good checkpoint, of step {step}, is kept. Try a '
-        text += 'smaller --learning_rate, --clip_norm=1, or --max_rollbacks=3 to go on '
+        text += 'smaller `learning_rate`, `clip_norm=1`, or `max_rollbacks=3` to go on '
         text += 'from it with a smaller learning rate'
         if self.config.max_rollbacks:
             text = f'{error}, after {self.config.max_rollbacks} rollbacks; the last '
             text += f'good checkpoint, of step {step}, is kept. Take another '
-            text += '--model_dir with a smaller --learning_rate or --clip_norm=1'
+            text += '`model_dir` with a smaller `learning_rate` or `clip_norm=1`'
         return text
 
     def _hooks(self):
@@ -377,7 +380,7 @@ class _Run:
             self.writer, config, plan.total_steps, regression
         )
         saved = [plan.save_every, *self.evaluations.intervals()]
-        metrics_hook = MetricsHook(
+        metrics_hook = TrainMetricsHook(
             [plan.log_every, *saved],
             config.batch_size,
             self._report_training,
@@ -385,12 +388,12 @@ class _Run:
             self.observer.on_step,
         )
         listeners = self.evaluations.listeners(
-            after={plan.eval_split: self.choice.keep}, clock=metrics_hook
+            after={plan.eval_split: self.choice.save_if_best}, clock=metrics_hook
         )
         hooks = [
-            FiniteHook(TRAIN_METRICS),
+            NanGuardHook(TRAIN_METRICS),
             metrics_hook,
-            SampleHook(
+            InputSamplesHook(
                 self.writer,
                 plan.sample_every,
                 EXAMPLE_IMAGES,
@@ -400,16 +403,16 @@ class _Run:
             CheckpointHook(config.model_dir, saved, listeners),
             signals.StopHook(self.stop, self.observer.on_stop),
             signals.StopHook(
-                self.choice.enough,
+                self.choice.stop_early,
                 lambda why: self.observer.on_message(f'Stopping early: {why}.'),
             ),
         ]
         if self.warm_start:  # First: the checkpoint of step 0 is to have its weights.
             hooks.insert(0, self.warm_start)
-        if self.fitted:
-            hooks.insert(0, self.fitted)
+        if self.data_dependent_init:
+            hooks.insert(0, self.data_dependent_init)
         if config.record_keys:
-            hooks.insert(0, KeysHook(config.model_dir, EXAMPLE_KEYS))
+            hooks.insert(0, ExampleKeysHook(config.model_dir, EXAMPLE_KEYS))
         if config.profile:
             steps = duration.step_range(config.profile, 'profile')
             # First, so that what the others do does not count as the step's.
@@ -426,7 +429,7 @@ class _Run:
 
     def _report_evaluation(self, step, split, metrics):
         self.observer.on_evaluate(step, split, metrics)
-        self.choice.tell(step, split, metrics)
+        self.choice.on_evaluation(step, split, metrics)
 
 
 def run_config(config, replicas=1):

@@ -7,7 +7,7 @@ from estimator_clf.compat import estimator
 
 import tensorflow as tf
 
-from estimator_clf.config.warm_start_rules import Rules, listed
+from estimator_clf.config.warm_start_rules import WarmStartRules, listed
 from estimator_clf.core.errors import ConfigError
 from estimator_clf.core.variable_patterns import name_of
 from model_fns.optimizers.ema import SUFFIX as AVERAGE
@@ -67,7 +67,7 @@ def make_plan(source, variables, rules=None):
     Args:
       source: of `sources.open_source`.
       variables: dict name -> shape (tuple of int) of the network's variables.
-      rules: `Rules`.
+      rules: `WarmStartRules`.
 
     Returns:
       `Plan`.
@@ -76,7 +76,7 @@ def make_plan(source, variables, rules=None):
       ConfigError: nothing would be restored; a pattern that no variable has; two
         variables of the source for one here.
     """
-    rules = rules or Rules()
+    rules = rules or WarmStartRules()
     there = _weights(source)
     rules.check_found(variables, there)
     named = {}
@@ -84,7 +84,7 @@ def make_plan(source, variables, rules=None):
         new = rules.renamed(name)
         if new in named:
             raise ConfigError(
-                f'--warm_start_map calls both {named[new]} and {key} of {source.path} '
+                f'`warm_start_map` calls both {named[new]} and {key} of {source.path} '
                 f'{new}; make it tell them apart'
             )
         named[new] = key
@@ -178,12 +178,12 @@ def _hangs_below(name, names):
 
 def _nothing(plan, variables, named):
     wrong = [row for row in plan.rows if row.state == 'shape mismatch']
-    text = f'--warm_start={plan.path} has nothing that this network takes'
+    text = f'`warm_start={plan.path}` has nothing that this network takes'
     if wrong:
         row = wrong[0]
         text += f': all that has the same name has another shape, such as {row.name} '
         text += f'{list(row.shape)}, there {row.source}'
     return (
         f'{text}.\n  The network has: {listed(sorted(variables))}\n  The source has: '
-        f'{listed(sorted(named))}\nNames can be changed with --warm_start_map=FROM=TO'
+        f'{listed(sorted(named))}\nNames can be changed with `warm_start_map=FROM=TO`'
     )

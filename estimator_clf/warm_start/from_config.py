@@ -19,7 +19,7 @@ from estimator_clf.warm_start.sources import open_source
 
 FILE_NAME = 'warm_start.json'
 
-#: As --warm_start: the weights that Keras has published for the architecture.
+#: As `warm_start`: the weights that Keras has published for the architecture.
 IMAGENET = 'imagenet'
 
 
@@ -37,7 +37,7 @@ def warm_start_of(config, model_fn, input_fn, say, published=None):
         ImageNet, dict layer -> arrays; or None for a network of our own.
 
     Returns:
-      `WarmStartHook`; None without --warm_start, and for a run that goes on: its
+      `WarmStartHook`; None without `warm_start`, and for a run that goes on: its
       checkpoints have what it began with.
 
     Raises:
@@ -71,7 +71,7 @@ def _source(path, known):
         return open_source(path, known[0] if known else ())
     if known is None:
         raise ConfigError(
-            f'--warm_start={IMAGENET} is for --network=pretrained; a folder of that '
+            f'`warm_start={IMAGENET}` is for `network=pretrained`; a directory of that '
             f'name would be {os.path.join(".", IMAGENET)}, and there is none'
         )
     return None

@@ -17,7 +17,7 @@ class WarmStartHook(v1.train.SessionRunHook):
 
     Before any hook that saves, so that the checkpoint of step 0 has the weights.
 
-        source = open_source('runs/pictures')
+        source = open_source('runs/images')
         hook = WarmStartHook(source, Rules(exclude=('logits',)))
         est.train(input_fn, hooks=[hook])
         print(table_of(hook.plan))
@@ -30,7 +30,7 @@ class WarmStartHook(v1.train.SessionRunHook):
 
         Args:
           source: of `sources.open_source`.
-          rules: `Rules`; None: everything of the same name.
+          rules: `WarmStartRules`; None: everything of the same name.
           variables: dict name -> shape of those that may be restored; None: all that
             seem to belong to the network, see `plan.weights_in_graph`.
           on_plan: function of the `Plan`, called when it has been carried out.
@@ -82,4 +82,4 @@ class WarmStartHook(v1.train.SessionRunHook):
             session.run(assign, {placeholder: np.asarray(value).astype(dtype)})
         if self._on_plan:
             self._on_plan(self.plan)
-            self._on_plan = None  # A session may be lost and made anew.
+            self._on_plan = None  # A session may be lost and made again.

@@ -16,11 +16,11 @@ import numpy as np
 
 from estimator_clf.core.errors import ConfigError
 
-# Of batch normalisation, in the order of Keras.
+# Of batch normalization, in the order of Keras.
 _NORMALISATION = ('gamma', 'beta', 'moving_mean', 'moving_variance')
 
 
-# What a damaged archive raises beside the errors of files.
+# What a corrupt archive raises beside the errors of files.
 _DAMAGED = (zipfile.BadZipFile, zlib.error, EOFError)
 
 
@@ -73,10 +73,10 @@ class KerasFile:
                     self.layers.setdefault(layer, []).append(data)
         except (OSError, KeyError, ValueError, *_DAMAGED) as error:
             raise ConfigError(
-                f'--warm_start={path} is no whole Keras weights file: {error}'
+                f'`warm_start={path}` is no whole Keras weights file: {error}'
             ) from None
         if not self._datasets:
-            raise ConfigError(f'--warm_start={path} has no weights in it')
+            raise ConfigError(f'`warm_start={path}` has no weights in it')
         self.shapes = {name: data.shape for name, data in self._datasets.items()}
 
     def read(self, name):

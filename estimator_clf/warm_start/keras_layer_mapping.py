@@ -13,7 +13,7 @@ from estimator_clf.config.warm_start_rules import listed
 from estimator_clf.core.errors import ConfigError
 
 
-class ByLayer:
+class KerasLayerMapping:
     """A source whose weights are called as the network's variables are.
 
     Attributes:
@@ -43,7 +43,8 @@ def by_layer(path, there, layers, variables):
     """Finds the layers of a network in a source.
 
     By name, if all are there under their names and with weights of the right shapes;
-    or else in the order of the two, if that fits. Layers of the source behind those of
+    or else in the order of the two, if that fits. LayerBuilder of the source behind
+    those of
     the network, its classifier, are left out.
 
     Args:
@@ -54,7 +55,7 @@ def by_layer(path, there, layers, variables):
       variables: dict name -> shape of the network's variables, one scope around all.
 
     Returns:
-      `ByLayer`.
+      `KerasLayerMapping`.
 
     Raises:
       ConfigError: the source does not hold all of them.
@@ -68,7 +69,7 @@ def by_layer(path, there, layers, variables):
         if any(shapes):
             wanted[layer.name] = list(zip(names, shapes, strict=True))
     if not wanted:
-        raise ConfigError(f'--warm_start={path}: the network has no layers of Keras')
+        raise ConfigError(f'`warm_start={path}`: the network has no layers of Keras')
     named = [(there.get(name, []), weights) for name, weights in wanted.items()]
     in_order = list(zip(there.values(), wanted.values(), strict=False))
     for pairs in (named, in_order):
@@ -79,7 +80,7 @@ def by_layer(path, there, layers, variables):
                 for array, (name, shape) in zip(found, weights, strict=True)
                 if shape is not None
             }
-            return ByLayer(path, arrays)
+            return KerasLayerMapping(path, arrays)
     raise ConfigError(_mismatch(path, wanted, there))
 
 
@@ -91,7 +92,7 @@ def _fit(found, weights):
 
 
 def _mismatch(path, wanted, there):
-    text = f'--warm_start={path} does not hold this network: of its {len(wanted)} '
+    text = f'`warm_start={path}` does not hold this network: of its {len(wanted)} '
     text += 'layers with weights, '
     for name, weights in wanted.items():
         if not _fit(there.get(name, []), weights):

@@ -17,11 +17,13 @@ _KERAS = ('.h5', '.hdf5', '.keras')
 
 
 def open_source(path, layers=()):
-    """Opens what `--warm_start` names.
+    """Opens what `warm_start` names.
 
     Args:
-      path: prefix of a checkpoint; folder of a run, whose latest checkpoint counts, or
-        with ':best' behind it its best; a SavedModel, or the folder of its versions, of
+      path: prefix of a checkpoint; directory of a run, whose latest checkpoint counts,
+      or
+        with ':best' behind it its best; a SavedModel, or the directory of its versions,
+        of
         which the last counts; a Keras weights file.
       layers: of the network, see `KerasFile`.
 
@@ -33,7 +35,7 @@ def open_source(path, layers=()):
     """
     if path.lower().endswith(_KERAS):
         if not os.path.isfile(path):
-            raise ConfigError(f'--warm_start={path}: there is no such file')
+            raise ConfigError(f'`warm_start={path}`: there is no such file')
         from estimator_clf.warm_start.keras_file import KerasFile
 
         return KerasFile(path, layers)
@@ -65,7 +67,7 @@ class Checkpoint:
             names = _object_names(self._reader) if _OBJECT_GRAPH in dtypes else {}
         except (tf.errors.OpError, ValueError, RuntimeError) as error:
             raise ConfigError(
-                f'--warm_start={prefix} cannot be read: {error}'
+                f'`warm_start={prefix}` cannot be read: {error}'
             ) from None
         # What is no number is a table, or a note of the Saver's.
         self._keys = {
@@ -81,7 +83,7 @@ class Checkpoint:
             return self._reader.get_tensor(self._keys[name])
         except (tf.errors.OpError, RuntimeError) as error:
             raise ConfigError(
-                f'--warm_start={self.path}: {name} cannot be read: {error}'
+                f'`warm_start={self.path}`: {name} cannot be read: {error}'
             ) from None
 
 
@@ -90,7 +92,7 @@ def _prefix(path):
         best = best_checkpoint(path.removesuffix(':best'))
         if best:
             return best
-        raise ConfigError(f'--warm_start={path}: there is no best checkpoint')
+        raise ConfigError(f'`warm_start={path}`: there is no best checkpoint')
     prefix = path.removesuffix('.index')
     if os.path.isfile(prefix + '.index'):
         return prefix
@@ -106,11 +108,11 @@ def _prefix(path):
             inside = os.path.join(model, 'variables', 'variables')
             if os.path.isfile(inside + '.index'):
                 return inside
-            raise ConfigError(f'--warm_start={path}: the SavedModel has no variables')
+            raise ConfigError(f'`warm_start={path}`: the SavedModel has no variables')
     raise ConfigError(
-        f'--warm_start={path} must be a checkpoint, the folder of a run, a SavedModel '
+        f'`warm_start={path}` must be a checkpoint, the directory of a run, a SavedModel '
         'or a Keras file (.h5, .keras); there is '
-        + ('none of them in it' if os.path.isdir(path) else 'no such file or folder')
+        + ('none of them in it' if os.path.isdir(path) else 'no such file or directory')
     )
 
 

@@ -1,8 +1,8 @@
-"""Augmentation of whole batches of uint8 pictures.
+"""Augmentation of whole batches of uint8 images.
 
-Every image op takes `(images, draw, amount)`: images uint8 [B, H, W, C], a `Draw`
+Every image op takes `(images, draw, amount)`: images uint8 [B, H, W, C], a `ExampleRng`
 with one generator per example, and how strong; it returns images of the same shape
-and dtype. Whole batches, since for small pictures the cost of a tf.data element is more
+and dtype. Whole batches, since for small images the cost of a tf.data element is more
 than the cost of its pixels.
 """
 

@@ -1,8 +1,8 @@
-"""Cutout: a square of the picture is hidden."""
+"""Cutout: a square of the image is hidden."""
 
 import tensorflow as tf
 
-from input.augment.pixel_ops import mean_colour
+from input.augment.pixel_ops import mean_color
 
 
 def cutout(images, draw, amount):
@@ -10,8 +10,8 @@ def cutout(images, draw, amount):
 
     DeVries and Taylor 2017 ("Improved regularization of convolutional neural networks
     with cutout"): the middle is drawn evenly over all pixels. They fill with 0 after
-    standardising, that is with the mean colour of the data set. Here it is the
-    picture's own mean colour, which is that on average, and a function of the example
+    standardizing, that is with the mean color of the dataset. Here it is the
+    image's own mean color, which is that on average, and a function of the example
     alone; black would be far from the mean, and a mark to be learnt.
     """
     side = int(amount)
@@ -23,10 +23,10 @@ def cutout(images, draw, amount):
 
 
 def cutout_inside(images, draw, amount):
-    """Hides a square of `amount` pixels a side, all of it in the picture.
+    """Hides a square of `amount` pixels a side, all of it in the image.
 
     As Jordan's airbench96 does (2024, arXiv:2404.00498): as much is hidden of each
-    picture, less often at the edges. The fill is `cutout`'s.
+    image, less often at the edges. The fill is `cutout`'s.
     """
     side = int(amount)
 
@@ -45,7 +45,7 @@ def _hidden(images, side, start_of):
         inside.append(tf.cast(within, tf.uint8) * 255)
     height, width, channels = images.shape[1:]
     rows = tf.reshape(images, [-1, height, width * channels])
-    fill = tf.cast(tf.round(mean_colour(tf.cast(images, tf.float32))), tf.uint8)
+    fill = tf.cast(tf.round(mean_color(tf.cast(images, tf.float32))), tf.uint8)
     fill = tf.tile(fill, [1, width])[:, None, :]
     columns = tf.repeat(inside[1], channels, axis=1)[:, None, :]
     hidden = tf.bitwise.bitwise_and(inside[0][:, :, None], columns)

@@ -19,12 +19,12 @@ def alternating_flip(images, draw, amount):
     """Mirrors left to right, in every other epoch those that were not in the last.
 
     Jordan, 2024, "94% on CIFAR-10 in 3.29 Seconds on a Single GPU" (arXiv:2404.00498),
-    section 3.6: two epochs in a row then show each picture both ways round.
+    section 3.6: two epochs in a row then show each image both ways round.
 
     Args:
       images: uint8 [B, H, W, C].
-      draw: `Draw`.
-      amount: probability that a picture is mirrored in the epochs 0, 2, 4, …
+      draw: `ExampleRng`.
+      amount: probability that an image is mirrored in the epochs 0, 2, 4, …
     """
     chosen = tf.math.logical_xor(draw.constant('flip') < amount, draw.odd_epoch)
     return _reversed(images, chosen, 2)
@@ -84,7 +84,7 @@ def zoom(images, draw, amount):
 def rotate(images, draw, amount):
     """Turns each about its middle by up to `amount` degrees either way, bilinearly.
 
-    What comes from outside of the picture is filled by reflection.
+    What comes from outside of the image is filled by reflection.
     """
     angle = draw.uniform('rotate', -amount, amount) * (math.pi / 180.0)
     cos, sin = tf.cos(angle), tf.sin(angle)
@@ -92,7 +92,7 @@ def rotate(images, draw, amount):
 
 
 def affine(images, matrix, shift, fill_mode, fill_value=0.0):
-    """Moves pixels about the middle of each picture, bilinearly.
+    """Moves pixels about the middle of each image, bilinearly.
 
     Args:
       images: uint8 [B, H, W, C].
@@ -128,7 +128,7 @@ def affine(images, matrix, shift, fill_mode, fill_value=0.0):
 def resized_crop(images, draw, amount):
     """Cuts a window of `amount` to all of the area, aspect 3:4 to 4:3, to full size.
 
-    A window that would be taller or wider than the picture is cut to fit. Pictures
+    A window that would be taller or wider than the image is cut to fit. Images
     that come encoded are cut while they are decoded instead, see
     `input.images.decode.random_window`.
     """

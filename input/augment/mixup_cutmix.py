@@ -1,4 +1,4 @@
-"""mixup and CutMix: pictures made of two of the batch, with labels made of two."""
+"""mixup and CutMix: images made of two of the batch, with labels made of two."""
 
 import functools
 
@@ -11,12 +11,12 @@ _STEPS = 4096
 
 
 def mixup(images, partners, draw, alpha):
-    """Lays a partner over each picture (Zhang et al. 2018, "mixup").
+    """Lays a partner over each image (Zhang et al. 2018, "mixup").
 
     Args:
       images: uint8 [B, H, W, C].
-      partners: the same, another picture for each.
-      draw: `Draw` for the B examples.
+      partners: the same, another image for each.
+      draw: `ExampleRng` for the B examples.
       alpha: the partner's share is drawn from Beta(alpha, alpha), for each example
         by itself.
 
@@ -29,15 +29,15 @@ def mixup(images, partners, draw, alpha):
 
 
 def cutmix(images, partners, draw, alpha):
-    """Pastes a rectangle of a partner into each picture (Yun et al. 2019, "CutMix").
+    """Pastes a rectangle of a partner into each image (Yun et al. 2019, "CutMix").
 
-    The rectangle has the picture's aspect, and its middle anywhere; what would lie
+    The rectangle has the image's aspect, and its middle anywhere; what would lie
     outside is cut off, and the share is that of the pixels that are left.
 
     Args:
       images: uint8 [B, H, W, C].
-      partners: the same, another picture for each.
-      draw: `Draw` for the B examples.
+      partners: the same, another image for each.
+      draw: `ExampleRng` for the B examples.
       alpha: the rectangle's area, before it is cut off, is drawn from
         Beta(alpha, alpha), for each example by itself.
 
@@ -73,7 +73,7 @@ def blend(images, labels, draw, steps, num_classes):
     Args:
       images: uint8 [B, H, W, C].
       labels: int32 [B].
-      draw: `Draw` for the B examples.
+      draw: `ExampleRng` for the B examples.
       steps: (name, amount) pairs with names of `BLENDS`.
       num_classes: number of classes.
 

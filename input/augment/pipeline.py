@@ -1,4 +1,4 @@
-"""What `--augment` says, and doing it."""
+"""What `augment` says, and doing it."""
 
 import itertools
 import re
@@ -40,7 +40,7 @@ _KNOWN = {**OPS, **BLENDS}
 
 
 def parse(text):
-    """Reads what `--augment` says: `flip,crop:4,brightness:0.2`.
+    """Reads what `augment` says: `flip,crop:4,brightness:0.2`.
 
     Args:
       text: names of `OPS`, each with an amount behind a colon if it is not to be
@@ -58,17 +58,17 @@ def parse(text):
         name, _, given = part.partition(':')
         if name not in _KNOWN:
             raise DataError(
-                f'--augment: there is no {name!r}{suggest(name, _KNOWN)} There are: '
+                f'`augment`: there is no {name!r}{suggest(name, _KNOWN)} There are: '
                 + ', '.join(sorted(_KNOWN))
             )
         amount = _layers(given) if name == 'randaugment' else _amount(name, given)
         if name in steps:
             # It would draw the same numbers again: two flips are none.
-            raise DataError(f'--augment: {name} must be named once only')
+            raise DataError(f'`augment`: {name} must be named once only')
         steps[name] = amount
     if {'flip', 'alternating_flip'} <= set(steps):
         raise DataError(
-            '--augment: flip and alternating_flip undo each other; give one'
+            '`augment`: flip and alternating_flip undo each other; give one'
         )
     return tuple(sorted(steps.items(), key=lambda step: step[0] in BLENDS))
 
@@ -81,12 +81,12 @@ def _amount(name, given):
         amount = float('nan')
     if not low <= amount <= high:
         raise DataError(
-            f'--augment: the amount of {name} must be a number from {low:g} to '
+            f'`augment`: the amount of {name} must be a number from {low:g} to '
             f'{high:g}, got {given!r}'
         )
     if name in _WHOLE and amount != int(amount):
         raise DataError(
-            f'--augment: the amount of {name} must be whole pixels, got {given!r}'
+            f'`augment`: the amount of {name} must be whole pixels, got {given!r}'
         )
     return amount
 
@@ -97,7 +97,7 @@ def _layers(given):
     layers = int(match[1] or _LAYERS) if match else 0
     if not 1 <= layers <= _MOST_LAYERS:
         raise DataError(
-            '--augment: randaugment must be randaugment:M or randaugment:NxM, with N '
+            '`augment`: randaugment must be randaugment:M or randaugment:NxM, with N '
             f'from 1 to {_MOST_LAYERS} and M from 0 to 30, got {given!r}'
         )
     return layers, _amount('randaugment', match[2])
@@ -108,7 +108,7 @@ def apply(images, draw, steps):
 
     Args:
       images: uint8 [B, H, W, C].
-      draw: `Draw` for the B examples.
+      draw: `ExampleRng` for the B examples.
       steps: see `parse`.
 
     Returns:
@@ -118,7 +118,7 @@ def apply(images, draw, steps):
     steps = [step for step in steps if step[0] in OPS]
     for is_colour, row in itertools.groupby(steps, lambda step: step[0] in COLOURS):
         if is_colour:
-            images = color.change_colours(images, draw, list(row))
+            images = color.change_colors(images, draw, list(row))
         else:
             for name, amount in row:
                 images = OPS[name][0](images, draw, amount)
@@ -132,7 +132,7 @@ def mix(images, labels, draw, steps, num_classes):
     Args:
       images: uint8 [B, H, W, C].
       labels: int32 [B].
-      draw: `Draw` for the B examples.
+      draw: `ExampleRng` for the B examples.
       steps: see `parse`.
       num_classes: number of classes.
 
@@ -147,10 +147,10 @@ def mix(images, labels, draw, steps, num_classes):
 
 
 def check_size(steps, image_shape):
-    """Raises DataError if a step cannot work on pictures of this shape."""
+    """Raises DataError if a step cannot work on images of this shape."""
     for name, amount in steps:
         if name in _WHOLE and amount >= min(image_shape[:2]):
             raise DataError(
-                f'--augment={name}:{amount:g} must be smaller than the pictures, which '
+                f'`augment={name}`:{amount:g} must be smaller than the images, which '
                 f'are {image_shape[0]}x{image_shape[1]}'
             )

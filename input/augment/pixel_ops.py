@@ -6,14 +6,14 @@ import tensorflow as tf
 LUMA = (0.299, 0.587, 0.114)
 
 
-def grey_of(pixels):
-    """Returns the grey, float32 [..., 1], of float32 [..., 1 or 3] in 0..255."""
+def to_gray(pixels):
+    """Returns the gray, float32 [..., 1], of float32 [..., 1 or 3] in 0..255."""
     if pixels.shape[-1] == 1:
         return pixels
     return tf.reduce_sum(pixels * tf.constant(LUMA), -1, keepdims=True)
 
 
-def mean_colour(pixels):
+def mean_color(pixels):
     """Returns the mean of each channel, float32 [B, C], of float32 [B, H, W, C]."""
     height, width, channels = pixels.shape[1:]
     # First over the rows, which is one addition of whole rows after the other: over

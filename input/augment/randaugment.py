@@ -4,7 +4,7 @@ Cubuk et al. 2020 ("RandAugment: Practical automated data augmentation with a re
 search space"). The ops of a layer differ from example to example, but a batch need
 not go through all of them: they fall into three families, each of which is one
 computation with numbers of each example's own (where pixels move to, what a value
-becomes, what to mix a picture with), and is done for those examples that drew it.
+becomes, what to mix an image with), and is done for those examples that drew it.
 """
 
 import math
@@ -12,11 +12,11 @@ import math
 import tensorflow as tf
 
 from input.augment.geometric import affine
-from input.augment.pixel_ops import grey_of, to_uint8
+from input.augment.pixel_ops import to_gray, to_uint8
 
 _MOVES = ('rotate', 'shear_x', 'shear_y', 'translate_x', 'translate_y')
 _TABLES = ('auto_contrast', 'equalize', 'posterize', 'solarize')
-_BLENDS = ('colour', 'contrast', 'brightness', 'sharpness')
+_BLENDS = ('color', 'contrast', 'brightness', 'sharpness')
 
 #: The fourteen of the paper, in the order of their numbers here.
 NAMES = ('identity', *_MOVES, *_TABLES, *_BLENDS)
@@ -31,13 +31,13 @@ def randaugment(images, draw, amount):
 
     At M = 10, the end of the paper's scale: 30 degrees, a shear of 0.3, a move by
     45 % of the side (the reference's 100 pixels of 224), values of 4 bits, all of them
-    inverted, colour, contrast, brightness and sharpness times 0.1 or 1.9; linear in M,
+    inverted, color, contrast, brightness and sharpness times 0.1 or 1.9; linear in M,
     and beyond 10 as far as it makes sense. As in torchvision and timm, and unlike the
     reference, M = 0 is no change, but for the two ops that have no strength.
 
     Args:
       images: uint8 [B, H, W, C].
-      draw: `Draw` for the B examples.
+      draw: `ExampleRng` for the B examples.
       amount: (N, M).
 
     Returns:
@@ -55,7 +55,7 @@ def randaugment(images, draw, amount):
 
 
 def apply_ops(images, number, sign, strength):
-    """Applies one op to each picture.
+    """Applies one op to each image.
 
     Args:
       images: uint8 [B, H, W, C].
@@ -99,7 +99,7 @@ def _move(images, number, sign, strength):
         (cos, amount('shear_x', 0.3) - sin),
         (amount('shear_y', 0.3) + sin, cos),
     )
-    far = min(0.45, 0.9 / max(strength, 1e-9))  # Some of the picture stays.
+    far = min(0.45, 0.9 / max(strength, 1e-9))  # Some of the image stays.
     shift = (amount('translate_x', far * width), amount('translate_y', far * height))
     return affine(images, matrix, shift, 'CONSTANT', _GREY)
 
@@ -149,17 +149,17 @@ def _equalize(histogram):
     pixels = tf.reduce_sum(histogram, -1, keepdims=True)
     step = (pixels - tf.gather(histogram, last, batch_dims=2)) // 255
     below = tf.cumsum(histogram, -1, exclusive=True)
-    spread = (step // 2 + below) // tf.maximum(step, 1)
-    return tf.where(step > 0, tf.minimum(spread, 255), tf.range(256))
+    evenly_spaced_indices = (step // 2 + below) // tf.maximum(step, 1)
+    return tf.where(step > 0, tf.minimum(evenly_spaced_indices, 255), tf.range(256))
 
 
 def _blend(images, number, sign, strength):
-    """Colour, contrast, brightness, sharpness: away from a picture without it."""
+    """Color, contrast, brightness, sharpness: away from an image without it."""
     pixels = tf.cast(images, tf.float32)
-    grey = grey_of(pixels)
+    gray = to_gray(pixels)
     without = {
-        'colour': grey,
-        'contrast': tf.reduce_mean(grey, [1, 2], keepdims=True),
+        'color': gray,
+        'contrast': tf.reduce_mean(gray, [1, 2], keepdims=True),
         'brightness': tf.zeros([]),
         'sharpness': _smooth(pixels),
     }
@@ -175,7 +175,7 @@ def _smooth(pixels):
     if min(pixels.shape[1:3]) < 3:
         return pixels
     # The weights are 1, in the middle 5, of 13. Not by a convolution: of a batch of
-    # no pictures, `depthwise_conv2d` returns one of another shape.
+    # no images, `depthwise_conv2d` returns one of another shape.
     box = pixels[:, :-2] + pixels[:, 1:-1] + pixels[:, 2:]
     box = box[:, :, :-2] + box[:, :, 1:-1] + box[:, :, 2:]
     inner = tf.round((box + 4.0 * pixels[:, 1:-1, 1:-1]) / 13.0)

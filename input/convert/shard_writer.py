@@ -1,4 +1,4 @@
-"""Writes shards of a data set as TFRecords."""
+"""Writes shards of a dataset as TFRecords."""
 
 import contextlib
 import dataclasses
@@ -15,7 +15,7 @@ from estimator_clf.core.errors import DataError
 from input.images.decode import kind_of
 from input.images.image_shape import header
 from input.images.tf_messages import short_reason
-from input.sources.base import iterate
+from input.sources.base import as_numpy_batches
 from input.sources.tfrecords import record_dataset
 
 ENDINGS = {'': '.tfrecord', 'GZIP': '.tfrecord.gz', 'ZLIB': '.tfrecord.zlib'}
@@ -32,13 +32,13 @@ class Settings:
     """What is the same for all shards.
 
     Attributes:
-      folder: where to write.
+      directory: where to write.
       compression: '', 'GZIP' or 'ZLIB'.
-      root: folder that keys which are paths are written relative to, or None.
-      example_bytes: about how large an encoded picture is.
+      root: directory that keys which are paths are written relative to, or None.
+      example_bytes: about how large an encoded image is.
     """
 
-    folder: str
+    directory: str
     compression: str
     root: str | None
     example_bytes: float
@@ -95,7 +95,7 @@ class ShardWriter:
 
     def _write_shard(self, job, count):
         name = job.stem + ENDINGS[self._settings.compression]
-        path = os.path.join(self._settings.folder, name)
+        path = os.path.join(self._settings.directory, name)
         with _written(name):
             with tf.io.TFRecordWriter(path, self._settings.compression) as file:
                 for dealt, chunk in self._chunks(job):
@@ -114,7 +114,7 @@ class ShardWriter:
     def _chunks(self, job):
         """List of (path of the file it may be dealt to, indices)."""
         size = max(1, int(_CHUNK_BYTES / max(1.0, self._settings.example_bytes)))
-        path = os.path.join(self._settings.folder, f'.{job.stem}.part-')
+        path = os.path.join(self._settings.directory, f'.{job.stem}.part-')
         starts = range(0, len(job.indices), size)
         return [(f'{path}{s}', job.indices[s : s + size]) for s in starts]
 
@@ -165,7 +165,7 @@ class ShardWriter:
         return example.SerializeToString(deterministic=True)
 
     def _shape_of(self, data):
-        """(height, width, channels) of an encoded picture."""
+        """(height, width, channels) of an encoded image."""
         try:
             height, width, mode = header(data)
         except (OSError, ValueError):  # Pillow minds more than TensorFlow does.
@@ -176,7 +176,7 @@ class ShardWriter:
 
 def _take_back(path, chunk):
     """Yields (place in `chunk`, serialized record) of what was dealt; the file goes."""
-    batches = iterate(lambda: record_dataset(path, '').batch(64))
+    batches = as_numpy_batches(lambda: record_dataset(path, '').batch(64))
     records = itertools.chain.from_iterable(batches)
     yield from zip(np.argsort(chunk), records, strict=True)
     os.remove(path)

@@ -1,7 +1,7 @@
-"""Writes any data set as sharded TFRecords, all or nothing, in several processes.
+"""Writes any dataset as sharded TFRecords, all or nothing, in several processes.
 
-Everything goes into a hidden folder beside the wanted one, which gets its name at
-the very end. So a folder of that name is whole, whatever happened on the way.
+Everything goes into a hidden directory beside the wanted one, which gets its name at
+the very end. So a directory of that name is whole, whatever happened on the way.
 """
 
 import concurrent.futures
@@ -18,7 +18,7 @@ import estimator_clf.compat  # noqa: F401  Loads TensorFlow without its chatter.
 import numpy as np
 
 from estimator_clf.core.errors import DataError
-from estimator_clf.core.file_lock import FolderLock
+from estimator_clf.core.file_lock import DirectoryLock
 from input.convert.shard_writer import ENDINGS, Job, Settings, ShardWriter, in_words
 from input.registry import open_dataset
 from input.sampling.stateless_random import mix, mix_text
@@ -27,7 +27,7 @@ from input.tfrecord.manifest import Manifest
 # Large enough to be read fast, small enough for many to be read in turns.
 _SHARD_BYTES = 150e6
 
-# Starting a process takes as long as writing about so many pictures.
+# Starting a process takes as long as writing about so many images.
 _WORTH_A_PROCESS = 5000
 
 
@@ -40,20 +40,20 @@ def convert(
     workers=None,
     progress=None,
 ):
-    """Writes a data set into a folder that `--dataset=tfrecord` reads.
+    """Writes a dataset into a directory that `dataset=tfrecord` reads.
 
-    The pictures stay encoded as they are; those of formats in memory become PNG. Each
+    The images stay encoded as they are; those of formats in memory become PNG. Each
     is decoded once, so that what is written can be read. Which example is in which
     shard, and where, is a fixed permutation. Interrupted by an exception, Ctrl-C or
-    SIGTERM it leaves nothing behind; after SIGKILL a hidden folder stays, which
+    SIGTERM it leaves nothing behind; after SIGKILL a hidden directory stays, which
     the next run for the same output_dir removes.
 
     Args:
       source_args: dict of arguments for `input.open_dataset`.
-      output_dir: folder to write; must not exist, or be empty.
+      output_dir: directory to write; must not exist, or be empty.
       shards: number of shards of the training split, the other splits in
         proportion; by default as many as make about 150 MB each.
-      compression: '', 'GZIP' or 'ZLIB'. Encoded pictures hardly get smaller.
+      compression: '', 'GZIP' or 'ZLIB'. Encoded images hardly get smaller.
       workers: number of processes; by default one per core, if it is worth it.
       progress: function (examples done, examples in all), called now and then.
 
@@ -66,21 +66,21 @@ def convert(
     compression = _check_compression(compression)
     for flag, value in (('shards', shards), ('workers', workers)):
         if value is not None and value < 1:
-            raise DataError(f'--{flag} must be at least 1, got {value}')
+            raise DataError(f'`{flag}` must be at least 1, got {value}')
     output_dir = os.path.realpath(output_dir)
     _check_output_dir(output_dir)
     source = open_dataset(**source_args)
     if not source.class_names:
-        raise DataError(f'{source.name} has no pictures to convert, only numbers')
+        raise DataError(f'{source.name} has no images to convert, only numbers')
     for split in source.num_examples:
         if not split.isidentifier():
             raise DataError(
                 f'{source.name}: the split {split!r} cannot be part of a file name; '
                 'convert whole splits'
             )
-    with _folder_that_becomes(output_dir) as folder:
+    with _folder_that_becomes(output_dir) as directory:
         root = source_args.get('data_dir')
-        settings = Settings(folder, compression, root, _example_bytes(source))
+        settings = Settings(directory, compression, root, _example_bytes(source))
         jobs = _plan(source, shards, settings.example_bytes)
         total = sum(source.num_examples.values())
         if workers is None:
@@ -101,9 +101,9 @@ def convert(
             written.setdefault(group[0].split, []).extend(facts)
         with in_words(source):
             manifest = Manifest(source.info, written)
-        with open(os.path.join(folder, 'labels.txt'), 'w', encoding='utf-8') as file:
+        with open(os.path.join(directory, 'labels.txt'), 'w', encoding='utf-8') as file:
             file.writelines(f'{name}\n' for name in source.class_names)
-        manifest.write(folder)
+        manifest.write(directory)
     return manifest
 
 
@@ -118,7 +118,7 @@ def _check_compression(compression):
     text = '' if text == 'NONE' else text
     if text not in ENDINGS:
         raise DataError(
-            f'--compression must be GZIP, ZLIB or none, got {compression!r}'
+            f'`compression` must be GZIP, ZLIB or none, got {compression!r}'
         )
     return text
 
@@ -127,20 +127,20 @@ def _check_output_dir(output_dir):
     if os.path.isdir(output_dir):
         if os.listdir(output_dir):
             raise DataError(
-                f'--output_dir must not exist or be empty, but {output_dir} holds '
+                f'`output_dir` must not exist or be empty, but {output_dir} holds '
                 f'{sorted(os.listdir(output_dir))[0]!r}; name another or remove it'
             )
         if os.path.ismount(output_dir):
             raise DataError(
-                f'--output_dir={output_dir} is where a file system is mounted, which '
-                'another folder cannot take the place of; name one inside it'
+                f'`output_dir={output_dir}` is where a file system is mounted, which '
+                'another directory cannot take the place of; name one inside it'
             )
     elif os.path.lexists(output_dir):
-        raise DataError(f'--output_dir must be a folder, but {output_dir} is a file')
+        raise DataError(f'`output_dir` must be a directory, but {output_dir} is a file')
 
 
 def _example_bytes(source):
-    """Mean size of an encoded picture, from a few of the largest split."""
+    """Mean size of an encoded image, from a few of the largest split."""
     sizes = source.num_examples
     with in_words(source):
         few = source.sample(max(sizes, key=sizes.get))
@@ -153,7 +153,7 @@ def _plan(source, shards, example_bytes):
     most = 'train' if 'train' in sizes else max(sizes, key=sizes.get)
     if shards is not None and shards > sizes[most]:
         raise DataError(
-            f'--shards={shards} must not be more than the {sizes[most]} examples of '
+            f'`shards={shards}` must not be more than the {sizes[most]} examples of '
             f'the split {most!r}'
         )
     if shards is None:
@@ -221,7 +221,7 @@ def _write_in_processes(source_args, settings, groups, workers, report):
         if isinstance(error, concurrent.futures.process.BrokenProcessPool):
             raise DataError(
                 'a converting process died, of too little memory perhaps; try fewer '
-                '--workers'
+                '`workers`'
             ) from None
         raise
     pool.shutdown()
@@ -257,7 +257,7 @@ def _work(group):
 
 @contextlib.contextmanager
 def _folder_that_becomes(output_dir):
-    """A new folder that gets the name `output_dir` if all goes well, else goes."""
+    """A new directory that gets the name `output_dir` if all goes well, else goes."""
     parent, name = os.path.split(output_dir)
     _make(parent, output_dir, exist_ok=True)
     prefix = f'.{name}.converting-'
@@ -265,38 +265,38 @@ def _folder_that_becomes(output_dir):
         path = os.path.join(parent, old)
         if old.startswith(prefix) and not _in_use(path):
             shutil.rmtree(path, ignore_errors=True)
-    folder = os.path.join(parent, f'{prefix}{os.getpid()}')
-    lock = FolderLock(folder)
+    directory = os.path.join(parent, f'{prefix}{os.getpid()}')
+    lock = DirectoryLock(directory)
     with _sigterm_raises():
         try:
-            _make(folder, output_dir)
-            lock.try_to_take()
-            yield folder
+            _make(directory, output_dir)
+            lock.try_acquire()
+            yield directory
             if os.path.isdir(output_dir):
                 os.rmdir(output_dir)
-            os.rename(folder, output_dir)
+            os.rename(directory, output_dir)
         except BaseException:
-            shutil.rmtree(folder, ignore_errors=True)
+            shutil.rmtree(directory, ignore_errors=True)
             raise
         finally:
-            lock.give_back()
+            lock.release()
 
 
-def _make(folder, output_dir, exist_ok=False):
+def _make(directory, output_dir, exist_ok=False):
     try:
-        os.makedirs(folder, exist_ok=exist_ok)
+        os.makedirs(directory, exist_ok=exist_ok)
     except OSError as error:
         raise DataError(
-            f'--output_dir={output_dir} cannot be made: {folder}: {error.strerror}; '
+            f'`output_dir={output_dir}` cannot be made: {directory}: {error.strerror}; '
             'name another'
         ) from None
 
 
-def _in_use(folder):
-    """Tells whether the process that writes into a folder is still alive."""
-    lock = FolderLock(folder)
-    free = lock.try_to_take()
-    lock.give_back()
+def _in_use(directory):
+    """Tells whether the process that writes into a directory is still alive."""
+    lock = DirectoryLock(directory)
+    free = lock.try_acquire()
+    lock.release()
     return not free
 
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from estimator_clf.core.errors import DataError
 from estimator_clf.core.registry import register
-from input.sources.in_memory import MemorySource
+from input.sources.in_memory import ArraySource
 
 
 @register('arrays')
@@ -18,17 +18,17 @@ def arrays(data_dir, *, validation_split=0.0, info=None):
     Args:
       data_dir: the .npz file: images uint8 [N, H, W, C] or [N, H, W], labels int
         [N] or [N, 1]; also x_validation, y_validation, and class_names (str).
-      validation_split: share of the training pictures to hold out.
-      info: see `Source`.
+      validation_split: share of the training images to hold out.
+      info: see `DataSource`.
 
     Returns:
-      A `MemorySource`.
+      A `ArraySource`.
 
     Raises:
       DataError: no such file, or arrays that do not fit.
     """
     if not data_dir or not os.path.isfile(data_dir):
-        raise DataError(f'--data_dir must be an .npz file, got {data_dir!r}')
+        raise DataError(f'`data_dir` must be an .npz file, got {data_dir!r}')
     try:
         file = np.load(data_dir, allow_pickle=False)
         if not isinstance(file, np.lib.npyio.NpzFile):
@@ -77,10 +77,10 @@ def from_arrays(
       class_names: sequence of str; by default the numbers up to the largest label.
       name: name for messages and `DatasetInfo`.
       validation_split: share of 'train' to hold out as 'validation'.
-      info: see `Source`.
+      info: see `DataSource`.
 
     Returns:
-      A `MemorySource`.
+      A `ArraySource`.
 
     Raises:
       DataError: arrays that do not fit.
@@ -102,4 +102,4 @@ def from_arrays(
         class_names = [str(n) for n in range(last + 1)]
     if len(class_names) < 2:
         raise DataError(f'{name}: a classifier needs at least two classes')
-    return MemorySource(name, class_names, shaped, validation_split, info)
+    return ArraySource(name, class_names, shaped, validation_split, info)

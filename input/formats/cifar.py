@@ -10,7 +10,7 @@ import numpy as np
 
 from estimator_clf.core.errors import DataError
 from estimator_clf.core.registry import register
-from input.sources.in_memory import MemorySource
+from input.sources.in_memory import ArraySource
 from input.text_files import read_names
 
 _PIXELS = 3 * 32 * 32
@@ -21,21 +21,21 @@ def cifar10(data_dir, *, validation_split=0.0, info=None):
     """CIFAR-10 in its binary version: data_batch_{1..5}.bin, test_batch.bin.
 
     Args:
-      data_dir: the folder of the files, or the one above it.
-      validation_split: share of the training pictures to hold out.
-      info: see `Source`.
+      data_dir: the directory of the files, or the one above it.
+      validation_split: share of the training images to hold out.
+      info: see `DataSource`.
 
     Returns:
-      A `MemorySource` of pictures [32, 32, 3].
+      A `ArraySource` of images [32, 32, 3].
 
     Raises:
       DataError: a missing file, or one of a size that is no multiple of 3,073.
     """
-    folder = _folder(data_dir, 'cifar-10-batches-bin', 'data_batch_1.bin')
+    directory = _directory(data_dir, 'cifar-10-batches-bin', 'data_batch_1.bin')
     batches = [f'data_batch_{n}.bin' for n in range(1, 6)]
     files = {'train': batches, 'test': ['test_batch.bin']}
-    names = _names(folder, 'batches.meta.txt')
-    return _source('cifar10', folder, files, names, 1, 0, validation_split, info)
+    names = _names(directory, 'batches.meta.txt')
+    return _source('cifar10', directory, files, names, 1, 0, validation_split, info)
 
 
 @register('cifar100')
@@ -43,26 +43,28 @@ def cifar100(data_dir, *, cifar100_labels='fine', validation_split=0.0, info=Non
     """CIFAR-100 in its binary version: train.bin, test.bin; fine or coarse labels.
 
     Args:
-      data_dir: the folder of the files, or the one above it.
+      data_dir: the directory of the files, or the one above it.
       cifar100_labels: 'fine' (100 classes) or 'coarse' (20).
-      validation_split: share of the training pictures to hold out.
-      info: see `Source`.
+      validation_split: share of the training images to hold out.
+      info: see `DataSource`.
 
     Returns:
-      A `MemorySource` of pictures [32, 32, 3].
+      A `ArraySource` of images [32, 32, 3].
 
     Raises:
       DataError: a missing file, or one of a size that is no multiple of 3,074.
     """
     if cifar100_labels not in ('fine', 'coarse'):
         raise DataError(
-            f"--cifar100_labels must be 'fine' or 'coarse', got {cifar100_labels!r}"
+            f"`cifar100_labels` must be 'fine' or 'coarse', got {cifar100_labels!r}"
         )
-    folder = _folder(data_dir, 'cifar-100-binary', 'train.bin')
+    directory = _directory(data_dir, 'cifar-100-binary', 'train.bin')
     files = {'train': ['train.bin'], 'test': ['test.bin']}
-    names = _names(folder, f'{cifar100_labels}_label_names.txt')
+    names = _names(directory, f'{cifar100_labels}_label_names.txt')
     column = ('coarse', 'fine').index(cifar100_labels)
-    return _source('cifar100', folder, files, names, 2, column, validation_split, info)
+    return _source(
+        'cifar100', directory, files, names, 2, column, validation_split, info
+    )
 
 
 def read_batch(path, label_bytes, column):
@@ -97,30 +99,30 @@ def read_batch(path, label_bytes, column):
     return np.ascontiguousarray(images), data[:, column].copy()
 
 
-def _folder(data_dir, usual, proof):
+def _directory(data_dir, usual, proof):
     if not data_dir:
-        raise DataError('--data_dir is needed: the folder of the CIFAR binary files')
-    for folder in (data_dir, os.path.join(data_dir, usual)):
-        if os.path.exists(os.path.join(folder, proof)):
-            return folder
+        raise DataError('`data_dir` is needed: the directory of the CIFAR binary files')
+    for directory in (data_dir, os.path.join(data_dir, usual)):
+        if os.path.exists(os.path.join(directory, proof)):
+            return directory
     raise DataError(
-        f'--data_dir must hold {proof} (or {usual}/{proof}), but {data_dir} '
-        + ('does not' if os.path.isdir(data_dir) else 'is no folder')
+        f'`data_dir` must hold {proof} (or {usual}/{proof}), but {data_dir} '
+        + ('does not' if os.path.isdir(data_dir) else 'is no directory')
     )
 
 
-def _names(folder, file_name):
-    path = os.path.join(folder, file_name)
+def _names(directory, file_name):
+    path = os.path.join(directory, file_name)
     if not os.path.exists(path):
         raise DataError(f'{path} is missing: the names of the classes, one a line')
     return read_names(path)
 
 
-def _source(name, folder, files, names, label_bytes, column, validation_split, info):
+def _source(name, directory, files, names, label_bytes, column, validation_split, info):
     arrays = {}
     for split, batches in files.items():
         parts = [
-            read_batch(os.path.join(folder, b), label_bytes, column) for b in batches
+            read_batch(os.path.join(directory, b), label_bytes, column) for b in batches
         ]
         arrays[split] = tuple(np.concatenate(p) for p in zip(*parts, strict=True))
-    return MemorySource(name, names, arrays, validation_split, info)
+    return ArraySource(name, names, arrays, validation_split, info)

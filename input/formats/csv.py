@@ -6,12 +6,12 @@ import numpy as np
 
 from estimator_clf.core.errors import DataError
 from estimator_clf.core.registry import register
-from input.sources.in_memory import MemorySource
+from input.sources.in_memory import ArraySource
 from input.text_files import read_lines
 
 
-class ValuesSource(MemorySource):
-    """Rows of numbers instead of pictures: features {'x'}, labels float32 [B]."""
+class RegressionSource(ArraySource):
+    """Rows of numbers instead of images: features {'x'}, labels float32 [B]."""
 
     _LABEL = np.float32
 
@@ -28,7 +28,7 @@ class ValuesSource(MemorySource):
 
     def _check_augment(self, steps):
         if steps:
-            raise DataError(f'--augment has no meaning for {self.name}: no pictures')
+            raise DataError(f'`augment` has no meaning for {self.name}: no images')
 
     def _finish(self, reading, batch):
         del reading
@@ -38,7 +38,7 @@ class ValuesSource(MemorySource):
         return (), ()
 
     def encoded(self, split, indices=None):
-        raise DataError(f'{self.name} has no pictures, only numbers')
+        raise DataError(f'{self.name} has no images, only numbers')
 
 
 @register('csv')
@@ -48,17 +48,17 @@ def csv(data_dir, *, validation_split=0.0, info=None):
     Args:
       data_dir: the file. A first line that is not all numbers is the header.
       validation_split: share of the rows to hold out.
-      info: see `Source`.
+      info: see `DataSource`.
 
     Returns:
-      A `ValuesSource`: features {'x': float32 [B, D], 'key': string [B]}, labels
+      A `RegressionSource`: features {'x': float32 [B, D], 'key': string [B]}, labels
       float32 [B].
 
     Raises:
       DataError: no such file, fewer than two columns, something that is no number.
     """
     if not data_dir or not os.path.isfile(data_dir):
-        raise DataError(f'--data_dir must be a CSV file, got {data_dir!r}')
+        raise DataError(f'`data_dir` must be a CSV file, got {data_dir!r}')
     lines = [(n, line) for n, line in enumerate(read_lines(data_dir), 1) if line]
     rows = []
     for number, line in lines:
@@ -95,10 +95,10 @@ def from_values(splits, *, name='values', validation_split=0.0, info=None):
       splits: dict split -> (x float [N, D] or [N], y float [N]).
       name: name for messages and `DatasetInfo`.
       validation_split: share of 'train' to hold out as 'validation'.
-      info: see `Source`.
+      info: see `DataSource`.
 
     Returns:
-      A `ValuesSource`.
+      A `RegressionSource`.
 
     Raises:
       DataError: arrays that do not fit, or numbers that are not finite.
@@ -107,4 +107,4 @@ def from_values(splits, *, name='values', validation_split=0.0, info=None):
     for split, (x, y) in splits.items():
         x, y = np.asarray(x, np.float32), np.asarray(y, np.float32)
         shaped[split] = (x[:, None] if x.ndim == 1 else x, y)
-    return ValuesSource(name, (), shaped, validation_split, info)
+    return RegressionSource(name, (), shaped, validation_split, info)

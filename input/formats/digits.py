@@ -4,13 +4,13 @@ import numpy as np
 
 from estimator_clf.core.errors import DataError
 from estimator_clf.core.registry import register
-from input.sampling.stateless_random import held_out
-from input.sources.in_memory import MemorySource
+from input.sampling.stateless_random import is_validation_example
+from input.sources.in_memory import ArraySource
 
 # Every fifth or so is held out, by a hash of its number, so that both splits have
 # digits of all 13 writers. The file is in the order of its writers: holding out one
 # end of it instead tests on hands never seen, which costs two to three points (0.96
-# where this gives 0.99; a support vector machine likewise).
+# where this gives 0.99; a support vector machine also).
 _TEST = 0.2
 
 
@@ -18,24 +18,24 @@ _TEST = 0.2
 def digits(data_dir=None, *, validation_split=0.0, info=None):
     """1,797 hand-written digits of 8x8 pixels that scikit-learn carries.
 
-    The test split of the UCI "Optical Recognition of Handwritten Digits" data set
+    The test split of the UCI "Optical Recognition of Handwritten Digits" dataset
     (Alpaydin and Kaynak 1998). Here a fifth of it is the test split, chosen by a hash.
 
     Args:
       data_dir: must not be given.
-      validation_split: share of the training pictures to hold out.
-      info: see `Source`.
+      validation_split: share of the training images to hold out.
+      info: see `DataSource`.
 
     Returns:
-      A `MemorySource` of pictures [8, 8, 1].
+      A `ArraySource` of images [8, 8, 1].
 
     Raises:
       DataError: a data_dir.
     """
     if data_dir:
         raise DataError(
-            f'--data_dir={data_dir} has no meaning for --dataset=digits, which is part '
-            'of scikit-learn; leave it out, or name the format by --dataset'
+            f'`data_dir={data_dir}` has no meaning for `dataset=digits`, which is part '
+            'of scikit-learn; leave it out, or name the format by `dataset`'
         )
     from sklearn.datasets import load_digits
 
@@ -43,10 +43,10 @@ def digits(data_dir=None, *, validation_split=0.0, info=None):
     # 17 shades, 0 to 16.
     images = np.round(loaded.images * (255 / 16)).astype(np.uint8)[..., None]
     labels = loaded.target.astype(np.int32)
-    test = held_out(np.arange(len(labels)), _TEST)
+    test = is_validation_example(np.arange(len(labels)), _TEST)
     arrays = {
         'train': (images[~test], labels[~test]),
         'test': (images[test], labels[test]),
     }
     names = [str(n) for n in range(10)]
-    return MemorySource('digits', names, arrays, validation_split, info)
+    return ArraySource('digits', names, arrays, validation_split, info)

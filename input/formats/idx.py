@@ -1,4 +1,4 @@
-"""MNIST's idx format, and all data sets that come in it (Fashion-MNIST, EMNIST).
+"""MNIST's idx format, and all datasets that come in it (Fashion-MNIST, EMNIST).
 
 The format is described at http://yann.lecun.com/exdb/mnist/: two zero bytes, a type
 byte (8: unsigned byte), the number of dimensions, each dimension as a big-endian
@@ -16,7 +16,7 @@ import numpy as np
 
 from estimator_clf.core.errors import DataError
 from estimator_clf.core.registry import register
-from input.sources.in_memory import MemorySource
+from input.sources.in_memory import ArraySource
 from input.split_names import canonical
 from input.text_files import read_names
 
@@ -31,23 +31,23 @@ def idx(data_dir, *, idx_prefix=None, validation_split=0.0, info=None):
     """MNIST and everything in its format (Fashion-MNIST, EMNIST), .gz or not.
 
     Args:
-      data_dir: folder of `train-images-idx3-ubyte[.gz]` and so on, or the one
-        above a folder `mnist`.
-      idx_prefix: which set, where a folder holds several: 'emnist-letters-'.
-      validation_split: share of the training pictures to hold out.
-      info: see `Source`.
+      data_dir: directory of `train-images-idx3-ubyte[.gz]` and so on, or the one
+        above a directory `mnist`.
+      idx_prefix: which set, where a directory holds several: 'emnist-letters-'.
+      validation_split: share of the training images to hold out.
+      info: see `DataSource`.
 
     Returns:
-      A `MemorySource` of pictures [height, width, 1]. EMNIST's come as they are
+      A `ArraySource` of images [height, width, 1]. EMNIST's come as they are
       stored, transposed. Labels that begin at 1 (EMNIST letters) keep their numbers
       as names; so does every class, unless `labels.txt` names them.
 
     Raises:
       DataError: a missing file, a wrong header, a file cut short.
     """
-    folder = _folder(data_dir)
+    directory = _directory(data_dir)
     arrays = {}
-    there = sorted(os.listdir(folder))
+    there = sorted(os.listdir(directory))
     for name in there:
         match = _IMAGES.match(name)
         if name.endswith('.gz') and name[:-3] in there:  # As `gunzip -k` leaves it.
@@ -57,19 +57,19 @@ def idx(data_dir, *, idx_prefix=None, validation_split=0.0, info=None):
         split = 'test' if match['split'] == 't10k' else canonical(match['split'])
         if split in arrays:
             raise DataError(
-                f'{folder} holds more than one {split} split ({name} is the second); '
-                'keep one, or say which with --idx_prefix'
+                f'{directory} holds more than one {split} split ({name} is the second); '
+                'keep one, or say which with `idx_prefix`'
             )
-        images = read_idx(os.path.join(folder, name), 3)
-        labels = read_idx(_labels_beside(folder, name), 1)
+        images = read_idx(os.path.join(directory, name), 3)
+        labels = read_idx(_labels_beside(directory, name), 1)
         arrays[split] = (images[..., None], labels)
     if 'train' not in arrays:
         raise DataError(
-            f'{folder} must hold {idx_prefix or ""}train-images-idx3-ubyte[.gz]'
+            f'{directory} must hold {idx_prefix or ""}train-images-idx3-ubyte[.gz]'
         )
-    arrays, names = _number_classes(folder, arrays)
-    name = (idx_prefix or os.path.basename(os.path.abspath(folder))).strip('-_')
-    return MemorySource(name, names, arrays, validation_split, info)
+    arrays, names = _number_classes(directory, arrays)
+    name = (idx_prefix or os.path.basename(os.path.abspath(directory))).strip('-_')
+    return ArraySource(name, names, arrays, validation_split, info)
 
 
 def read_idx(path, dimensions):
@@ -92,7 +92,7 @@ def read_idx(path, dimensions):
             data = gzip.decompress(data)
     except (OSError, EOFError, zlib.error) as error:
         raise DataError(
-            f'{path} cannot be read ({error}): it is cut short or damaged; get it again'
+            f'{path} cannot be read ({error}): it is cut short or corrupt; get it again'
         ) from None
     header = 4 + 4 * dimensions
     if data[:4] != bytes([0, 0, 8, dimensions]):
@@ -109,45 +109,45 @@ def read_idx(path, dimensions):
     if min(shape) < 0:
         raise DataError(
             f'{path} must have a shape without negative numbers in its header, got '
-            f'{list(shape)}: it is damaged; get it again'
+            f'{list(shape)}: it is corrupt; get it again'
         )
     expected = header + math.prod(shape)
     if len(data) != expected:
         raise DataError(
             f'{path} must be {expected} bytes long for its shape {list(shape)}, got '
-            f'{len(data)}: it is cut short or damaged; get it again'
+            f'{len(data)}: it is cut short or corrupt; get it again'
         )
     return np.frombuffer(data, np.uint8, offset=header).reshape(shape)
 
 
-def _folder(data_dir):
+def _directory(data_dir):
     if not data_dir:
-        raise DataError('--data_dir is needed: the folder of the idx files')
-    for folder in (data_dir, os.path.join(data_dir, 'mnist')):
-        if os.path.isdir(folder) and any(map(_IMAGES.match, os.listdir(folder))):
-            return folder
+        raise DataError('`data_dir` is needed: the directory of the idx files')
+    for directory in (data_dir, os.path.join(data_dir, 'mnist')):
+        if os.path.isdir(directory) and any(map(_IMAGES.match, os.listdir(directory))):
+            return directory
     raise DataError(
-        '--data_dir must hold train-images-idx3-ubyte[.gz], but '
-        f'{data_dir} ' + ('does not' if os.path.isdir(data_dir) else 'is no folder')
+        '`data_dir` must hold train-images-idx3-ubyte[.gz], but '
+        f'{data_dir} ' + ('does not' if os.path.isdir(data_dir) else 'is no directory')
     )
 
 
-def _labels_beside(folder, images_name):
+def _labels_beside(directory, images_name):
     stem = images_name.removesuffix('.gz').replace('images', 'labels')
     stem = stem.replace('idx3', 'idx1')
     for name in (stem, stem + '.gz'):
-        if os.path.exists(os.path.join(folder, name)):
-            return os.path.join(folder, name)
+        if os.path.exists(os.path.join(directory, name)):
+            return os.path.join(directory, name)
     raise DataError(f'{images_name} has no labels beside it: {stem}[.gz] is missing')
 
 
-def _number_classes(folder, arrays):
+def _number_classes(directory, arrays):
     """Names the classes; leaves out numbers below the lowest label that occurs."""
     labels = arrays['train'][1]
     if not labels.size:
-        raise DataError(f'{folder}: the training split is empty')
+        raise DataError(f'{directory}: the training split is empty')
     first, last = int(labels.min()), int(labels.max())
-    path = os.path.join(folder, 'labels.txt')
+    path = os.path.join(directory, 'labels.txt')
     if os.path.exists(path):
         names = read_names(path)
         if len(names) > last:  # They name the numbers below `first`, too.
@@ -155,6 +155,6 @@ def _number_classes(folder, arrays):
     else:
         names = [str(n) for n in range(first, last + 1)]
     if int(labels.min()) == last:
-        raise DataError(f'A classifier needs at least two classes; {folder} has one')
+        raise DataError(f'A classifier needs at least two classes; {directory} has one')
     shifted = {s: (x, y.astype(np.int32) - first) for s, (x, y) in arrays.items()}
     return shifted, names

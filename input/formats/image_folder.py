@@ -1,4 +1,4 @@
-"""Pictures in folders: a folder per class, or the class in the file's name."""
+"""Images in directories: a directory per class, or the class in the file's name."""
 
 import hashlib
 import os
@@ -8,16 +8,16 @@ import numpy as np
 
 from estimator_clf.core.errors import DataError
 from estimator_clf.core.registry import register
-from input.images.image_shape import usual_shape
-from input.sampling.stateless_random import held_out
-from input.sources.image_files import FileSource
+from input.images.image_shape import infer_image_shape
+from input.sampling.stateless_random import is_validation_example
+from input.sources.image_files import ImageFileSource
 from input.sources.in_memory import check_validation_split
 from input.split_names import canonical, hinted
 
 EXTENSIONS = ('.jpg', '.jpeg', '.png', '.gif', '.bmp')
 
 _LAYOUTS = (
-    'Expected DIR/<class>/<picture>, or DIR/train/<class>/<picture> (and DIR/valid, '
+    'Expected DIR/<class>/<image>, or DIR/train/<class>/<image> (and DIR/valid, '
     'DIR/test)'
 )
 
@@ -32,37 +32,38 @@ def image_folder(
     label_pattern=None,
     info=None,
 ):
-    """Pictures in a folder per class, with or without folders for the splits.
+    """Images in a directory per class, with or without directories for the splits.
 
     Args:
       data_dir: root of `<split>/<class>/**/*.jpg` or of `<class>/**/*.jpg`; with
-        `label_pattern` the class folders are not needed. Extensions jpg, jpeg,
+        `label_pattern` the class directories are not needed. Extensions jpg, jpeg,
         png, gif, bmp in any case; what a file is, its first bytes tell.
-      image_size: int or 'HEIGHTxWIDTH'; see `input.images.image_shape.usual_shape`.
+      image_size: int or 'HEIGHTxWIDTH'; see
+      `input.images.image_shape.infer_image_shape`.
       channels: 1 or 3.
       validation_split: share of the training files to hold out; which ones
         follows from a hash of each file's name, so that more files move none.
       label_pattern: regular expression searched for in the file's name; its first
         group is the class: r'(cat|dog)\\.' for Kaggle's `cat.0.jpg`.
-      info: see `Source`.
+      info: see `DataSource`.
 
     Returns:
-      A `FileSource`.
+      A `ImageFileSource`.
 
     Raises:
-      DataError: no such folder, no pictures, fewer than two classes, a class that
+      DataError: no such directory, no images, fewer than two classes, a class that
         is not in the training split.
     """
-    root = existing_folder(data_dir)
+    root = existing_directory(data_dir)
     pattern = compile_pattern(label_pattern)
     found = {}
-    for split, folder in _split_folders(root, pattern).items():
-        paths = sorted(pictures_below(folder))
-        labelled = [(p, class_of(p, folder, pattern)) for p in paths]
+    for split, directory in _split_directories(root, pattern).items():
+        paths = sorted(pictures_below(directory))
+        labelled = [(p, class_of(p, directory, pattern)) for p in paths]
         known = [(p, c) for p, c in labelled if c is not None]
-        # Kaggle's test pictures carry no class: a split without any is left out.
+        # Kaggle's test images carry no class: a split without any is left out.
         if known or split == 'train':
-            found[split] = _check_split(split, folder, labelled, known, pattern)
+            found[split] = _check_split(split, directory, labelled, known, pattern)
     class_names = _class_names(found, root)
     number = {name: i for i, name in enumerate(class_names)}
     files = {
@@ -76,18 +77,18 @@ def image_folder(
         _hold_out(root, files, validation_split)
     paths = files['train'][0]
     sample = paths[:: -(-len(paths) // 64)]
-    shape = usual_shape(sample, image_size, channels)
+    shape = infer_image_shape(sample, image_size, channels)
     name = 'image_folder:' + os.path.basename(os.path.abspath(root))
-    return FileSource(name, class_names, shape, files, info)
+    return ImageFileSource(name, class_names, shape, files, info)
 
 
-def existing_folder(data_dir):
-    """Returns data_dir; raises DataError if it is no folder."""
+def existing_directory(data_dir):
+    """Returns data_dir; raises DataError if it is no directory."""
     if not data_dir:
-        raise DataError('--data_dir is needed for --dataset=image_folder')
+        raise DataError('`data_dir` is needed for `dataset=image_folder`')
     if not os.path.isdir(data_dir):
         what = 'is a file' if os.path.exists(data_dir) else 'does not exist'
-        raise DataError(f'--data_dir must be a folder, but {data_dir} {what}')
+        raise DataError(f'`data_dir` must be a directory, but {data_dir} {what}')
     return data_dir
 
 
@@ -99,45 +100,46 @@ def compile_pattern(label_pattern):
         pattern = re.compile(label_pattern)
     except re.error as error:
         raise DataError(
-            f'--label_pattern must be a regular expression, but {label_pattern!r} is '
+            f'`label_pattern` must be a regular expression, but {label_pattern!r} is '
             f'not: {error}'
         ) from None
     if pattern.groups < 1:
         raise DataError(
-            '--label_pattern must have a group (…) that is the class, such as '
+            '`label_pattern` must have a group (…) that is the class, such as '
             f"'(cat|dog)', got {label_pattern!r}"
         )
     return pattern
 
 
-def _split_folders(root, pattern):
-    """dict split -> folder; all of it is 'train' where no folder is called that."""
-    folders = {}
+def _split_directories(root, pattern):
+    """dict split -> directory; all of it is 'train' where no directory is called that."""
+    directories = {}
     for name in sorted(os.listdir(root)):
         split, path = canonical(name), os.path.join(root, name)
         if split and os.path.isdir(path):
-            if split in folders:
+            if split in directories:
                 raise DataError(
-                    f'{folders[split]} and {path} are both the {split} split; keep one'
+                    f'{directories[split]} and {path} are both the {split} split; keep one'
                 )
-            folders[split] = path
-    if 'train' in folders:
-        return folders
+            directories[split] = path
+    if 'train' in directories:
+        return directories
     alike = [] if pattern else look_like_splits(root)
     if alike:
         raise DataError(
-            f'{root} has no folder called train, but {" and ".join(alike)}, which look '
-            'like splits, with the same folders in them, and would be trained on as '
+            f'{root} has no directory called train, but {" and ".join(alike)}, which look '
+            'like splits, with the same directories in them, and would be trained on as '
             'classes. Call them train, valid and test, or name the one with the '
-            'classes by --data_dir'
+            'classes by `data_dir`'
         )
     return {'train': root}
 
 
 def look_like_splits(root):
-    """Names of folders that may be splits under other names, such as 'training_set'.
+    """Names of directories that may be splits under other names, such as 'training_set'.
 
-    They speak of different splits and have most of their folders in common, as splits
+    They speak of different splits and have most of their directories in common, as
+    splits
     have classes.
     """
     inside = {}
@@ -151,9 +153,9 @@ def look_like_splits(root):
             }
     return [
         name
-        for name, folders in inside.items()
+        for name, directories in inside.items()
         if any(
-            hinted(name) != hinted(other) and _mostly_the_same(folders, others)
+            hinted(name) != hinted(other) and _mostly_the_same(directories, others)
             for other, others in inside.items()
         )
     ]
@@ -164,9 +166,9 @@ def _mostly_the_same(one, other):
     return common > 1 and 2 * common > min(len(one), len(other))
 
 
-def pictures_below(folder):
-    """Yields the paths of what has a picture's extension, in no order."""
-    for path in files_below(folder):
+def pictures_below(directory):
+    """Yields the paths of what has an image's extension, in no order."""
+    for path in files_below(directory):
         if path.lower().endswith(EXTENSIONS):
             yield path
 
@@ -182,24 +184,24 @@ _OF_THE_SYSTEM = (
 
 
 def passed_over(name):
-    """Whether a folder of this name is none of the data: a hidden one, or a disk's."""
+    """Whether a directory of this name is none of the data: a hidden one, or a disk's."""
     return name.startswith('.') or name in _OF_THE_SYSTEM
 
 
-def files_below(folder, onerror=None):
+def files_below(directory, onerror=None):
     """Yields the paths of all files but hidden ones, in no order.
 
     Args:
-      folder: where to look.
-      onerror: function (OSError), called for each folder that cannot be read.
+      directory: where to look.
+      onerror: function (OSError), called for each directory that cannot be read.
 
     Raises:
-      DataError: without onerror, a folder that cannot be read.
+      DataError: without onerror, a directory that cannot be read.
     """
-    walk = os.walk(folder, onerror=onerror or _refused, followlinks=True)
-    for parent, folders, names in walk:
-        folders[:] = [
-            f for f in folders if not passed_over(f) and not _leads_back(parent, f)
+    walk = os.walk(directory, onerror=onerror or _refused, followlinks=True)
+    for parent, directories, names in walk:
+        directories[:] = [
+            f for f in directories if not passed_over(f) and not _leads_back(parent, f)
         ]
         for name in names:
             if not name.startswith('.'):
@@ -209,14 +211,14 @@ def files_below(folder, onerror=None):
 def _refused(error):
     raise DataError(
         f'{error.filename} cannot be read: {error.strerror}; mend that, or take the '
-        'folder away'
+        'directory away'
     )
 
 
 def _leads_back(parent, name):
-    """Tells whether a folder is a link to what it was come through: a walk without end.
+    """Tells whether a directory is a link to what it was come through: a walk without end.
 
-    That is a folder that it lies in, or one that a link on the way led to or lay in.
+    That is a directory that it lies in, or one that a link on the way led to or lay in.
     """
     path = os.path.join(parent, name)
     if not os.path.islink(path):
@@ -231,9 +233,9 @@ def _leads_back(parent, name):
     return True
 
 
-def class_of(path, folder, pattern):
-    """Returns the class of a picture of the split in `folder`, or None."""
-    inside = os.path.relpath(path, folder)
+def class_of(path, directory, pattern):
+    """Returns the class of an image of the split in `directory`, or None."""
+    inside = os.path.relpath(path, directory)
     if pattern:
         match = pattern.search(os.path.basename(path))
         return match.group(1) if match else None
@@ -241,21 +243,21 @@ def class_of(path, folder, pattern):
     return first if slash else None
 
 
-def _check_split(split, folder, labelled, known, pattern):
+def _check_split(split, directory, labelled, known, pattern):
     if not labelled:
         raise DataError(
-            f'{folder} has no pictures ({", ".join(EXTENSIONS)}) in it. {_LAYOUTS}'
+            f'{directory} has no images ({", ".join(EXTENSIONS)}) in it. {_LAYOUTS}'
         )
     if len(known) < len(labelled):
         path = next(p for p, c in labelled if c is None)
         if pattern:
             raise DataError(
-                f'{path} is of no class: --label_pattern={pattern.pattern!r} must '
-                f'match every picture of the {split} split'
+                f'{path} is of no class: `label_pattern={pattern.pattern!r}` must '
+                f'match every image of the {split} split'
             )
         raise DataError(
-            f'{path} is in no class folder. {_LAYOUTS}; if the class is in the names '
-            r"of the files, give --label_pattern, such as '(cat|dog)\.'"
+            f'{path} is in no class directory. {_LAYOUTS}; if the class is in the names '
+            r"of the files, give `label_pattern`, such as '(cat|dog)\.'"
         )
     return known
 
@@ -271,7 +273,7 @@ def _class_names(found, root):
         if not name.isprintable():
             raise DataError(
                 f'The name of the class {name!r} of {root} must be printable UTF-8, '
-                'since it goes to the served model; rename its folder'
+                'since it goes to the served model; rename its directory'
             )
     for split, examples in found.items():
         for path, name in examples:
@@ -285,7 +287,7 @@ def _class_names(found, root):
 
 def _hold_out(root, files, validation_split):
     paths, labels = files['train']
-    out = held_out_files(root, paths, validation_split)
+    out = validation_files(root, paths, validation_split)
     check_validation_split(f'{root}', validation_split, files, out)
     for split, keep in (('train', ~out), ('validation', out)):
         files[split] = (
@@ -294,7 +296,7 @@ def _hold_out(root, files, validation_split):
         )
 
 
-def held_out_files(root, paths, validation_split):
+def validation_files(root, paths, validation_split):
     """Returns a bool array: which of the training files are held out."""
     ids = [
         int.from_bytes(
@@ -305,4 +307,4 @@ def held_out_files(root, paths, validation_split):
         )
         for p in paths
     ]
-    return held_out(np.array(ids, np.uint64), validation_split)
+    return is_validation_example(np.array(ids, np.uint64), validation_split)

@@ -1,4 +1,4 @@
-"""TensorFlow Datasets: any of its image-classification data sets, by name."""
+"""TensorFlow Datasets: any of its image-classification datasets, by name."""
 
 import contextlib
 import logging
@@ -10,8 +10,8 @@ import numpy as np
 
 from estimator_clf.core.errors import DataError
 from estimator_clf.core.registry import register, suggest
-from input.images.image_shape import usual_shape
-from input.sources.tfrecords import SHUFFLE_BUFFER, RecordSource, sample_pictures
+from input.images.image_shape import infer_image_shape
+from input.sources.tfrecords import SHUFFLE_BUFFER, TFRecordSource, sample_pictures
 from input.split_names import canonical
 from input.tfrecord.files import Shard, count_records
 
@@ -36,22 +36,23 @@ def tfds(
     'validation'; beside them, a slice that is asked for is a split of that name.
 
     Args:
-      data_dir: TFDS's folder of data sets; by default its own, `~/tensorflow_datasets`.
+      data_dir: TFDS's directory of datasets; by default its own,
+      `~/tensorflow_datasets`.
       variant: NAME, NAME/CONFIG or NAME/CONFIG:VERSION.
       image_size: int or 'HEIGHTxWIDTH'; by default what TFDS says, else see
-        `input.images.image_shape.usual_shape`.
+        `input.images.image_shape.infer_image_shape`.
       channels: 1 or 3.
       validation_split: share of the training records to hold out.
       train_split: split to train on, also a slice: 'train[:80%]'.
       eval_split: split to evaluate, also a slice: 'train[80%:]'.
-      shuffle_buffer: number of records to draw from, see `RecordSource`.
-      info: see `Source`.
+      shuffle_buffer: number of records to draw from, see `TFRecordSource`.
+      info: see `DataSource`.
 
     Returns:
-      A `RecordSource`.
+      A `TFRecordSource`.
 
     Raises:
-      DataError: no such data set, one that cannot be downloaded, is not of pictures
+      DataError: no such dataset, one that cannot be downloaded, is not of images
         with a class each, or is not in TFRecord files; no such split; a slice for
         evaluation that overlaps the one to train on.
     """
@@ -82,14 +83,14 @@ def tfds(
             del splits[name]
     if validation_split and train_split != 'train':
         raise DataError(
-            f'--validation_split does not go with --train_split={train_split}; slice '
-            f'both: --train_split=train[:90%] --eval_split=train[90%:]'
+            f'`validation_split` does not go with `train_split={train_split}`; slice '
+            f'both: `train_split=train[`:90%] `eval_split=train[90%`:]'
         )
     features = builder.info.features
     class_names = _class_names(features[label], variant)
     parse = _parser(library, features, image, label)
     shape = _shape(features[image], splits[train_split], parse, image_size, channels)
-    return RecordSource(
+    return TFRecordSource(
         f'tfds:{variant}',
         class_names,
         shape,
@@ -117,7 +118,7 @@ def _import():
         cause = error.__context__ or error
         raise DataError(
             'tensorflow-datasets cannot be imported '
-            f'({type(cause).__name__}: {_first_line(cause)}); install it anew: '
+            f'({type(cause).__name__}: {_first_line(cause)}); install it again: '
             'pip install -U tensorflow-datasets, and with TensorFlow 2.15 '
             "'tensorflow-metadata<1.18'"
         ) from error
@@ -127,19 +128,19 @@ def _import():
 
 
 def _prepared(library, variant, data_dir):
-    """The builder of a data set that is on the disk; downloads it if need be."""
+    """The builder of a dataset that is on the disk; downloads it if need be."""
     try:
         builder = library.builder(variant, data_dir=data_dir, try_gcs=False)
     except library.core.DatasetNotFoundError:
         name = variant.partition('/')[0].partition(':')[0]
         near = suggest(name, library.list_builders())
         raise DataError(
-            f'--dataset=tfds:{variant}: TensorFlow Datasets has no {name!r}'
+            f'`dataset=tfds`:{variant}: TensorFlow Datasets has no {name!r}'
             + (f', and {data_dir} neither' if data_dir else '')
             + f'{near} See https://www.tensorflow.org/datasets/catalog'
         ) from None
     except Exception as error:  # Assertions, for a version; ValueErrors, for a config.
-        raise DataError(f'--dataset=tfds:{variant}: {_first_line(error)}') from error
+        raise DataError(f'`dataset=tfds`:{variant}: {_first_line(error)}') from error
     if not builder.is_prepared():
         try:
             with contextlib.redirect_stdout(sys.stderr):
@@ -153,14 +154,14 @@ def _prepared(library, variant, data_dir):
     if found is not None and found.value != 'tfrecord':
         raise DataError(
             f'tfds:{variant} must be in TFRecord files, but in {builder.data_path} it '
-            f'is in {found.value}; prepare it anew: tfds build {variant} '
-            '--file_format=tfrecord --data_dir=ANOTHER_DIR'
+            f'is in {found.value}; prepare it again: tfds build {variant} '
+            '--file_format=tfrecord `data_dir=ANOTHER_DIR`'
         )
     return builder
 
 
 def _features(library, builder, variant):
-    """Names of the features with the picture and the class."""
+    """Names of the features with the image and the class."""
     features = dict(builder.info.features.items())
     kinds = library.features
     keys = builder.info.supervised_keys or ()
@@ -182,7 +183,7 @@ def _features(library, builder, variant):
         )
     dtype = np.dtype(features[image].np_dtype)
     if dtype not in (np.uint8, np.uint16):
-        raise DataError(f'tfds:{variant} must have pictures of uint8, got {dtype}')
+        raise DataError(f'tfds:{variant} must have images of uint8, got {dtype}')
     return image, label
 
 
@@ -220,7 +221,7 @@ def _shards(builder, variant, split):
                 if count != shard.skip + shard.count:
                     raise DataError(
                         f'{shard.path} must have {shard.skip + shard.count} records, '
-                        f'got {count}; prepare tfds:{variant} anew'
+                        f'got {count}; prepare tfds:{variant} again'
                     )
     return shards
 
@@ -230,7 +231,7 @@ def _check_apart(splits, train_split, eval_split):
     if common:
         path, first, last = common
         raise DataError(
-            f'--train_split={train_split} and --eval_split={eval_split} must '
+            f'`train_split={train_split}` and `eval_split={eval_split}` must '
             f'not overlap; both have records {first} to {last} of {path}'
         )
 
@@ -246,7 +247,7 @@ def _overlap(one, other):
 
 
 def _parser(library, features, image, label):
-    """The `parse` of `RecordSource`: only the two features, the picture encoded."""
+    """The `parse` of `TFRecordSource`: only the two features, the image encoded."""
     skip = {image: library.decode.SkipDecoding()}
     # What `PartialDecoding` does, without its warning about itself.
     part = library.features.FeaturesDict({k: features[k] for k in (image, label)})
@@ -267,7 +268,7 @@ def _shape(feature, shards, parse, image_size, channels):
     pictures = []
     if image_size is None or channels is None:
         pictures = sample_pictures(shards, parse)
-    return usual_shape(pictures, image_size, channels)
+    return infer_image_shape(pictures, image_size, channels)
 
 
 def _first_line(error):

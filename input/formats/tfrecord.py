@@ -1,4 +1,4 @@
-"""Sharded TFRecord files with the features that the field uses for pictures."""
+"""Sharded TFRecord files with the features that the field uses for images."""
 
 import collections
 import os
@@ -8,13 +8,13 @@ import tensorflow as tf
 
 from estimator_clf.core.errors import DataError
 from estimator_clf.core.registry import register
-from input.images.image_shape import usual_shape
+from input.images.image_shape import infer_image_shape
 from input.images.tf_messages import short_reason
-from input.sources.base import iterate
+from input.sources.base import as_numpy_batches
 from input.sources.tfrecords import (
     SHUFFLE_BUFFER,
-    RecordSource,
-    bad_example,
+    TFRecordSource,
+    corrupt_example,
     record_dataset,
     sample_pictures,
 )
@@ -43,7 +43,7 @@ def tfrecord(
     shuffle_buffer=SHUFFLE_BUFFER,
     info=None,
 ):
-    """Sharded TFRecords of encoded pictures, as `launch.convert` writes them.
+    """Sharded TFRecords of encoded images, as `launch.convert` writes them.
 
     Where a label is missing, the text gives it. The number of records is taken from
     `manifest.json`, if there is one; otherwise the files are walked through. The names
@@ -51,29 +51,29 @@ def tfrecord(
     in one pass over the training records.
 
     Args:
-      data_dir: folder of `<split>-00000-of-00008`, `<split>.tfrecord` or
+      data_dir: directory of `<split>-00000-of-00008`, `<split>.tfrecord` or
         `<split>/…`, see `input.tfrecord.shard_names.find_shards`; or one file.
       image_size: int or 'HEIGHTxWIDTH'; by default the manifest's, else see
-        `input.images.image_shape.usual_shape`.
+        `input.images.image_shape.infer_image_shape`.
       channels: 1 or 3.
       validation_split: share of the training records to hold out.
       compression: 'GZIP', 'ZLIB' or 'none'; by default the files tell.
-      image_key: name of the feature with the encoded picture.
+      image_key: name of the feature with the encoded image.
       label_key: name of the feature with the class's number.
       text_key: name of the feature with the class's name.
       label_offset: what the records count the first class as: 1 for ImageNet's.
-      shuffle_buffer: number of records to draw from, see `RecordSource`.
-      info: see `Source`.
+      shuffle_buffer: number of records to draw from, see `TFRecordSource`.
+      info: see `DataSource`.
 
     Returns:
-      A `RecordSource`.
+      A `TFRecordSource`.
 
     Raises:
-      DataError: no such files, a missing, damaged or shortened one, features that
+      DataError: no such files, a missing, corrupt or shortened one, features that
         the records do not have, fewer than two classes.
     """
     if not data_dir:
-        raise DataError('--data_dir is needed for --dataset=tfrecord')
+        raise DataError('`data_dir` is needed for `dataset=tfrecord`')
     given = _compression(compression)
     manifest = read_manifest(data_dir)
     splits = {}
@@ -94,7 +94,7 @@ def tfrecord(
         raise DataError(
             f'The records of {data_dir} have neither a label in {label_key!r} nor the '
             f'name of a class in {text_key!r}; name the feature with the class by '
-            '--label_key or --text_key'
+            '`label_key` or `text_key`'
         )
     if len(class_names) < 2:
         raise DataError(
@@ -108,9 +108,9 @@ def tfrecord(
             info = manifest.info
     else:
         pictures = sample_pictures(splits['train'], parse)
-        shape = usual_shape(pictures, image_size, channels)
+        shape = infer_image_shape(pictures, image_size, channels)
     name = 'tfrecord:' + os.path.basename(os.path.abspath(data_dir))
-    return RecordSource(
+    return TFRecordSource(
         name, class_names, shape, splits, parse, validation_split, shuffle_buffer, info
     )
 
@@ -119,7 +119,7 @@ def _compression(text):
     if not text:
         return None
     if text.upper() not in (*_COMPRESSIONS, 'NONE'):
-        raise DataError(f'--compression must be GZIP, ZLIB or none, got {text!r}')
+        raise DataError(f'`compression` must be GZIP, ZLIB or none, got {text!r}')
     return '' if text.upper() == 'NONE' else text.upper()
 
 
@@ -127,8 +127,8 @@ def _shard(path, compression, manifest):
     found = compression_of(path)
     if compression is not None and compression != found:
         raise DataError(
-            f'--compression={compression or "none"}, but {path} is '
-            + (f'{found}; leave --compression out' if found else 'not compressed')
+            f'`compression={compression or "none"}`, but {path} is '
+            + (f'{found}; leave `compression` out' if found else 'not compressed')
         )
     count = manifest.count(path) if manifest else None
     if count is None:
@@ -142,8 +142,8 @@ def names_in_file(data_dir, manifest=None):
     As long as they are those of the manifest, it has the last word: what they begin or
     end with belongs to the names there.
     """
-    folder = data_dir if os.path.isdir(data_dir) else os.path.dirname(data_dir)
-    path = os.path.join(folder, 'labels.txt')
+    directory = data_dir if os.path.isdir(data_dir) else os.path.dirname(data_dir)
+    path = os.path.join(directory, 'labels.txt')
     if not os.path.isfile(path):
         return None
     names = read_names(path)
@@ -166,17 +166,17 @@ def _check_features(splits, image_key, label_key, text_key):
         if kinds.get(image_key) != 'text':
             raise DataError(
                 f'{where} has no feature {image_key!r} of bytes; it has: {there}. '
-                'Name the one with the encoded picture by --image_key'
+                'Name the one with the encoded image by `image_key`'
             )
         if kinds.get(label_key, 'integer') != 'integer':
             raise DataError(
                 f'{where}: the feature {label_key!r} must be one integer, not '
-                f'{kinds[label_key]}; a class by name goes by --text_key'
+                f'{kinds[label_key]}; a class by name goes by `text_key`'
             )
         if label_key not in kinds and kinds.get(text_key) != 'text':
             raise DataError(
                 f'{where} has neither {label_key!r} nor {text_key!r}; it has: {there}. '
-                'Name the one with the class by --label_key or --text_key'
+                'Name the one with the class by `label_key` or `text_key`'
             )
 
 
@@ -187,11 +187,11 @@ def _first_kinds(shard):
         return record_dataset(shard.path, shard.compression).take(1)
 
     try:
-        (serialized,) = iterate(first)
+        (serialized,) = as_numpy_batches(first)
         example = tf.train.Example.FromString(serialized)
     except tf.errors.OpError as error:
         raise DataError(
-            f'{shard.path}: its first record is damaged ({short_reason(error)}); get '
+            f'{shard.path}: its first record is corrupt ({short_reason(error)}); get '
             'the file again'
         ) from None
     except Exception as error:  # Of protobuf; which class depends on its version.
@@ -228,7 +228,7 @@ def _collect_names(shards, label_key, text_key, label_offset):
 
     pairs = collections.Counter()
     try:
-        for batch in iterate(dataset):
+        for batch in as_numpy_batches(dataset):
             texts = [text.decode('utf-8', 'replace') for text in batch[text_key]]
             pairs.update(zip(batch[label_key].tolist(), texts, strict=True))
     except tf.errors.OpError as error:
@@ -243,7 +243,7 @@ def _collect_names(shards, label_key, text_key, label_offset):
     if first < 0:
         raise DataError(
             f'The smallest label is {labels[0]}, which is less than '
-            f'--label_offset={label_offset}'
+            f'`label_offset={label_offset}`'
         )
     # A flipped bit must not make a network of a million classes.
     if last + 1 > 2 * len(labels) + 10:
@@ -277,7 +277,9 @@ def _parser(image_key, label_key, text_key, label_offset, class_names):
 
         def named():
             same = tf.equal(tf.constant(list(class_names)), text)
-            message = bad_example(key, 'it has no label, and no class is called ', text)
+            message = corrupt_example(
+                key, 'it has no label, and no class is called ', text
+            )
             known = tf.debugging.Assert(tf.reduce_any(same), [message])
             with tf.control_dependencies([known]):
                 return tf.argmax(same, output_type=tf.int64)

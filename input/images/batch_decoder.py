@@ -1,4 +1,4 @@
-"""Many pictures at once, for serving: an error says which of them, and why."""
+"""Many images at once, for serving: an error says which of them, and why."""
 
 import tensorflow as tf
 
@@ -6,7 +6,7 @@ from input.images import decode as decoding
 
 
 class BatchDecoder:
-    """Decodes single pictures, by `decode`, or all pictures of a request.
+    """Decodes single images, by `decode`, or all images of a request.
 
     decoder = BatchDecoder((96, 96), 3, max_pixels=64_000_000)
     images = decoder.batch(encoded)
@@ -20,14 +20,14 @@ class BatchDecoder:
         self._max_pixels = max_pixels
 
     def __call__(self, data, key=None):
-        """Decodes one picture: string scalar to uint8 [height, width, channels]."""
+        """Decodes one image: string scalar to uint8 [height, width, channels]."""
         return decoding.decode(
             data, self._size, self._channels, self._window, key, self._max_pixels
         )
 
-    @tf.autograph.experimental.do_not_convert  # As in `Source.input_fn`.
+    @tf.autograph.experimental.do_not_convert  # As in `DataSource.input_fn`.
     def batch(self, data):
-        """Decodes pictures in parallel.
+        """Decodes images in parallel.
 
         Args:
           data: string [N], N may be 0.
@@ -55,7 +55,7 @@ class BatchDecoder:
         def many():
             return self._many(decode, data, shape)
 
-        # What makes and tears down a dataset takes as long as decoding a small picture.
+        # What makes and tears down a dataset takes as long as decoding a small image.
         images = tf.cond(tf.size(data) <= 1, few, many)
         images.set_shape([None, *shape])
         return images
@@ -69,7 +69,7 @@ class BatchDecoder:
             lambda number: (number, decode(data[number], '')),
             num_parallel_calls=tf.data.AUTOTUNE,
         ).ignore_errors()
-        # One more, or a batch of nothing but bad pictures would be no element at all.
+        # One more, or a batch of nothing but bad images would be no element at all.
         last = (tf.constant(-1, tf.int64), tf.zeros(shape, tf.uint8))
         decoded = decoded.concatenate(tf.data.Dataset.from_tensors(last))
         good, images = decoded.batch(count + 1).get_single_element()
@@ -87,13 +87,13 @@ class BatchDecoder:
             return tf.identity(images[:-1])
 
     def _explain(self, data, number, count):
-        """What is wrong with the picture of that number."""
+        """What is wrong with the image of that number."""
         # Looking may fail as well.
         words = tf.data.Dataset.from_tensors(data[number])
         words = words.map(lambda one: decoding.fault(one, self._max_pixels))
         words = words.ignore_errors()
         words = words.filter(lambda text: tf.not_equal(text, ''))
-        usual = tf.data.Dataset.from_tensors('cannot be decoded: damaged or cut short')
+        usual = tf.data.Dataset.from_tensors('cannot be decoded: corrupt or cut short')
         reason = words.concatenate(usual).take(1).get_single_element()
         name = _name(number, count)
         return tf.strings.join([f'{decoding.NOT_A_PICTURE} <', name, '>: ', reason])
@@ -101,4 +101,4 @@ class BatchDecoder:
 
 def _name(number, count):
     number, count = tf.strings.as_string(number), tf.strings.as_string(count)
-    return tf.strings.join(['picture ', number, ' (from 0) of ', count])
+    return tf.strings.join(['image ', number, ' (from 0) of ', count])

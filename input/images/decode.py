@@ -1,4 +1,4 @@
-"""Encoded picture in, uint8 pixels of the wanted size out: the one way it is done.
+"""Encoded image in, uint8 pixels of the wanted size out: the one way it is done.
 
 Training, evaluation and the exported graph all come through `decode`, so a skew
 between training and serving is not possible here. EXIF orientation is not applied:
@@ -19,7 +19,7 @@ _KINDS = (  # First bytes of a file; the name of a file proves nothing.
     ('bmp', b'BM'),
 )
 
-# What a random window draws for, see `input.sampling.stateless_random.Draw`.
+# What a random window draws for, see `input.sampling.stateless_random.ExampleRng`.
 WINDOW_DRAWS = ('crop area', 'crop aspect', 'crop top', 'crop left')
 
 # libjpeg can decode to a half, a quarter and an eighth of the size.
@@ -44,7 +44,7 @@ def central_window(fraction, aspect):
 
     Returns:
       A function (height, width), int32 scalars, -> int32 [4] (top, left, height,
-      width), inside the picture.
+      width), inside the image.
     """
 
     def window(height, width):
@@ -66,8 +66,8 @@ def random_window(draw, min_area, aspect, aspect_range=(3 / 4, 4 / 3)):
     convolutions", section 6) draw until one fits.
 
     Args:
-      draw: `Draw` for one example.
-      min_area: smallest share of the picture's area, in (0, 1].
+      draw: `ExampleRng` for one example.
+      min_area: smallest share of the image's area, in (0, 1].
       aspect: width / height of the target.
       aspect_range: the window's aspect, relative to the target's.
 
@@ -90,17 +90,17 @@ def random_window(draw, min_area, aspect, aspect_range=(3 / 4, 4 / 3)):
 
 
 def whole_window(height, width):
-    """The window that is all of the picture."""
+    """The window that is all of the image."""
     return tf.stack([0, 0, height, width])
 
 
 def decode(data, size, channels, window=None, key=None, max_pixels=None):
-    """Decodes one picture, cuts a window out and brings it to size.
+    """Decodes one image, cuts a window out and brings it to size.
 
-    A JPEG (but for CMYK to grey) is decoded only where the window is: what is damaged
-    below it is not noticed, and where colour is stored at half the resolution, the
+    A JPEG (but for CMYK to gray) is decoded only where the window is: what is corrupt
+    below it is not noticed, and where color is stored at half the resolution, the
     outermost columns of a window differ by a few levels from those that the whole
-    picture has there. If the window is at least 2, 4 or 8 times as large as wanted,
+    image has there. If the window is at least 2, 4 or 8 times as large as wanted,
     both ways, it is decoded to a half, a quarter or an eighth, which takes less time,
     and then resampled with anti-aliasing: on photos 1 level from what decoding all of
     it gives, in the mean. Of an animated GIF the first frame counts; transparency is
@@ -111,15 +111,15 @@ def decode(data, size, channels, window=None, key=None, max_pixels=None):
       size: (height, width) wanted; None: that of the window, which is then needed.
       channels: 1 or 3 wanted.
       window: see `central_window`; by default the largest in the middle.
-      key: string scalar that names the picture in errors.
-      max_pixels: refuse a picture of more pixels before it is decoded; None takes
+      key: string scalar that names the image in errors.
+      max_pixels: refuse an image of more pixels before it is decoded; None takes
         whatever fits into memory.
 
     Returns:
       uint8 [height, width, channels].
 
     Raises:
-      tf.errors.InvalidArgumentError: at run time, if the picture cannot be decoded, or
+      tf.errors.InvalidArgumentError: at run time, if the image cannot be decoded, or
         has too many pixels.
     """
     window = window or central_window(1.0, size[1] / size[0])
@@ -155,7 +155,7 @@ def decode(data, size, channels, window=None, key=None, max_pixels=None):
             times = tf.reduce_min(place[2:] // size)
             number = tf.searchsorted(_RATIOS[1:], times[None], 'right')[0]
             ratio = tf.gather(_RATIOS, number)
-            # The pixels of the smaller picture that have a part in the window.
+            # The pixels of the smaller image that have a part in the window.
             first = place[:2] // ratio
             count = -(-(place[:2] + place[2:]) // ratio) - first
             part = tf.concat([first, count], 0)
@@ -173,8 +173,8 @@ def decode(data, size, channels, window=None, key=None, max_pixels=None):
 
         if channels == 3:
             return pixels(3)
-        # libjpeg makes no grey of CMYK. It is rare, and each way to decode it once more
-        # would be a tenth of what a session prepares before the first picture.
+        # libjpeg makes no gray of CMYK. It is rare, and each way to decode it once more
+        # would be a tenth of what a session prepares before the first image.
         return tf.cond(
             tf.equal(shape[2], 4),
             lambda: cut(tf.io.decode_jpeg(data, 3, dct_method='INTEGER_ACCURATE')),
@@ -185,9 +185,9 @@ def decode(data, size, channels, window=None, key=None, max_pixels=None):
         if channels != 1:
             return cut(tf.io.decode_png(data, channels=channels))
         # libpng would mix shades of another brightness wherever the file tells its
-        # gamma, as screenshots do; no other decoder of pictures does.
+        # gamma, as screenshots do; no other decoder of images does.
         return tf.cond(
-            headers.png_has_colour(data),
+            headers.png_has_color(data),
             lambda: cut(tf.io.decode_png(data, channels=3)),
             lambda: cut(tf.io.decode_png(data, channels=1)),
         )
@@ -220,7 +220,7 @@ def decode(data, size, channels, window=None, key=None, max_pixels=None):
 
 
 def resize(image, size):
-    """Resizes one picture; leaves one of the right size alone.
+    """Resizes one image; leaves one of the right size alone.
 
     Bilinearly, from the four pixels around each place. Where that would pass pixels
     over, which is when a side becomes less than half as long, with anti-aliasing
@@ -274,7 +274,7 @@ def _resample(image, start, sides, size):
 
 
 def fault(data, max_pixels):
-    """Says what is wrong with a picture, as far as its header tells.
+    """Says what is wrong with an image, as far as its header tells.
 
     Args:
       data: string scalar.
@@ -284,7 +284,7 @@ def fault(data, max_pixels):
       string scalar: words, empty if nothing is wrong.
 
     Raises:
-      tf.errors.InvalidArgumentError: at run time, for a JPEG whose header is damaged.
+      tf.errors.InvalidArgumentError: at run time, for a JPEG whose header is corrupt.
     """
     branches = {
         number: functools.partial(headers.fault, data, name, max_pixels or _ANY)
@@ -294,12 +294,12 @@ def fault(data, max_pixels):
     return tf.switch_case(
         _kind_number(data),
         branches,
-        default=lambda: tf.where(empty, 'no picture at all', _UNKNOWN),
+        default=lambda: tf.where(empty, 'no image at all', _UNKNOWN),
     )
 
 
 def _kind_number(data):
-    """Place of a picture's kind in `_KINDS`, int32 scalar; their count for none."""
+    """Place of an image's kind in `_KINDS`, int32 scalar; their count for none."""
     kind = tf.constant(len(_KINDS))
     for number, (name, _) in enumerate(_KINDS):
         kind = tf.where(_is(data, name), number, kind)
@@ -307,30 +307,30 @@ def _kind_number(data):
 
 
 def _is(data, name):
-    """Tells, bool scalar, whether a picture is of that kind."""
+    """Tells, bool scalar, whether an image is of that kind."""
     magic = dict(_KINDS)[name]
     # `substr` of a text that is shorter gives what there is.
     return tf.equal(tf.strings.substr(data, 0, len(magic)), magic)
 
 
 def _decode_bmp(data):
-    """Decodes to RGB; `decode_bmp` takes a palette's numbers for shades of grey."""
-    # It refuses what some programs put behind the pixels, such as a colour profile.
+    """Decodes to RGB; `decode_bmp` takes a palette's numbers for shades of gray."""
+    # It refuses what some programs put behind the pixels, such as a color profile.
     image = tf.io.decode_bmp(headers.bmp_without_tail(data), channels=0)
 
     def number(position):
         return tf.io.decode_raw(tf.strings.substr(data, position, 4), tf.int32)[0]
 
     def look_up():
-        # The palette, of 4 bytes blue, green, red, 0 a colour, fills the room between
+        # The palette, of 4 bytes blue, green, red, 0 a color, fills the room between
         # the headers (of 14 bytes, and as many as the second says) and the pixels.
         start = 14 + number(14)
         count = tf.clip_by_value((number(10) - start) // 4, 0, 256)
         table = tf.io.decode_raw(tf.strings.substr(data, start, 4 * count), tf.uint8)
         table = tf.reshape(table, [-1, 4])[:, 2::-1]
-        grey = tf.repeat(tf.cast(tf.range(256), tf.uint8)[:, None], 3, axis=1)
-        # Numbers that the palette leaves open, or all of them, are shades of grey.
-        table = tf.concat([table, grey[tf.shape(table)[0] :]], 0)
+        gray = tf.repeat(tf.cast(tf.range(256), tf.uint8)[:, None], 3, axis=1)
+        # Numbers that the palette leaves open, or all of them, are shades of gray.
+        table = tf.concat([table, gray[tf.shape(table)[0] :]], 0)
         return tf.gather(table, tf.cast(image[:, :, 0], tf.int32))
 
     return tf.cond(tf.equal(tf.shape(image)[2], 1), look_up, lambda: image[:, :, :3])

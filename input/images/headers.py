@@ -1,4 +1,4 @@
-"""What the header of an encoded picture says, read inside the graph.
+"""What the header of an encoded image says, read inside the graph.
 
 A few hundred bytes can claim 20,000 x 20,000 pixels and become gigabytes when they are
 decoded, so a server has to look before. Sizes are read where TensorFlow's decoders
@@ -15,10 +15,10 @@ _MOST = (1 << 31) - 1
 
 
 def fault(data, kind, max_pixels):
-    """Says why a picture must not be decoded.
+    """Says why an image must not be decoded.
 
     Args:
-      data: string scalar, encoded picture.
+      data: string scalar, encoded image.
       kind: 'jpeg', 'png', 'gif' or 'bmp'.
       max_pixels: most pixels that it may have.
 
@@ -26,7 +26,7 @@ def fault(data, kind, max_pixels):
       string scalar: words, empty if nothing is wrong.
 
     Raises:
-      tf.errors.InvalidArgumentError: at run time, for a JPEG whose header is damaged.
+      tf.errors.InvalidArgumentError: at run time, for a JPEG whose header is corrupt.
     """
     height, width = _SIZES[kind](data)
     height = tf.abs(height)  # Of a BMP that is stored from the top it is negative.
@@ -51,8 +51,8 @@ def first_gif_frame(data):
 
     TensorFlow decodes all of them to hand out one, which costs time, and memory that
     nobody counts; and makes the first as large as the largest. The one that is left
-    is all of the picture: it lies at 0, 0 (TensorFlow would move it, and cut it off),
-    and no colour of it is transparent (which TensorFlow makes black).
+    is all of the image: it lies at 0, 0 (TensorFlow would move it, and cut it off),
+    and no color of it is transparent (which TensorFlow makes black).
 
     Args:
       data: string scalar: a GIF, whole or not.
@@ -60,7 +60,7 @@ def first_gif_frame(data):
     Returns:
       (string scalar: a GIF of one frame, or all of `data` if that ends before; its
       height and width, int64 scalars, 0 if there is no frame). A frame of more blocks
-      than a sane encoder makes is cut off in the middle, and so damaged.
+      than a sane encoder makes is cut off in the middle, and so corrupt.
     """
     # A byte behind the end reads as 0, which ends every chain of blocks.
     padded = data + b'\0' * 16
@@ -68,7 +68,7 @@ def first_gif_frame(data):
     end = tf.strings.length(data)
 
     def table(flags):
-        """Bytes of a colour table (GIF89a, sections 18 and 20)."""
+        """Bytes of a color table (GIF89a, sections 18 and 20)."""
         present = tf.bitwise.bitwise_and(flags, 0x80) > 0
         size = 3 * tf.bitwise.left_shift(2, tf.bitwise.bitwise_and(flags, 7))
         return tf.where(present, size, 0)
@@ -111,7 +111,7 @@ def first_gif_frame(data):
         (start, tf.zeros([2], tf.int32), tf.constant(_MOST_GIF_BLOCKS), none, none),
     )
     # GIF89a, section 20: the label, left and top in two bytes each; section 23: two
-    # labels, the size, flags of which the lowest says that a colour is transparent.
+    # labels, the size, flags of which the lowest says that a color is transparent.
     before = tf.strings.substr(data, 0, image_at + 1)
     flags_at = tf.minimum(control_at + 3, image_at)
     opaque = tf.strings.join(
@@ -129,8 +129,8 @@ def first_gif_frame(data):
     return tf.where(found, cut, data), size[0], size[1]
 
 
-def png_has_colour(data):
-    """Tells, bool scalar, whether a PNG has colours (IHDR: the second bit of byte 25).
+def png_has_color(data):
+    """Tells, bool scalar, whether a PNG has colors (IHDR: the second bit of byte 25).
 
     Args:
       data: string scalar.

@@ -27,7 +27,8 @@ def make_order(sampling, labels, seed):
     Returns:
       An object with `arrays()`, a tuple of NumPy arrays which the caller brings into
       the graph, and `locate(positions, *tensors)`, which returns (epochs, indices) as
-      `input.sampling.index_shuffle.locate` does; (epoch, index) are no two times the same.
+      `input.sampling.index_shuffle.locate` does; (epoch, index) are no two times the
+      same.
     """
     if sampling == 'natural' or seed is None:
         return _Natural(len(labels), seed)

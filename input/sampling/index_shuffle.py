@@ -98,7 +98,7 @@ class Share:
         """
         if batch_size % (replicas * num_workers):
             raise ValueError(
-                f'--batch_size={batch_size} must be a multiple of the number of '
+                f'`batch_size={batch_size}` must be a multiple of the number of '
                 f'replicas, {replicas * num_workers}'
             )
         self.batch_size = batch_size

@@ -49,7 +49,7 @@ def mix_text(text):
     return int(mix(zlib.crc32(data) << 32 | zlib.crc32(data[::-1])))
 
 
-class Draw:
+class ExampleRng:
     """Random numbers for the examples of a batch, or for one example.
 
     Attributes:
@@ -62,7 +62,7 @@ class Draw:
         Args:
           seed: Python int.
           epoch: int64 tensor [B] or scalar.
-          index: int64 tensor like `epoch`: the example's index in the data set.
+          index: int64 tensor like `epoch`: the example's index in the dataset.
         """
         start = int(mix(seed & _MASK))
         key = mix(tf.cast(epoch, tf.uint64) + tf.constant(start, tf.uint64))
@@ -97,7 +97,7 @@ class Draw:
         Args:
           purpose: see `uniform`.
           low: int32 tensor, or int.
-          high: likewise.
+          high: also.
         """
         count = tf.cast(high - low + 1, tf.float32)
         number = tf.floor(self.uniform(purpose, 0.0, count))
@@ -105,7 +105,7 @@ class Draw:
         return low + tf.minimum(tf.cast(number, tf.int32), high - low)
 
     def ahead(self, purposes):
-        """Draws for several purposes at once, to be used later; see `Drawn`.
+        """Draws for several purposes at once, to be used later; see `PrecomputedRng`.
 
         Args:
           purposes: sequence of str.
@@ -119,8 +119,8 @@ class Draw:
         return _bits(self._key, purpose)
 
 
-class Drawn(Draw):
-    """What `Draw.ahead` drew, to be used like the `Draw`.
+class PrecomputedRng(ExampleRng):
+    """What `ExampleRng.ahead` drew, to be used like the `ExampleRng`.
 
     For one example the hash is 16 operations of some microseconds each, with which it
     takes a fifth as long as to decode a photo; for 64 examples it takes no longer.
@@ -130,7 +130,7 @@ class Drawn(Draw):
         """Makes the generator.
 
         Args:
-          purposes: as `Draw.ahead` was given them.
+          purposes: as `ExampleRng.ahead` was given them.
           numbers: what it returned, or one row of it.
         """
         self._numbers = dict(zip(purposes, tf.unstack(numbers, axis=-1), strict=True))
@@ -146,12 +146,12 @@ def _bits(key, purpose):
     return tf.cast(bits, tf.float32)
 
 
-def held_out(ids, fraction):
+def is_validation_example(ids, fraction):
     """Chooses the examples that are held out for validation.
 
     Args:
       ids: uint64 array [N], or uint64 tensor, that tell the examples apart, whatever
-        else is in the data set: an example stays on its side when others are added.
+        else is in the dataset: an example stays on its side when others are added.
       fraction: the share to hold out, in [0, 1).
 
     Returns:

@@ -10,12 +10,12 @@ from input.sampling.stateless_random import mix, mix_text
 
 
 @dataclasses.dataclass(frozen=True)
-class Selection:
-    """What to keep of a data set.
+class Subset:
+    """What to keep of a dataset.
 
     Attributes:
-      classes: names of the classes to keep; none: all. They are numbered anew, in the
-        order of the data set.
+      classes: names of the classes to keep; none: all. They are numbered again, in the
+        order of the dataset.
       exclude: names of classes to leave out.
       per_class: how many examples of each class to keep in `split`; None: all. Which
         ones follows from `seed`: of two numbers, the smaller keeps a part of what the
@@ -38,8 +38,8 @@ def select(source, selection):
     """Restricts a source, before anything has been read from it.
 
     Args:
-      source: `input.sources.base.Source`.
-      selection: `Selection`.
+      source: `input.sources.base.DataSource`.
+      selection: `Subset`.
 
     Raises:
       DataError: no classes, an unknown one, fewer than two left, a split without any,
@@ -47,7 +47,7 @@ def select(source, selection):
     """
     if not source.class_names:
         raise DataError(
-            f'--classes, --exclude_classes and --examples_per_class need classes, and '
+            f'`classes`, `exclude_classes` and `examples_per_class` need classes, and '
             f'{source.name} has only numbers'
         )
     kept = _kept_classes(source, selection)
@@ -61,7 +61,7 @@ def select(source, selection):
             chosen = _some(source, selection, labels, kept)
         if not len(chosen):
             raise DataError(
-                f'--classes: the split {split!r} of {source.name} has no example of '
+                f'`classes`: the split {split!r} of {source.name} has no example of '
                 + ', '.join(source.class_names[k] for k in kept)
             )
         places[split] = chosen
@@ -78,7 +78,7 @@ def _kept_classes(source, selection):
         for name in wanted:
             if name not in names:
                 raise DataError(
-                    f'--{flag}: {source.name} has no class {name!r}'
+                    f'`{flag}`: {source.name} has no class {name!r}'
                     f'{suggest(name, names)} There are: {", ".join(names)}'
                 )
     kept = [
@@ -89,7 +89,7 @@ def _kept_classes(source, selection):
     ]
     if len(kept) < 2:
         raise DataError(
-            '--classes and --exclude_classes must leave at least two classes, they '
+            '`classes` and `exclude_classes` must leave at least two classes, they '
             f'leave: {", ".join(names[k] for k in kept) or "none"}'
         )
     return kept
@@ -104,7 +104,7 @@ def _some(source, selection, labels, kept):
         there = np.flatnonzero(labels == number)
         if len(there) < selection.per_class:
             raise DataError(
-                f'--examples_per_class={selection.per_class} must be at most the '
+                f'`examples_per_class={selection.per_class}` must be at most the '
                 f'{len(there)} examples of {name!r} in the split {selection.split!r}'
             )
         best = np.argsort(rank[there], kind='stable')[: selection.per_class]

@@ -1,4 +1,4 @@
-"""What every format becomes: a `Source`, which makes input_fns.
+"""What every format becomes: a `DataSource`, which makes input_fns.
 
 The three kinds of source differ in where the examples are (`memory_source`,
 `file_source`, `record_source`); order, augmentation and what a batch looks like are
@@ -21,15 +21,15 @@ from input.dataset_info import DatasetInfo
 from input.images import decode as decoding
 from input.sampling.class_balance import SAMPLINGS
 from input.sampling.index_shuffle import Share
-from input.sampling.stateless_random import Draw
+from input.sampling.stateless_random import ExampleRng
 from input.sources.input_wait import timed
 
-# Pixel statistics are taken from this many training pictures, spread evenly.
+# Pixel statistics are taken from this many training images, spread evenly.
 _STATISTICS_SAMPLE = 2048
 
 
 @dataclasses.dataclass(frozen=True)
-class Reading:
+class ReadOptions:
     """How a split is read.
 
     Attributes:
@@ -39,7 +39,7 @@ class Reading:
       share: `Share` of each batch to read.
       start_step: the first step to read for.
       steps: parsed augmentation, see `input.augment.parse`.
-      eval_crop: share of the picture's sides that evaluation keeps.
+      eval_crop: share of the image's sides that evaluation keeps.
       sampling: see `input.sampling.class_balance`.
       with_index: whether a batch tells its examples' numbers.
       pack: number of steps whose batches an element holds.
@@ -62,8 +62,8 @@ class Reading:
         return self.seed if self.training else None
 
 
-class Source(abc.ABC):
-    """A data set that can be read split by split.
+class DataSource(abc.ABC):
+    """A dataset that can be read split by split.
 
     Attributes:
       unique_keys: whether no two examples of a split have the same key.
@@ -77,7 +77,7 @@ class Source(abc.ABC):
         """Sets what all kinds have in common.
 
         Args:
-          name: name of the data set, for messages and `DatasetInfo`.
+          name: name of the dataset, for messages and `DatasetInfo`.
           class_names: sequence of str in the order of the labels.
           image_shape: (height, width, channels).
           info: `DatasetInfo` of an earlier run on this data, to take the pixel
@@ -88,9 +88,9 @@ class Source(abc.ABC):
         self.image_shape = tuple(image_shape)
         self._info = info
         self._info_of_run = None  # See `keep_statistics`.
-        #: `input.corrupt_images.BadExamples` to leave out what cannot be read, set
-        #: before anything is read; None: the first such picture ends the reading.
-        self.bad_examples = None
+        #: `input.corrupt_images.CorruptImages` to leave out what cannot be read, set
+        #: before anything is read; None: the first such image ends the reading.
+        self.corrupt_images = None
 
     # What a kind of source supplies.
 
@@ -110,7 +110,7 @@ class Source(abc.ABC):
 
     @abc.abstractmethod
     def encoded(self, split, indices=None):
-        """Yields (key, encoded picture as bytes, label) in natural order.
+        """Yields (key, encoded image as bytes, label) in natural order.
 
         Args:
           split: name of the split.
@@ -118,8 +118,8 @@ class Source(abc.ABC):
         """
 
     def sample(self, split, count=64):
-        """Returns a few encoded pictures from all over a split, a list of bytes."""
-        places = spread(self.num_examples[split], count)
+        """Returns a few encoded images from all over a split, a list of bytes."""
+        places = evenly_spaced_indices(self.num_examples[split], count)
         return [data for _, data, _ in self.encoded(split, places)]
 
     def explain(self, error):
@@ -139,7 +139,7 @@ class Source(abc.ABC):
 
         Args:
           info: its `DatasetInfo`; None for a run that begins. Nothing is taken from
-            pictures of another shape.
+            images of another shape.
         """
         same = info and tuple(info.image_shape) == self.image_shape
         of_run = info if same else None
@@ -165,7 +165,7 @@ class Source(abc.ABC):
             raise DataError(f'{self.name} has no classes to count, only numbers')
         return np.bincount(self.labels(split), minlength=len(self.class_names))
 
-    def keep(self, kind):
+    def set_cache(self, kind):
         """Says what stays in memory once it has been read, before anything has been.
 
         Args:
@@ -176,7 +176,7 @@ class Source(abc.ABC):
         """
         if kind != 'none':
             raise DataError(
-                f'--cache={kind} is for pictures that are files of their own '
+                f'`cache={kind}` is for images that are files of their own '
                 f'(image_folder), not for {self.name}; leave it out'
             )
 
@@ -193,7 +193,7 @@ class Source(abc.ABC):
 
     @abc.abstractmethod
     def _restrict(self, places, numbers):
-        """Keeps some examples and numbers their classes anew, see `restrict`."""
+        """Keeps some examples and numbers their classes again, see `restrict`."""
 
     def restrict(self, places, numbers, class_names):
         """Keeps some examples only; see `input.sampling.subset.select`.
@@ -210,7 +210,7 @@ class Source(abc.ABC):
 
     @functools.cached_property
     def info(self):
-        """`DatasetInfo`; reads some pictures for the pixel statistics."""
+        """`DatasetInfo`; reads some images for the pixel statistics."""
         known = self._info_of_run or self._info
         if known is not None:
             mean, stddev = known.mean, known.stddev
@@ -255,8 +255,9 @@ class Source(abc.ABC):
             arguments, called when the input_fn is: where a resumed run goes on.
           augment: see `input.augment.parse`; for training only.
           eval_crop: share of the sides of the largest middle window that is kept
-            of pictures of natural size.
-          sampling: how often each class is drawn, see `input.sampling.class_balance`; for training
+            of images of natural size.
+          sampling: how often each class is drawn, see `input.sampling.class_balance`;
+          for training
             only.
           replicas: devices on this worker; each is handed batch_size / replicas
             (/ num_workers) examples at a time.
@@ -282,11 +283,11 @@ class Source(abc.ABC):
         """
         self._check_split(split)
         if batch_size < 1:
-            raise DataError(f'--batch_size must be at least 1, got {batch_size}')
+            raise DataError(f'`batch_size` must be at least 1, got {batch_size}')
         size = self.num_examples[split]
         if training and batch_size > size:
             raise DataError(
-                f'--batch_size={batch_size} must not be more than the {size} examples '
+                f'`batch_size={batch_size}` must not be more than the {size} examples '
                 f'of the split {split!r} of {self.name}'
             )
         steps = augmentation.parse(augment) if training else ()
@@ -309,7 +310,7 @@ class Source(abc.ABC):
         # is no Python `if`, `for`, `and` or `not` over tensors in it, nor may there be.
         @tf.autograph.experimental.do_not_convert
         def input_fn():
-            reading = Reading(
+            reading = ReadOptions(
                 split=split,
                 training=training,
                 seed=seed,
@@ -341,8 +342,8 @@ class Source(abc.ABC):
 
         Args:
           split: as `input_fn` is given it.
-          batch_size: likewise.
-          augment: likewise.
+          batch_size: also.
+          augment: also.
         """
         del split, batch_size, augment
         return 1
@@ -362,23 +363,23 @@ class Source(abc.ABC):
         """Raises DataError for a window that these examples cannot be cut to."""
         if not 0.0 < eval_crop <= 1.0:
             raise DataError(
-                f'--eval_crop must be more than 0 and at most 1, got {eval_crop}'
+                f'`eval_crop` must be more than 0 and at most 1, got {eval_crop}'
             )
 
     def _check_sampling(self, sampling):
         """Raises DataError for sampling that these examples cannot have."""
         if sampling not in SAMPLINGS:
             raise DataError(
-                f'--sampling must be one of {", ".join(SAMPLINGS)}, got {sampling!r}'
+                f'`sampling` must be one of {", ".join(SAMPLINGS)}, got {sampling!r}'
             )
         if not self.class_names:
-            raise DataError(f'--sampling has no meaning for {self.name}: no classes')
+            raise DataError(f'`sampling` has no meaning for {self.name}: no classes')
 
     def _finish(self, reading, batch):
         """Augments a batch and gives it the form that leaves `input`."""
         images, labels = batch['image'], batch['label']
         if reading.steps:
-            draw = Draw(reading.seed, batch['epoch'], batch['index'])
+            draw = ExampleRng(reading.seed, batch['epoch'], batch['index'])
             images = augmentation.apply(images, draw, self._batch_steps(reading.steps))
             images, labels = augmentation.mix(
                 images, labels, draw, reading.steps, len(self.class_names)
@@ -393,20 +394,22 @@ class Source(abc.ABC):
         return steps
 
     def decode(self, data, key=None, window=None):
-        """Decodes one picture to `image_shape`, see `input.images.decode.decode`."""
+        """Decodes one image to `image_shape`, see `input.images.decode.decode`."""
         height, width, channels = self.image_shape
         return decoding.decode(data, (height, width), channels, window, key)
 
     def _pixel_statistics(self):
-        """Mean and deviation per channel over a sample of the training pictures."""
+        """Mean and deviation per channel over a sample of the training images."""
         splits = self.num_examples
         split = 'train' if 'train' in splits else next(iter(splits))
         size = splits[split]
         batch = min(64, size)
         sums, squares, pixels = 0.0, 0.0, 0
-        # In shuffled order: in natural order the first pictures are of one class.
+        # In shuffled order: in natural order the first images are of one class.
         input_fn = self.input_fn(split, batch, training=True)
-        for features, _ in iterate(input_fn, min(_STATISTICS_SAMPLE, size) // batch):
+        for features, _ in as_numpy_batches(
+            input_fn, min(_STATISTICS_SAMPLE, size) // batch
+        ):
             images = features['image'].astype(np.float64)
             sums = sums + images.sum((0, 1, 2))
             squares = squares + (images**2).sum((0, 1, 2))
@@ -416,12 +419,12 @@ class Source(abc.ABC):
         return tuple(float(m) for m in mean), tuple(float(s) for s in stddev)
 
 
-def spread(size, count):
+def evenly_spaced_indices(size, count):
     """Returns a list of `count` numbers below `size` at even distances, or all."""
     return sorted({int(i) for i in np.linspace(0, size - 1, min(count, size))})
 
 
-def iterate(input_fn, limit=None):
+def as_numpy_batches(input_fn, limit=None):
     """Runs an input_fn by itself and yields its batches as NumPy arrays.
 
     In a graph and session of its own, so that it works whether or not eager
@@ -464,7 +467,8 @@ def _cut(count, *element):
 def options():
     """Returns the `tf.data.Options` of everything that is read here."""
     options = tf.data.Options()
-    # Order is computed, and each worker takes its own share, see `input.sampling.index_shuffle`.
+    # Order is computed, and each worker takes its own share, see
+    # `input.sampling.index_shuffle`.
     options.deterministic = True
     options.experimental_distribute.auto_shard_policy = (
         tf.data.experimental.AutoShardPolicy.OFF

@@ -1,6 +1,7 @@
-"""Training on what the frozen part of a network has made of each picture, once.
+"""Training on what the frozen part of a network has made of each image, once.
 
-The order is that of the pictures themselves, see `input.sampling.index_shuffle`: what lies in memory or
+The order is that of the images themselves, see `input.sampling.index_shuffle`: what
+lies in memory or
 in files of its own is drawn as it would be; records in the order of a permutation, too.
 """
 
@@ -15,12 +16,12 @@ from estimator_clf.core.errors import DataError
 from input import augment as augmentation
 from input.sampling.class_balance import make_order
 from input.sampling.index_shuffle import Share
-from input.sampling.stateless_random import Draw
+from input.sampling.stateless_random import ExampleRng
 from input.sources.array_dataset import with_arrays
 from input.sources.base import options
 from input.sources.input_wait import timed
 
-#: The files of a folder of features.
+#: The files of a directory of features.
 ARRAYS = ('features', 'labels', 'keys', 'index')
 FACTS = 'facts.json'
 
@@ -34,7 +35,7 @@ class FeatureSet:
       labels: integers [N].
       keys: bytes [N].
       index: int64 [N]: what the source calls the examples in its draws.
-      image_shape: (height, width, channels) of the pictures.
+      image_shape: (height, width, channels) of the images.
     """
 
     features: np.ndarray
@@ -44,12 +45,12 @@ class FeatureSet:
     image_shape: tuple
 
     @classmethod
-    def load(cls, folder):
-        """Opens a folder; the features stay on the disk, and are read as needed."""
-        with open(os.path.join(folder, FACTS), encoding='utf-8') as file:
+    def load(cls, directory):
+        """Opens a directory; the features stay on the disk, and are read as needed."""
+        with open(os.path.join(directory, FACTS), encoding='utf-8') as file:
             shape = tuple(json.load(file)['image_shape'])
         arrays = [
-            np.load(os.path.join(folder, f'{name}.npy'), mmap_mode='r')
+            np.load(os.path.join(directory, f'{name}.npy'), mmap_mode='r')
             for name in ARRAYS
         ]
         features, *others = arrays
@@ -66,17 +67,17 @@ class FeatureSet:
         replicas=1,
         time_input=False,
     ):
-        """Makes an input_fn, as `Source.input_fn` does for pictures.
+        """Makes an input_fn, as `DataSource.input_fn` does for images.
 
         Returns:
           A function that returns a dataset of (features, labels): features
           {'features': float32 [B, …], 'key': string [B], 'no_image': uint8
-          [0, H, W, C], whose shape is that of the pictures}, labels int32 [B].
+          [0, H, W, C], whose shape is that of the images}, labels int32 [B].
         """
         size = len(self.labels)
         if batch_size > size:
             raise DataError(
-                f'--batch_size={batch_size} must not be more than the {size} examples'
+                f'`batch_size={batch_size}` must not be more than the {size} examples'
             )
         share = Share(batch_size, replicas)
         steps = augmentation.parse(augment)
@@ -89,7 +90,7 @@ class FeatureSet:
                 epochs, rows = order.locate(positions, *arrays)
                 variants = tf.zeros_like(rows)
                 for _, amount in steps:
-                    draw = Draw(seed, epochs, tf.gather(index, rows))
+                    draw = ExampleRng(seed, epochs, tf.gather(index, rows))
                     variants = tf.cast(draw.uniform('flip') < amount, tf.int64)
                 return self._features(variants, rows), tf.gather(labels, rows)
 
@@ -114,13 +115,13 @@ class FeatureSet:
         return input_fn
 
     def beside(self, input_fn):
-        """Adds the features to the pictures of an evaluation, in natural order.
+        """Adds the features to the images of an evaluation, in natural order.
 
         Args:
-          input_fn: of the pictures, made by `Source.input_fn`.
+          input_fn: of the images, made by `DataSource.input_fn`.
 
         Returns:
-          An input_fn of the same examples, with 'features'. Reading ends with an
+          An input_fn of the same examples, with 'features'. ReadOptions ends with an
           error where they are not those of the features.
         """
 
@@ -131,7 +132,7 @@ class FeatureSet:
                 rows = first + tf.range(tf.size(labels), dtype=tf.int64)
                 found = self._features(tf.zeros_like(rows), rows)
                 same = tf.reduce_all(tf.equal(found['key'], features['key']))
-                message = 'the pictures are not those of --cache_features any more'
+                message = 'the images are not those of `cache_features` any more'
                 with tf.control_dependencies([tf.debugging.Assert(same, [message])]):
                     found = tf.identity(found['features'])
                 return dict(features, features=found), labels
@@ -170,13 +171,13 @@ def check_augment(steps):
       steps: parsed, see `input.augment.parse`.
 
     Returns:
-      The number of variants of a picture that there are.
+      The number of variants of an image that there are.
     """
     for name, _ in steps:
         if name != 'flip':
             raise DataError(
-                f'--cache_features: each picture goes through the frozen part once, '
-                f'and --augment={name} would make another one of it every time; only '
+                f'`cache_features`: each image goes through the frozen part once, '
+                f'and `augment={name}` would make another one of it every time; only '
                 'flip can be had, of which both sides are kept'
             )
     return 1 + bool(steps)

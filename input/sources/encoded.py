@@ -1,4 +1,4 @@
-"""What sources of encoded pictures have in common: they are cut while decoded."""
+"""What sources of encoded images have in common: they are cut while decoded."""
 
 import abc
 import functools
@@ -14,27 +14,27 @@ from input.images.decode import (
     whole_window,
 )
 from input.images.tf_messages import short_reason
-from input.sampling.stateless_random import Draw, Drawn
-from input.sources.base import Source
+from input.sampling.stateless_random import ExampleRng, PrecomputedRng
+from input.sources.base import DataSource
 
 
-class EncodedSource(Source):
+class EncodedSource(DataSource):
     """A source whose examples come one by one, as JPEG, PNG, GIF or BMP."""
 
     def _decoded(self, batches, reading):
-        """Decodes batches of pictures, in their order.
+        """Decodes batches of images, in their order.
 
         Args:
           batches: dataset of dicts with 'data' (what `_read` takes), 'key', 'label',
             'epoch' and 'index', [b] each, and, where keys are not unique, 'name'.
-          reading: see `Source._batches`.
+          reading: see `DataSource._batches`.
 
         Returns:
-          What `Source._batches` must return.
+          What `DataSource._batches` must return.
         """
         training = reading.training
         batches = batches.map(functools.partial(self._draw, reading))
-        if self.bad_examples is None:
+        if self.corrupt_images is None:
             examples = batches.unbatch().map(
                 lambda example: self._with_pixels(reading, dict(example)),
                 num_parallel_calls=tf.data.AUTOTUNE,
@@ -44,21 +44,21 @@ class EncodedSource(Source):
         # Several batches at a time, each by one thread after the other: tuning does not
         # reach into what is done with a batch.
         batches = batches.map(
-            lambda batch: self._without_bad(reading, batch),
+            lambda batch: self._skip_corrupt(reading, batch),
             num_parallel_calls=tf.data.AUTOTUNE,
             deterministic=True,
         )
         return batches if training else batches.filter(lambda b: tf.size(b['key']) > 0)
 
     def _read(self, data):
-        """From what an example has as 'data' to the encoded picture."""
+        """From what an example has as 'data' to the encoded image."""
         return data
 
     def _draw(self, reading, batch):
-        """Draws for the windows of a batch at once; see `input.sampling.stateless_random.Drawn`."""
+        """Draws for the windows of a batch at once; see `input.sampling.stateless_random.PrecomputedRng`."""
         if self._min_area(reading) is None:
             return batch
-        draw = Draw(reading.seed, batch['epoch'], batch['index'])
+        draw = ExampleRng(reading.seed, batch['epoch'], batch['index'])
         return dict(batch, drawn=draw.ahead(WINDOW_DRAWS))
 
     def _min_area(self, reading):
@@ -66,12 +66,14 @@ class EncodedSource(Source):
         return dict(reading.steps).get('resized_crop')
 
     def _window(self, reading, example):
-        """The window of one picture: random in training, if wanted."""
+        """The window of one image: random in training, if wanted."""
         aspect = self.image_shape[1] / self.image_shape[0]
         min_area = self._min_area(reading)
         if min_area is None:
             return central_window(reading.eval_crop, aspect)
-        return random_window(Drawn(WINDOW_DRAWS, example['drawn']), min_area, aspect)
+        return random_window(
+            PrecomputedRng(WINDOW_DRAWS, example['drawn']), min_area, aspect
+        )
 
     def _with_pixels(self, reading, example):
         """Replaces 'data' of an example by 'image'."""
@@ -80,15 +82,15 @@ class EncodedSource(Source):
         data = self._read(example.pop('data'))
         return dict(example, image=self.decode(data, example['key'], window))
 
-    def _without_bad(self, reading, batch):
+    def _skip_corrupt(self, reading, batch):
         """Decodes a batch; what cannot be is left out, or another takes its place.
 
         The dataset inside catches the errors. One for each batch costs nothing that
-        could be measured, where one for each picture took 2.7 times as long for
-        pictures of 32 pixels.
+        could be measured, where one for each image took 2.7 times as long for
+        images of 32 pixels.
 
         Args:
-          reading: see `Source._batches`.
+          reading: see `DataSource._batches`.
           batch: element of the dataset that `_decoded` is given, drawn for.
 
         Returns:
@@ -106,19 +108,19 @@ class EncodedSource(Source):
             (tf.zeros([0], tf.int32), tf.zeros([0, *self.image_shape], tf.uint8))
         )
         places, images = good.concatenate(none).take(1).get_single_element()
-        return self._repaired(reading, batch, places, images)
+        return self._fill_with_valid(reading, batch, places, images)
 
-    def _repaired(self, reading, batch, places, images):
-        """Completes a batch of which some pictures could not be decoded.
+    def _fill_with_valid(self, reading, batch, places, images):
+        """Completes a batch of which some images could not be decoded.
 
         Args:
-          reading: see `Source._batches`.
-          batch: as `_without_bad` has it.
+          reading: see `DataSource._batches`.
+          batch: as `_skip_corrupt` has it.
           places: int32 [good], increasing: where those are that could be decoded.
           images: their pixels, uint8 [good, H, W, C].
 
         Returns:
-          As `_without_bad`.
+          As `_skip_corrupt`.
         """
         batch = dict(batch)
         batch.pop('drawn', None)
@@ -128,7 +130,7 @@ class EncodedSource(Source):
 
         def repaired():
             note = tf.numpy_function(
-                lambda *args: self._note_bad(reading.training, *args),
+                lambda *args: self._record_corrupt(reading.training, *args),
                 [data, batch['key'], names, places],
                 tf.int64,
             )
@@ -159,8 +161,8 @@ class EncodedSource(Source):
             tensor.set_shape([size, *tensor.shape[1:]])
         return result
 
-    def _note_bad(self, training, data, keys, names, places):
-        """Tells `bad_examples` which pictures of a batch are not at `places`."""
+    def _record_corrupt(self, training, data, keys, names, places):
+        """Tells `corrupt_images` which images of a batch are not at `places`."""
         good = set(places.tolist())
         keys, names = (
             [text.decode('utf-8', 'replace') for text in texts]
@@ -172,15 +174,15 @@ class EncodedSource(Source):
         ]
         for place, name in enumerate(names):
             if place not in good:
-                self.bad_examples.note(
+                self.corrupt_images.note(
                     name, lambda p=place: self._reason(data[p]), keys[place]
                 )
         if training and not good:
-            self.bad_examples.none_left(names)
+            self.corrupt_images.raise_no_valid_examples(names)
         return np.int64(len(names) - len(good))
 
     def _reason(self, data):
-        """Says why a picture cannot be decoded, from 'data' of its example."""
+        """Says why an image cannot be decoded, from 'data' of its example."""
         # Threads of its own: those of all sessions may be waiting for this answer.
         config = session_config(
             rewrite=False,
@@ -204,7 +206,7 @@ class EncodedSource(Source):
 
     @abc.abstractmethod
     def unreadable(self, limit=None):
-        """Decodes every picture and returns those that cannot be.
+        """Decodes every image and returns those that cannot be.
 
         Args:
           limit: stop after so many.
@@ -218,7 +220,7 @@ class EncodedSource(Source):
         return self._stopped() or listed(self.unreadable(limit=10), 10)
 
     def _stopped(self):
-        return self.bad_examples and self.bad_examples.stopped_by
+        return self.corrupt_images and self.corrupt_images.stopped_by
 
 
 def listed(bad, limit):
@@ -234,6 +236,6 @@ def listed(bad, limit):
     if not bad:
         return None
     more = ' (and perhaps more)' if len(bad) >= limit else ''
-    count = '1 picture' if len(bad) == 1 else f'{len(bad)} pictures'
+    count = '1 image' if len(bad) == 1 else f'{len(bad)} images'
     lines = '\n  '.join(f'{where}: {why}' for where, why in bad)
     return f'{count}{more} cannot be read:\n  {lines}'

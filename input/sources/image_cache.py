@@ -1,4 +1,4 @@
-"""Pictures of files that stay in memory after the first time: bytes, or pixels."""
+"""Images of files that stay in memory after the first time: bytes, or pixels."""
 
 import concurrent.futures
 import os
@@ -12,7 +12,7 @@ from estimator_clf.core.memory import free_memory
 
 KINDS = ('none', 'encoded', 'decoded')
 
-# Of the memory that is free, the share that pictures may take: the network, and the
+# Of the memory that is free, the share that images may take: the network, and the
 # other splits, need some too.
 _SHARE = 0.75
 
@@ -22,11 +22,11 @@ _ALIGNMENT = 64
 
 
 def check_room(kind, what, needed):
-    """Makes sure that there is memory for the pictures.
+    """Makes sure that there is memory for the images.
 
     Args:
       kind: 'encoded' or 'decoded'.
-      what: which pictures, for the message.
+      what: which images, for the message.
       needed: bytes that they take.
 
     Raises:
@@ -35,11 +35,11 @@ def check_room(kind, what, needed):
     free = free_memory()
     if free is None or needed <= _SHARE * free:
         return
-    less = '--cache=none'
+    less = '`cache=none`'
     if kind == 'decoded':
-        less = '--cache=encoded, --cache=none or a smaller --image_size'
+        less = '`cache=encoded`, `cache=none` or a smaller `image_size`'
     raise DataError(
-        f'--cache={kind} must fit into {_SHARE:.0%} of the free memory, which is '
+        f'`cache={kind}` must fit into {_SHARE:.0%} of the free memory, which is '
         f'{free / 1e9:.2f} GB, but {what} take {needed / 1e9:.2f} GB; take {less}'
     )
 

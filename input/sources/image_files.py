@@ -1,4 +1,4 @@
-"""Encoded pictures, a file each: only the names are in memory."""
+"""Encoded images, a file each: only the names are in memory."""
 
 import math
 import os
@@ -13,39 +13,39 @@ from input.images.decode import central_window, whole_window
 from input.sampling.class_balance import make_order
 from input.sources import image_cache
 from input.sources.array_dataset import with_arrays
-from input.sources.base import iterate
+from input.sources.base import as_numpy_batches
 from input.sources.encoded import EncodedSource
 
 
-class FileSource(EncodedSource):
+class ImageFileSource(EncodedSource):
     """Splits of (paths, labels)."""
 
     def __init__(self, name, class_names, image_shape, files, info=None):
         """Makes the source.
 
         Args:
-          name: see `Source`.
-          class_names: see `Source`.
-          image_shape: (height, width, channels) to bring the pictures to.
+          name: see `DataSource`.
+          class_names: see `DataSource`.
+          image_shape: (height, width, channels) to bring the images to.
           files: dict split -> (list of paths, int32 array of labels). Names that are
             not UTF-8, as Python's `os` functions give them, are read; in the keys
             U+FFFD stands for what cannot be decoded.
-          info: see `Source`.
+          info: see `DataSource`.
         """
         super().__init__(name, class_names, image_shape, info)
         self._files = files
-        self._keep = 'none'
-        self._kept = {}  # What is in memory: (split, …) -> arrays.
+        self._cache_kind = 'none'
+        self._cache = {}  # What is in memory: (split, …) -> arrays.
 
-    def keep(self, kind):
-        """See `Source`; all splits must fit, since each may be read."""
+    def set_cache(self, kind):
+        """See `DataSource`; all splits must fit, since each may be read."""
         if kind != 'none':
-            what = f'the {sum(self.num_examples.values())} pictures of {self.name}'
+            what = f'the {sum(self.num_examples.values())} images of {self.name}'
             image_cache.check_room(kind, what, self._size(kind))
-        self._keep = kind
+        self._cache_kind = kind
 
     def _size(self, kind):
-        """How many bytes the pictures of all splits take."""
+        """How many bytes the images of all splits take."""
         if kind == 'decoded':
             return sum(self.num_examples.values()) * math.prod(self.image_shape)
         return sum(image_cache.total_size(paths) for paths, _ in self._files.values())
@@ -67,9 +67,9 @@ class FileSource(EncodedSource):
         like = [tf.TensorSpec([size], kind) for kind in (tf.string, tf.int32)]
 
         contents = None
-        if self._keep == 'encoded':
+        if self._cache_kind == 'encoded':
             contents = self._contents(reading.split)
-        elif self._keep == 'decoded':
+        elif self._cache_kind == 'decoded':
             pixels = self._pixels(reading.split, reading.eval_crop)
 
         def gather(positions, paths, labels, *arrays):
@@ -94,28 +94,30 @@ class FileSource(EncodedSource):
             ).map(lambda positions: gather(positions, *arrays))
 
         batches = with_arrays(files, [*like, *order.arrays()], run)
-        if self._keep == 'decoded':
+        if self._cache_kind == 'decoded':
             return self._gathered(batches, reading, *pixels)
         return self._decoded(batches, reading)
 
     def _gathered(self, batches, reading, pixels, good):
-        """Batches of pictures that are in memory, decoded, in place of their names.
+        """Batches of images that are in memory, decoded, in place of their names.
 
         Args:
           batches: as `_decoded` takes them.
-          reading: see `Source._batches`.
+          reading: see `DataSource._batches`.
           pixels: uint8 array [N, H, W, C].
           good: bool array [N]: which of them could be decoded.
         """
 
         def fill(batch, pixels, good):
             index = batch['index']
-            if self.bad_examples is None:
+            if self.corrupt_images is None:
                 rest = {name: batch[name] for name in batch if name != 'data'}
                 return dict(rest, image=tf.gather(pixels, index))
             places = tf.where(tf.gather(good, index))[:, 0]
             images = tf.gather(pixels, tf.gather(index, places))
-            return self._repaired(reading, batch, tf.cast(places, tf.int32), images)
+            return self._fill_with_valid(
+                reading, batch, tf.cast(places, tf.int32), images
+            )
 
         def run(*arrays):
             return batches.map(
@@ -126,26 +128,26 @@ class FileSource(EncodedSource):
 
         arrays = pixels, good
         result = with_arrays(lambda: arrays, arrays, run)
-        if reading.training or self.bad_examples is None:
+        if reading.training or self.corrupt_images is None:
             return result
         return result.filter(lambda batch: tf.size(batch['key']) > 0)
 
     def _contents(self, split):
         """Object array of the bytes of a split's files; reads them once."""
-        if split not in self._kept:
+        if split not in self._cache:
             paths = self._files[split][0]
 
             def note(number, error):
-                self.bad_examples.note(_printable(paths[number]), lambda: str(error))
+                self.corrupt_images.note(_printable(paths[number]), lambda: str(error))
 
-            self._kept[split] = image_cache.read_files(
-                paths, None if self.bad_examples is None else note
+            self._cache[split] = image_cache.read_files(
+                paths, None if self.corrupt_images is None else note
             )
-        return self._kept[split]
+        return self._cache[split]
 
     def _pixels(self, split, eval_crop):
         """Decodes a split once; (uint8 [N, H, W, C], bool [N]: which could be)."""
-        if (split, eval_crop) not in self._kept:
+        if (split, eval_crop) not in self._cache:
             paths = self._files[split][0]
             shape = (len(paths), *self.image_shape)
             pixels, good = image_cache.aligned(shape), np.zeros([len(paths)], bool)
@@ -159,33 +161,33 @@ class FileSource(EncodedSource):
                 found = _numbered(paths).map(
                     decode, num_parallel_calls=tf.data.AUTOTUNE
                 )
-                if self.bad_examples is not None:
+                if self.corrupt_images is not None:
                     found = found.ignore_errors(log_warning=False)
                 return found.batch(32).prefetch(2)
 
-            for indices, images in iterate(dataset):
+            for indices, images in as_numpy_batches(dataset):
                 pixels[indices], good[indices] = images, True
-            self._kept[split, eval_crop] = pixels, good
-        return self._kept[split, eval_crop]
+            self._cache[split, eval_crop] = pixels, good
+        return self._cache[split, eval_crop]
 
     def _pixel_statistics(self):
         # Of a sample, which is no reason to keep all that there is.
-        kind, self._keep = self._keep, 'none'
+        kind, self._cache_kind = self._cache_kind, 'none'
         try:
             return super()._pixel_statistics()
         finally:
-            self._keep = kind
+            self._cache_kind = kind
 
     def _check_augment(self, steps):
         super()._check_augment(steps)
-        if self._keep == 'decoded' and 'resized_crop' in dict(steps):
+        if self._cache_kind == 'decoded' and 'resized_crop' in dict(steps):
             raise DataError(
-                '--cache=decoded cannot be with --augment=resized_crop, which cuts '
-                'another window out of a picture each time; take --cache=encoded'
+                '`cache=decoded` cannot be with `augment=resized_crop`, which cuts '
+                'another window out of an image each time; take `cache=encoded`'
             )
 
     def _read(self, data):
-        return data if self._keep == 'encoded' else tf.io.read_file(data)
+        return data if self._cache_kind == 'encoded' else tf.io.read_file(data)
 
     def labels(self, split):
         return self._files[split][1]
@@ -209,9 +211,9 @@ class FileSource(EncodedSource):
                 with open(paths[index], 'rb') as file:
                     data = file.read()
             except OSError as error:
-                if self.bad_examples is None:
+                if self.corrupt_images is None:
                     raise
-                self.bad_examples.note(key, lambda why=error.strerror: why)
+                self.corrupt_images.note(key, lambda why=error.strerror: why)
                 continue
             yield key, data, int(labels[index])
 
@@ -219,12 +221,12 @@ class FileSource(EncodedSource):
         bad = []
         for paths, _ in self._files.values():
             good = set()
-            for batch in iterate(lambda paths=paths: self._readable(paths)):
+            for batch in as_numpy_batches(lambda paths=paths: self._readable(paths)):
                 good.update(batch.tolist())
             for number, path in enumerate(paths):
                 if number not in good:
                     data = os.fsencode(path)
-                    if self._keep == 'encoded':
+                    if self._cache_kind == 'encoded':
                         (data,) = image_cache.read_files([path], lambda *_: None)
                     bad.append((_printable(path), self._reason(data)))
                     if limit and len(bad) >= limit:
@@ -232,7 +234,7 @@ class FileSource(EncodedSource):
         return bad
 
     def _readable(self, paths):
-        """Dataset of batches of the indices of the pictures that can be decoded."""
+        """Dataset of batches of the indices of the images that can be decoded."""
 
         def attempt(index, path):
             image = self._decode_whole(path)
@@ -243,7 +245,7 @@ class FileSource(EncodedSource):
         return dataset.ignore_errors().batch(256)
 
     def _decode_whole(self, path):
-        """Decodes all of a picture: damage may lie outside the middle."""
+        """Decodes all of an image: damage may lie outside the middle."""
         return self.decode(tf.io.read_file(path), _key(path), whole_window)
 
 

@@ -1,4 +1,4 @@
-"""Pictures that lie in memory, decoded: gathered by index, a whole batch at a time."""
+"""Images that lie in memory, decoded: gathered by index, a whole batch at a time."""
 
 import io
 import zlib
@@ -10,16 +10,16 @@ from estimator_clf.core.errors import DataError
 from input.augment.mixup_cutmix import BLENDS
 from input.augment.pipeline import parse
 from input.sampling.class_balance import make_order
-from input.sampling.stateless_random import held_out
+from input.sampling.stateless_random import is_validation_example
 from input.sources.array_dataset import with_arrays
-from input.sources.base import Source
+from input.sources.base import DataSource
 
-# Steps of 100 MNIST pictures, linear network, on 2 cores: 1,620 a second one by one,
+# Steps of 100 MNIST images, linear network, on 2 cores: 1,620 a second one by one,
 # 3,940 in packs of 8, 3,120 in packs of 32, which no longer fit into a core's cache.
 _PACK_STEPS, _PACK_BYTES = 8, 2**21
 
 
-class MemorySource(Source):
+class ArraySource(DataSource):
     """Splits of (images, labels) arrays."""
 
     _LABEL = np.int32
@@ -28,11 +28,11 @@ class MemorySource(Source):
         """Makes the source.
 
         Args:
-          name: see `Source`.
-          class_names: see `Source`.
+          name: see `DataSource`.
+          class_names: see `DataSource`.
           arrays: dict split -> (images uint8 [N, H, W, C], labels int [N]).
           validation_split: share of 'train' to hold out as 'validation'.
-          info: see `Source`.
+          info: see `DataSource`.
 
         Raises:
           DataError: shapes that do not fit, labels out of range, a split that is
@@ -53,7 +53,7 @@ class MemorySource(Source):
         self._parts = {s: (s, np.arange(len(x))) for s, (x, _) in arrays.items()}
         if validation_split:
             count = len(arrays['train'][0]) if 'train' in arrays else 0
-            out = held_out(np.arange(count), validation_split)
+            out = is_validation_example(np.arange(count), validation_split)
             check_validation_split(name, validation_split, arrays, out)
             self._parts['train'] = ('train', np.flatnonzero(~out))
             self._parts['validation'] = ('train', np.flatnonzero(out))
@@ -99,8 +99,8 @@ class MemorySource(Source):
         super()._check_eval_crop(eval_crop)
         if eval_crop != 1.0:
             raise DataError(
-                f'--eval_crop={eval_crop} is for pictures of their natural size, in a '
-                f'folder or in records; those of {self.name} lie in memory in one '
+                f'`eval_crop={eval_crop}` is for images of their natural size, in a '
+                f'directory or in records; those of {self.name} lie in memory in one '
                 f'size, and are taken whole'
             )
 
@@ -112,8 +112,8 @@ class MemorySource(Source):
         # A permutation is computed for two epochs at a time, not for more.
         return max(1, min(_PACK_STEPS, fitting, self.num_examples[split] // batch_size))
 
-    def keep(self, kind):
-        """See `Source`; they are in memory, decoded, whatever is said."""
+    def set_cache(self, kind):
+        """See `DataSource`; they are in memory, decoded, whatever is said."""
 
     def labels(self, split):
         origin, part = self._parts[split]
@@ -182,23 +182,23 @@ def check_validation_split(name, fraction, splits, out):
     """Raises DataError unless `fraction` of 'train' can become 'validation'.
 
     Args:
-      name: name of the data set.
+      name: name of the dataset.
       fraction: the share asked for.
       splits: names of the splits that are there.
       out: bool array over the training examples: held out.
     """
     if not 0.0 <= fraction < 1.0:
         raise DataError(
-            f'--validation_split must be at least 0 and less than 1, got {fraction}'
+            f'`validation_split` must be at least 0 and less than 1, got {fraction}'
         )
     if 'validation' in splits:
         raise DataError(
-            f'{name} has a validation split already; leave --validation_split out'
+            f'{name} has a validation split already; leave `validation_split` out'
         )
     if 'train' not in splits:
         raise DataError(f'{name} has no training split to hold out a part of')
     if out.all() or not out.any():
         raise DataError(
-            f'--validation_split={fraction} leaves {int((~out).sum())} examples to '
+            f'`validation_split={fraction}` leaves {int((~out).sum())} examples to '
             f'train on and {int(out.sum())} to validate; each must be at least 1'
         )

@@ -1,4 +1,4 @@
-"""Encoded pictures as records of TFRecord files: nothing but counts is in memory.
+"""Encoded images as records of TFRecord files: nothing but counts is in memory.
 
 Records cannot be reached by number, so there is no global permutation: an epoch is
 a seeded order of the files, of which several are read in turns, and then a seeded
@@ -19,8 +19,8 @@ from input.fingerprint import stamp
 from input.images.decode import NOT_A_PICTURE, whole_window
 from input.images.tf_messages import short_reason
 from input.sampling.index_shuffle import epoch_seed, locate
-from input.sampling.stateless_random import held_out, mix_text
-from input.sources.base import iterate
+from input.sampling.stateless_random import is_validation_example, mix_text
+from input.sources.base import as_numpy_batches
 from input.sources.encoded import EncodedSource, listed
 from input.sources.in_memory import check_validation_split
 from input.tfrecord.files import count_records
@@ -52,10 +52,10 @@ class _Part:
     chosen: np.ndarray | None = None
 
 
-class RecordSource(EncodedSource):
+class TFRecordSource(EncodedSource):
     """Splits of TFRecord shards."""
 
-    unique_keys = False  # They may be file names of any folders.
+    unique_keys = False  # They may be file names of any directories.
     indexed = False
 
     def __init__(
@@ -72,18 +72,18 @@ class RecordSource(EncodedSource):
         """Makes the source.
 
         Args:
-          name: see `Source`.
-          class_names: see `Source`.
-          image_shape: (height, width, channels) to bring the pictures to.
+          name: see `DataSource`.
+          class_names: see `DataSource`.
+          image_shape: (height, width, channels) to bring the images to.
           splits: dict split -> list of `Shard`.
           parse: function of string scalars (serialized record, its name) to a dict
-            'data', the encoded picture; 'key', string; 'label', an integer. AutoGraph
+            'data', the encoded image; 'key', string; 'label', an integer. AutoGraph
             is off: `tf.cond` instead of Python's `if` over tensors.
           validation_split: share of 'train' to hold out as 'validation'; which
             records follows from the name of the file and the number in it.
           shuffle_buffer: number of records to draw from; 1 leaves the order of the
             files and their taking turns as the only shuffling.
-          info: see `Source`.
+          info: see `DataSource`.
 
         Raises:
           DataError: an empty split, or options that make no sense.
@@ -91,7 +91,7 @@ class RecordSource(EncodedSource):
         super().__init__(name, class_names, image_shape, info)
         if shuffle_buffer < 1:
             raise DataError(
-                f'--shuffle_buffer must be at least 1, got {shuffle_buffer}'
+                f'`shuffle_buffer` must be at least 1, got {shuffle_buffer}'
             )
         self._parse = parse
         self._shuffle_buffer = shuffle_buffer
@@ -112,7 +112,7 @@ class RecordSource(EncodedSource):
         shards = splits.get('train', [])
         # In range before the hash is asked.
         fraction = self._fraction if 0.0 <= self._fraction < 1.0 else 0.0
-        out = [held_out(record_ids(shard), fraction) for shard in shards]
+        out = [is_validation_example(record_ids(shard), fraction) for shard in shards]
         out = np.concatenate(out) if out else np.zeros([0], bool)
         check_validation_split(self.name, self._fraction, splits, out)
         train, count = self._parts['train'], int(out.sum())
@@ -128,9 +128,9 @@ class RecordSource(EncodedSource):
     def _check_sampling(self, sampling):
         super()._check_sampling(sampling)
         raise DataError(
-            f'--sampling={sampling} must reach examples by their number, and records '
-            'have none; take --class_weights=balanced, or the pictures as a folder '
-            '(--dataset=image_folder)'
+            f'`sampling={sampling}` must reach examples by their number, and records '
+            'have none; take `class_weights=balanced`, or the images as a directory '
+            '(`dataset=image_folder`)'
         )
 
     def _batches(self, reading):
@@ -192,7 +192,7 @@ class RecordSource(EncodedSource):
         def read(number):
             def belongs(place, _):
                 ids = bases[number] + tf.cast(place, tf.uint64)
-                return tf.equal(held_out(ids, self._fraction), part.side)
+                return tf.equal(is_validation_example(ids, self._fraction), part.side)
 
             def describe(place, serialized):
                 return {
@@ -239,20 +239,20 @@ class RecordSource(EncodedSource):
         label = tf.cast(parsed['label'], tf.int64)
         last = len(self._numbers) - 1
         good = tf.logical_and(label >= 0, label <= last)
-        message = bad_example(
+        message = corrupt_example(
             parsed['key'],
             f'its label must be from 0 to {last}, got ',
             tf.strings.as_string(label),
         )
         with tf.control_dependencies([tf.debugging.Assert(good, [message])]):
             label = tf.gather(self._numbers, label)
-        # By their names bad pictures are counted: several may have the same key.
-        left_out = {'serialized'} | ({'name'} if self.bad_examples is None else set())
+        # By their names bad images are counted: several may have the same key.
+        left_out = {'serialized'} | ({'name'} if self.corrupt_images is None else set())
         rest = {k: v for k, v in record.items() if k not in left_out}
         return dict(rest, data=parsed['data'], key=parsed['key'], label=label)
 
     def labels(self, split):
-        """See `Source`; reads all records once, and decodes none."""
+        """See `DataSource`; reads all records once, and decodes none."""
         return self._all_of(split, 'label')
 
     def fingerprint(self, split):
@@ -281,12 +281,12 @@ class RecordSource(EncodedSource):
             return examples.map(lambda example: example[what]).batch(1024)
 
         try:
-            return np.concatenate(list(iterate(dataset)))
+            return np.concatenate(list(as_numpy_batches(dataset)))
         except tf.errors.OpError as error:
             raise DataError(self.explain(error) or short_reason(error)) from None
 
     def encoded(self, split, indices=None):
-        """See `Source`; records before the wanted ones have to be read too."""
+        """See `DataSource`; records before the wanted ones have to be read too."""
         self._check_split(split)
         wanted = None if indices is None else iter(indices)
         want = next(wanted, None) if wanted else 0
@@ -296,7 +296,7 @@ class RecordSource(EncodedSource):
 
         if want is None:
             return
-        for number, example in enumerate(iterate(dataset)):
+        for number, example in enumerate(as_numpy_batches(dataset)):
             if wanted:
                 if number != want:
                     continue
@@ -313,7 +313,7 @@ class RecordSource(EncodedSource):
     def explain(self, error):
         if self._stopped():
             return self._stopped()
-        # To find a damaged picture takes decoding all; a damaged record, reading.
+        # To find a corrupt image takes decoding all; a corrupt record, reading.
         decode = isinstance(error, tf.errors.InvalidArgumentError)
         return listed(self.unreadable(limit=10, decode=decode), 10)
 
@@ -322,7 +322,7 @@ class RecordSource(EncodedSource):
 
         Args:
           limit: stop after so many.
-          decode: decode the pictures; otherwise the records are read only.
+          decode: decode the images; otherwise the records are read only.
 
         Returns:
           List of (file and number of the record, what is wrong).
@@ -371,7 +371,7 @@ class RecordSource(EncodedSource):
     def _why(self, shard, place):
         only = dataclasses.replace(shard, skip=place, count=1)
         try:
-            for _ in iterate(lambda: self._attempts(only)):
+            for _ in as_numpy_batches(lambda: self._attempts(only)):
                 pass
         except tf.errors.OpError as error:
             return short_reason(error)
@@ -379,12 +379,12 @@ class RecordSource(EncodedSource):
 
 
 def sample_pictures(shards, parse, count=64):
-    """Reads a few encoded pictures, some from each of up to `count` shards.
+    """Reads a few encoded images, some from each of up to `count` shards.
 
     Args:
       shards: list of `Shard`.
-      parse: see `RecordSource`.
-      count: number of pictures, about.
+      parse: see `TFRecordSource`.
+      count: number of images, about.
 
     Returns:
       List of bytes.
@@ -403,7 +403,7 @@ def sample_pictures(shards, parse, count=64):
         return records.map(lambda _, serialized: parse(serialized, '')['data'])
 
     try:
-        return list(iterate(dataset, count))
+        return list(as_numpy_batches(dataset, count))
     except tf.errors.OpError as error:
         lost = [x for shard in some for x in _lost_record(shard, _whole_records(shard))]
         where, why = (lost or [(some[0].path, short_reason(error))])[0]
@@ -416,8 +416,8 @@ def record_dataset(paths, compression):
     return tf.data.TFRecordDataset(paths, compression, buffer_size=1 << 18)
 
 
-def bad_example(key, *words):
-    """Joins a message about one example, such as `Source.explain` looks for."""
+def corrupt_example(key, *words):
+    """Joins a message about one example, such as `DataSource.explain` looks for."""
     return tf.strings.join([NOT_A_PICTURE + ' <', key, '>: ', *words])
 
 
@@ -447,7 +447,9 @@ def _numbered_records(shards, number=0, check=True):
 def _numbers(make):
     """Set of the numbers of those records of a dataset that raise no error."""
     numbers = set()
-    dataset = iterate(lambda: make().map(lambda n, _: n).ignore_errors().batch(256))
+    dataset = as_numpy_batches(
+        lambda: make().map(lambda n, _: n).ignore_errors().batch(256)
+    )
     for batch in dataset:
         numbers.update(batch.tolist())
     return numbers
@@ -461,7 +463,7 @@ def _whole_records(shard):
 def _lost_record(shard, whole):
     """List of (where, why) of the record at which reading a shard breaks off."""
     places = range(shard.skip, shard.skip + shard.count)
-    # A reader cannot go on behind a damaged record: the first is all there is.
+    # A reader cannot go on behind a corrupt record: the first is all there is.
     lost = next((place for place in places if place not in whole), None)
     return [] if lost is None else [(f'{shard.path}, record {lost}', _why_lost(shard))]
 

@@ -2,7 +2,7 @@
 
 A record is its length (uint64), a checksum of that, the data, and a checksum of
 the data (https://www.tensorflow.org/tutorials/load_data/tfrecord): walking over the
-lengths counts the records of a file without reading it. Reading the data itself
+lengths counts the records of a file without reading it. ReadOptions the data itself
 is TensorFlow's affair, see `input.sources.tfrecords`.
 """
 
@@ -64,7 +64,7 @@ def compression_of(path):
     if start[0] & 0x0F == 8 and int.from_bytes(start[:2], 'big') % 31 == 0:
         return 'ZLIB'
     raise DataError(
-        f'{path} is not a TFRecord file, or its first bytes are damaged: it starts '
+        f'{path} is not a TFRecord file, or its first bytes are corrupt: it starts '
         f'with {start!r}'
     )
 
@@ -83,7 +83,7 @@ def count_records(path, compression=''):
       Number of records.
 
     Raises:
-      DataError: a file that is cut short, or whose lengths are damaged.
+      DataError: a file that is cut short, or whose lengths are corrupt.
     """
     try:
         with open(path, 'rb', buffering=0 if not compression else _CHUNK) as file:
@@ -144,7 +144,7 @@ class _Inflated:
                 self._ready += self._inflate.decompress(data)
             except zlib.error as error:
                 raise DataError(
-                    f'{self._path} is damaged: its compression breaks off ({error}); '
+                    f'{self._path} is corrupt: its compression breaks off ({error}); '
                     'get it again'
                 ) from None
         result = bytes(self._ready[:size])
@@ -157,7 +157,7 @@ def _length(path, number, header):
         raise _cut_short(path, number)
     if not _is_header(header):
         raise DataError(
-            f'{path} is damaged: the length of record {number} does not match its '
+            f'{path} is corrupt: the length of record {number} does not match its '
             'checksum; get the file again'
         )
     return _HEADER.unpack(header)[0]

@@ -1,4 +1,4 @@
-"""The pictures of TFRecord files one by one, whatever else the records hold."""
+"""The images of TFRecord files one by one, whatever else the records hold."""
 
 import os
 
@@ -16,7 +16,7 @@ v1 = tf.compat.v1
 def is_record_file(path):
     """Tells by its first bytes whether a file is a TFRecord file."""
     try:
-        # Not by what kind of picture it might be: the length of a record may look so.
+        # Not by what kind of image it might be: the length of a record may look so.
         compression_of(path)
         return os.path.getsize(path) > 0
     except (OSError, DataError):
@@ -24,17 +24,17 @@ def is_record_file(path):
 
 
 def read_pictures(path, key):
-    """Reads the pictures of a file in their order.
+    """Reads the images of a file in their order.
 
     Args:
       path: the file.
-      key: the feature that holds the picture.
+      key: the feature that holds the image.
 
     Yields:
       bytes; empty for a record without such a feature.
 
     Raises:
-      DataError: the file is damaged.
+      DataError: the file is corrupt.
     """
     compression = compression_of(path)
     options = v1.io.TFRecordOptions(compression_type=compression)

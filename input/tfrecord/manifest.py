@@ -11,7 +11,7 @@ _VERSION = 1
 
 
 class Manifest:
-    """The facts about a folder of shards.
+    """The facts about a directory of shards.
 
     Attributes:
       info: `DatasetInfo`.
@@ -33,14 +33,14 @@ class Manifest:
         self.shards = shards
         self._by_name = {s['file']: s for part in shards.values() for s in part}
 
-    def write(self, folder):
-        """Writes it into a folder."""
+    def write(self, directory):
+        """Writes it into a directory."""
         content = {
             'version': _VERSION,
             'info': json.loads(self.info.to_json()),
             'splits': self.shards,
         }
-        with open(os.path.join(folder, NAME), 'w', encoding='utf-8') as file:
+        with open(os.path.join(directory, NAME), 'w', encoding='utf-8') as file:
             json.dump(content, file, indent=1)
             file.write('\n')
 
@@ -70,8 +70,8 @@ class Manifest:
                 raise DataError(f'{name} is missing, which {NAME} beside it lists')
 
 
-def read_manifest(folder):
-    """Reads the manifest of a folder.
+def read_manifest(directory):
+    """Reads the manifest of a directory.
 
     Returns:
       `Manifest`, or None if there is none.
@@ -79,7 +79,7 @@ def read_manifest(folder):
     Raises:
       DataError: it cannot be understood.
     """
-    path = os.path.join(folder, NAME)
+    path = os.path.join(directory, NAME)
     if not os.path.isfile(path):
         return None
     try:

@@ -1,4 +1,4 @@
-"""Which files of a folder are the shards of which split."""
+"""Which files of a directory are the shards of which split."""
 
 import os
 import re
@@ -23,8 +23,8 @@ def find_shards(data_dir):
     """Finds the TFRecord files.
 
     Args:
-      data_dir: folder with `<split>-00000-of-00008`, with any ending; or
-        `<split>.tfrecord`; or folders `<split>` of such files, whatever their
+      data_dir: directory with `<split>-00000-of-00008`, with any ending; or
+        `<split>.tfrecord`; or directories `<split>` of such files, whatever their
         names. Or a single file, which is the training split.
 
     Returns:
@@ -37,7 +37,9 @@ def find_shards(data_dir):
     if os.path.isfile(data_dir):
         return {'train': [data_dir]}
     if not os.path.isdir(data_dir):
-        raise DataError(f'--data_dir must be a folder, but {data_dir} does not exist')
+        raise DataError(
+            f'`data_dir` must be a directory, but {data_dir} does not exist'
+        )
     found = {}  # split -> (its name on the disk, paths)
 
     def add(split, source, paths):
@@ -68,11 +70,11 @@ def find_shards(data_dir):
     return {split: paths for split, (_, paths) in found.items()}
 
 
-def _groups(folder):
+def _groups(directory):
     """dict prefix -> list of paths of the files that belong together."""
     groups, totals = {}, {}
-    for name in sorted(os.listdir(folder)):
-        path = os.path.join(folder, name)
+    for name in sorted(os.listdir(directory)):
+        path = os.path.join(directory, name)
         if name.startswith('.') or not os.path.isfile(path):
             continue
         if match := _NUMBERED.match(name):
@@ -80,7 +82,7 @@ def _groups(folder):
             known = groups.setdefault(prefix, {})
             if totals.setdefault(prefix, (total, ending)) != (total, ending):
                 raise DataError(
-                    f'{folder}: the shards {prefix}-… are of two sets, one of '
+                    f'{directory}: the shards {prefix}-… are of two sets, one of '
                     f'{totals[prefix][0]} and one of {total} ({name}); keep one'
                 )
             known[int(number)] = path
@@ -91,7 +93,7 @@ def _groups(folder):
         if missing:
             name = f'{prefix}-{missing[0]:0{len(total)}d}-of-{total}{ending}'
             more = f' and {len(missing) - 1} more' if len(missing) > 1 else ''
-            raise DataError(f'{folder}: the shard {name}{more} is missing')
+            raise DataError(f'{directory}: the shard {name}{more} is missing')
     return {p: [paths[n] for n in sorted(paths)] for p, paths in groups.items()}
 
 

@@ -1,8 +1,8 @@
-"""Looks a data set over before a training: every file, every picture.
+"""Looks a dataset over before a training: every file, every image.
 
     from input.validate import Report, check_data
     report = Report()
-    counts = check_data({'name': 'image_folder', 'data_dir': 'pictures'}, report)
+    counts = check_data({'name': 'image_folder', 'data_dir': 'images'}, report)
     print(report.levels())
 
 `python -m launch.check_data` is the same from the command line.

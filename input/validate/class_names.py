@@ -36,7 +36,7 @@ def similar(classes):
 
 
 def missing(counts):
-    """Finds classes of the training split that another split has no picture of.
+    """Finds classes of the training split that another split has no image of.
 
     Args:
       counts: dict split -> dict class -> number of examples.

@@ -1,6 +1,6 @@
 """A line for every example: where it is, its split, its class and two hashes.
 
-Some 30 bytes an example and its name, whatever the pictures weigh; what is the same
+Some 30 bytes an example and its name, whatever the images weigh; what is the same
 as what follows at the end from sorting the hashes.
 """
 
@@ -12,7 +12,7 @@ import numpy as np
 from input.validate.report import Finding
 
 
-class Ledger:
+class ExampleIndex:
     """Examples seen so far."""
 
     def __init__(self):
@@ -50,10 +50,10 @@ class Ledger:
         return name.decode('utf-8', 'surrogateescape')
 
     def same(self):
-        """Yields a `Finding` for every picture that is there more than once.
+        """Yields a `Finding` for every image that is there more than once.
 
-        Two of a million different pictures have the same hash of 64 bits once in
-        10^7 data sets.
+        Two of a million different images have the same hash of 64 bits once in
+        10^7 datasets.
         """
         pixels = np.frombuffer(self._pixels, np.uint64)
         order = np.argsort(pixels, kind='stable')
@@ -62,7 +62,7 @@ class Ledger:
         ends = np.append(begins, len(ordered))[1:]
         several = (ends - begins > 1) & (ordered[begins] != 0)
         pairs = zip(begins[several], ends[several], strict=True)
-        # In the order in which their first pictures were seen.
+        # In the order in which their first images were seen.
         for group in sorted(order[b:e].tolist() for b, e in pairs):
             yield from self._findings(group)
 

@@ -1,6 +1,7 @@
-"""What is to be said of one encoded picture.
+"""What is to be said of one encoded image.
 
-Whether it can be decoded, `input.images.decode` says, which training and serving use, and
+Whether it can be decoded, `input.images.decode` says, which training and serving use,
+and
 nothing else. What its header says, Pillow tells.
 """
 
@@ -47,8 +48,8 @@ _TURNS = {
 
 
 @dataclasses.dataclass(frozen=True)
-class Look:
-    """What was seen of a picture.
+class ImageReport:
+    """What was seen of an image.
 
     Attributes:
       findings: list of (kind, detail).
@@ -61,8 +62,8 @@ class Look:
     pixels: int
 
 
-class Looker:
-    """Looks at pictures; may be called from many threads."""
+class ImageInspector:
+    """Looks at images; may be called from many threads."""
 
     def __init__(self, size, channels, threads=1):
         """Builds the graph.
@@ -88,21 +89,21 @@ class Looker:
             self._decode = session.make_callable(pixels, [data])
 
     def __call__(self, data, name=''):
-        """Looks at one picture.
+        """Looks at one image.
 
         Args:
           data: bytes.
           name: of the file, if its extension is to be compared.
 
         Returns:
-          `Look`.
+          `ImageReport`.
         """
         digest = hash64(data)
         if not data:
-            return Look([('empty_file', '0 bytes')], digest, 0)
+            return ImageReport([('empty_file', '0 bytes')], digest, 0)
         kind = decoding.kind_of(data)
         if kind is None:
-            return Look([('not_a_picture', _what(data))], digest, 0)
+            return ImageReport([('not_a_picture', _what(data))], digest, 0)
         findings = []
         said = _EXTENSIONS.get(os.path.splitext(name)[1].lower())
         if said and said != kind:
@@ -113,17 +114,17 @@ class Looker:
             findings.append(
                 ('bomb', f'more than {2 * _HUGE / 1e6:.0f} million pixels; not decoded')
             )
-            return Look(findings, digest, 0)
+            return ImageReport(findings, digest, 0)
         alone = count > _ONE_AT_A_TIME
         with self._large if alone else contextlib.nullcontext():
             try:
                 pixels = self._decode(data)
             except tf.errors.OpError as error:
                 findings.append(('unreadable', short_reason(error)))
-                return Look(findings, digest, 0)
+                return ImageReport(findings, digest, 0)
             findings += self._of_pixels(pixels)
             # 0 stands for none.
-            return Look(findings, digest, hash_pixels(pixels) or 1)
+            return ImageReport(findings, digest, hash_pixels(pixels) or 1)
 
     def _of_pixels(self, pixels):
         """List of (kind, detail) of decoded pixels, uint8 [h, w, C]."""
@@ -140,8 +141,8 @@ class Looker:
         elif short > 16 * max(self._size):
             findings.append(('large', shape))
         if is_blank(pixels):
-            colour = ', '.join(str(c) for c in pixels[0, 0].tolist())
-            findings.append(('blank', f'all pixels are {colour}'))
+            color = ', '.join(str(c) for c in pixels[0, 0].tolist())
+            findings.append(('blank', f'all pixels are {color}'))
         return findings
 
 
@@ -159,16 +160,17 @@ def hash_pixels(pixels):
 
 
 def is_blank(pixels):
-    """Tells whether all pixels of uint8 [h, w, C] are of one colour."""
-    # Most pictures are told by their first row.
+    """Tells whether all pixels of uint8 [h, w, C] are of one color."""
+    # Most images are told by their first row.
     return bool((pixels[0] == pixels[0, 0]).all() and (pixels == pixels[0, 0]).all())
 
 
 @contextlib.contextmanager
 def quiet_pillow():
-    """Keeps Pillow's warnings about a picture off the terminal, in all threads.
+    """Keeps Pillow's warnings about an image off the terminal, in all threads.
 
-    Not inside of `Looker`: the list of filters is the process's, not the thread's.
+    Not inside of `ImageInspector`: the list of filters is the process's, not the
+    thread's.
     """
     with warnings.catch_warnings():
         warnings.filterwarnings('ignore', module='PIL')
@@ -198,7 +200,7 @@ def _header(data, kind):
                 findings.append(('deep', f'{image.mode}, 16 bits a sample'))
             if image.mode in ('RGBA', 'LA', 'PA') or 'transparency' in image.info:
                 findings.append(('transparent', image.mode))
-            # Of a PNG without it `getexif` would decode the picture to look behind.
+            # Of a PNG without it `getexif` would decode the image to look behind.
             if kind == 'jpeg' or 'exif' in image.info:
                 turn = _TURNS.get(image.getexif().get(_ORIENTATION))
                 if turn:

@@ -16,7 +16,7 @@ class Finding:
 
     Attributes:
       kind: a name in `input.validate.findings.KINDS`.
-      where: file, folder, record or class.
+      where: file, directory, record or class.
       detail: what exactly, in words.
       split: name of the split, or None.
       label: name of the class, or None.
@@ -88,8 +88,8 @@ def lines_file(path):
     if not path:
         yield None
         return
-    folder = os.path.dirname(os.path.abspath(path))
-    handle, partial = tempfile.mkstemp(dir=folder, prefix='.partial-')
+    directory = os.path.dirname(os.path.abspath(path))
+    handle, partial = tempfile.mkstemp(dir=directory, prefix='.partial-')
     try:
         with os.fdopen(handle, 'w', encoding='utf-8') as file:
             yield file

@@ -10,13 +10,13 @@ import tensorflow as tf
 from estimator_clf.core.errors import DataError
 from input.images.image_shape import parse_size
 from input.registry import open_dataset
-from input.sources.in_memory import MemorySource
+from input.sources.in_memory import ArraySource
 from input.validate import class_names as names
-from input.validate.directory import FolderScan
-from input.validate.example_index import Ledger
-from input.validate.image import Looker, hash_pixels, is_blank, quiet_pillow
+from input.validate.directory import DirectoryScan
+from input.validate.example_index import ExampleIndex
+from input.validate.image import ImageInspector, hash_pixels, is_blank, quiet_pillow
 from input.validate.report import Finding
-from input.validate.tfrecords import RecordScan, features_of
+from input.validate.tfrecords import TFRecordScan, features_of
 
 # What a network gets if the data cannot be opened to say.
 _USUAL = (64, 64)
@@ -25,9 +25,9 @@ _FILE_FORMATS = ('image_folder', 'tfrecord')
 
 
 def check_data(source_args, report, *, workers=None, progress=None):
-    """Looks at every example of a data set.
+    """Looks at every example of a dataset.
 
-    Pictures are decoded by the function that training decodes them with, in threads:
+    Images are decoded by the function that training decodes them with, in threads:
     reading, decoding and hashing all happen outside of Python's lock, and
     processes would each have to load TensorFlow.
 
@@ -41,7 +41,7 @@ def check_data(source_args, report, *, workers=None, progress=None):
       dict split -> dict class -> number of examples, the unreadable ones too.
 
     Raises:
-      DataError: arguments that cannot be, such as a folder that is not there.
+      DataError: arguments that cannot be, such as a directory that is not there.
     """
     args = {k: v for k, v in source_args.items() if v not in (None, '')}
     source, refusal = _open(args)
@@ -49,10 +49,10 @@ def check_data(source_args, report, *, workers=None, progress=None):
     format_name = args['name'].partition(':')[0]
     with quiet_pillow():
         if format_name == 'image_folder':
-            check.folder()
+            check.directory()
         elif format_name == 'tfrecord':
             check.records()
-        elif isinstance(source, MemorySource):
+        elif isinstance(source, ArraySource):
             check.arrays()
         elif source is not None:
             check.encoded()
@@ -63,28 +63,28 @@ def check_data(source_args, report, *, workers=None, progress=None):
 
 @dataclasses.dataclass
 class _Example:
-    """One example on its way; `data` is its picture, or where that can be had."""
+    """One example on its way; `data` is its image, or where that can be had."""
 
     where: str
     split: str
     label: str | None
     data: bytes | None = None
-    kind: str | None = None  # Of what is wrong with it but for its picture.
+    kind: str | None = None  # Of what is wrong with it but for its image.
     detail: str = ''
 
 
 class _Check:
-    """Checks one data set."""
+    """Checks one dataset."""
 
     def __init__(self, report, source, args, workers, progress):
         self._report, self._source, self._args = report, source, args
         self._workers, self._progress = workers, progress
-        self._ledger = Ledger()
+        self._ledger = ExampleIndex()
         self._total = 0
 
-    def folder(self):
-        """Checks a folder of pictures."""
-        scan = FolderScan(
+    def directory(self):
+        """Checks a directory of images."""
+        scan = DirectoryScan(
             self._args.get('data_dir'),
             self._args.get('label_pattern'),
             self._args.get('validation_split'),
@@ -97,7 +97,7 @@ class _Check:
                 for path, label in found:
                     yield _Example(path, split, label)
 
-        look = self._looker()
+        look = self._inspector()
 
         def work(example):
             try:
@@ -111,7 +111,7 @@ class _Check:
 
     def records(self):
         """Checks TFRecord files."""
-        scan = RecordScan(
+        scan = TFRecordScan(
             self._args.get('data_dir'), self._args.get('validation_split')
         )
         features = features_of(self._args)
@@ -119,7 +119,7 @@ class _Check:
         if self._source is not None:
             class_names = self._source.class_names
         self._total = len(scan)
-        look = self._looker()
+        look = self._inspector()
 
         def examples():
             for where, split, serialized in scan.records():
@@ -138,9 +138,9 @@ class _Check:
         self._report_all(scan.findings)
 
     def encoded(self):
-        """Checks any other source of encoded pictures, by what it hands out."""
+        """Checks any other source of encoded images, by what it hands out."""
         self._total = sum(self._source.num_examples.values())
-        class_names, look = self._source.class_names, self._looker()
+        class_names, look = self._source.class_names, self._inspector()
         broken = []
 
         def examples():
@@ -159,7 +159,7 @@ class _Check:
             )
 
     def arrays(self):
-        """Checks decoded pictures in memory; of a table of numbers the labels only."""
+        """Checks decoded images in memory; of a table of numbers the labels only."""
         if not self._source.class_names:
             return
         self._total = sum(self._source.num_examples.values())
@@ -190,13 +190,13 @@ class _Check:
         for finding in findings:
             self._report.add(finding)
 
-    def _looker(self):
+    def _inspector(self):
         if self._source is not None:
             *size, channels = self._source.image_shape
         else:
             size = parse_size(self._args.get('image_size')) or _USUAL
             channels = self._args.get('channels') or 3
-        return Looker(size, channels, self._workers)
+        return ImageInspector(size, channels, self._workers)
 
     def _run(self, work, examples):
         """Sends examples through `work` in threads; notes the answers in order."""

@@ -1,4 +1,4 @@
-"""TFRecord files, read to the end, or to where they are damaged."""
+"""TFRecord files, read to the end, or to where they are corrupt."""
 
 import dataclasses
 import os
@@ -8,8 +8,8 @@ import tensorflow as tf
 from estimator_clf.core.errors import DataError
 from input.formats.tfrecord import names_in_file
 from input.images.tf_messages import short_reason
-from input.sampling.stateless_random import held_out
-from input.sources.base import iterate
+from input.sampling.stateless_random import is_validation_example
+from input.sources.base import as_numpy_batches
 from input.sources.tfrecords import record_dataset, record_ids
 from input.tfrecord.files import Shard, compression_of, count_records
 from input.tfrecord.manifest import read_manifest
@@ -22,7 +22,7 @@ class Features:
     """How a record says what.
 
     Attributes:
-      image: name of the feature with the encoded picture.
+      image: name of the feature with the encoded image.
       label: name of the feature with the class's number.
       text: name of the feature with the class's name.
       offset: number of the first class.
@@ -40,10 +40,10 @@ class Features:
           serialized: bytes.
 
         Returns:
-          (encoded picture as bytes, class as int or text, or None).
+          (encoded image as bytes, class as int or text, or None).
 
         Raises:
-          DataError: it has no picture.
+          DataError: it has no image.
         """
         try:
             features = tf.train.Example.FromString(serialized).features.feature
@@ -59,8 +59,8 @@ class Features:
         return image[0], text[0].decode('utf-8', 'replace') if text else None
 
 
-class RecordScan:
-    """The files of a data set in TFRecords.
+class TFRecordScan:
+    """The files of a dataset in TFRecords.
 
     Attributes:
       shards: dict split -> list of `Shard`s that can be read, with the number of
@@ -73,10 +73,10 @@ class RecordScan:
         """Looks at the files, not yet at the records.
 
         Raises:
-          DataError: no such folder, or no such files in it.
+          DataError: no such directory, or no such files in it.
         """
         if not data_dir:
-            raise DataError('--data_dir is needed for --dataset=tfrecord')
+            raise DataError('`data_dir` is needed for `dataset=tfrecord`')
         self.findings = []
         self.shards = {}
         self._fraction = validation_split
@@ -129,14 +129,14 @@ class RecordScan:
     def _records_of(self, split, shard):
         held = None
         if self._hold and split == 'train' and shard.count:
-            held = held_out(record_ids(shard), self._fraction)
+            held = is_validation_example(record_ids(shard), self._fraction)
         done = 0
 
         def dataset():
             return record_dataset(shard.path, shard.compression).prefetch(16)
 
         try:
-            for serialized in iterate(dataset):
+            for serialized in as_numpy_batches(dataset):
                 side = 'validation' if held is not None and held[done] else split
                 yield f'{shard.path}, record {done}', side, serialized
                 done += 1

@@ -14,7 +14,7 @@ v1 = tf.compat.v1
 _SCOPE = 'proxy'
 
 
-class Hardest:
+class HardExampleMiner:
     """Leaves of each batch the share with the largest losses.
 
     Losses are those of a network beside the one that is trained, the proxy, so small
@@ -40,17 +40,17 @@ class Hardest:
             share: of the examples of a batch that are left, above 0 and below 1.
             proxy: a classifier, see `Network`.
             args: its settings.
-            **pictures: the further arguments of `Network`.
+            **images: the further arguments of `Network`.
 
         Raises:
             SettingError: another share, an unknown proxy or setting, or a regression.
         """
-        check_number('hardest', share, above=0, below=1)
-        with errors.about('--proxy'):
+        check_number('hard_example_fraction', share, above=0, below=1)
+        with errors.for_argument('proxy'):
             self._proxy = Network(proxy, args, **pictures)
         if self._proxy.kind != 'classification':
             raise errors.SettingError(
-                f'--proxy must be a network for pictures, got {self._proxy.name!r}'
+                f'`proxy` must be a network for images, got {self._proxy.name!r}'
             )
         self._share = share
 
@@ -65,19 +65,19 @@ class Hardest:
         """Sends a batch, or a part of it, through the proxy.
 
         Args:
-            make_layers: function without arguments -> `Layers`.
-            inputs: pictures [B, H, W, C] in units 0..255.
+            make_layers: function without arguments -> `LayerBuilder`.
+            inputs: images [B, H, W, C] in units 0..255.
             labels: [B] or [B, classes].
             losses_of: function (logits, labels) -> the loss of each example, float32
                 [B].
             reuse: True uses the variables that are there again.
 
         Returns:
-            The pictures and the labels that are left, N = share * B, rounded, at least
+            The images and the labels that are left, N = share * B, rounded, at least
             1; and the proxy's losses on them, float32 [N].
         """
         before = {v.name for v in v1.global_variables()}
-        with v1.variable_scope(_SCOPE, reuse=reuse), errors.about('--proxy'):
+        with v1.variable_scope(_SCOPE, reuse=reuse), errors.for_argument('proxy'):
             logits = self._proxy(make_layers(), inputs)
         for variable in v1.global_variables():
             if variable.name not in before:
@@ -95,12 +95,15 @@ class Hardest:
         count = tf.round(self._share * tf.cast(tf.shape(losses)[0], tf.float32))
         return tf.maximum(1, tf.cast(count, tf.int32))
 
-    def fitted(self, network: Network):
-        """`Network.fitted` of a network and of the proxy beside it, in one.
+    def data_dependent_init(self, network: Network):
+        """`Network.data_dependent_init` of a network and of the proxy beside it, in one.
 
-        Where both have one, it goes through the pictures twice.
+        Where both have one, it goes through the images twice.
         """
-        kinds = [('', network.fitted), (f'{_SCOPE}/', self._proxy.fitted)]
+        kinds = [
+            ('', network.data_dependent_init),
+            (f'{_SCOPE}/', self._proxy.data_dependent_init),
+        ]
         kinds = [(scope, fit) for scope, fit in kinds if fit]
         if not kinds:
             return None

@@ -14,7 +14,7 @@ from estimator_clf.core.graph_collections import (
 )
 from model_fns.heads import metrics
 from model_fns.optimizers import train_op
-from model_fns.optimizers.config import OptimizerSettings, check_number
+from model_fns.optimizers.config import OptimizerSpec, check_number
 
 v1 = tf.compat.v1
 ModeKeys = estimator.ModeKeys
@@ -37,7 +37,7 @@ def classification(
     label_smoothing: float = 0.0,
     class_weights: Sequence[float] | None = None,
     loss: str = 'cross_entropy',
-    optimizer: OptimizerSettings | None = None,
+    optimizer: OptimizerSpec | None = None,
 ):
     """Softmax cross-entropy, or sigmoids' squared error, over exclusive classes.
 
@@ -212,7 +212,7 @@ def regression(
     logits: tf.Tensor,
     labels: tf.Tensor | None,
     *,
-    optimizer: OptimizerSettings | None = None,
+    optimizer: OptimizerSpec | None = None,
 ):
     """Mean squared error of one number per example.
 
@@ -263,7 +263,7 @@ def check_classification(
         SettingError: one of them cannot be used.
     """
     if loss not in LOSSES:
-        raise errors.unknown('--loss', 'loss', loss, LOSSES)
+        raise errors.unknown('loss', 'loss', loss, LOSSES)
     check_number('num_classes', num_classes, least=2, whole=True)
     check_number('label_smoothing', label_smoothing, least=0, below=1)
     if class_names is not None and len(class_names) != num_classes:
@@ -277,13 +277,13 @@ def check_classification(
         return
     if len(class_weights) != num_classes:
         raise errors.SettingError(
-            f'--class_weights must be one number for each of the {num_classes} '
+            f'`class_weights` must be one number for each of the {num_classes} '
             f'classes, got {len(class_weights)}'
         )
     for weight in class_weights:
         check_number('class_weights', weight, least=0)
     if not any(class_weights):
-        raise errors.SettingError('--class_weights must not all be 0')
+        raise errors.SettingError('`class_weights` must not all be 0')
 
 
 def training_spec(loss: tf.Tensor, shown: Mapping[str, tf.Tensor], op: tf.Operation):

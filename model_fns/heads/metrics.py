@@ -1,4 +1,4 @@
-"""Evaluation metrics that are exact over the whole data set, whatever the batches.
+"""Evaluation metrics that are exact over the whole dataset, whatever the batches.
 
 Each function returns `(value, update_op)`, as `eval_metric_ops` wants them. They keep
 sums and counts, not means of batches, so that a short last batch counts for what it

@@ -5,10 +5,10 @@ from collections.abc import Callable
 import tensorflow as tf
 
 from estimator_clf.core import errors
-from model_fns.layers.layer_builder import Layers
+from model_fns.layers.layer_builder import LayerBuilder
 
 
-def averaged(run: Callable, layers: Callable[[int], Layers], inputs, passes: int):
+def averaged(run: Callable, layers: Callable[[int], LayerBuilder], inputs, passes: int):
     """Sends the same inputs through the network several times.
 
     The probabilities are averaged, not the logits: Graham, 2014, section 4 ("12
@@ -17,13 +17,13 @@ def averaged(run: Callable, layers: Callable[[int], Layers], inputs, passes: int
     Args:
         run: function (net, inputs, reuse) -> logits, floating [B, classes]; where
             `reuse` is True it must use its variables again.
-        layers: function (number of the pass) -> `Layers` that is not training.
+        layers: function (number of the pass) -> `LayerBuilder` that is not training.
         inputs: tensor.
         passes: how many, at least 1.
 
     Returns:
         The logits of one pass, or, of more, float32 [B, classes] such that their
-        softmax is the mean of all softmaxes; and the `Layers` of the last pass.
+        softmax is the mean of all softmaxes; and the `LayerBuilder` of the last pass.
 
     Raises:
         SettingError: several passes of a network in which nothing is random.
@@ -34,7 +34,7 @@ def averaged(run: Callable, layers: Callable[[int], Layers], inputs, passes: int
         return logits, net
     if not net.random:
         raise errors.SettingError(
-            f'--eval_passes: in this network nothing is random outside of training: '
+            f'`eval_samples`: in this network nothing is random outside of training: '
             f'all {passes} passes would be the same; leave the flag out (fmp is a '
             f'network that gains by it)'
         )

@@ -1,4 +1,4 @@
-"""Averages over several views of a picture, outside of training."""
+"""Averages over several views of an image, outside of training."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -6,27 +6,27 @@ from typing import NamedTuple
 import tensorflow as tf
 
 from estimator_clf.core import errors
-from model_fns.layers.layer_builder import Layers
+from model_fns.layers.layer_builder import LayerBuilder
 
 
 class View(NamedTuple):
-    """One way to look at pictures: how much it counts, and what it makes of them."""
+    """One way to look at images: how much it counts, and what it makes of them."""
 
     weight: float
     change: Callable[[tf.Tensor], tf.Tensor]
 
 
 def views(mirror: bool, shift: int) -> list[View]:
-    """Lists the views, the pictures as they are first; their weights add up to 1.
+    """Lists the views, the images as they are first; their weights add up to 1.
 
     With `mirror`, half the weight goes to mirror images. With `shift`, half goes to
-    pictures moved by so many pixels up and to the left, and down and to the right, what
+    images moved by so many pixels up and to the left, and down and to the right, what
     is missing at the edge filled by reflection (airbench's test-time augmentation:
     Jordan, 2024, arXiv:2404.00498, section 3.5).
     """
     found = [View(1.0, tf.identity)]
     if shift:
-        # A window that begins n pixels further down shows the picture n further up.
+        # A window that begins n pixels further down shows the image n further up.
         windows = [_window(shift, 2 * shift), _window(shift, 0)]
         found = [View(0.5, tf.identity), *(View(0.25, w) for w in windows)]
     if mirror:
@@ -39,16 +39,16 @@ def views(mirror: bool, shift: int) -> list[View]:
 
 
 def check_size(shift: int, height: int, width: int) -> None:
-    """Raises SettingError where pictures are too small to be moved so far."""
+    """Raises SettingError where images are too small to be moved so far."""
     if shift >= min(height, width):
         raise errors.SettingError(
-            f'--eval_tta: shift must be less than the sides of the pictures, {height}x'
+            f'`eval_tta`: shift must be less than the sides of the images, {height}x'
             f'{width}, got {shift}'
         )
 
 
-def averaged(run: Callable, layers: Callable[[], Layers], images, of: list[View]):
-    """Sends several views of the same pictures through the network.
+def averaged(run: Callable, layers: Callable[[], LayerBuilder], images, of: list[View]):
+    """Sends several views of the same images through the network.
 
     The logits are averaged. One view goes after the other, so that several take the
     memory of one.
@@ -56,12 +56,12 @@ def averaged(run: Callable, layers: Callable[[], Layers], images, of: list[View]
     Args:
         run: function (net, images, reuse) -> logits, floating [B, classes]; where
             `reuse` is True it must use its variables again.
-        layers: function -> `Layers` that is not training.
+        layers: function -> `LayerBuilder` that is not training.
         images: [B, H, W, C].
         of: the views.
 
     Returns:
-        float32 [B, classes], and the `Layers` of the first view.
+        float32 [B, classes], and the `LayerBuilder` of the first view.
     """
     net = layers()
     logits = run(net, of[0].change(images), None)

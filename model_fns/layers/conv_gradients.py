@@ -1,7 +1,7 @@
 """Convolution whose gradients are made of what a CPU does fast.
 
 On a CPU oneDNN's backward convolutions run at a fraction of the speed of the forward
-one. The gradient by the filter sums over all pixels of all pictures, and oneDNN takes
+one. The gradient by the filter sums over all pixels of all images, and oneDNN takes
 that sum row by row: a row of 7 pixels fills a fifth of a register for 32 products
 (AMX), and with 3 it is worse. Here that gradient is a matrix product, which sums over
 pixels of many rows at a time; the gradient by the input is a forward convolution with
@@ -119,7 +119,7 @@ def filter_gradient(x: tf.Tensor, dy: tf.Tensor, margins) -> tf.Tensor:
     channels = x.shape[-1]
     together = _together(batch, height * width)
     if batch is None or batch % together:
-        # Pictures of zeros, which add nothing.
+        # Images of zeros, which add nothing.
         missing = -tf.shape(x)[0] % together
         x, dy = (tf.pad(t, ((0, missing), *[(0, 0)] * 3)) for t in (x, dy))
     x = tf.pad(x, ((0, 0), *margins, (0, 0)))
@@ -139,7 +139,7 @@ def filter_gradient(x: tf.Tensor, dy: tf.Tensor, margins) -> tf.Tensor:
 
 
 def _together(batch, pixels):
-    """How many pictures are a block: as many as fit, if possible without a rest."""
+    """How many images are a block: as many as fit, if possible without a rest."""
     most = max(1, _BLOCK // pixels)
     for count in range(most, most // 2, -1):
         if batch is not None and batch % count == 0:

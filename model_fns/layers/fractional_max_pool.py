@@ -1,6 +1,6 @@
 """Fractional max-pooling (Graham, 2014, "Fractional Max-Pooling", arXiv:1412.6071).
 
-It makes a picture smaller by a factor between 1 and 2: each row (and column) of the
+It makes an image smaller by a factor between 1 and 2: each row (and column) of the
 output is the maximum over a region of one to three rows of the input, and where the
 regions begin is random. `tf.nn.fractional_max_pool` has the same regions, but draws
 them from a generator with a state, so that a run that goes on would see others than the
@@ -66,7 +66,7 @@ def max_pool(
     """The maximum over each region.
 
     Region i along an axis is a_i to a_(i+1) - 1, or, where they overlap, to a_(i+1),
-    but not beyond the picture. The gradient goes to the first of the largest values.
+    but not beyond the image. The gradient goes to the first of the largest values.
 
     Args:
         x: floating [B, H, W, C], H and W known.

@@ -1,8 +1,8 @@
 """Where the frozen part of a network ends, and going on from there without it.
 
 What lies in front of the first layer that is trained, or random in training (dropout),
-makes the same of a picture in every step. It can be computed once, and the rest of the
-network trained on that. The whole network is built all the same, on pictures that
+makes the same of an image in every step. It can be computed once, and the rest of the
+network trained on that. The whole network is built all the same, on images that
 nobody looks at: the variables are all there, a checkpoint is a checkpoint, and a
 session runs only what the loss depends on.
 """
@@ -12,8 +12,8 @@ import tensorflow as tf
 from estimator_clf.core import errors
 
 
-class Cut:
-    """Finds the end of the frozen part while the network is built; see `Layers.cut`.
+class BackboneSplit:
+    """Finds the end of the frozen part while the network is built; see `LayerBuilder.cut`.
 
     Attributes:
         found: the tensor [B, …] at which the frozen part ends; None before, or if
@@ -25,7 +25,7 @@ class Cut:
 
         Args:
             inputs: what the network is built on: [B, H, W, C].
-            features: float32 [B, …]: what the frozen part has made of the pictures;
+            features: float32 [B, …]: what the frozen part has made of the images;
                 None: the frozen part is there to be run.
         """
         self._inputs = inputs
@@ -58,22 +58,22 @@ class Cut:
         variables = [op.name for op in above if op.type == 'VarHandleOp']
         if not variables:
             raise errors.SettingError(
-                '--cache_features needs a network whose first layers are frozen, and '
-                'here the first is trained already; freeze them by --freeze or '
-                '--train_only'
+                '`cache_features` needs a network whose first layers are frozen, and '
+                'here the first is trained already; freeze them by `freeze` or '
+                '`train_only`'
             )
         trained = [name for name in variables if not frozen(name)]
         if trained:
             raise errors.SettingError(
-                f'--cache_features: {", ".join(sorted(trained))} must be frozen: what '
+                f'`cache_features`: {", ".join(sorted(trained))} must be frozen: what '
                 'follows is'
             )
         stop = self.found if self._features is None else self._instead
         if self._inputs.op in _upstream(outputs, stop):
             raise errors.SettingError(
-                '--cache_features: all that is trained must lie behind one layer, but '
+                '`cache_features`: all that is trained must lie behind one layer, but '
                 f'behind {self.found.op.name!r}, where the first is, something else '
-                'comes from the pictures, such as a shortcut; freeze up to a place '
+                'comes from the images, such as a shortcut; freeze up to a place '
                 'where there is none'
             )
 
@@ -87,7 +87,8 @@ def _upstream(tensor, stop=None):
             continue
         seen.add(tensor.op)
         waiting.extend(tensor.op.inputs)
-        # Variables lie outside of a loop of steps, see `estimator_clf.training.step_loop`.
+        # Variables lie outside of a loop of steps, see
+        # `estimator_clf.training.step_loop`.
         for outside, inside in getattr(tensor.graph, 'captures', ()):
             if inside is tensor:
                 waiting.append(outside)

@@ -38,7 +38,7 @@ def keras():
     except ImportError as error:
         minor = '.'.join(tf.__version__.split('.')[:2])
         raise errors.SettingError(
-            f"--network=pretrained needs Keras 2: pip install 'tf_keras=={minor}.*' "
+            f"`network=pretrained` needs Keras 2: pip install 'tf_keras=={minor}.*' "
             f'({error})'
         ) from None
 
@@ -57,7 +57,7 @@ def config(
 
     Args:
         name: one of `names()`.
-        shape: (height, width, 3) of the pictures.
+        shape: (height, width, 3) of the images.
         alpha: width of the MobileNets.
         top: with the layers of its classifier, all but the last.
         imagenet: as it is with the weights for ImageNet.
@@ -124,7 +124,7 @@ def imagenet_weights(name: str, alpha: float = 1.0, top: bool = False) -> dict:
         raise
     except Exception as error:  # Whatever Keras, urllib and h5py raise.
         raise errors.SettingError(
-            f'--network_args: weights=imagenet: Keras has no weights of {name} in its '
+            f'`network_args`: weights=imagenet: Keras has no weights of {name} in its '
             f'cache and could not fetch them ({error}). Give a file (weights=PATH), or '
             'weights=none to begin fresh'
         ) from None
@@ -145,7 +145,7 @@ def _apart(function):
 
 def _builder(name):
     if name not in names():
-        raise errors.unknown('--network_args', 'architecture', name, names())
+        raise errors.unknown('network_args', 'architecture', name, names())
     return getattr(keras().applications, name)
 
 

@@ -1,4 +1,4 @@
-"""A functional Keras model, built on `Layers` from its configuration.
+"""A functional Keras model, built on `LayerBuilder` from its configuration.
 
 Keras's own layers would bring variables of their own, whose names depend on what else
 is in the graph, which a second part of a batch or a second replica makes again, and
@@ -45,10 +45,10 @@ def layers_of(config: dict) -> tuple[KerasLayer, ...]:
 
 
 def run(net, config: dict, images: tf.Tensor) -> tf.Tensor:
-    """Sends pictures through a model with one input and one output.
+    """Sends images through a model with one input and one output.
 
     Args:
-        net: `layers.Layers`.
+        net: `layers.LayerBuilder`.
         config: what `get_config` of the model returns.
         images: float32 [B, H, W, C].
 
@@ -165,7 +165,7 @@ def _dense(net, settings, x):
     shape = tf.shape(x)
     y = net.dense(
         settings['name'],
-        # Of pictures, it goes over the last axis.
+        # Of images, it goes over the last axis.
         x if x.shape.rank == 2 else tf.reshape(x, (-1, x.shape[-1])),
         settings['units'],
         settings['use_bias'],

@@ -1,4 +1,4 @@
-"""Convolution, dense, batch normalisation, dropout: on variables of TensorFlow 1.
+"""Convolution, dense, batch normalization, dropout: on variables of TensorFlow 1.
 
 Written on `get_variable` and `tf.nn`, the one style of building a network in a model_fn
 that does the same thing on every TensorFlow from 2.15 on.
@@ -60,23 +60,23 @@ _VARIANCES = {
 }
 
 
-class Layers:
+class LayerBuilder:
     """The layers of one network in one mode.
 
     Attributes:
-        training: whether dropout drops, and batch normalisation uses the batch.
+        training: whether dropout drops, and batch normalization uses the batch.
         seed: of the first weights and of the dropout.
         compute_dtype: in which the layers compute. Variables are always float32 and
             are cast where they are used.
         dense_input: what the latest `dense` was given, floating [B, D]; None before.
-            In the end this is what the network knows of a picture.
+            In the end this is what the network knows of an image.
         frozen: function (name) -> whether the variable of this name is to stay as it
-            is. Batch normalisation with such moving averages normalises by them.
+            is. Batch normalization with such moving averages normalizes by them.
         step: int64 scalar: the global step.
         part: which part of the step's batch this is, a number or an int64 scalar.
         parts: into how many parts it was cut.
         pass_number: outside of training, which of several passes over the same
-            pictures this is: each has its own regions of fractional pooling.
+            images this is: each has its own regions of fractional pooling.
         random: whether a layer was random outside of training: only then is one pass
             another than the next.
         trains: whether a layer so far has a variable that is not frozen.
@@ -135,7 +135,7 @@ class Layers:
             kernel: its side in pixels, or height and width.
             strides: in pixels, in both directions.
             padding: 'SAME' or 'VALID'.
-            use_bias: leave it out before batch normalisation, which has its own.
+            use_bias: leave it out before batch normalization, which has its own.
             kernel_initializer: 'he_normal' (the default), 'glorot_normal',
                 'lecun_normal', 'pytorch_normal', 'zeros' or, for an odd kernel,
                 'identity': the first outputs are the inputs, as far as there are as
@@ -210,11 +210,11 @@ class Layers:
         zero_gamma: bool = False,
         scale: bool = True,
     ) -> tf.Tensor:
-        """Batch normalisation over all axes but the last (Ioffe and Szegedy, 2015).
+        """Batch normalization over all axes but the last (Ioffe and Szegedy, 2015).
 
         In training it puts the updates of the moving averages into the collection
         `UPDATE_OPS`; `training.train_op` runs them. Each part of a batch that was cut
-        is normalised by its own statistics, and moves the averages by so much less that
+        is normalized by its own statistics, and moves the averages by so much less that
         all parts together move them as far as one whole batch.
 
         Args:
@@ -246,7 +246,7 @@ class Layers:
             mean = _moving_average('moving_mean', (channels,), tf.zeros)
             variance = _moving_average('moving_variance', (channels,), tf.ones)
             x = tf.cast(x, self.compute_dtype)
-            # The fused op takes pictures only.
+            # The fused op takes images only.
             flat = x.shape.rank == 2
             inputs = x[:, tf.newaxis, tf.newaxis, :] if flat else x
             if self.training and not self._frozen_averages():
@@ -377,15 +377,15 @@ class Layers:
     ) -> tf.Tensor:
         """Largest value of each of height by width random regions, see fractional.py.
 
-        In training each step has its own regions, the same for all pictures of its
+        In training each step has its own regions, the same for all images of its
         batch; else they follow from seed, layer and `pass_number` alone, so that what a
-        picture is taken for does not depend on its company.
+        image is taken for does not depend on its company.
 
         Args:
             name: two layers with one name and one scope would have the same regions.
             x: [B, H, W, C]; H and W are at least height and width, at most twice those.
             height: of the output in pixels.
-            width: likewise.
+            width: also.
             pseudo_random: how the regions are drawn, see `fractional.boundaries`.
             overlapping: whether neighbouring regions share a row or column of pixels.
 
@@ -449,7 +449,7 @@ class Layers:
         """The `kernel_initializer` that suits a layer before this activation."""
         if activation in ('tanh', 'sigmoid', 'linear'):
             return 'glorot_normal'
-        # SELU normalises itself only from 1 / fan_in (Klambauer et al., 2017).
+        # SELU normalizes itself only from 1 / fan_in (Klambauer et al., 2017).
         return 'lecun_normal' if activation == 'selu' else 'he_normal'
 
     def _convolution(self, x, kernel, strides, padding):

@@ -1,4 +1,4 @@
-"""A network together with its settings, and pictures made ready for it."""
+"""A network together with its settings, and images made ready for it."""
 
 from collections.abc import Callable, Mapping, Sequence
 
@@ -7,20 +7,20 @@ import tensorflow as tf
 
 from estimator_clf.core import errors
 from model_fns import registry
-from model_fns.layers.layer_builder import Layers
+from model_fns.layers.layer_builder import LayerBuilder
 from model_fns.layers.normalize import standardize
 
 v1 = tf.compat.v1
 
 
 class Network:
-    """A function of pictures as they come, or of numbers: `network(net, inputs)`.
+    """A function of images as they come, or of numbers: `network(net, inputs)`.
 
     Attributes:
         name: of the network, and of the variable scope that it is built in.
         kind: 'classification' or 'regression'.
-        fitted: function (iterable of pictures, uint8 [B, H, W, C]) -> dict name ->
-            array of first weights that are computed from training pictures; None for a
+        fitted: function (iterable of images, uint8 [B, H, W, C]) -> dict name ->
+            array of first weights that are computed from training images; None for a
             network that has none.
     """
 
@@ -49,15 +49,20 @@ class Network:
         self._args = dict(args or {})
         registry.check_args(self._build, self._args)
         self._num_classes, self._mean, self._stddev = num_classes, mean, stddev
-        fit = None if callable(network) else registry.fitted(network, self._args)
-        self.fitted = self._fitted(fit) if fit else None
+        fit = (
+            None
+            if callable(network)
+            else registry.data_dependent_init(network, self._args)
+        )
+        self.data_dependent_init = self._fitted(fit) if fit else None
 
-    def __call__(self, net: Layers, inputs: tf.Tensor, reuse: bool | None = None):
+    def __call__(self, net: LayerBuilder, inputs: tf.Tensor, reuse: bool | None = None):
         """Builds the network.
 
         Args:
-            net: what to build it of; see `Layers.cut` for one without its frozen part.
-            inputs: pictures [B, H, W, C] in units 0..255, or numbers [B, D].
+            net: what to build it of; see `LayerBuilder.cut` for one without its frozen
+            part.
+            inputs: images [B, H, W, C] in units 0..255, or numbers [B, D].
             reuse: True uses the variables that are there again.
 
         Returns:
@@ -80,7 +85,7 @@ class Network:
                 if str(error).startswith('--'):
                     raise
                 # A layer knows its own name, not where its setting came from.
-                raise errors.SettingError(f'--network_args: {error}') from None
+                raise errors.SettingError(f'`network_args`: {error}') from None
         return tf.cast(found, tf.float32)
 
     def _fitted(self, fit):

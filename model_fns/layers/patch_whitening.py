@@ -1,4 +1,4 @@
-"""Filters that whiten the patches of pictures, from the pictures. NumPy only."""
+"""Filters that whiten the patches of images, from the images. NumPy only."""
 
 from collections.abc import Iterable
 
@@ -27,7 +27,7 @@ def filters(
         filters, then their opposites.
 
     Raises:
-        ValueError: no pictures.
+        ValueError: no images.
     """
     total, count = 0.0, 0
     for images in batches:
@@ -44,7 +44,7 @@ def filters(
         total = total + (patches.T @ patches).astype(np.float64)
         count += len(patches)
     if not count:
-        raise ValueError('there must be at least one picture')
+        raise ValueError('there must be at least one image')
     values, vectors = np.linalg.eigh(total / count)
     # An eigenvector's opposite is one, too, and which of the two comes out is up to the
     # library underneath: the largest entry is to be positive.

@@ -9,14 +9,14 @@ from model_fns.registry import register
 v1 = tf.compat.v1
 
 # As published: the whitening's patches, and what is added to their variances, in units
-# of the standardised pixels' variance.
+# of the standardized pixels' variance.
 _PATCH, _WHITEN_EPSILON = 2, 5e-4
 
-# The published 1e-12 is less than TensorFlow's fused batch normalisation takes.
+# The published 1e-12 is less than TensorFlow's fused batch normalization takes.
 _NORM_EPSILON = 1.1e-5
 
 
-@register('airbench', fitted=True)
+@register('airbench', data_dependent_init=True)
 def airbench(
     net,
     images,
@@ -34,18 +34,19 @@ def airbench(
 
     Jordan, 2024, "94% on CIFAR-10 in 3.29 Seconds on a Single GPU" (arXiv:2404.00498).
     The first convolution, 2x2, is not trained: its filters are the directions in which
-    the patches of the training pictures vary, scaled to a variance of 1, and their
-    opposites (`fitted`). All other convolutions are 3x3 and begin by handing their
-    inputs on; batch normalisation has no scale; the last pooling is the maximum over
-    all pixels that are left. For 32x32x3 one picture takes 0.24 GFLOP forward.
+    the patches of the training images vary, scaled to a variance of 1, and their
+    opposites (`data_dependent_init`). All other convolutions are 3x3 and begin by
+    handing their
+    inputs on; batch normalization has no scale; the last pooling is the maximum over
+    all pixels that are left. For 32x32x3 one image takes 0.24 GFLOP forward.
 
     The paper's networks: the defaults with GELU are the one for 94 %;
     `widths=128x384x512,depth=3,residual=true,norm_momentum=0.9` the one for 96 %. GELU
     costs several passes over memory in TensorFlow, ReLU one, each way.
 
     Args:
-        net: `layers.Layers`.
-        images: float32 [B, H, W, C], standardised; H and W at least
+        net: `layers.LayerBuilder`.
+        images: float32 [B, H, W, C], standardized; H and W at least
             2 ** len(widths) + 1.
         num_classes: classes to tell apart.
         widths: channels of each group.
@@ -62,16 +63,16 @@ def airbench(
         logits [B, num_classes].
 
     Raises:
-        SettingError: the picture is too small for so many poolings, or a setting that
+        SettingError: the image is too small for so many poolings, or a setting that
             cannot be.
     """
     _, height, width, _ = images.shape
     least = 2 ** len(widths) + 1
     if min(height, width) < least:
         raise errors.SettingError(
-            f"--network: 'airbench' with {len(widths)} poolings needs pictures of at "
+            f"`network`: 'airbench' with {len(widths)} poolings needs images of at "
             f'least {least}x{least} pixels, got {height}x{width}; give it fewer widths '
-            'in --network_args, or larger pictures'
+            'in `network_args`, or larger images'
         )
     if depth < 1 or not widths:
         raise errors.SettingError(
@@ -111,11 +112,11 @@ def airbench(
     return tf.cast(logits, tf.float32) / logit_divisor
 
 
-def fitted(batches, **settings):
-    """First weights that are computed from training pictures, see whitening.py.
+def data_dependent_init(batches, **settings):
+    """First weights that are computed from training images, see whitening.py.
 
     Args:
-        batches: iterable of float32 [B, H, W, C], standardised.
+        batches: iterable of float32 [B, H, W, C], standardized.
         **settings: of the network.
 
     Returns:

@@ -1,4 +1,4 @@
-"""AlexNet, as published and for small pictures."""
+"""AlexNet, as published and for small images."""
 
 import tensorflow as tf
 
@@ -18,11 +18,11 @@ def alexnet(net, images, num_classes, *, groups=2, hidden=(4096, 4096), dropout=
     first layer has 34,944 in both.
 
     The paper's 224 pixels do not give its 55 outputs; 227 do (224 and three of padding,
-    as everybody reads it). Here every picture is padded by those three.
+    as everybody reads it). Here every image is padded by those three.
 
     Args:
-        net: `layers.Layers`.
-        images: float32 [B, H, W, C], standardised; H and W at least 64.
+        net: `layers.LayerBuilder`.
+        images: float32 [B, H, W, C], standardized; H and W at least 64.
         num_classes: classes to tell apart.
         groups: 2 as published, 1 for one tower.
         hidden: units of each dense layer.
@@ -32,14 +32,14 @@ def alexnet(net, images, num_classes, *, groups=2, hidden=(4096, 4096), dropout=
         logits [B, num_classes].
 
     Raises:
-        SettingError: the picture is too small.
+        SettingError: the image is too small.
     """
     _, height, width, _ = images.shape
     if min(height, width) < 64:
         raise errors.SettingError(
-            f"--network: 'alexnet' needs pictures of at least 64x64 pixels, got "
+            f"`network`: 'alexnet' needs images of at least 64x64 pixels, got "
             f'{height}x{width}; alexnet_small is its form for small ones, or give it '
-            f'larger pictures by --image_size'
+            f'larger images by `image_size`'
         )
     x = tf.pad(images, ((0, 0), (1, 2), (1, 2), (0, 0)))
     x = tf.nn.relu(net.conv('conv1', x, 96, 11, strides=4, padding='VALID'))
@@ -71,18 +71,18 @@ def alexnet_small(
 
     Of AlexNet it keeps five convolutions, of which the first two and the last are
     followed by a pooling of 3x3 every 2 pixels, the first two by local response
-    normalisation, and two dense layers with dropout. At 32x32x3 and 10 classes it
+    normalization, and two dense layers with dropout. At 32x32x3 and 10 classes it
     has 2,167,178 weights.
 
     Args:
-        net: `layers.Layers`.
-        images: float32 [B, H, W, C], standardised.
+        net: `layers.LayerBuilder`.
+        images: float32 [B, H, W, C], standardized.
         num_classes: classes to tell apart.
         filters: output channels of the five convolutions.
         hidden: units of each dense layer.
         dropout: share of each dense layer's outputs that training drops.
-        batch_norm: batch normalisation, before each activation, in place of local
-            response normalisation.
+        batch_norm: batch normalization, before each activation, in place of local
+            response normalization.
 
     Returns:
         logits [B, num_classes].

@@ -17,15 +17,15 @@ def cnn(
     activation='relu',
     batch_norm=False,
 ):
-    """[conv, relu, pool] x n, dense, relu, dropout, dense; n by the size of pictures.
+    """[conv, relu, pool] x n, dense, relu, dropout, dense; n by the size of images.
 
-    Each pooling halves the picture. The first dense layer holds most of the weights,
-    3.2 million at 28x28; so larger pictures have more convolutions, that no more than
+    Each pooling halves the image. The first dense layer holds most of the weights,
+    3.2 million at 28x28; so larger images have more convolutions, that no more than
     8x8 pixels reach it: two at 28x28 and 32x32, three at 64x64, five at 224x224.
 
     Args:
-        net: `layers.Layers`.
-        images: float32 [B, H, W, C], standardised; H and W at least 2 ** len(filters).
+        net: `layers.LayerBuilder`.
+        images: float32 [B, H, W, C], standardized; H and W at least 2 ** len(filters).
         num_classes: classes to tell apart.
         filters: output channels of each convolution; none given: 32, and 64 of each
             further one.
@@ -33,22 +33,22 @@ def cnn(
         hidden: units of each dense layer.
         dropout: share of each dense layer's outputs that training drops.
         activation: after each layer but the last.
-        batch_norm: whether each convolution is followed by batch normalisation.
+        batch_norm: whether each convolution is followed by batch normalization.
 
     Returns:
         logits [B, num_classes].
 
     Raises:
-        SettingError: the picture is too small for so many poolings.
+        SettingError: the image is too small for so many poolings.
     """
     _, height, width, _ = images.shape
     filters = filters or _filters(height, width)
     least = 2 ** len(filters)
     if min(height, width) < least:
         raise errors.SettingError(
-            f"--network: 'cnn' with {len(filters)} poolings needs pictures of at least "
+            f"`network`: 'cnn' with {len(filters)} poolings needs images of at least "
             f'{least}x{least} pixels, got {height}x{width}; give it fewer filters in '
-            f'--network_args, or larger pictures'
+            f'`network_args`, or larger images'
         )
     activate = net.activation(activation)
     initializer = net.initializer_for(activation)

@@ -5,7 +5,7 @@ import tensorflow as tf
 from estimator_clf.core import errors
 from model_fns.registry import register
 
-# How much smaller each pooling makes the picture.
+# How much smaller each pooling makes the image.
 _RATIOS = {'sqrt2': 2 ** (1 / 2), 'cbrt2': 2 ** (1 / 3)}
 
 
@@ -31,31 +31,31 @@ def fmp(
     and (64nC2 - FMP cbrt 2)12 - C2 - C1 - output, of 94x94, is
     `ratio=cbrt2,poolings=12,filters=64,dropout=0.5`. The n-th convolution has n times
     `filters` channels. No convolution pads: the sizes follow backwards from one pixel
-    at the end, and the picture is put into the middle of the first, on its mean colour.
+    at the end, and the image is put into the middle of the first, on its mean color.
 
     Each step of training has its own regions. Evaluation has those of one pass, or
-    averages over several: `--eval_passes`.
+    averages over several: `eval_samples`.
 
     Args:
-        net: `layers.Layers`.
-        images: float32 [B, H, W, C], standardised.
+        net: `layers.LayerBuilder`.
+        images: float32 [B, H, W, C], standardized.
         num_classes: classes to tell apart.
         ratio: 'sqrt2' or 'cbrt2'.
-        poolings: how many; 0: the fewest whose first size holds the picture.
+        poolings: how many; 0: the fewest whose first size holds the image.
         filters: channels of the first convolution.
         pseudo_random: draw regions that are spread evenly, not at random.
         overlapping: let neighbouring regions share a row or column of pixels.
         dropout: share of the last layer's inputs that training drops; it grows in equal
             steps from 0 before the first convolution.
         leak: slope of the activation below 0.
-        batch_norm: whether each convolution is followed by batch normalisation, which
+        batch_norm: whether each convolution is followed by batch normalization, which
             the paper does not have.
 
     Returns:
         logits [B, num_classes].
 
     Raises:
-        SettingError: there is no such ratio, or the picture is too large for so many
+        SettingError: there is no such ratio, or the image is too large for so many
             poolings.
     """
     if ratio not in _RATIOS:
@@ -107,13 +107,13 @@ def _sizes(ratio, poolings, least):
     if size < least:
         raise errors.SettingError(
             f'poolings: {poolings} of ratio {ratio:.3f} begin with {size}x{size} '
-            f'pixels, which the pictures, up to {least} high or wide, do not fit into; '
+            f'pixels, which the images, up to {least} high or wide, do not fit into; '
             f'take more, or 0 for as many as it needs'
         )
     return sizes
 
 
 def _in_the_middle(images, size):
-    """Pads [B, H, W, C] by zeros, the mean colour, to [B, size, size, C]."""
+    """Pads [B, H, W, C] by zeros, the mean color, to [B, size, size, C]."""
     pads = [((size - n) // 2, size - n - (size - n) // 2) for n in images.shape[1:3]]
     return tf.pad(images, ((0, 0), *pads, (0, 0)))

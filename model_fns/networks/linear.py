@@ -11,8 +11,8 @@ def linear(net, images, num_classes):
     and the first loss is log(num_classes) exactly, which makes mistakes easy to see.
 
     Args:
-        net: `layers.Layers`.
-        images: float32 [B, H, W, C], standardised.
+        net: `layers.LayerBuilder`.
+        images: float32 [B, H, W, C], standardized.
         num_classes: classes to tell apart.
 
     Returns:

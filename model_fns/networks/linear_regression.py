@@ -8,7 +8,7 @@ def linear_regression(net, x, num_outputs):
     """Linear regression: y = Wx + b on a vector of numbers.
 
     Args:
-        net: `layers.Layers`.
+        net: `layers.LayerBuilder`.
         x: float32 [B, D], or [B] for one number each.
         num_outputs: outputs, 1 for the head of `head.regression`.
 

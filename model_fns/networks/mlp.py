@@ -8,8 +8,8 @@ def mlp(net, images, num_classes, *, hidden=(256, 128), activation='relu', dropo
     """Multi-layer perceptron: dense layers on the pixels in a row.
 
     Args:
-        net: `layers.Layers`.
-        images: float32 [B, H, W, C], standardised.
+        net: `layers.LayerBuilder`.
+        images: float32 [B, H, W, C], standardized.
         num_classes: classes to tell apart.
         hidden: units of each hidden layer.
         activation: after each hidden layer.

@@ -28,14 +28,14 @@ def pretrained(
 
     Its variables are called as in Keras: `pretrained/block1_conv1/kernel`; those of the
     classifier behind it `pretrained/hidden1/…` and `pretrained/logits/…`.
-    `--train_only=logits,hidden` makes a feature extractor of it.
+    `train_only=logits`,hidden` makes a feature extractor of it.
 
     Args:
-        net: `layers.Layers`.
+        net: `layers.LayerBuilder`.
         images: float32 [B, H, W, 1 or 3], in pixel units 0..255.
         num_classes: classes to tell apart.
         name: one of `applications.names()`, such as VGG16.
-        weights: what a run begins with, unless `--warm_start` says so: a Keras file,
+        weights: what a run begins with, unless `warm_start` says so: a Keras file,
             'imagenet' or 'none'. The network itself only asks whether it is
             'imagenet': EfficientNet is another one then.
         alpha: width of the MobileNets.
@@ -48,11 +48,11 @@ def pretrained(
         logits [B, num_classes].
 
     Raises:
-        SettingError: no such architecture, or pictures that it cannot take.
+        SettingError: no such architecture, or images that it cannot take.
     """
     channels = images.shape[-1]
     if channels not in (1, 3):
-        raise errors.SettingError(f'pictures must have 1 or 3 channels, got {channels}')
+        raise errors.SettingError(f'images must have 1 or 3 channels, got {channels}')
     shape = (*images.shape[1:3].as_list(), 3)
     config = keras_applications.config(name, shape, alpha, top, weights == 'imagenet')
     x = keras_functional.run(net, config, preprocessed(images, name))
@@ -69,7 +69,7 @@ def preprocessed(images, name):
     """Pixels as an architecture wants them; see `applications.preprocessing`.
 
     Args:
-        images: float32 [B, H, W, 1 or 3], 0..255; grey is taken for three alike.
+        images: float32 [B, H, W, 1 or 3], 0..255; gray is taken for three alike.
         name: of the architecture.
 
     Returns:

@@ -30,8 +30,8 @@ def resnet_cifar(net, images, num_classes, *, depth=20, filters=16, zero_gamma=F
     million weights at depth 20, 32, 44 and 56, as published.
 
     Args:
-        net: `layers.Layers`.
-        images: float32 [B, H, W, C], standardised.
+        net: `layers.LayerBuilder`.
+        images: float32 [B, H, W, C], standardized.
         num_classes: classes to tell apart.
         depth: number of layers with weights.
         filters: channels of the first stage; the others have twice and four times that.
@@ -77,8 +77,8 @@ def resnet(net, images, num_classes, *, depth=50, zero_gamma=True):
     depth 18, 34 and 50, as published.
 
     Args:
-        net: `layers.Layers`.
-        images: float32 [B, H, W, C], standardised.
+        net: `layers.LayerBuilder`.
+        images: float32 [B, H, W, C], standardized.
         num_classes: classes to tell apart.
         depth: number of layers with weights.
         zero_gamma: let each block begin as its shortcut alone (Goyal et al., 2017).
@@ -127,7 +127,7 @@ def _bottleneck(net, name, x, shortcut, channels, strides, zero_gamma):
 
 
 def _conv(net, name, x, filters, kernel, strides=1, zero_gamma=False):
-    """Convolution, and the batch normalisation that each one has."""
+    """Convolution, and the batch normalization that each one has."""
     padding = 'SAME'
     if strides > 1:
         x, padding = _padded(x, kernel), 'VALID'

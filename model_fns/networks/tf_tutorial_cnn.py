@@ -21,20 +21,20 @@ def deep_cnn(
 
     `tensorflow/models/tutorials/image/cifar10`, which reached 0.86 on 24x24 crops of
     CIFAR-10 (there it has 1,068,298 weights). Its poolings are 3x3 every 2 pixels; its
-    first normalisation follows the pooling, its others precede theirs. Unlike there, a
+    first normalization follows the pooling, its others precede theirs. Unlike there, a
     weight's first value is He's, and all biases start at 0.
 
     Args:
-        net: `layers.Layers`.
-        images: float32 [B, H, W, C], standardised.
+        net: `layers.LayerBuilder`.
+        images: float32 [B, H, W, C], standardized.
         num_classes: classes to tell apart.
         filters: output channels of each convolution.
         kernel: height and width of the convolutions in pixels.
         hidden: units of each dense layer.
         dropout: share of each dense layer's outputs that training drops.
         activation: after each layer but the last.
-        batch_norm: batch normalisation, before each activation, in place of local
-            response normalisation.
+        batch_norm: batch normalization, before each activation, in place of local
+            response normalization.
 
     Returns:
         logits [B, num_classes].

@@ -20,7 +20,7 @@ OPTIMIZERS = {
     'rmsprop': 'RMSProp (Tieleman and Hinton, 2012)',
     'adagrad': 'Adagrad (Duchi et al., 2011)',
     'adadelta': 'Adadelta (Zeiler, 2012)',
-    'ftrl': 'Follow the regularised leader (McMahan et al., 2013), for linear networks',
+    'ftrl': 'Follow the regularized leader (McMahan et al., 2013), for linear networks',
 }
 
 SCHEDULES = {
@@ -46,7 +46,7 @@ DEFAULT_BOUNDARIES = (0.5, 0.75)
 
 
 @dataclasses.dataclass(frozen=True)
-class OptimizerSettings:
+class OptimizerSpec:
     """How the weights are moved. A wrong value raises `SettingError` at once.
 
     Attributes:
@@ -56,8 +56,8 @@ class OptimizerSettings:
         weight_decay: `DECOUPLED` ones: `w -= rate * weight_decay * w`; the others:
             `weight_decay * w` joins the gradient (L2). The loss does not change.
         decay_min_rank: variables of a lower rank do not decay. 2 leaves out biases and
-            batch normalisation (He et al., 2019, section 3.1); 0 decays all.
-        rescale_weights: of `muon`, see there; for networks with batch normalisation.
+            batch normalization (He et al., 2019, section 3.1); 0 decays all.
+        normalize_weights: of `muon`, see there; for networks with batch normalization.
         clip_norm: the longest norm that the gradient of all variables together may
             have; 0 turns clipping off.
         schedule: one of `SCHEDULES`.
@@ -77,14 +77,14 @@ class OptimizerSettings:
         ema_decay: of the moving averages of the weights, see averaging.py; 0: none.
         lookahead: (steps, decay) of lookahead.py; None: without. Needs `total_steps`.
         freeze: patterns (`re.search`) of the names of variables to leave as they are:
-            no gradient, no decay, no update. Batch normalisation with frozen moving
-            averages normalises by these.
+            no gradient, no decay, no update. Batch normalization with frozen moving
+            averages normalizes by these.
         train_only: patterns of the variables that are trained; with any, all others are
             left as they are, as by `freeze`.
         lr_multipliers: pairs (pattern, number): what the variables with such a name
             train at is the learning rate times the number, weight decay included. The
             first pattern that is found in the name counts.
-        decay_multipliers: likewise, what the variables with such a name decay by is
+        decay_multipliers: also, what the variables with such a name decay by is
             `weight_decay` times the number, of whatever rank they are.
     """
 
@@ -93,7 +93,7 @@ class OptimizerSettings:
     momentum: float = 0.9
     weight_decay: float = 0.0
     decay_min_rank: int = 2
-    rescale_weights: bool = False
+    normalize_weights: bool = False
     clip_norm: float = 0.0
     schedule: str = 'constant'
     warmup_steps: int = 0
@@ -116,7 +116,7 @@ class OptimizerSettings:
 
     def __post_init__(self):
         if self.name not in OPTIMIZERS:
-            raise errors.unknown('--optimizer', 'optimizer', self.name, OPTIMIZERS)
+            raise errors.unknown('optimizer', 'optimizer', self.name, OPTIMIZERS)
         check_number('learning_rate', self.learning_rate, above=0)
         check_number('momentum', self.momentum, least=0, below=1)
         check_number('weight_decay', self.weight_decay, least=0)
@@ -124,9 +124,9 @@ class OptimizerSettings:
         check_number('clip_norm', self.clip_norm, least=0)
         check_number('beta1', self.beta1, least=0, below=1)
         check_number('beta2', self.beta2, least=0, below=1)
-        if self.rescale_weights and self.name != 'muon':
+        if self.normalize_weights and self.name != 'muon':
             raise errors.SettingError(
-                f'--rescale_weights is for --optimizer=muon, got {self.name}'
+                f'`normalize_weights` is for `optimizer=muon`, got {self.name}'
             )
         if self.rho is not None:
             check_number('rho', self.rho, least=0, below=1)
@@ -135,14 +135,14 @@ class OptimizerSettings:
         check_number('ema_decay', self.ema_decay, least=0, below=1)
         if self.lookahead is not None:
             self._check_lookahead()
-        variable_patterns.check_patterns('--freeze', self.freeze)
-        variable_patterns.check_patterns('--train_only', self.train_only)
-        variable_patterns.check_multipliers('--lr_multipliers', self.lr_multipliers)
+        variable_patterns.check_patterns('freeze', self.freeze)
+        variable_patterns.check_patterns('train_only', self.train_only)
+        variable_patterns.check_multipliers('lr_multipliers', self.lr_multipliers)
         variable_patterns.check_multipliers(
-            '--decay_multipliers', self.decay_multipliers
+            'decay_multipliers', self.decay_multipliers
         )
         if self.decay_multipliers and not self.weight_decay:
-            raise errors.SettingError('--decay_multipliers needs --weight_decay')
+            raise errors.SettingError('`decay_multipliers` needs `weight_decay`')
         # A list, as JSON gives it back, would make the settings unhashable.
         object.__setattr__(self, 'boundaries', tuple(self.boundaries))
         object.__setattr__(self, 'freeze', tuple(self.freeze))
@@ -154,7 +154,7 @@ class OptimizerSettings:
     def _check_lookahead(self):
         if isinstance(self.lookahead, str) or len(self.lookahead) != 2:
             raise errors.SettingError(
-                f'--lookahead must be a pair (steps, decay), got {self.lookahead!r}'
+                f'`lookahead` must be a pair (steps, decay), got {self.lookahead!r}'
             )
         object.__setattr__(self, 'lookahead', tuple(self.lookahead))
         every, decay = self.lookahead
@@ -162,18 +162,18 @@ class OptimizerSettings:
         check_number('lookahead (decay)', decay, least=0, below=1)
         if self.ema_decay:
             raise errors.SettingError(
-                '--lookahead and --ema_decay both say which weights are evaluated and '
+                '`lookahead` and `ema_decay` both say which weights are evaluated and '
                 'exported; give one of them'
             )
         if self.total_steps is None:
             raise errors.SettingError(
-                '--lookahead needs to know how long the run is; set total_steps'
+                '`lookahead` needs to know how long the run is; set total_steps'
             )
         if every > self.total_steps:
             raise errors.SettingError(
-                f'--lookahead: its first steps, {every}, must be no more than the '
+                f'`lookahead`: its first steps, {every}, must be no more than the '
                 f'{self.total_steps} of the run, which would end with the weights it '
-                'began with; leave it out (--lookahead=)'
+                'began with; leave it out'
             )
 
     def decay_of(self, name: str, rank: int) -> float:
@@ -214,9 +214,9 @@ def check_number(
     kind = 'a whole number' if whole else 'a finite number'
     types = numbers.Integral if whole else numbers.Real  # NumPy's are such, too.
     if isinstance(value, bool) or not isinstance(value, types):
-        raise errors.SettingError(f'--{name} must be {kind}, got {value!r}')
+        raise errors.SettingError(f'`{name}` must be {kind}, got {value!r}')
     if not math.isfinite(value):
-        raise errors.SettingError(f'--{name} must be {kind}, got {value}')
+        raise errors.SettingError(f'`{name}` must be {kind}, got {value}')
     bounds = (
         ('at least', least, lambda bound: value >= bound),
         ('above', above, lambda bound: value > bound),
@@ -225,7 +225,7 @@ def check_number(
     )
     for words, bound, holds in bounds:
         if bound is not None and not holds(bound):
-            raise errors.SettingError(f'--{name} must be {words} {bound}, got {value}')
+            raise errors.SettingError(f'`{name}` must be {words} {bound}, got {value}')
 
 
 def parse_lookahead(text):
@@ -241,7 +241,7 @@ def parse_lookahead(text):
         return int(every), float(decay)
     except ValueError:
         raise errors.SettingError(
-            f'--lookahead must be STEPS:DECAY, such as 5:0.95, got {text!r}'
+            f'`lookahead` must be STEPS:DECAY, such as 5:0.95, got {text!r}'
         ) from None
 
 
@@ -265,7 +265,7 @@ def parse_views(text):
             shift = int(number)
         else:
             raise errors.SettingError(
-                '--eval_tta must be of mirror and shift:PIXELS, each once, such as '
+                '`eval_tta` must be of mirror and shift:PIXELS, each once, such as '
                 f'mirror,shift:1, got {text!r}'
             )
     return mirror, shift
@@ -289,7 +289,7 @@ def check_schedule(
         SettingError: one of them, or two of them together, cannot be used.
     """
     if schedule not in SCHEDULES:
-        raise errors.unknown('--schedule', 'schedule', schedule, SCHEDULES)
+        raise errors.unknown('schedule', 'schedule', schedule, SCHEDULES)
     check_number('learning_rate', base, least=0)
     check_number('warmup_steps', warmup_steps, least=0, whole=True)
     check_number('warmup_from', warmup_from, least=0, below=1)
@@ -302,12 +302,12 @@ def check_schedule(
         check_number('total_steps', total_steps, least=1, whole=True)
         if warmup_steps > total_steps:
             raise errors.SettingError(
-                f'--warmup must be at most the {total_steps} steps of the run, got '
+                f'`warmup` must be at most the {total_steps} steps of the run, got '
                 f'{warmup_steps} steps'
             )
     elif schedule in ('exponential', 'polynomial', 'cosine'):
         raise errors.SettingError(
-            f'--schedule: {schedule!r} needs to know how long the run is; set '
+            f'`schedule`: {schedule!r} needs to know how long the run is; set '
             f'total_steps, or use constant'
         )
     if schedule == 'step':
@@ -315,7 +315,7 @@ def check_schedule(
         # Of a run of a few steps two boundaries may be the same one.
         if list(steps) != sorted(steps):
             raise errors.SettingError(
-                f'--decay_at (boundaries) must rise, got {tuple(boundaries)}, which '
+                f'`decay_at` (boundaries) must rise, got {tuple(boundaries)}, which '
                 f'are the steps {steps}'
             )
 
@@ -328,7 +328,7 @@ def boundary_steps(boundaries, total_steps):
     """
     if total_steps is None and any(boundary < 1 for boundary in boundaries):
         raise errors.SettingError(
-            f'--decay_at: the fractions in {tuple(boundaries)} need to know how '
+            f'`decay_at`: the fractions in {tuple(boundaries)} need to know how '
             f'long the run is; set total_steps, or give the boundaries as steps'
         )
     return tuple(

@@ -4,16 +4,16 @@ import tensorflow as tf
 
 from estimator_clf.core import errors
 from model_fns.optimizers.adamw import AdamW
-from model_fns.optimizers.config import OPTIMIZERS, OptimizerSettings
+from model_fns.optimizers.config import OPTIMIZERS, OptimizerSpec
 from model_fns.optimizers.muon import Muon
 
-__all__ = ['OPTIMIZERS', 'AdamW', 'Muon', 'OptimizerSettings', 'make']
+__all__ = ['OPTIMIZERS', 'AdamW', 'Muon', 'OptimizerSpec', 'make']
 
 v1 = tf.compat.v1
 
 
 def make(
-    settings: OptimizerSettings, learning_rate, applied: tf.Tensor | None = None
+    settings: OptimizerSpec, learning_rate, applied: tf.Tensor | None = None
 ) -> v1.train.Optimizer:
     """Makes the optimizer that `settings.name` names.
 
@@ -73,7 +73,7 @@ def _make(settings, learning_rate):
             momentum,
             settings.decay_of,
             epsilon=adam['epsilon'],
-            rescale=settings.rescale_weights,
+            rescale=settings.normalize_weights,
         )
     if name == 'rmsprop':
         return v1.train.RMSPropOptimizer(
@@ -93,7 +93,7 @@ def _make(settings, learning_rate):
         )
     if name == 'ftrl':
         return v1.train.FtrlOptimizer(learning_rate)
-    raise errors.unknown('--optimizer', 'optimizer', name, OPTIMIZERS)
+    raise errors.unknown('optimizer', 'optimizer', name, OPTIMIZERS)
 
 
 def _or(value, default):

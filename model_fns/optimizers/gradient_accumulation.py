@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from estimator_clf.core import errors
 from model_fns.optimizers import train_op
-from model_fns.optimizers.config import OptimizerSettings
+from model_fns.optimizers.config import OptimizerSpec
 from model_fns.optimizers.loss_scaling import LossScale
 
 v1 = tf.compat.v1
@@ -19,7 +19,7 @@ _TRACES = (v1.GraphKeys.UPDATE_OPS, v1.GraphKeys.SUMMARIES)
 def loss_and_gradients(
     loss_of: Callable,
     batch: Sequence[tf.Tensor],
-    settings: OptimizerSettings,
+    settings: OptimizerSpec,
     *,
     parts: int = 1,
     loss_scale: LossScale | None = None,
@@ -30,7 +30,7 @@ def loss_and_gradients(
     In parts, each waits for the gradients of the one before: what has to be in memory
     at one time are the activations of one part. The sums of loss and gradients are
     those of the whole batch, within rounding, where an example's outputs depend on that
-    example alone. Batch normalisation is where they do not: each part has its own
+    example alone. Batch normalization is where they do not: each part has its own
     mean and variance, as on a device of its own.
 
     Args:
@@ -68,7 +68,7 @@ def loss_and_gradients(
         one = _compiled(one, lambda: loss_of(0, step, *pieces[0]))
     total, count = None, None
     for part, tensors in enumerate(pieces):
-        # The moving averages of batch normalisation, too: in order, or the last bit of
+        # The moving averages of batch normalization, too: in order, or the last bit of
         # a run would depend on which part comes first.
         before = [*tf.nest.flatten(total), *v1.get_collection(v1.GraphKeys.UPDATE_OPS)]
         with tf.control_dependencies(before if part else []):
@@ -76,9 +76,9 @@ def loss_and_gradients(
             found = one(tf.constant(part, tf.int64), step, *tensors)
             if count not in (None, len(v1.global_variables())):
                 raise errors.SettingError(
-                    '--accumulate_steps builds the network several times on one set of '
+                    '`gradient_accumulation_steps` builds the network several times on one set of '
                     'variables; this one makes new ones each time: let it use '
-                    '`tf.compat.v1.get_variable`, as `model_fns.layers.layer_builder.Layers` does'
+                    '`tf.compat.v1.get_variable`, as `model_fns.layers.layer_builder.LayerBuilder` does'
                 )
             if total is not None:
                 found = tf.nest.map_structure(tf.add, total, found)
@@ -94,7 +94,7 @@ def _cut(batch, parts):
     size = batch[0].shape[0]
     if size is not None and size % parts:
         raise errors.SettingError(
-            f'--accumulate_steps must divide the {size} examples of a step on a '
+            f'`gradient_accumulation_steps` must divide the {size} examples of a step on a '
             f'device, got {parts}'
         )
     return list(zip(*(tf.split(tensor, parts) for tensor in batch), strict=True))
@@ -104,7 +104,7 @@ def _compiled(function, build):
     """Makes one kernel of a function, whose variables `build` makes before."""
     if not tf.test.is_built_with_xla():
         raise errors.SettingError(
-            f'--xla: TensorFlow {tf.__version__}, as installed here, was built without '
+            f'`xla`: TensorFlow {tf.__version__}, as installed here, was built without '
             'XLA; leave the flag out'
         )
     # A compiled function cannot make variables. What else this leaves in the graph

@@ -46,7 +46,7 @@ class LossScale:
         """Divides float32 gradients of the scaled loss by the scale."""
         return [gradient / self.value for gradient in gradients]
 
-    def applied(self, gradients: Sequence[tf.Tensor]) -> tf.Tensor:
+    def is_step_valid(self, gradients: Sequence[tf.Tensor]) -> tf.Tensor:
         """bool scalar: whether these gradients, of all replicas, are to be applied."""
         self._finite = tf.reduce_all(
             tf.stack([tf.reduce_all(tf.math.is_finite(g)) for g in gradients])

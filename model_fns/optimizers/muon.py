@@ -34,7 +34,7 @@ class Muon(AdamW):
         m = momentum * m + gradient
         w -= learning_rate * weight_decay * w
         w -= learning_rate * sqrt(max(1, outputs / inputs))
-             * orthogonalize(gradient + momentum * m)
+             * newton_schulz_orthogonalize(gradient + momentum * m)
 
     The last layer, biases, whatever else has one dimension, and what has one input or
     one output (depthwise filters) go to AdamW, with `ADAM_SHARE` of the learning rate
@@ -57,7 +57,7 @@ class Muon(AdamW):
             decay_of: see the class and `AdamW`.
             epsilon: Adam's.
             rescale: scale Muon's matrices to a norm of sqrt(outputs) before each step.
-                Where batch normalisation follows, which takes their size away again,
+                Where batch normalization follows, which takes their size away again,
                 the learning rate is then by how much a matrix may change, relative to
                 itself; elsewhere it forbids the network all other sizes.
         """
@@ -108,7 +108,7 @@ class Muon(AdamW):
         if weight_decay:
             weights -= rate * weight_decay * weights
         rate *= math.sqrt(max(1.0, outputs / inputs))
-        weights -= rate * tf.reshape(orthogonalize(direction), var.shape)
+        weights -= rate * tf.reshape(newton_schulz_orthogonalize(direction), var.shape)
         with tf.control_dependencies([moment, weights]):
             return tf.group(
                 slot.assign(moment, read_value=False),
@@ -116,7 +116,7 @@ class Muon(AdamW):
             )
 
 
-def orthogonalize(matrix: tf.Tensor) -> tf.Tensor:
+def newton_schulz_orthogonalize(matrix: tf.Tensor) -> tf.Tensor:
     """Brings all singular values of a matrix near to 1, by products of matrices alone.
 
     Five rounds of Newton's and Schulz's iteration, to the fifth power: of the singular

@@ -6,13 +6,13 @@ from estimator_clf.core import errors, variable_patterns
 from estimator_clf.core.graph_collections import proxy_variable_names
 from estimator_clf.core.variable_patterns import name_of
 from model_fns.optimizers import ema, factory, lookahead, lr_schedules
-from model_fns.optimizers.config import DECOUPLED, OptimizerSettings
+from model_fns.optimizers.config import DECOUPLED, OptimizerSpec
 from model_fns.optimizers.loss_scaling import LossScale
 
 v1 = tf.compat.v1
 
 
-def train_op(loss: tf.Tensor, settings: OptimizerSettings):
+def train_op(loss: tf.Tensor, settings: OptimizerSpec):
     """Makes the op of one training step, from its loss.
 
     Args:
@@ -27,10 +27,10 @@ def train_op(loss: tf.Tensor, settings: OptimizerSettings):
         SettingError: a pattern that no variable's name has, or nothing left to train.
     """
     variables = trained_variables(settings)
-    return apply(gradients(loss, variables), variables, settings)
+    return build_train_op(gradients(loss, variables), variables, settings)
 
 
-def trained_variables(settings: OptimizerSettings) -> list[tf.Variable]:
+def trained_variables(settings: OptimizerSpec) -> list[tf.Variable]:
     """The trainable variables that there are and that are not frozen.
 
     Raises:
@@ -38,8 +38,8 @@ def trained_variables(settings: OptimizerSettings) -> list[tf.Variable]:
     """
     there = [name_of(v) for v in v1.global_variables()]
     there = [n for n in there if n != 'global_step' and not n.endswith(ema.SUFFIX)]
-    variable_patterns.check_found('--freeze', settings.freeze, there)
-    variable_patterns.check_found('--train_only', settings.train_only, there)
+    variable_patterns.check_found('freeze', settings.freeze, there)
+    variable_patterns.check_found('train_only', settings.train_only, there)
     variables = v1.trainable_variables()
     # They speak of the network that is trained, not of one that chooses its examples.
     beside = proxy_variable_names()
@@ -48,7 +48,7 @@ def trained_variables(settings: OptimizerSettings) -> list[tf.Variable]:
     ]
     if variables and all(name_of(v) in beside for v in kept):
         flags = ' and '.join(
-            f'--{flag}={",".join(getattr(settings, flag))}'
+            f'`{flag}`={",".join(getattr(settings, flag))}'
             for flag in ('freeze', 'train_only')
             if getattr(settings, flag)
         )
@@ -57,7 +57,7 @@ def trained_variables(settings: OptimizerSettings) -> list[tf.Variable]:
         )
     for name in ('lr_multipliers', 'decay_multipliers'):
         variable_patterns.check_found(
-            f'--{name}',
+            f'`{name}`',
             [pattern for pattern, _ in getattr(settings, name)],
             [name_of(v) for v in kept],
         )
@@ -73,19 +73,20 @@ def gradients(loss: tf.Tensor, variables) -> list[tf.Tensor | None]:
     return [g if g is None else tf.convert_to_tensor(g) for g in found]
 
 
-def apply(
+def build_train_op(
     gradients: list[tf.Tensor | None],
     variables: list[tf.Variable],
-    settings: OptimizerSettings,
+    settings: OptimizerSpec,
     loss_scale: LossScale | None = None,
 ):
     """Makes the op of one training step, from its gradients.
 
     In this order: the gradients clipped by the norm of all variables together (of the
-    small network of `hardest` by a norm of their own); plus the weight decay, where it
+    small network of `hard_example_fraction` by a norm of their own); plus the weight
+    decay, where it
     is not decoupled (so that clipping does not shrink the decay, and the loss stays the
     plain loss); applied; moving averages or lookahead. The
-    op also runs the updates in the collection `UPDATE_OPS` (batch normalisation) and
+    op also runs the updates in the collection `UPDATE_OPS` (batch normalization) and
     increments the global step.
 
     Under a strategy it is called once per replica, as a model_fn is. Clipping then sums
@@ -126,7 +127,7 @@ def apply(
 
     if settings.lookahead and tf.distribute.get_strategy().num_replicas_in_sync > 1:
         raise errors.SettingError(
-            '--lookahead is for one device; give --replicas=1, or --ema_decay instead'
+            '`lookahead` is for one device; give `replicas=1`, or `ema_decay` instead'
         )
     # `apply_gradients` sums over the replicas: what is to count once is divided first.
     replicas = tf.distribute.get_strategy().num_replicas_in_sync
@@ -138,7 +139,7 @@ def apply(
     applied = None
     if loss_scale:
         gradients = loss_scale.unscaled(gradients)
-        applied = loss_scale.applied(gradients)
+        applied = loss_scale.is_step_valid(gradients)
     if settings.clip_norm:
         gradients = _clipped(gradients, variables, settings.clip_norm)
     if whole and replicas > 1:
@@ -169,7 +170,7 @@ def apply(
 
 
 def _clipped(gradients, variables, norm):
-    """Each network's gradients by their own norm: the proxy of `hardest` is another."""
+    """Each network's gradients by their own norm: the proxy of `hard_example_fraction` is another."""
     gradients, beside = list(gradients), proxy_variable_names()
     aside = [name_of(v) in beside for v in variables]
     for kind in set(aside):

@@ -10,7 +10,7 @@ from tests.helpers.launching import benchmark
 
 @pytest.mark.slow
 def test_it_runs(tmp_path):
-    """Few steps of made-up pictures, which shows that it works, not how fast."""
+    """Few steps of made-up images, which shows that it works, not how fast."""
     path = tmp_path / 'out.json'
     tiny = ['--generated=128', '--steps=1', '--evaluations=2', '--repetitions=1']
     printed = benchmark('evaluation', *tiny, f'--json={path}')

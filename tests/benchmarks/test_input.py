@@ -1,4 +1,4 @@
-"""The benchmarks of reading pictures run, and compute what they say."""
+"""The benchmarks of reading images run, and compute what they say."""
 
 import json
 
@@ -11,7 +11,7 @@ from tests.helpers.launching import benchmark
 
 @pytest.fixture(name='photos')
 def _photos(tmp_path):
-    """A folder of photos in two classes, as many as make two batches."""
+    """A directory of photos in two classes, as many as make two batches."""
     data = encode(image(height=30, width=40), 'JPEG')
     for number in range(70):
         write(tmp_path / 'photos' / 'train' / 'ab'[number % 2] / f'{number}.jpg', data)
@@ -28,7 +28,7 @@ def test_reading(photos, tmp_path):
     programs = [(run['workload'], run['program']) for run in report['runs']]
     assert programs == [('crop', 'ours'), ('crop', 'decode'), ('cached', 'ours')]
     for run in report['runs']:
-        assert run['pictures'] % 32 == 0 and run['seconds'] >= 0.1
+        assert run['images'] % 32 == 0 and run['seconds'] >= 0.1
     assert report['ratios']['crop']['decode']['n'] == 1
     assert 'crop     decode' in printed
 
@@ -39,15 +39,15 @@ def test_growth(photos, tmp_path):
     tiny = [f'--data_dir={photos}', '--times=1,3', '--seconds=0.1']
     benchmark('growth', *tiny, f'--work_dir={tmp_path}', f'--json={path}')
     runs = json.loads(path.read_text())['runs']
-    assert [run['pictures'] for run in runs] == [70, 70, 210, 210]
+    assert [run['images'] for run in runs] == [70, 70, 210, 210]
     assert {run['format'] for run in runs} == {'image_folder', 'tfrecord'}
 
 
 def test_milliseconds_of_a_core():
     runs = [
-        {'workload': 'crop', 'program': 'ours', 'cpu_seconds': 2.0, 'pictures': count}
+        {'workload': 'crop', 'program': 'ours', 'cpu_seconds': 2.0, 'images': count}
         for count in (10, 30, 50)
     ]
-    runs.append({'workload': 'crop', 'program': 'torch_2', 'pictures': 9})
+    runs.append({'workload': 'crop', 'program': 'torch_2', 'images': 9})
     spent = reading.core_milliseconds(runs)
     assert spent == {'crop': {'ours': pytest.approx(2000 / 30)}}

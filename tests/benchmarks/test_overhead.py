@@ -36,7 +36,7 @@ def test_adds_up_by_caller():
         assert _call('monitored_session.py', step, 0.1) == step
         _call('saver.py', 'save', 0.05)
         _call('evaluator.py', ['updates'], 0.15)
-        _call('samples.py', 'picture', 0.05)
+        _call('samples.py', 'image', 0.05)
         _call('monitored_session.py', step, 0.1)
         time.sleep(0.05)
         _call('saver.py', 'restore', 0.2)  # Of the export: of the end.
@@ -64,4 +64,4 @@ def test_a_training(tmp_path):
     parts = json.loads(done.stdout.splitlines()[-1])
     assert all(parts[part] > 0 for part in ('start', 'steps', 'evaluation', 'rest'))
     again = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
-    assert again.returncode == 1 and 'new folder' in again.stderr
+    assert again.returncode == 1 and 'new directory' in again.stderr

@@ -10,7 +10,7 @@ _SIZES = {'train': 100, 'test': 10}
 
 
 def _write(
-    folder,
+    directory,
     seed,
     accuracies,
     rate=0.1,
@@ -20,7 +20,7 @@ def _write(
     sizes=_SIZES,
     **settings,
 ):
-    folder.mkdir()
+    directory.mkdir()
     settings.update(network='cnn', learning_rate=rate, seed=seed)
     settings['max_steps'] = steps or max(1, len(accuracies))
     config = {'settings': settings, 'versions': {'tensorflow': '2.21.0'}}
@@ -29,9 +29,9 @@ def _write(
             'launch.train',
             '--flagfile=launch/flagfiles/cifar10_cnn.flags',
         ]
-    (folder / 'config.json').write_text(json.dumps(config))
+    (directory / 'config.json').write_text(json.dumps(config))
     data = {'name': 'cifar10', 'num_examples': sizes}
-    (folder / 'dataset.json').write_text(json.dumps(data))
+    (directory / 'dataset.json').write_text(json.dumps(data))
     lines = [{'step': 0, 'split': 'train', 'time': 100.0}]
     for number, accuracy in enumerate(accuracies, 1):
         time = 100.0 + 60 * number + (number > 3) * pause
@@ -39,7 +39,7 @@ def _write(
         line['peak_memory_mb'] = 500.0 + seed
         lines.append(line)
     text = ''.join(json.dumps(line) + '\n' for line in lines)
-    (folder / 'metrics.jsonl').write_text(text)
+    (directory / 'metrics.jsonl').write_text(text)
 
 
 def _run(*arguments):
@@ -110,9 +110,9 @@ def test_flags_without_an_equals_sign_are_in_the_name(tmp_path):
 
 def test_interruptions_are_no_time_of_a_training(tmp_path):
     for pause, minutes in ((9999.0, 5.0), (500.0, 5 + 500 / 60)):
-        folder = tmp_path / str(pause)
-        _write(folder, 0, [0.1, 0.2, 0.5, 0.6, 0.70], pause=pause)
-        row = _run(folder).stdout.splitlines()[-1]
+        directory = tmp_path / str(pause)
+        _write(directory, 0, [0.1, 0.2, 0.5, 0.6, 0.70], pause=pause)
+        row = _run(directory).stdout.splitlines()[-1]
         assert f'| 0.7000 | 1 | 2.21.0 | {minutes:.1f} | 500 |' in row
 
 
@@ -132,9 +132,11 @@ def test_puts_its_rows_into_the_table_of_a_file(tmp_path):
     end = ['<!-- end of results -->', 'after']
     file = tmp_path / 'README.md'
 
-    def written(old, *folders):
+    def written(old, *directories):
         file.write_text('\n'.join([*begin, *old, *end, '']))
-        done = _run(f'--write={file}', *(tmp_path / folder for folder in folders))
+        done = _run(
+            f'--write={file}', *(tmp_path / directory for directory in directories)
+        )
         assert done.returncode == 0, done.stderr
         lines = file.read_text().splitlines()
         assert [lines[:4], lines[-2:]] == [[*begin, *head], end]

@@ -31,10 +31,10 @@ def test_operations_of_the_network():
     import tensorflow as tf
 
     from model_fns import registry
-    from model_fns.layers.layer_builder import Layers
+    from model_fns.layers.layer_builder import LayerBuilder
 
     with tf.Graph().as_default() as graph:
-        registry.get('airbench')(Layers(False), tf.zeros((1, 32, 32, 3)), 10)
+        registry.get('airbench')(LayerBuilder(False), tf.zeros((1, 32, 32, 3)), 10)
         forward = []
         for op in graph.get_operations():
             if op.type == 'Conv2D':

@@ -9,22 +9,22 @@ from tests.helpers.launching import benchmark
 
 @pytest.fixture(name='cifar', scope='module')
 def _cifar(tmp_path_factory):
-    """A folder like CIFAR-10's, of 20 pictures of each class."""
-    folder = tmp_path_factory.mktemp('cifar')
+    """A directory like CIFAR-10's, of 20 images of each class."""
+    directory = tmp_path_factory.mktemp('cifar')
     rng = np.random.default_rng(0)
     names = [f'data_batch_{n}.bin' for n in range(1, 6)] + ['test_batch.bin']
     for name in names:
         rows = rng.integers(0, 256, (40, 1 + 3072)).astype(np.uint8)
         rows[:, 0] = np.arange(40) % 10
-        (folder / name).write_bytes(rows.tobytes())
+        (directory / name).write_bytes(rows.tobytes())
     classes = 'airplane automobile bird cat deer dog frog horse ship truck'.split()
-    (folder / 'batches.meta.txt').write_text('\n'.join(classes) + '\n')
-    return folder
+    (directory / 'batches.meta.txt').write_text('\n'.join(classes) + '\n')
+    return directory
 
 
 def _output(program, cifar, runs, *flags):
-    folders = [f'--data_dir={cifar}', f'--runs={runs}']
-    return benchmark(program, '--seeds=1', *folders, '--', *flags)
+    directories = [f'--data_dir={cifar}', f'--runs={runs}']
+    return benchmark(program, '--seeds=1', *directories, '--', *flags)
 
 
 @pytest.mark.slow

@@ -27,27 +27,27 @@ def _title(block):
 
 
 @pytest.fixture(scope='module')
-def folder(tmp_path_factory):
+def directory(tmp_path_factory):
     """Where the reader works: `my_program.py` lies there."""
-    folder = tmp_path_factory.mktemp('parts')
-    (folder / 'my_program.py').write_text(BLOCKS[0][0], encoding='utf-8')
-    yield folder
+    directory = tmp_path_factory.mktemp('parts')
+    (directory / 'my_program.py').write_text(BLOCKS[0][0], encoding='utf-8')
+    yield directory
     sys.modules.pop('my_program', None)
 
 
 @pytest.mark.parametrize('block', BLOCKS[1:], ids=_title)
-def test_program(block, folder, monkeypatch):
+def test_program(block, directory, monkeypatch):
     program, printed = block
     if 'devices.set_up' in program:  # This process has used TensorFlow already.
-        assert run_program(program, folder) == printed
+        assert run_program(program, directory) == printed
         return
-    monkeypatch.chdir(folder)
-    monkeypatch.syspath_prepend(str(folder))
+    monkeypatch.chdir(directory)
+    monkeypatch.syspath_prepend(str(directory))
     out = io.StringIO()
     with contextlib.redirect_stdout(out):
         exec(compile(program, 'docs/parts.md', 'exec'), {'__name__': '__main__'})
     assert out.getvalue() == printed
-    assert (folder / 'runs' / _title(block) / 'checkpoint').exists()
+    assert (directory / 'runs' / _title(block) / 'checkpoint').exists()
 
 
 def test_each_part_has_its_program():

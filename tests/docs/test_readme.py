@@ -28,27 +28,27 @@ def _commands():
 
 @pytest.fixture(scope='module')
 def clone(tmp_path_factory):
-    """What a newcomer has: the sources, and pictures of their own beside them."""
-    folder = tmp_path_factory.mktemp('clone')
+    """What a newcomer has: the sources, and images of their own beside them."""
+    directory = tmp_path_factory.mktemp('clone')
     for name in ('estimator_clf', 'input', 'model_fns', 'launch', 'docs'):
-        shutil.copytree(pathlib.Path(ROOT, name), folder / name)
+        shutil.copytree(pathlib.Path(ROOT, name), directory / name)
     random = np.random.RandomState(0)
     for name, shade in (('cats', 60), ('dogs', 190)):
-        (folder / 'pictures' / name).mkdir(parents=True)
+        (directory / 'images' / name).mkdir(parents=True)
         for index in range(100):
             size = (*random.randint(20, 60, 2), 3)
             pixels = np.clip(random.normal(shade, 30, size), 0, 255).astype(np.uint8)
-            Image.fromarray(pixels).save(folder / 'pictures' / name / f'{index}.jpg')
-    return folder
+            Image.fromarray(pixels).save(directory / 'images' / name / f'{index}.jpg')
+    return directory
 
 
-def _run(command, folder):
+def _run(command, directory):
     # `python` is whichever runs the tests, so that the test needs no activated venv.
     words = shlex.split(command, comments=True)
     if words[0] == 'python':
         words[0] = sys.executable
     return subprocess.run(
-        words, cwd=folder, capture_output=True, text=True, timeout=600
+        words, cwd=directory, capture_output=True, text=True, timeout=600
     )
 
 

@@ -63,5 +63,5 @@ def test_flags_of_our_own_are_there():
     ours = re.sub(
         r'^## TensorFlow Serving$.*', '', TEXT, flags=re.DOTALL | re.MULTILINE
     )
-    ours = ours.replace('serving.py --export_dir=… --pictures=…', '')  # The benchmark.
+    ours = ours.replace('serving.py --export_dir=… --images=…', '')  # The benchmark.
     assert set(re.findall(r'--[a-z_]{2,}', ours)) <= known

@@ -168,7 +168,7 @@ class Page:
         )
 
     async def dark(self, on=True):
-        """Asks the page for its dark colours."""
+        """Asks the page for its dark colors."""
         value = 'dark' if on else 'light'
         await self.call(
             'Emulation.setEmulatedMedia',

@@ -1,4 +1,4 @@
-"""An export, pictures, and what its checkpoint says of them."""
+"""An export, images, and what its checkpoint says of them."""
 
 import os
 
@@ -15,12 +15,12 @@ PHOTOS = 400  # In the slow tests.
 
 
 class Model:
-    """An export with pictures and what its checkpoint says of them."""
+    """An export with images and what its checkpoint says of them."""
 
-    def __init__(self, folder, source, model_fn, count, **options):
+    def __init__(self, directory, source, model_fn, count, **options):
         info = source.info
         split = 'test' if 'test' in source.num_examples else 'validation'
-        model = estimator.Estimator(model_fn, os.path.join(folder, 'model'))
+        model = estimator.Estimator(model_fn, os.path.join(directory, 'model'))
         train = source.input_fn('train', 9, training=True)
         model.train(train, max_steps=30)
         checkpoint = model.latest_checkpoint()
@@ -30,7 +30,7 @@ class Model:
             model_fn,
             info,
             checkpoint,
-            os.path.join(folder, 'export'),
+            os.path.join(directory, 'export'),
             BatchDecoder(info.image_shape[:2], info.image_shape[2]),
             examples=check_examples.take(source, split, 3),
             **options,
@@ -38,7 +38,7 @@ class Model:
         self.samples = check_examples.take(source, split, count)
         self.wanted = check_examples.predict(model_fn, checkpoint, self.samples)
         self.pictures = [sample.encoded for sample in self.samples]
-        self.folder = folder
+        self.directory = directory
 
     def tensors(self, signature):
         """Names of the tensors of input, classes and scores."""
@@ -51,14 +51,14 @@ class Model:
 
     def files(self, contents):
         """Writes files; returns their paths."""
-        folder = os.path.join(self.folder, 'files')
+        directory = os.path.join(self.directory, 'files')
         return [
-            write(os.path.join(folder, str(number)), content)
+            write(os.path.join(directory, str(number)), content)
             for number, content in enumerate(contents)
         ]
 
 
-def of_photos(folder, **options):
+def of_photos(directory, **options):
     """The `Model` of real photos of all sizes, hardly trained."""
     photos = data.open_dataset(
         'image_folder', data_dir=real_data('dogscats'), image_size='64'
@@ -70,4 +70,4 @@ def of_photos(folder, **options):
         mean=photos.info.mean,
         stddev=photos.info.stddev,
     )
-    return Model(folder, photos, model_fn, PHOTOS, **options)
+    return Model(directory, photos, model_fn, PHOTOS, **options)

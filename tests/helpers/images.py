@@ -1,4 +1,4 @@
-"""Small generated pictures, encoded in every way that people's folders hold."""
+"""Small generated images, encoded in every way that people's directories hold."""
 
 import io
 import os
@@ -8,14 +8,14 @@ from PIL import Image
 
 
 def pixels(height=11, width=14, channels=3, seed=0):
-    """A smooth picture, uint8 [height, width, channels]: JPEG keeps it roughly."""
+    """A smooth image, uint8 [height, width, channels]: JPEG keeps it roughly."""
     steps = np.random.default_rng(seed).normal(0, 3, (height, width, channels))
     smooth = np.cumsum(np.cumsum(steps, 0), 1) + 128
     return np.clip(smooth, 0, 255).astype(np.uint8)
 
 
 def image(mode='RGB', height=11, width=14, seed=0):
-    """A PIL picture of `pixels`, in one of Pillow's modes."""
+    """A PIL image of `pixels`, in one of Pillow's modes."""
     rgb = Image.fromarray(pixels(height, width, 3, seed))
     if mode == 'P':
         return rgb.convert('P', palette=Image.Palette.ADAPTIVE)
@@ -31,7 +31,7 @@ def image(mode='RGB', height=11, width=14, seed=0):
 
 
 def encode(picture, kind, **options):
-    """Encodes a PIL picture or an array, as 'JPEG', 'PNG', 'GIF' or 'BMP'."""
+    """Encodes a PIL image or an array, as 'JPEG', 'PNG', 'GIF' or 'BMP'."""
     if isinstance(picture, np.ndarray):
         picture = picture[..., 0] if picture.shape[-1] == 1 else picture
         picture = Image.fromarray(picture)
@@ -49,7 +49,7 @@ def by_pillow(data, mode='RGB'):
 
 
 def write(path, data):
-    """Writes bytes, with the folders that this takes; returns the path as str."""
+    """Writes bytes, with the directories that this takes; returns the path as str."""
     os.makedirs(os.path.dirname(os.fspath(path)), exist_ok=True)
     with open(path, 'wb') as file:
         file.write(data)
@@ -57,7 +57,7 @@ def write(path, data):
 
 
 def numbered_png(number, size=8):
-    """A picture from whose every pixel its number can be read."""
+    """An image from whose every pixel its number can be read."""
     return encode(np.full([size, size, 3], number, np.uint8), 'PNG')
 
 
@@ -73,7 +73,7 @@ def class_folders(root, counts, size=8):
 
 
 def refuse_to_list(monkeypatch, name):
-    """Lets no folder of a name be listed, as that of another user."""
+    """Lets no directory of a name be listed, as that of another user."""
     scandir = os.scandir
 
     def refused(path):

@@ -31,12 +31,12 @@ def launch(program, *arguments, timeout=300, **kwargs):
     )
 
 
-def run_program(text, folder=ROOT, timeout=300):
+def run_program(text, directory=ROOT, timeout=300):
     """Runs a Python program in a process of its own, which finds our packages.
 
     Args:
       text: of the program.
-      folder: where it runs.
+      directory: where it runs.
       timeout: seconds.
 
     Returns:
@@ -44,7 +44,7 @@ def run_program(text, folder=ROOT, timeout=300):
     """
     done = subprocess.run(
         [sys.executable, '-c', text],
-        cwd=folder,
+        cwd=directory,
         env={**os.environ, 'PYTHONPATH': ROOT},
         capture_output=True,
         text=True,

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from input.sources.base import iterate
+from input.sources.base import as_numpy_batches
 
 
 def train(source, steps, batch_size, *, split='train', **options):
@@ -17,7 +17,7 @@ def evaluate(source, split, batch_size, **options):
 
 
 def _batches(input_fn, limit=None):
-    for features, labels in iterate(input_fn, limit):
+    for features, labels in as_numpy_batches(input_fn, limit):
         keys = [key.decode() for key in features['key']]
         assert len(keys) == len(labels)
         yield keys, labels.tolist(), features['image']

@@ -1,4 +1,4 @@
-"""The real data sets, where they are."""
+"""The real datasets, where they are."""
 
 import os
 
@@ -6,10 +6,10 @@ import pytest
 
 
 def real_data(name):
-    """Path of a file or folder below ESTIMATOR_CLF_DATA; skips the test without it."""
+    """Path of a file or directory below ESTIMATOR_CLF_DATA; skips the test without it."""
     root = os.environ.get('ESTIMATOR_CLF_DATA')
     if not root:
-        pytest.skip('ESTIMATOR_CLF_DATA is not set: the folder with the real data')
+        pytest.skip('ESTIMATOR_CLF_DATA is not set: the directory with the real data')
     path = os.path.join(root, name)
     if not os.path.exists(path):
         pytest.skip(f'ESTIMATOR_CLF_DATA has no {name}')

@@ -9,7 +9,7 @@ from PIL import Image
 
 
 def png(number, size=6, channels=3):
-    """An encoded picture of `size` x `size` whose first pixels spell `number`."""
+    """An encoded image of `size` x `size` whose first pixels spell `number`."""
     pixels = np.full([size, size, channels], number % 251, np.uint8)
     pixels[0, 0] = number // 251 % 256
     buffer = io.BytesIO()
@@ -34,7 +34,7 @@ def example(**features):
 
 
 def labelled(number, num_classes=3, offset=0):
-    """The usual features: picture, label and text; the classes are c0, c1, …"""
+    """The usual features: image, label and text; the classes are c0, c1, …"""
     label = number % num_classes
     return example(
         image__encoded=png(number),
@@ -51,13 +51,13 @@ def write_shard(path, records, compression=''):
     return str(path)
 
 
-def write_split(folder, split, count, shards=2, start=0, compression='', **options):
+def write_split(directory, split, count, shards=2, start=0, compression='', **options):
     """Writes `count` examples of `labelled`, spread over shards in turns."""
-    os.makedirs(folder, exist_ok=True)
+    os.makedirs(directory, exist_ok=True)
     numbers = range(start, start + count)
     return [
         write_shard(
-            os.path.join(folder, f'{split}-{k:05d}-of-{shards:05d}'),
+            os.path.join(directory, f'{split}-{k:05d}-of-{shards:05d}'),
             [labelled(n, **options) for n in numbers[k::shards]],
             compression,
         )

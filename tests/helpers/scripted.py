@@ -59,7 +59,7 @@ def stock(model_dir, until, hooks=(), exporters=None, losses=LOSSES, **options):
     """Trains and evaluates with Estimator's own loop.
 
     Args:
-      model_dir: folder.
+      model_dir: directory.
       until: the last step.
       hooks: list of hooks, or a function Estimator -> list of hooks.
       exporters: of the EvalSpec.
@@ -86,7 +86,7 @@ def here(model_dir, until, after=None, hooks=(), losses=LOSSES, every=1, **optio
     """Does the same with the parts here, in a bare Estimator.
 
     Args:
-      model_dir: folder.
+      model_dir: directory.
       until: the last step.
       after: function (path, step, metrics) or (Estimator, path, step, metrics), called
         after each evaluation.

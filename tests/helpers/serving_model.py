@@ -1,7 +1,7 @@
 """A model of known weights, in the form of the serving contract, and a server for it.
 
 Made by hand, not by our exporter, so that a test of the server says nothing but of the
-server; and every class of every picture can be computed without TensorFlow.
+server; and every class of every image can be computed without TensorFlow.
 """
 
 import asyncio
@@ -34,7 +34,7 @@ def weights(version):
 
 
 def expected(picture, version=1):
-    """Returns (class names, probabilities) of a grey PNG of SIZE, most likely first."""
+    """Returns (class names, probabilities) of a gray PNG of SIZE, most likely first."""
     pixels = by_pillow(picture, 'L').reshape(-1) / 255
     logits = pixels @ weights(version).astype(np.float64)
     scores = np.exp(logits - logits.max())
@@ -44,15 +44,15 @@ def expected(picture, version=1):
 
 
 def pictures(count, seed=0):
-    """Returns a list of grey PNGs of SIZE."""
+    """Returns a list of gray PNGs of SIZE."""
     rng = np.random.default_rng(seed)
     images = rng.integers(0, 256, (count, SIZE, SIZE, 1)).astype(np.uint8)
     return [encode(image, 'PNG') for image in images]
 
 
-def export(folder, version=1, max_pixels=1 << 20):
-    """Writes the SavedModel `<folder>/<version>`, which appears all at once."""
-    partial = os.path.join(folder, f'partial-{version}')
+def export(directory, version=1, max_pixels=1 << 20):
+    """Writes the SavedModel `<directory>/<version>`, which appears all at once."""
+    partial = os.path.join(directory, f'partial-{version}')
     with tf.Graph().as_default(), v1.Session() as session:
         examples = v1.placeholder(tf.string, [None], 'examples')
         features = {'image/encoded': tf.io.FixedLenFeature([], tf.string)}
@@ -104,19 +104,19 @@ def export(folder, version=1, max_pixels=1 << 20):
         )
         builder.save()
     _write_warm_up(partial)
-    target = os.path.join(folder, str(version))
+    target = os.path.join(directory, str(version))
     os.rename(partial, target)
     return target
 
 
-def _write_warm_up(folder):
+def _write_warm_up(directory):
     """The first run is slow; tests that watch the clock are to begin behind it."""
     from tensorflow_serving.apis import prediction_log_pb2
 
     log = prediction_log_pb2.PredictionLog()
     tensor = tf.make_tensor_proto(np.array(pictures(1), object))
     log.predict_log.request.inputs['image_bytes'].CopyFrom(tensor)
-    path = os.path.join(folder, 'assets.extra', 'tf_serving_warmup_requests')
+    path = os.path.join(directory, 'assets.extra', 'tf_serving_warmup_requests')
     os.makedirs(os.path.dirname(path))
     with tf.io.TFRecordWriter(path) as writer:
         writer.write(log.SerializeToString())

@@ -1,4 +1,4 @@
-"""A run of a second: pictures, a model_fn with dropout, settings, what it left."""
+"""A run of a second: images, a model_fn with dropout, settings, what it left."""
 
 import functools
 
@@ -10,10 +10,10 @@ import tensorflow as tf
 
 from estimator_clf.config.config import Config
 from estimator_clf.core import devices
-from estimator_clf.training.callbacks import Observer
+from estimator_clf.training.callbacks import Callback
 from estimator_clf.training.trainer import train_and_evaluate
 from input.formats.arrays import from_arrays
-from model_fns import OptimizerSettings, make_model_fn
+from model_fns import OptimizerSpec, make_model_fn
 
 v1 = tf.compat.v1
 
@@ -39,7 +39,7 @@ def pictures(count, seed=0, size=8):
 
 @functools.cache
 def source(train=45, test=20, **options):
-    """Returns a `Source` of pictures in memory."""
+    """Returns a `DataSource` of images in memory."""
     arrays = {'train': pictures(train), 'test': pictures(test, seed=1)}
     return from_arrays(arrays, NAMES, name='small', **options)
 
@@ -60,7 +60,7 @@ def model_fn_maker(config):
             mean=info.mean,
             stddev=info.stddev,
             network_args=args if config.network == 'cnn' else None,
-            optimizer=OptimizerSettings(
+            optimizer=OptimizerSpec(
                 name='adam',
                 learning_rate=config.learning_rate * rate,
                 schedule='cosine',
@@ -76,7 +76,7 @@ def mlp_maker(optimizer, **kwargs):
     """Returns what may take the place of `model_fn_maker`: a small mlp.
 
     Args:
-      optimizer: settings of `OptimizerSettings`, but for total_steps.
+      optimizer: settings of `OptimizerSpec`, but for total_steps.
       **kwargs: further ones of `make_model_fn`.
     """
 
@@ -88,7 +88,7 @@ def mlp_maker(optimizer, **kwargs):
                 network_args={'hidden': (4,)},
                 mean=info.mean,
                 stddev=info.stddev,
-                optimizer=OptimizerSettings(**optimizer, total_steps=total_steps),
+                optimizer=OptimizerSpec(**optimizer, total_steps=total_steps),
                 **kwargs,
             )
 
@@ -102,7 +102,7 @@ def linear_model_fn(info):
     return model_fn_maker(Config(network='linear'))(info, 100)
 
 
-class Recorder(Observer):
+class Recorder(Callback):
     """Notes what it is told; ends the process, so to say, behind a step."""
 
     class Killed(Exception):
@@ -167,19 +167,19 @@ def timeless(lines):
     return [{k: v for k, v in x.items() if k not in TIMED} for x in lines]
 
 
-def events(folder):
-    """Yields the events of all event files of a folder, in order of the files."""
+def events(directory):
+    """Yields the events of all event files of a directory, in order of the files."""
     import pathlib
 
-    for path in sorted(pathlib.Path(folder).glob('events.out.tfevents.*')):
+    for path in sorted(pathlib.Path(directory).glob('events.out.tfevents.*')):
         yield from v1.train.summary_iterator(str(path))
 
 
-def scalars(folder):
-    """Returns the list of (tag, step, value) of the scalars in a folder's events."""
+def scalars(directory):
+    """Returns the list of (tag, step, value) of the scalars in a directory's events."""
     return [
         (value.tag, event.step, value.simple_value)
-        for event in events(folder)
+        for event in events(directory)
         for value in event.summary.value
         if value.HasField('simple_value')
     ]
@@ -225,24 +225,24 @@ def bare_estimator(model_dir, model_fn=line_model_fn):
     )
 
 
-def killed_and_gone_on(folder):
+def killed_and_gone_on(directory):
     """Makes a run, and the same one killed behind step 4 and gone on with.
 
     The last checkpoint before is of step 3. That both end in the same weights, to the
     bit, is asserted.
 
     Args:
-      folder: pathlib.Path, where the two live.
+      directory: pathlib.Path, where the two live.
 
     Returns:
       The weights of the last checkpoint, as `weights` returns them.
     """
-    run(folder / 'whole')
+    run(directory / 'whole')
     with pytest.raises(Recorder.Killed):
-        run(folder / 'killed', Recorder(kill_after=4), steps_per_loop='1')
-    run(folder / 'killed')
+        run(directory / 'killed', Recorder(kill_after=4), steps_per_loop='1')
+    run(directory / 'killed')
     found, expected = (
-        weights(folder / name / 'model.ckpt-14') for name in ('killed', 'whole')
+        weights(directory / name / 'model.ckpt-14') for name in ('killed', 'whole')
     )
     assert found == expected
     return found

@@ -4,7 +4,7 @@ import numpy as np
 import tensorflow as tf
 
 from estimator_clf.core import graph_collections
-from model_fns import OptimizerSettings, make_model_fn
+from model_fns import OptimizerSpec, make_model_fn
 
 v1 = tf.compat.v1
 
@@ -26,7 +26,7 @@ def model(network='mlp', args=None, optimizer=None, **kwargs):
         mean=127.0,
         stddev=70.0,
         network_args={**ARGS[network], **(args or {})},
-        optimizer=OptimizerSettings(**(optimizer or {})),
+        optimizer=OptimizerSpec(**(optimizer or {})),
         **kwargs,
     )
 

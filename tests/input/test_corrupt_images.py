@@ -1,4 +1,4 @@
-"""Pictures that cannot be read in mid-run are named, counted and left out."""
+"""Images that cannot be read in mid-run are named, counted and left out."""
 
 import os
 
@@ -7,17 +7,17 @@ import pytest
 import tensorflow as tf
 
 from input import DataError
-from input.corrupt_images import BadExamples
+from input.corrupt_images import CorruptImages
 from input.formats.tfrecord import tfrecord
-from input.sources.base import iterate
-from input.sources.image_files import FileSource
+from input.sources.base import as_numpy_batches
+from input.sources.image_files import ImageFileSource
 from tests.helpers.images import encode, numbered_png, pixels, write
 from tests.helpers.read_dataset import assert_same, evaluate, keys, train
 from tests.helpers.record_examples import example, flip_bit, write_shard
 
 _COUNT = 20
 _BAD = {
-    3: b'this is no picture',
+    3: b'this is no image',
     8: encode(pixels(60, 20), 'JPEG')[:500],
     9: numbered_png(9)[:-30],
 }
@@ -27,13 +27,13 @@ def _data(number, bad):
     return bad.get(number, numbered_png(number))
 
 
-def _files(folder, bad):
-    paths = [write(folder / f'{n:02d}.png', _data(n, bad)) for n in range(_COUNT)]
+def _files(directory, bad):
+    paths = [write(directory / f'{n:02d}.png', _data(n, bad)) for n in range(_COUNT)]
     labels = np.arange(_COUNT, dtype=np.int32) % 2
-    return FileSource('f', ('a', 'b'), (8, 8, 3), {'train': (paths, labels)})
+    return ImageFileSource('f', ('a', 'b'), (8, 8, 3), {'train': (paths, labels)})
 
 
-def _records(folder, bad, labels=2):
+def _records(directory, bad, labels=2):
     records = [
         example(
             image__encoded=_data(n, bad),
@@ -42,10 +42,10 @@ def _records(folder, bad, labels=2):
         )
         for n in range(_COUNT)
     ]
-    folder.mkdir(exist_ok=True)
-    write_shard(folder / 'train-00000-of-00001', records)
-    write(folder / 'labels.txt', b'a\nb\n')
-    return tfrecord(str(folder), image_size='8', channels=3)
+    directory.mkdir(exist_ok=True)
+    write_shard(directory / 'train-00000-of-00001', records)
+    write(directory / 'labels.txt', b'a\nb\n')
+    return tfrecord(str(directory), image_size='8', channels=3)
 
 
 _KINDS = {'files': _files, 'records': _records}
@@ -66,7 +66,7 @@ def _make(request, tmp_path_factory):
         source = _KINDS[request.param](tmp_path_factory.mktemp('data') / 'x', bad)
         told = []
         if limit:
-            source.bad_examples = BadExamples(limit, lambda *bad: told.append(bad))
+            source.corrupt_images = CorruptImages(limit, lambda *bad: told.append(bad))
         return source, told
 
     return make
@@ -95,13 +95,13 @@ def test_the_others_stay_at_their_places_in_training(make):
                 assert names[place] == number
                 np.testing.assert_array_equal(images[place], were[place])
         assert labels == [n % 2 for n in names]
-        # Numbered pictures are of one value all over.
+        # Numbered images are of one value all over.
         assert images.max((1, 2, 3)).tolist() == names
     assert sorted(int(os.path.basename(key)[:2]) for key, _ in told) == sorted(_BAD)
     reasons = {int(os.path.basename(key)[:2]): reason for key, reason in told}
     assert reasons[3] == 'neither JPEG, PNG, GIF nor BMP'
     assert all(reason and '\n' not in reason for reason in reasons.values())
-    assert len(source.bad_examples) == 3 and source.bad_examples.stopped_by is None
+    assert len(source.corrupt_images) == 3 and source.corrupt_images.stopped_by is None
     assert_same(train(source, 5, 5, start_step=7, **_OPTIONS), run[7:])
 
 
@@ -109,7 +109,7 @@ def test_the_others_stay_at_their_places_in_training(make):
 def test_replicas_get_blocks_of_one_static_size(make):
     source, _ = make(_BAD)
     input_fn = source.input_fn('train', 10, training=True, replicas=2)
-    batches = list(iterate(input_fn, 8))
+    batches = list(as_numpy_batches(input_fn, 8))
     assert [len(labels) for _, labels in batches] == [5] * 8
     with tf.Graph().as_default():
         features, labels = input_fn().element_spec
@@ -160,7 +160,7 @@ def test_a_batch_of_training_with_none_left(make):
     with pytest.raises(tf.errors.OpError) as raised:
         train(source, 1, 4)
     said = source.explain(raised.value)
-    assert said.startswith('No picture of a training batch can be read:\n')
+    assert said.startswith('No image of a training batch can be read:\n')
     assert said.count('neither JPEG, PNG, GIF nor BMP') == 4
 
 
@@ -172,7 +172,7 @@ def test_beyond_the_limit_it_stops_and_names_all(make):
     assert len(told) == 3
     said = source.explain(raised.value)
     assert said.startswith(
-        '3 pictures cannot be read, where --max_bad_examples=2 is the most:\n'
+        '3 images cannot be read, where `max_corrupt_images=2` is the most:\n'
     )
     for number in _BAD:
         assert f'{number:02d}.png' in said
@@ -190,7 +190,7 @@ def test_a_file_that_is_gone(tmp_path):
     source = _files(tmp_path, {})
     os.remove(tmp_path / '05.png')
     told = []
-    source.bad_examples = BadExamples(5, lambda *bad: told.append(bad))
+    source.corrupt_images = CorruptImages(5, lambda *bad: told.append(bad))
     assert len(keys(evaluate(source, 'train', 20))) == _COUNT - 1
     ((key, reason),) = told
     assert key == str(tmp_path / '05.png') and 'No such file' in reason
@@ -208,46 +208,46 @@ def test_records_of_the_same_file_name_are_counted_one_by_one(tmp_path):
     write_shard(tmp_path / 'train.tfrecord', records)
     write(tmp_path / 'labels.txt', b'a\nb\n')
     source, told = tfrecord(str(tmp_path), image_size='8', channels=3), []
-    source.bad_examples = BadExamples(3, lambda key, _: told.append(key))
+    source.corrupt_images = CorruptImages(3, lambda key, _: told.append(key))
     assert len(keys(evaluate(source, 'train', 4))) == _COUNT - 3
     assert sorted(told) == [f'0.png (train.tfrecord:{n})' for n in sorted(_BAD)]
-    source.bad_examples = BadExamples(2)
+    source.corrupt_images = CorruptImages(2)
     with pytest.raises(tf.errors.OpError):
         evaluate(source, 'train', 4)
-    assert '3 pictures cannot be read' in source.bad_examples.stopped_by
+    assert '3 images cannot be read' in source.corrupt_images.stopped_by
 
 
 def test_damaged_records_and_labels_still_stop_it(tmp_path):
     source = _records(tmp_path / 'labels', {}, labels=3)
-    source.bad_examples = BadExamples(5)
+    source.corrupt_images = CorruptImages(5)
     with pytest.raises(tf.errors.InvalidArgumentError, match='label must be'):
         train(source, 3, 5)
     source = _records(tmp_path / 'bits', {})
-    source.bad_examples = BadExamples(5)
+    source.corrupt_images = CorruptImages(5)
     flip_bit(tmp_path / 'bits' / 'train-00000-of-00001', -40)
     with pytest.raises(tf.errors.DataLossError) as raised:
         train(source, 5, 5)
     assert 'a bit has flipped' in source.explain(raised.value)
-    assert len(source.bad_examples) == 0
+    assert len(source.corrupt_images) == 0
 
 
 @rather_files
 def test_a_session_that_ends_in_the_middle_blames_nobody(make):
     source, told = make({})
     for _ in range(2):
-        for _ in iterate(source.input_fn('train', 5, training=True), 2):
+        for _ in as_numpy_batches(source.input_fn('train', 5, training=True), 2):
             pass
     assert not told
 
 
 def test_the_count_by_itself():
     told = []
-    bad = BadExamples(2, lambda *args: told.append(args))
+    bad = CorruptImages(2, lambda *args: told.append(args))
     for key in ('x', 'y', 'x'):
         bad.note(key, lambda key=key: f'why {key}')
     assert told == [('x', 'why x'), ('y', 'why y')] and len(bad) == 2
-    with pytest.raises(DataError, match='3 pictures cannot be read, where --max_bad'):
+    with pytest.raises(DataError, match='3 images cannot be read, where --max_bad'):
         bad.note('z', lambda: 'why z')
-    with pytest.raises(DataError, match='3 pictures'):
+    with pytest.raises(DataError, match='3 images'):
         bad.note('x', lambda: pytest.fail('asked again'))
     assert len(told) == 3

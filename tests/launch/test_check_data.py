@@ -25,12 +25,12 @@ def test_says_what_is_wrong_and_writes_all_of_it(tmp_path):
     )
     assert done.returncode == 1, done.stderr
     out = done.stdout
-    assert 'error: The same picture in two splits (8, leak)' in out
+    assert 'error: The same image in two splits (8, leak)' in out
     assert '… and 5 more' in out and 'cut\ufffd.png' in out
     assert out.splitlines()[0].split() == ['class', 'train', 'validation']
     assert out.splitlines()[-1].startswith('17 examples: 9 errors, 0 warnings, 0 notes')
     assert f'grep \'"level": "error"\' {report}' in out
-    assert done.stderr.splitlines()[-1] == '17/17 pictures'
+    assert done.stderr.splitlines()[-1] == '17/17 images'
     assert 'oneDNN' not in done.stderr and 'PNG' not in done.stderr
     lines = [json.loads(line) for line in report.read_text().splitlines()]
     assert [x['kind'] for x in lines] == ['unreadable'] + ['leak'] * 8 + ['summary']

@@ -9,14 +9,14 @@ import input as data
 from tests.helpers.launching import launch
 
 
-def _folder(root):
+def _directory(root):
     for split in ('train', 'valid'):
         for number, name in enumerate(('ant', 'bee')):
-            folder = root / split / name
-            folder.mkdir(parents=True)
+            directory = root / split / name
+            directory.mkdir(parents=True)
             for n in range(5):
                 pixels = np.full([8, 9, 3], 20 * n + number, np.uint8)
-                Image.fromarray(pixels).save(folder / f'{n}.png')
+                Image.fromarray(pixels).save(directory / f'{n}.png')
     return root
 
 
@@ -25,13 +25,13 @@ def test_converts_and_says_what_is_next(tmp_path):
     done = launch(
         'convert',
         '--dataset=image_folder',
-        f'--data_dir={_folder(tmp_path / "in")}',
+        f'--data_dir={_directory(tmp_path / "in")}',
         f'--output_dir={out}',
         '--shards=2',
         '--compression=gzip',
     )
     assert done.returncode == 0, done.stderr
-    assert done.stderr.splitlines()[-1] == '20/20 pictures'
+    assert done.stderr.splitlines()[-1] == '20/20 images'
     assert 'oneDNN' not in done.stderr and 'cuda' not in done.stderr
     assert f'--dataset=tfrecord --data_dir={out}' in done.stdout
     assert done.stdout.splitlines()[2].split()[:3] == ['train', '10', '2']
@@ -42,8 +42,8 @@ def test_converts_and_says_what_is_next(tmp_path):
 
 
 def test_bad_picture(tmp_path):
-    bad = _folder(tmp_path / 'in') / 'train' / 'bee' / '3.png'
-    bad.write_text('I am not a picture.')
+    bad = _directory(tmp_path / 'in') / 'train' / 'bee' / '3.png'
+    bad.write_text('I am not an image.')
     done = launch(
         'convert',
         '--dataset=image_folder',

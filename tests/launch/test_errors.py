@@ -9,7 +9,7 @@ from PIL import Image
 from tests.helpers.launching import SMALL, launch
 
 
-def _folder(root, classes=('cat', 'dog'), count=6):
+def _directory(root, classes=('cat', 'dog'), count=6):
     for number, name in enumerate(classes):
         (root / name).mkdir(parents=True)
         for index in range(count):
@@ -39,55 +39,55 @@ FOLDER = ('--dataset=image_folder', '--batch_size=4', '--network=linear')
 
 
 def test_no_such_folder(tmp_path):
-    said = _refused(tmp_path, *FOLDER, '--data_dir=/no/such/folder')
-    assert '--data_dir' in said and '/no/such/folder' in said
+    said = _refused(tmp_path, *FOLDER, '--data_dir=/no/such/directory')
+    assert '--data_dir' in said and '/no/such/directory' in said
 
 
 def test_folder_without_pictures(tmp_path):
     (tmp_path / 'data' / 'cat').mkdir(parents=True)
     said = _refused(tmp_path, *FOLDER, f'--data_dir={tmp_path}/data')
-    assert 'no pictures' in said and 'DIR/<class>/<picture>' in said
+    assert 'no images' in said and 'DIR/<class>/<image>' in said
 
 
 def test_one_class_only(tmp_path):
-    _folder(tmp_path / 'data', ['cat'])
+    _directory(tmp_path / 'data', ['cat'])
     said = _refused(tmp_path, *FOLDER, f'--data_dir={tmp_path}/data')
     assert 'at least two classes' in said and "'cat'" in said
 
 
 def test_text_file_named_jpg(tmp_path):
-    bad = _folder(tmp_path / 'data') / 'dog' / '3.jpg'
-    bad.write_text('I am not a picture.')
+    bad = _directory(tmp_path / 'data') / 'dog' / '3.jpg'
+    bad.write_text('I am not an image.')
     said = _refused(
         tmp_path,
         *FOLDER,
         f'--data_dir={tmp_path}/data',
-        '--max_bad_examples=0',
+        '--max_corrupt_images=0',
         code=1,
     )
     assert str(bad) in said and 'neither JPEG, PNG, GIF nor BMP' in said
 
 
 def test_truncated_jpegs_beyond_the_limit(tmp_path):
-    folder = _folder(tmp_path / 'data') / 'cat'
-    bad = [folder / f'{n}.jpg' for n in (2, 4, 5)]
+    directory = _directory(tmp_path / 'data') / 'cat'
+    bad = [directory / f'{n}.jpg' for n in (2, 4, 5)]
     for path in bad:
         path.write_bytes(path.read_bytes()[:400])
     said = _refused(
         tmp_path,
         *FOLDER,
         f'--data_dir={tmp_path}/data',
-        '--max_bad_examples=2',
+        '--max_corrupt_images=2',
         code=1,
     )
-    assert '3 pictures cannot be read, where --max_bad_examples=2 is the most' in said
+    assert '3 images cannot be read, where --max_corrupt_images=2 is the most' in said
     last = said.rpartition('error: ')[2]
     assert all(str(path) in last for path in bad)
     assert 'user-defined function' not in said  # TensorFlow's words, not a person's.
 
 
 def test_a_truncated_jpeg_is_left_out_and_said(tmp_path):
-    bad = _folder(tmp_path / 'data') / 'cat' / '2.jpg'
+    bad = _directory(tmp_path / 'data') / 'cat' / '2.jpg'
     bad.write_bytes(bad.read_bytes()[:400])
     done = launch(
         'train',
@@ -100,7 +100,7 @@ def test_a_truncated_jpeg_is_left_out_and_said(tmp_path):
     assert f'Left out, since it cannot be read: {bad}: ' in done.stderr
     assert done.stderr.count(str(bad)) == 1
     assert 'user-defined function' not in done.stderr
-    assert (tmp_path / 'run' / 'bad_examples.jsonl').exists()
+    assert (tmp_path / 'run' / 'corrupt_images.jsonl').exists()
 
 
 def test_cifar_file_cut_short(tmp_path):
@@ -123,13 +123,13 @@ def test_idx_file_cut_short(tmp_path):
 
 @pytest.fixture(scope='module')
 def records(tmp_path_factory):
-    """A small data set as TFRecords: its folder."""
+    """A small dataset as TFRecords: its directory."""
     root = tmp_path_factory.mktemp('records')
-    _folder(root / 'pictures')
+    _directory(root / 'images')
     done = launch(
         'convert',
         '--dataset=image_folder',
-        f'--data_dir={root}/pictures',
+        f'--data_dir={root}/images',
         f'--output_dir={root}/records',
     )
     assert done.returncode == 0, done.stderr
@@ -137,7 +137,7 @@ def records(tmp_path_factory):
 
 
 def _copy(records, tmp_path):
-    """Copies the shard that is to be damaged, without the manifest."""
+    """Copies the shard that is to be corrupt, without the manifest."""
     data = tmp_path / 'data'
     data.mkdir()
     (shard,) = records.glob('train-*')
@@ -167,7 +167,7 @@ def test_label_out_of_range(records, tmp_path):
 
 
 def test_batch_larger_than_the_data_set(tmp_path):
-    _folder(tmp_path / 'data')
+    _directory(tmp_path / 'data')
     said = _refused(
         tmp_path, *FOLDER, f'--data_dir={tmp_path}/data', '--batch_size=100'
     )

@@ -24,7 +24,7 @@ def run(tmp_path_factory):
         batch_size=64,
         max_steps=60,
         export=False,
-        eval_pictures=False,
+        eval_plots=False,
     )
     source = factory.open_source(config)
     maker = factory.model_fn_maker(config)
@@ -36,12 +36,12 @@ def test_what_it_writes_and_says(run):
     done = launch('explain', f'--model_dir={run}', '--count=3', '--steps=30')
     assert done.returncode == 0, done.stderr
     paths = done.stdout.split()
-    folder = os.path.join(run, 'explain')
-    assert [os.path.relpath(path, folder) for path in paths] == [
+    directory = os.path.join(run, 'explain')
+    assert [os.path.relpath(path, directory) for path in paths] == [
         'weights.png',
         'saliency.png',
         'occlusion.png',
-        'maximise-classes.png',
+        'maximize-classes.png',
     ]
     for path in paths:
         with Image.open(path) as picture:
@@ -50,7 +50,8 @@ def test_what_it_writes_and_says(run):
     said = done.stderr.splitlines()
     gaps = [line for line in said if 'a gap of 0.00% in 30 steps' in line]
     assert len(gaps) == 3 and gaps[0].startswith('digits/')
-    found = [v.tag for event in events(folder) for v in event.summary.value]
+    found = [v.tag for event in events(directory) for v in event.summary.value]
     assert len(found) == 4
-    # An explanation is not part of the run, whose own folder TensorBoard shows apart.
+    # An explanation is not part of the run, whose own directory TensorBoard shows
+    # apart.
     assert not [e for e in events(run) for v in e.summary.value if v.tag in found]

@@ -52,7 +52,7 @@ def test_its_training_can_be_built(path):
     config = _config(path)
     source = _source(config)
     check(config)
-    config = factory.settled(config, source)
+    config = factory.resolve_auto(config, source)
     model_fn = factory.model_fn_maker(config)(source.info, 1000)
     with tf.Graph().as_default():
         tf.compat.v1.train.get_or_create_global_step()
@@ -73,7 +73,7 @@ def _config(path):
 
 
 def _source(config):
-    """As many random pictures as a batch takes, of the shape of the real ones."""
+    """As many random images as a batch takes, of the shape of the real ones."""
     size = config.image_size or '32'
     shape = SHAPES.get(config.dataset, (int(size), int(size), 3))
     names = [str(n) for n in range(100 if config.dataset == 'cifar100' else 10)]
@@ -100,14 +100,14 @@ def test_runs_on_the_real_data(path, tmp_path):
     done = launch(
         'train',
         f'--flagfile={path}',
-        *(f'--data_dir={folder}' for folder in data),
+        *(f'--data_dir={directory}' for directory in data),
         '--epochs=0',
         '--warmup=0',
         '--lookahead=',
         '--max_steps=2',
         '--noexport',
         f'--model_dir={tmp_path}/run',
-        # Beside other work: some ask for six views of 10,000 test pictures.
+        # Beside other work: some ask for six views of 10,000 test images.
         timeout=900,
     )
     assert done.returncode == 0, done.stderr

@@ -1,4 +1,4 @@
-"""Predictions of files, folders and records, into files that a kill does not cost."""
+"""Predictions of files, directories and records, into files that a kill does not cost."""
 
 import json
 import os
@@ -127,7 +127,7 @@ def test_to_the_terminal(capsys):
 
 @pytest.fixture
 def records(tmp_path):
-    """Two TFRecord files, one compressed, and the pictures in them."""
+    """Two TFRecord files, one compressed, and the images in them."""
     data = [encode(image(seed=seed), 'PNG') for seed in range(3)]
     for name, compression in (('plain', ''), ('packed', 'GZIP')):
         with tf.io.TFRecordWriter(str(tmp_path / name), compression) as file:
@@ -139,54 +139,54 @@ def records(tmp_path):
 
 
 def test_files_and_records(records):
-    folder, data = records
-    lone = write(folder / 'lone', data[0])
-    files = [lone, str(folder / 'plain'), str(folder / 'packed')]
+    directory, data = records
+    lone = write(directory / 'lone', data[0])
+    files = [lone, str(directory / 'plain'), str(directory / 'packed')]
     found = [(key, load()) for key, load in pictures(files, 'image/encoded')]
-    assert [key.removeprefix(f'{folder}/') for key, _ in found] == [
+    assert [key.removeprefix(f'{directory}/') for key, _ in found] == [
         'lone',
         *(f'plain:{i}' for i in range(3)),
         *(f'packed:{i}' for i in range(3)),
     ]
     assert [load for _, load in found] == [data[0], *data, *data]
-    done = {lone, f'{folder}/plain:1'}
+    done = {lone, f'{directory}/plain:1'}
     left = [key for key, _ in pictures(files[:2], 'image/encoded', done)]
-    assert left == [f'{folder}/plain:0', f'{folder}/plain:2']
+    assert left == [f'{directory}/plain:0', f'{directory}/plain:2']
 
 
 def test_records_of_something_else(records):
-    folder, _ = records
-    files = [str(folder / 'plain')]
+    directory, _ = records
+    files = [str(directory / 'plain')]
     assert [load() for _, load in pictures(files, 'other')] == [b''] * 3
-    with tf.io.TFRecordWriter(str(folder / 'junk')) as file:
+    with tf.io.TFRecordWriter(str(directory / 'junk')) as file:
         file.write(b'\xff' * 20)
-    assert [load() for _, load in pictures([str(folder / 'junk')], 'other')] == [b'']
+    assert [load() for _, load in pictures([str(directory / 'junk')], 'other')] == [b'']
 
 
 def test_damaged_records_are_named(records):
-    folder, data = records
-    content = bytearray((folder / 'plain').read_bytes())
+    directory, data = records
+    content = bytearray((directory / 'plain').read_bytes())
     content[-20] ^= 1
-    path = write(folder / 'damaged', bytes(content))
-    lone = write(folder / 'lone', data[0])
+    path = write(directory / 'corrupt', bytes(content))
+    lone = write(directory / 'lone', data[0])
     found = list(pictures([path, lone], 'image/encoded'))
-    assert [key.removeprefix(f'{folder}/') for key, _ in found] == [
-        'damaged:0',
-        'damaged:1',
-        'damaged',
+    assert [key.removeprefix(f'{directory}/') for key, _ in found] == [
+        'corrupt:0',
+        'corrupt:1',
+        'corrupt',
         'lone',
     ]
-    with pytest.raises(DataError, match='damaged, record 2 cannot be read'):
+    with pytest.raises(DataError, match='corrupt, record 2 cannot be read'):
         found[2][1]()
 
 
 @pytest.mark.parametrize('left', range(1, 12))
 def test_a_file_that_ends_in_the_length_of_a_record_is_cut_short(records, left):
-    folder, _ = records
-    content = (folder / 'plain').read_bytes()
-    with open(folder / 'plain', 'rb') as file:
+    directory, _ = records
+    content = (directory / 'plain').read_bytes()
+    with open(directory / 'plain', 'rb') as file:
         (length,) = struct.unpack('<Q', file.read(8))
-    path = write(folder / 'cut', content[: 16 + length + left])
+    path = write(directory / 'cut', content[: 16 + length + left])
     (first, second) = pictures([path], 'image/encoded')
     assert first[0].endswith('cut:0') and first[1]()
     with pytest.raises(DataError, match='cut short'):
@@ -222,9 +222,9 @@ def test_folders_globs_and_what_is_not_there(tmp_path):
     assert found == [str(tmp_path / 'a/1.jpg'), str(tmp_path / 'b/2.png')]
     found = find_files([str(tmp_path / '*/*.txt')])
     assert found == [str(tmp_path / 'a/notes.txt')]
-    with pytest.raises(ConfigError, match='no pictures at'):
+    with pytest.raises(ConfigError, match='no images at'):
         find_files([str(tmp_path / '*.jpg')])
-    with pytest.raises(ConfigError, match='give pictures'):
+    with pytest.raises(ConfigError, match='give images'):
         find_files([])
 
 

@@ -24,9 +24,9 @@ from tests.helpers.launching import ROOT, command, launch
 
 @pytest.fixture(scope='module')
 def exported(tmp_path_factory):
-    folder = tmp_path_factory.mktemp('export')
-    model.export(folder, 4)
-    return folder
+    directory = tmp_path_factory.mktemp('export')
+    model.export(directory, 4)
+    return directory
 
 
 def test_from_start_to_end(exported):

@@ -5,7 +5,7 @@ import re
 import types
 
 from estimator_clf.config.step_plan import Plan
-from launch.terminal import TerminalObserver
+from launch.terminal import TerminalCallback
 
 
 def _line(observer, stream, step):
@@ -19,7 +19,7 @@ def test_a_rollback_to_before_where_the_process_began(monkeypatch):
     clock = [1000.0]
     monkeypatch.setattr('launch.terminal.time', now)
     stream = io.StringIO()
-    observer = TerminalObserver(stream)
+    observer = TerminalCallback(stream)
     observer.on_start(Plan(40, 100, 10.0, 10.0, 10.0, 0.0, None))
     found = []
     for step in (50, 30, 40, 40, 60):

@@ -32,58 +32,58 @@ RUN = (
 
 @pytest.fixture(scope='module')
 def run(tmp_path_factory):
-    """A finished run: (its folder, the finished process)."""
-    folder = tmp_path_factory.mktemp('runs') / 'digits'
+    """A finished run: (its directory, the finished process)."""
+    directory = tmp_path_factory.mktemp('runs') / 'digits'
     done = launch(
         'train',
         *RUN,
         '--eval_every=4epochs',
-        f'--model_dir={folder}',
+        f'--model_dir={directory}',
     )
     assert done.returncode == 0, done.stderr
-    return folder, done
+    return directory, done
 
 
 @pytest.fixture(scope='module')
 def pictures(tmp_path_factory):
-    """Digits of the test split as PNG files of another size: (folder, labels)."""
-    folder = tmp_path_factory.mktemp('pictures')
+    """Digits of the test split as PNG files of another size: (directory, labels)."""
+    directory = tmp_path_factory.mktemp('images')
     digits = load_digits()
     labels = {}
     for index in range(-40, 0):
         pixels = np.round(digits.images[index] * (255 / 16)).astype(np.uint8)
-        path = folder / f'{index + 40:02d}.png'
+        path = directory / f'{index + 40:02d}.png'
         Image.fromarray(pixels).resize((24, 24), Image.Resampling.BICUBIC).save(path)
         labels[str(path)] = str(digits.target[index])
-    return folder, labels
+    return directory, labels
 
 
 def test_leaves_what_it_should(run):
-    folder, _ = run
-    names = set(os.listdir(folder))
+    directory, _ = run
+    names = set(os.listdir(directory))
     assert {'config.json', 'dataset.json', 'metrics.jsonl', 'export'} <= names
     assert any(name.startswith('events.out.tfevents') for name in names)
     assert any(name.startswith('model.ckpt-') for name in names)
-    (version,) = os.listdir(folder / 'export')
-    labels = folder / 'export' / version / 'assets.extra' / 'labels.txt'
+    (version,) = os.listdir(directory / 'export')
+    labels = directory / 'export' / version / 'assets.extra' / 'labels.txt'
     assert labels.read_text().split() == [str(n) for n in range(10)]
 
 
 def test_config_tells_all_settings_and_versions(run):
-    folder, _ = run
-    record = json.loads((folder / 'config.json').read_text())
+    directory, _ = run
+    record = json.loads((directory / 'config.json').read_text())
     assert record['settings']['learning_rate'] == 0.01
     assert record['settings']['augment'] == ''  # A default is a setting too.
     assert record['versions']['tensorflow']
     assert 'git_revision' in record
-    info = json.loads((folder / 'dataset.json').read_text())
+    info = json.loads((directory / 'dataset.json').read_text())
     assert sum(info['num_examples'].values()) == 1797
     assert set(info['num_examples']) == {'train', 'validation', 'test'}
 
 
 def test_metrics_are_flat_lines(run):
-    folder, _ = run
-    found = lines(folder / 'metrics.jsonl')
+    directory, _ = run
+    found = lines(directory / 'metrics.jsonl')
     assert {line['split'] for line in found} == {'train', 'validation', 'test'}
     for line in found:
         assert all(not isinstance(value, (dict, list)) for value in line.values())
@@ -98,7 +98,7 @@ def test_metrics_are_flat_lines(run):
 
 
 def test_log_and_result_are_for_reading(run):
-    folder, done = run
+    directory, done = run
     logged = done.stderr.splitlines()
     assert any('epoch' in line and 'ETA' in line for line in logged)
     assert '\r' not in done.stderr and '\x1b' not in done.stderr
@@ -110,24 +110,26 @@ def test_log_and_result_are_for_reading(run):
 
 
 def test_learns(run):
-    folder, _ = run
-    final = [x for x in lines(folder / 'metrics.jsonl') if x['split'] == 'test'][-1]
+    directory, _ = run
+    final = [x for x in lines(directory / 'metrics.jsonl') if x['split'] == 'test'][-1]
     assert final['accuracy'] > 0.85
 
 
 def test_evaluate_finds_the_same(run):
-    folder, _ = run
-    done = launch('evaluate', f'--model_dir={folder}', '--output=json')
+    directory, _ = run
+    done = launch('evaluate', f'--model_dir={directory}', '--output=json')
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
-    written = [x for x in lines(folder / 'metrics.jsonl') if x['split'] == 'test'][-1]
+    written = [x for x in lines(directory / 'metrics.jsonl') if x['split'] == 'test'][
+        -1
+    ]
     for name, value in found['test'].items():
         assert value == pytest.approx(written[name], abs=1e-6), name
 
 
 def test_evaluate_asks_for_all_splits_before_the_first_evaluation(run, tmp_path):
-    folder, _ = run
-    copy = shutil.copytree(folder, tmp_path / 'copy')
+    directory, _ = run
+    copy = shutil.copytree(directory, tmp_path / 'copy')
     for data in copy.glob('model.ckpt-*.data-*'):
         data.write_bytes(data.read_bytes()[:100])  # No evaluation comes to its end.
     done = launch('evaluate', f'--model_dir={copy}', '--split=test,vlaid')
@@ -135,19 +137,21 @@ def test_evaluate_asks_for_all_splits_before_the_first_evaluation(run, tmp_path)
 
 
 def test_evaluate_over_several_views(run):
-    folder, _ = run
-    test = ['evaluate', f'--model_dir={folder}', '--output=json', '--split=test']
+    directory, _ = run
+    test = ['evaluate', f'--model_dir={directory}', '--output=json', '--split=test']
     losses = []
     for views in ('none', 'mirror,shift:1'):
         done = launch(*test, f'--eval_tta={views}')
         assert done.returncode == 0, done.stderr
         losses.append(json.loads(done.stdout)['test']['loss'])
-    written = [x for x in lines(folder / 'metrics.jsonl') if x['split'] == 'test'][-1]
+    written = [x for x in lines(directory / 'metrics.jsonl') if x['split'] == 'test'][
+        -1
+    ]
     assert losses[0] == pytest.approx(written['loss'], abs=1e-6)
     assert abs(losses[1] - losses[0]) > 1e-3
     wrong = launch(*test, '--eval_tta=shift:8')
     assert wrong.returncode == 2
-    assert 'shift must be less than the sides of the pictures, 8x8' in wrong.stderr
+    assert 'shift must be less than the sides of the images, 8x8' in wrong.stderr
 
 
 @pytest.mark.parametrize(
@@ -161,30 +165,34 @@ def test_evaluate_over_several_views(run):
     ],
 )
 def test_flags_that_an_export_would_pass_over(run, flags, words):
-    folder, _ = run
-    done = launch('export', f'--model_dir={folder}', *flags)
+    directory, _ = run
+    done = launch('export', f'--model_dir={directory}', *flags)
     assert done.returncode == 2 and words in done.stderr
 
 
 def test_evaluate_an_earlier_checkpoint_as_a_table(run):
-    folder, _ = run
-    steps = sorted(int(p.stem.split('-')[1]) for p in folder.glob('model.ckpt-*.index'))
+    directory, _ = run
+    steps = sorted(
+        int(p.stem.split('-')[1]) for p in directory.glob('model.ckpt-*.index')
+    )
     done = launch(
         'evaluate',
-        f'--model_dir={folder}',
+        f'--model_dir={directory}',
         f'--checkpoint={steps[0]}',
         '--split=validation',
     )
     assert done.returncode == 0, done.stderr
     assert f'model.ckpt-{steps[0]}\n' in done.stdout and 'validation' in done.stdout
-    wrong = launch('evaluate', f'--model_dir={folder}', '--checkpoint=12345')
+    wrong = launch('evaluate', f'--model_dir={directory}', '--checkpoint=12345')
     assert wrong.returncode == 2 and f'model.ckpt-{steps[0]}' in wrong.stderr
 
 
 def test_predict_in_every_form(run, pictures):
-    folder, _ = run
+    directory, _ = run
     pictures, labels = pictures
-    form = launch('predict', f'--export_dir={folder}/export', '--output=csv', pictures)
+    form = launch(
+        'predict', f'--export_dir={directory}/export', '--output=csv', pictures
+    )
     assert form.returncode == 0, form.stderr
     rows = list(csv.DictReader(io.StringIO(form.stdout)))
     assert [row['file'] for row in rows] == sorted(labels)
@@ -194,7 +202,7 @@ def test_predict_in_every_form(run, pictures):
 
     form = launch(
         'predict',
-        f'--export_dir={folder}/export',
+        f'--export_dir={directory}/export',
         '--output=jsonl',
         '--top=3',
         f'{pictures}/*.png',
@@ -205,29 +213,31 @@ def test_predict_in_every_form(run, pictures):
     assert found[0]['top'][0]['probability'] == found[0]['probability']
 
     first = min(labels)
-    form = launch('predict', f'--export_dir={folder}/export', first)
+    form = launch('predict', f'--export_dir={directory}/export', first)
     header, rule, row = form.stdout.splitlines()
     assert header.split() == ['file', 'class', 'probability'] and first in row
 
 
 def test_predict_names_bad_files_and_does_the_others(run, pictures, tmp_path):
-    folder, _ = run
+    directory, _ = run
     good = min(pictures[1])
     bad = tmp_path / 'bad.jpg'
-    bad.write_text('not a picture')
-    done = launch('predict', f'--export_dir={folder}/export', '--output=csv', bad, good)
+    bad.write_text('not an image')
+    done = launch(
+        'predict', f'--export_dir={directory}/export', '--output=csv', bad, good
+    )
     assert done.returncode == 1
     assert str(bad) in done.stderr and 'neither JPEG' in done.stderr
     assert good in done.stdout and str(bad) not in done.stdout
-    missing = launch('predict', f'--export_dir={folder}/export', '/no/such.jpg')
+    missing = launch('predict', f'--export_dir={directory}/export', '/no/such.jpg')
     assert missing.returncode == 2 and '/no/such.jpg' in missing.stderr
     empty = launch('predict', f'--export_dir={tmp_path}', good)
     assert empty.returncode == 2 and '--export_dir' in empty.stderr
 
 
 def test_export_again_gives_a_later_version(run, tmp_path):
-    folder, _ = run
-    arguments = (f'--model_dir={folder}', f'--export_dir={tmp_path}')
+    directory, _ = run
+    arguments = (f'--model_dir={directory}', f'--export_dir={tmp_path}')
     first, second = (launch('export', *arguments) for _ in range(2))
     assert first.returncode == 0, first.stderr
     assert os.path.dirname(first.stdout.strip()) == str(tmp_path)
@@ -235,11 +245,11 @@ def test_export_again_gives_a_later_version(run, tmp_path):
 
 
 def test_going_on_after_the_end_only_says_so(run):
-    folder, done = run
+    directory, done = run
     again = launch(
         'train',
         *RUN,
-        f'--model_dir={folder}',
+        f'--model_dir={directory}',
         '--noexport',
     )
     assert again.returncode == 0, again.stderr
@@ -248,18 +258,18 @@ def test_going_on_after_the_end_only_says_so(run):
 
 
 def test_other_settings_are_refused_and_nothing_touched(run):
-    folder, _ = run
-    before = (folder / 'config.json').read_bytes()
+    directory, _ = run
+    before = (directory / 'config.json').read_bytes()
     other = launch(
         'train',
         *SMALL,
         '--learning_rate=0.02',
         '--validation_split=0.2',
-        f'--model_dir={folder}',
+        f'--model_dir={directory}',
     )
     assert other.returncode == 2
     assert '--learning_rate: 0.01 there, 0.02 now' in other.stderr
-    assert (folder / 'config.json').read_bytes() == before
+    assert (directory / 'config.json').read_bytes() == before
 
 
 def test_progress_bar_on_a_terminal(tmp_path):

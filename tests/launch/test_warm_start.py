@@ -23,7 +23,7 @@ import numpy as np
 import tensorflow as tf
 from estimator_clf.warm_start.hook import WarmStartHook
 from estimator_clf.warm_start.sources import open_source
-from model_fns import OptimizerSettings, make_model_fn
+from model_fns import OptimizerSpec, make_model_fn
 v1 = tf.compat.v1
 tf.config.set_logical_device_configuration(
     tf.config.list_physical_devices('CPU')[0],
@@ -57,7 +57,7 @@ class Look(v1.train.SessionRunHook):
 model_fn = make_model_fn(
     'cnn', num_classes=3, mean=127.0, stddev=70.0,
     network_args={'filters': (4,), 'hidden': (), 'batch_norm': True},
-    optimizer=OptimizerSettings(name='momentum', ema_decay=0.5),
+    optimizer=OptimizerSpec(name='momentum', ema_decay=0.5),
 )
 first = estimator.Estimator(model_fn, sys.argv[1] + '/1', config(1))
 first.train(input_fn, steps=3)
@@ -103,7 +103,7 @@ def test_from_an_export(tmp_path):
         config,
         factory.open_source(config),
         factory.model_fn_maker(config),
-        functools.partial(factory.decoder, config),
+        functools.partial(factory.make_decoder, config),
     )
     second = tmp_path / 'second'
     done = launch(

@@ -13,8 +13,8 @@ import json, sys
 from estimator_clf.compat import estimator
 import numpy as np
 import tensorflow as tf
-from model_fns import OptimizerSettings, make_model_fn
-from model_fns.layers.layer_builder import Layers
+from model_fns import OptimizerSpec, make_model_fn
+from model_fns.layers.layer_builder import LayerBuilder
 
 tf.config.set_logical_device_configuration(
     tf.config.list_physical_devices('CPU')[0],
@@ -37,7 +37,7 @@ def dropped():
     with tf.Graph().as_default(), strategy.scope():
         tf.compat.v1.train.get_or_create_global_step()
         masks = strategy.extended.call_for_each_replica(
-            lambda: Layers(True).dropout('o', tf.ones(64), 0.5)
+            lambda: LayerBuilder(True).dropout('o', tf.ones(64), 0.5)
         )
         with tf.compat.v1.train.MonitoredSession() as session:
             masks = session.run(strategy.experimental_local_results(masks))
@@ -51,7 +51,7 @@ def run(name, replicas, optimizer, network='mlp', args=None, **kwargs):
         mean=127.0,
         stddev=70.0,
         network_args=args or {'hidden': (8,)},
-        optimizer=OptimizerSettings(**optimizer),
+        optimizer=OptimizerSpec(**optimizer),
         **kwargs,
     )
     config = estimator.RunConfig()
@@ -65,8 +65,8 @@ def run(name, replicas, optimizer, network='mlp', args=None, **kwargs):
         data = tf.data.Dataset.from_tensor_slices(({'image': images}, labels))
         return (data.repeat() if repeat else data).batch(batch)
 
-    folder = f'{sys.argv[1]}/{name}{replicas}'
-    model = estimator.Estimator(model_fn, folder, config)
+    directory = f'{sys.argv[1]}/{name}{replicas}'
+    model = estimator.Estimator(model_fn, directory, config)
     # The batch is per replica: both runs see 16 examples a step.
     model.train(lambda: input_fn(16 // replicas, True), steps=3)
     names = [n for n in model.get_variable_names() if n.startswith(network + '/')]
@@ -107,7 +107,7 @@ CASES = {
         }
     },
     'muon': {
-        'optimizer': {'name': 'muon', 'weight_decay': 0.3, 'rescale_weights': True}
+        'optimizer': {'name': 'muon', 'weight_decay': 0.3, 'normalize_weights': True}
     },
     'averaged': {
         'optimizer': {
@@ -116,7 +116,7 @@ CASES = {
             'freeze': ['dense1/bias'],
             'lr_multipliers': [['dense', 0.1]],
         },
-        'accumulate_steps': 2,
+        'gradient_accumulation_steps': 2,
     },
     'float16': {'optimizer': {'name': 'adamw'}, 'compute_dtype': 'float16'},
     'xla': {'optimizer': {}, 'xla': True},
@@ -124,7 +124,7 @@ CASES = {
     'class_weights_parts': {
         'optimizer': {'name': 'sgd'},
         'class_weights': [1, 20, 0],
-        'accumulate_steps': 2,
+        'gradient_accumulation_steps': 2,
         'xla': True,
     },
 }

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from model_fns import OptimizerSettings, SettingError, make_model_fn
+from model_fns import OptimizerSpec, SettingError, make_model_fn
 
 v1 = tf.compat.v1
 
 RNG = np.random.default_rng(0)
-# Bright pictures are of class 1.
+# Bright images are of class 1.
 IMAGES = RNG.integers(0, 128, (24, 8, 8, 3)).astype(np.uint8)
 LABELS = np.arange(24, dtype=np.int32) % 2
 IMAGES[LABELS == 1] += 100
@@ -41,7 +41,7 @@ def classifier(network='cnn', **kwargs):
         'mean': (120.0, 121.0, 122.0),
         'stddev': 60.0,
         'network_args': small.get(network),
-        'optimizer': OptimizerSettings('adam', 0.01),
+        'optimizer': OptimizerSpec('adam', 0.01),
         **kwargs,
     }
     return make_model_fn(network, **kwargs)
@@ -49,7 +49,7 @@ def classifier(network='cnn', **kwargs):
 
 @pytest.mark.parametrize('network', CLASSIFIERS)
 def test_every_network_trains_evaluates_and_predicts(network, tmp_path):
-    slow = OptimizerSettings('adam', 1e-4)
+    slow = OptimizerSpec('adam', 1e-4)
     model = estimator.Estimator(classifier(network, optimizer=slow), str(tmp_path))
     model.train(pictures, steps=1)
     before = model.evaluate(once)['average_loss']
@@ -79,9 +79,7 @@ def test_linear_regression_finds_the_line(tmp_path):
     def line():
         return tf.data.Dataset.from_tensor_slices(({'x': x}, y)).repeat().batch(32)
 
-    model_fn = make_model_fn(
-        'linear_regression', optimizer=OptimizerSettings('sgd', 0.3)
-    )
+    model_fn = make_model_fn('linear_regression', optimizer=OptimizerSpec('sgd', 0.3))
     model = estimator.Estimator(model_fn, str(tmp_path))
     model.train(line, steps=60)
     kernel = model.get_variable_value('linear_regression/y/kernel')
@@ -125,7 +123,7 @@ def test_bfloat16_trains_on_float32_variables(tmp_path):
             assert model.get_variable_value(name).dtype == np.float32
 
 
-def trained(folder, legs, **kwargs):
+def trained(directory, legs, **kwargs):
     """Trains in legs, each of them resuming from the checkpoint of the one before."""
     args = {'hidden': (16,), 'dropout': 0.5}
     for steps in legs:
@@ -135,7 +133,7 @@ def trained(folder, legs, **kwargs):
             log_step_count_steps=None,
         )
         model = estimator.Estimator(
-            classifier('mlp', network_args=args, **kwargs), str(folder), config
+            classifier('mlp', network_args=args, **kwargs), str(directory), config
         )
         model.train(lambda: pictures(batch=24), steps=steps)
     return {n: model.get_variable_value(n) for n in model.get_variable_names()}
@@ -151,9 +149,9 @@ def test_a_run_in_two_legs_is_the_unbroken_run(tmp_path):
     assert not np.array_equal(whole['mlp/dense1/kernel'], other['mlp/dense1/kernel'])
 
 
-def tags(folder):
+def tags(directory):
     found = set()
-    for path in glob.glob(f'{folder}/events.out.tfevents.*'):
+    for path in glob.glob(f'{directory}/events.out.tfevents.*'):
         for event in v1.train.summary_iterator(path):
             found |= {value.tag for value in event.summary.value}
     return found
@@ -196,8 +194,8 @@ def test_exports_with_a_batch_of_unknown_size(tmp_path):
         image = v1.placeholder(tf.uint8, (None, 8, 8, 3), name='image')
         return estimator.export.ServingInputReceiver({'image': image}, image)
 
-    folder = model.export_saved_model(str(tmp_path / 'export'), receiver)
-    serve = tf.saved_model.load(folder.decode()).signatures['serving_default']
+    directory = model.export_saved_model(str(tmp_path / 'export'), receiver)
+    serve = tf.saved_model.load(directory.decode()).signatures['serving_default']
     served = serve(tf.constant(IMAGES[:5]))
     assert 'key' not in served
     predictions = list(model.predict(once))[:5]
@@ -217,7 +215,7 @@ def test_wrong_arguments_are_refused_at_once():
         make_model_fn('cnn', num_classes=2, compute_dtype='bfloat61')
     with pytest.raises(SettingError, match='--num_classes must be at least 2'):
         make_model_fn('cnn', num_classes=1)
-    with pytest.raises(SettingError, match='--label_smoothing'):
+    with pytest.raises(SettingError, match='`label_smoothing`'):
         make_model_fn('cnn', num_classes=2, label_smoothing=2.0)
 
 
@@ -233,7 +231,7 @@ def test_unusable_features_are_refused():
     with pytest.raises(ValueError, match='H, W and C known'):
         build(lambda: v1.placeholder(tf.uint8, (None, None, None, 3)))
     with tf.Graph().as_default(), pytest.raises(ValueError, match="holds 'image'"):
-        make_model_fn('cnn', num_classes=2)({'picture': 0}, None, 'infer')
+        make_model_fn('cnn', num_classes=2)({'image': 0}, None, 'infer')
     with tf.Graph().as_default(), pytest.raises(ValueError, match="holds 'x'"):
         make_model_fn('linear_regression')({'image': 0}, None, 'infer')
 

@@ -24,7 +24,7 @@ def test_listing_and_parsing_do_not_import_tensorflow():
         'registry.names()\n'
         'for name in registry.names(): registry.settings(name)\n'
         'registry.parse_args("cnn", "kernel=3")\n'
-        'model_fns.OptimizerSettings(name="adam")\n'
+        'model_fns.OptimizerSpec(name="adam")\n'
         'assert "tensorflow" not in sys.modules\n'
     )
     subprocess.run([sys.executable, '-c', code], check=True)
@@ -88,6 +88,6 @@ def test_parse_args(text, expected):
     ],
 )
 def test_parse_args_says_what_is_wrong(text, message):
-    with pytest.raises(SettingError, match='--network_args') as e:
+    with pytest.raises(SettingError, match='`network_args`') as e:
         registry.parse_args('cnn', text)
     assert message in str(e.value)

@@ -1,4 +1,4 @@
 """What a person sees of a run in TensorBoard, beyond its scalars.
 
-Each part is usable on its own: a `Watcher` goes into any `Evaluator`, see there.
+Each part is usable on its own: a `EvalCallback` goes into any `Evaluator`, see there.
 """

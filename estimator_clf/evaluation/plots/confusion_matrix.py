@@ -1,11 +1,11 @@
-"""The confusion matrix: as a picture, and as tables."""
+"""The confusion matrix: as an image, and as tables."""
 
 import numpy as np
 
-from estimator_clf.evaluation.plots.eval_callback import Watcher, choose
+from estimator_clf.evaluation.plots.eval_callback import EvalCallback, choose
 from estimator_clf.loggers import drawing, summary_protos
 
-# Above this neither the picture nor the table of the classes can be read.
+# Above this neither the image nor the table of the classes can be read.
 MAX_CLASSES = 50
 
 # The counts grow with the square of the classes; these take 32 MB.
@@ -14,17 +14,17 @@ _MOST = 2000
 _PAIRS = 20
 
 
-class ConfusionMatrix(Watcher):
+class ConfusionMatrix(EvalCallback):
     """Counts which class was taken for which, exactly.
 
-    Writes the picture 'evaluation/confusion_matrix' and the texts 'tables/classes'
+    Writes the image 'evaluation/confusion_matrix' and the texts 'tables/classes'
     (precision, recall, F1, count of each) and 'tables/confused' (the pairs confused
     most often). With more than `MAX_CLASSES` classes it writes the last only, with more
     than 2,000 nothing.
     """
 
     def __init__(self, writer, class_names):
-        """Makes the watcher.
+        """Makes the eval_callback.
 
         Args:
           writer: `tf.compat.v1.summary.FileWriter`.
@@ -38,17 +38,17 @@ class ConfusionMatrix(Watcher):
             return {}
         return choose(tensors, 'labels', 'probabilities')
 
-    def begin(self):
+    def on_begin(self):
         size = len(self._names)
         self._counts = np.zeros((size, size), np.int64)
 
-    def see(self, values):
+    def on_batch(self, values):
         predicted = np.argmax(values['probabilities'], axis=1)
         np.add.at(self._counts, (values['labels'], predicted), 1)
 
-    def end(self, step):
+    def on_end(self, step):
         if len(self._names) <= MAX_CLASSES:
-            # Few colours: a third of the size.
+            # Few colors: a third of the size.
             picture = draw(self._counts, self._names).quantize(64, dither=0)
             self._write(
                 summary_protos.image('evaluation/confusion_matrix', picture), step
@@ -107,7 +107,7 @@ def confused_table(counts, names):
 def draw(counts, names):
     """Draws the matrix: a row for each true class, a column for each predicted one.
 
-    The colour is the share of the row, by its square root, so that rare confusions
+    The color is the share of the row, by its square root, so that rare confusions
     show: blue where it is right, red where it is wrong.
 
     Args:
@@ -145,7 +145,7 @@ def draw(counts, names):
         for j, share in enumerate(shares[i]):
             x, y = left + cell * j, top + cell * i
             box = (x, y, x + cell - 1, y + cell - 1)
-            draw.rectangle(box, _colour(share, i == j), (225, 228, 232))
+            draw.rectangle(box, _color(share, i == j), (225, 228, 232))
             if counts[i, j]:
                 ink = 'white' if share > 0.25 else drawing.INK
                 at_middle = (x + cell // 2, y + cell // 2)
@@ -153,7 +153,7 @@ def draw(counts, names):
     return picture
 
 
-def _colour(share, right):
+def _color(share, right):
     full = (21, 88, 176) if right else (190, 40, 30)
     amount = share**0.5
     return tuple(round(255 + (c - 255) * amount) for c in full)

@@ -1,12 +1,12 @@
 """Those who look on while an evaluation goes through its batches."""
 
 
-class Watcher:
+class EvalCallback:
     """Sees the batches of an evaluation, and writes something at its end.
 
     It takes no pass of its own over the data: what it asks for is fetched by the run of
     the session that updates the metrics. What is fetched is copied, so it asks for
-    little: not for all pictures, say, but for those that it will show.
+    little: not for all images, say, but for those that it will show.
 
         evaluator = Evaluator(model_fn, input_fn, [ConfusionMatrix(writer, names)])
     """
@@ -14,7 +14,7 @@ class Watcher:
     def fetches(self, tensors):
         """Chooses what to see; called once, while the graph is built.
 
-        It may make ops, and local variables, which start anew in every evaluation.
+        It may make ops, and local variables, which start again in every evaluation.
 
         Args:
           tensors: dict tag -> tensor [B, …]: the features ('image', 'key') and what
@@ -25,17 +25,17 @@ class Watcher:
         """
         raise NotImplementedError
 
-    def begin(self):
+    def on_begin(self):
         """Called before the first batch; one evaluation may follow another given up."""
 
-    def see(self, values):
+    def on_batch(self, values):
         """Called after each batch.
 
         Args:
           values: the values of `fetches`.
         """
 
-    def end(self, step):
+    def on_end(self, step):
         """Called after the last batch, unless the evaluation was given up.
 
         Args:

@@ -1,4 +1,4 @@
-"""Which watchers the evaluations of a run have."""
+"""Which eval_callbacks the evaluations of a run have."""
 
 import os
 
@@ -9,21 +9,21 @@ from estimator_clf.evaluation.plots.worst_mistakes import WorstMistakes
 from estimator_clf.loggers.tensorboard_writer import LazyWriter
 
 
-def watchers(config, class_names, known):
-    """Makes the watchers of one evaluation set.
+def eval_callbacks(config, class_names, known):
+    """Makes the eval_callbacks of one evaluation set.
 
     Args:
       config: `Config`.
       class_names: in the order of the labels; none in a regression, which has nothing
         to draw.
-      known: `estimator_clf.evaluation.eval_sets.EvaluationSet`.
+      known: `estimator_clf.evaluation.eval_sets.EvalSet`.
 
     Returns:
-      List of `Watcher`.
+      List of `EvalCallback`.
     """
     made = []
     writer = LazyWriter(os.path.join(config.model_dir, known.name))
-    if class_names and config.eval_pictures:
+    if class_names and config.eval_plots:
         made += [
             ConfusionMatrix(writer, class_names),
             WorstMistakes(writer, class_names),

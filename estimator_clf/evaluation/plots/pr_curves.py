@@ -3,13 +3,13 @@
 import numpy as np
 
 from estimator_clf.evaluation.plots.confusion_matrix import MAX_CLASSES
-from estimator_clf.evaluation.plots.eval_callback import Watcher, choose
+from estimator_clf.evaluation.plots.eval_callback import EvalCallback, choose
 from estimator_clf.loggers import summary_protos
 
 THRESHOLDS = 101
 
 
-class PrecisionRecallCurves(Watcher):
+class PrecisionRecallCurves(EvalCallback):
     """Counts, at 101 thresholds, how often each class is found and falsely found.
 
     At a threshold t an example is taken for a class if its probability is at least t;
@@ -19,7 +19,7 @@ class PrecisionRecallCurves(Watcher):
     """
 
     def __init__(self, writer, class_names):
-        """Makes the watcher.
+        """Makes the eval_callback.
 
         Args:
           writer: `tf.compat.v1.summary.FileWriter`.
@@ -31,14 +31,14 @@ class PrecisionRecallCurves(Watcher):
     def fetches(self, tensors):
         return choose(tensors, 'labels', 'probabilities')
 
-    def begin(self):
+    def on_begin(self):
         shape = (len(self._names), THRESHOLDS)
         # How many probabilities lie from one threshold to the next: of all examples,
         # and of those that are of the class.
         self._all = np.zeros(shape, np.int64)
         self._true = np.zeros(shape, np.int64)
 
-    def see(self, values):
+    def on_batch(self, values):
         labels, probabilities = values['labels'], values['probabilities']
         # In float64, where the product with 100 does not round 0.29 up to 29.
         place = np.floor(probabilities.astype(np.float64) * (THRESHOLDS - 1))
@@ -48,7 +48,7 @@ class PrecisionRecallCurves(Watcher):
         self._all += self._count(place.ravel())
         self._true += self._count(place[np.arange(len(labels)), labels])
 
-    def end(self, step):
+    def on_end(self, step):
         # From the highest threshold down: what is found at t is found below it too.
         found, true = (
             np.cumsum(counts[:, ::-1], axis=1)[:, ::-1]

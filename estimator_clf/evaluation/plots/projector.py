@@ -1,4 +1,4 @@
-"""TensorBoard's embedding projector: pictures as points in the penultimate layer."""
+"""TensorBoard's embedding projector: images as points in the penultimate layer."""
 
 import math
 import os
@@ -11,7 +11,7 @@ from google.protobuf import text_format
 from tensorboard.plugins.projector import EmbeddingInfo, ProjectorConfig
 
 from estimator_clf.core.atomic_files import write_atomically
-from estimator_clf.evaluation.plots.eval_callback import Watcher, choose
+from estimator_clf.evaluation.plots.eval_callback import EvalCallback, choose
 from estimator_clf.loggers import drawing
 
 v1 = tf.compat.v1
@@ -24,28 +24,29 @@ _GOLDEN = 2654435769
 _SPRITE = 8192
 
 
-class Projector(Watcher):
-    """Writes what the last dense layer is given for some examples, with their pictures.
+class Projector(EvalCallback):
+    """Writes what the last dense layer is given for some examples, with their images.
 
     The examples are spread over the whole set, in no step with its order, in which the
     classes may come one after the other; they are the same in every evaluation. The
     graph picks them, so that nothing else is copied.
 
-    Leaves `projector_config.pbtxt` and `projector/NAME/` in a folder, of the latest
+    Leaves `projector_config.pbtxt` and `projector/NAME/` in a directory, of the latest
     evaluation only.
     """
 
-    def __init__(self, folder, name, class_names, count, num_examples):
-        """Makes the watcher.
+    def __init__(self, directory, name, class_names, count, num_examples):
+        """Makes the eval_callback.
 
         Args:
-          folder: the run's; TensorBoard looks into folders with event files only.
+          directory: the run's; TensorBoard looks into directories with event files
+          only.
           name: of the set of examples.
           class_names: in the order of the labels.
           count: how many examples at most.
           num_examples: how many there are.
         """
-        self._folder = folder
+        self._directory = directory
         self._name = name
         self._names = [str(name) for name in class_names]
         self._count = min(count, num_examples)
@@ -74,14 +75,14 @@ class Projector(Watcher):
         wanted['predicted'] = tf.argmax(wanted.pop('probabilities'), axis=1)
         return {tag: tf.boolean_mask(t, picked) for tag, t in wanted.items()}
 
-    def begin(self):
+    def on_begin(self):
         self._parts = []
 
-    def see(self, values):
+    def on_batch(self, values):
         if len(values['labels']):
             self._parts.append(values)
 
-    def end(self, step):
+    def on_end(self, step):
         if not self._parts:
             return
         rows = {
@@ -89,20 +90,20 @@ class Projector(Watcher):
             for tag in self._parts[0]
         }
         self._parts = []
-        folder = os.path.join(self._folder, 'projector', self._name)
-        os.makedirs(folder, exist_ok=True)
+        directory = os.path.join(self._directory, 'projector', self._name)
+        os.makedirs(directory, exist_ok=True)
         points = '\n'.join(
             '\t'.join(f'{x:.4g}' for x in row) for row in rows['embeddings'].tolist()
         )
-        write_atomically(os.path.join(folder, 'tensors.tsv'), points + '\n')
-        write_atomically(os.path.join(folder, 'metadata.tsv'), self._metadata(rows))
+        write_atomically(os.path.join(directory, 'tensors.tsv'), points + '\n')
+        write_atomically(os.path.join(directory, 'metadata.tsv'), self._metadata(rows))
         sprite, edge = draw_sprite(rows['image'])
-        _save(sprite, os.path.join(folder, 'sprite.png'))
+        _save(sprite, os.path.join(directory, 'sprite.png'))
         self._enter(rows['embeddings'].shape, edge)
 
     def _enter(self, shape, edge):
         """Puts our entry into the list of embeddings, in place of an older one."""
-        path = os.path.join(self._folder, 'projector_config.pbtxt')
+        path = os.path.join(self._directory, 'projector_config.pbtxt')
         config = ProjectorConfig()
         if os.path.exists(path):
             with open(path, encoding='utf-8') as file:
@@ -137,13 +138,13 @@ class Projector(Watcher):
 
 
 def draw_sprite(images):
-    """Lays pictures out in a square, as the projector wants them.
+    """Lays images out in a square, as the projector wants them.
 
     Args:
       images: uint8 [N, H, W, C].
 
     Returns:
-      (`PIL.Image.Image`, edge of one picture in pixels).
+      (`PIL.Image.Image`, edge of one image in pixels).
     """
     columns = math.ceil(math.sqrt(len(images)))
     edge = max(1, min(32, _SPRITE // columns))

@@ -1,31 +1,31 @@
-"""The worst mistakes: pictures with what they are and what they were taken for."""
+"""The worst mistakes: images with what they are and what they were taken for."""
 
 import estimator_clf.compat  # noqa: F401  Loads TensorFlow without its chatter.
 
 import tensorflow as tf
 
-from estimator_clf.evaluation.plots.eval_callback import Watcher, choose
+from estimator_clf.evaluation.plots.eval_callback import EvalCallback, choose
 from estimator_clf.loggers import drawing, summary_protos
 
 v1 = tf.compat.v1
 
-_EDGE = 112  # Of a picture, in pixels.
+_EDGE = 112  # Of an image, in pixels.
 _SIZE = 12  # Of the letters.
 _COLUMNS = 5
 
 
-class WorstMistakes(Watcher):
+class WorstMistakes(EvalCallback):
     """Keeps the wrongly classified examples of the highest loss.
 
-    Writes the picture 'evaluation/mistakes', the worst first, and the text
+    Writes the image 'evaluation/mistakes', the worst first, and the text
     'tables/mistakes' with the examples' whole keys.
 
-    The graph remembers the losses of the worst so far, and hands out only the pictures
+    The graph remembers the losses of the worst so far, and hands out only the images
     of a batch that are worse: about count * log(batches) of them in a whole pass.
     """
 
     def __init__(self, writer, class_names, count=20):
-        """Makes the watcher.
+        """Makes the eval_callback.
 
         Args:
           writer: `tf.compat.v1.summary.FileWriter`.
@@ -71,10 +71,10 @@ class WorstMistakes(Watcher):
             rows[f'chance_of_{name}'] = tf.gather(chances, rows[name], batch_dims=1)
         return rows
 
-    def begin(self):
+    def on_begin(self):
         self._worst = []
 
-    def see(self, values):
+    def on_batch(self, values):
         count = len(values['losses'])
         if not count:
             return
@@ -82,7 +82,7 @@ class WorstMistakes(Watcher):
         rows = sorted(self._worst + rows, key=lambda row: -row['losses'])
         self._worst = rows[: self._count]
 
-    def end(self, step):
+    def on_end(self, step):
         if not self._worst:
             nothing = 'No example was classified wrongly.'
             self._writer.add_summary(

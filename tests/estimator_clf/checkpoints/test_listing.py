@@ -1,4 +1,4 @@
-"""The list of the checkpoints, whole or damaged."""
+"""The list of the checkpoints, whole or corrupt."""
 
 import pytest
 
@@ -10,7 +10,7 @@ from estimator_clf.warm_start.sources import open_source
 
 
 @pytest.fixture
-def folder(tmp_path):
+def directory(tmp_path):
     """Looks like that of a run, whose list of checkpoints is empty."""
     for step in (100, 20, 3):
         (tmp_path / f'model.ckpt-{step}.index').touch()
@@ -19,38 +19,38 @@ def folder(tmp_path):
     return tmp_path
 
 
-def test_names_are_in_the_order_of_steps(folder):
-    names = names_of_checkpoints(str(folder))
+def test_names_are_in_the_order_of_steps(directory):
+    names = names_of_checkpoints(str(directory))
     assert names == ['model.ckpt-3', 'model.ckpt-20', 'model.ckpt-100']
 
 
-def test_latest(folder):
-    (folder / 'checkpoint').write_text('model_checkpoint_path: "model.ckpt-20"\n')
-    assert latest_checkpoint(str(folder)) == str(folder / 'model.ckpt-20')
-    (folder / 'checkpoint').unlink()
-    assert latest_checkpoint(str(folder)) is None
-    assert latest_checkpoint(str(folder / 'missing')) is None
+def test_latest(directory):
+    (directory / 'checkpoint').write_text('model_checkpoint_path: "model.ckpt-20"\n')
+    assert latest_checkpoint(str(directory)) == str(directory / 'model.ckpt-20')
+    (directory / 'checkpoint').unlink()
+    assert latest_checkpoint(str(directory)) is None
+    assert latest_checkpoint(str(directory / 'missing')) is None
 
 
 @pytest.mark.parametrize(
     'content', ['', 'model_chec', 'model_checkpoint_path: "model.ckpt-5"\n']
 )
-def test_a_damaged_list_is_said_in_words(folder, content):
-    (folder / 'checkpoint').write_text(content)
+def test_a_damaged_list_is_said_in_words(directory, content):
+    (directory / 'checkpoint').write_text(content)
     for read in (latest_checkpoint, checkpoint_of, open_source):
         with pytest.raises(ConfigError, match='checkpoint, the list .*/model.ckpt-100'):
-            read(str(folder))
-    assert checkpoint_of(str(folder), '20') == str(folder / 'model.ckpt-20')
+            read(str(directory))
+    assert checkpoint_of(str(directory), '20') == str(directory / 'model.ckpt-20')
     with pytest.raises(ConfigError, match='are: model.ckpt-3, model.ckpt-20, model.*0'):
-        checkpoint_of(str(folder), '21')
+        checkpoint_of(str(directory), '21')
 
 
-def test_a_damaged_list_of_the_best(folder):
-    best = folder / 'best'
+def test_a_damaged_list_of_the_best(directory):
+    best = directory / 'best'
     best.mkdir()
     (best / 'best.json').write_text('{"best": [{"path": "20", "step": 20}]}')
     (best / '20').mkdir()
     (best / '20' / 'checkpoint').touch()
     (best / '20' / 'model.ckpt-20.index').touch()
     with pytest.raises(ConfigError, match='best/20/checkpoint, the list'):
-        best_checkpoint(str(folder))
+        best_checkpoint(str(directory))

@@ -15,7 +15,7 @@ v1 = tf.compat.v1
 
 
 @pytest.fixture
-def folder(tmp_path):
+def directory(tmp_path):
     """Checkpoints of the steps 1, 9 and 10."""
     with tf.Graph().as_default(), v1.Session() as session:
         step = v1.train.get_or_create_global_step()
@@ -41,10 +41,10 @@ def _flip(path):
 DATA = '.data-00000-of-00001'
 
 
-def test_whole_ones_are_left_alone(folder):
-    before = (folder / 'checkpoint').read_bytes()
-    assert recover(str(folder)) is None
-    assert (folder / 'checkpoint').read_bytes() == before
+def test_whole_ones_are_left_alone(directory):
+    before = (directory / 'checkpoint').read_bytes()
+    assert recover(str(directory)) is None
+    assert (directory / 'checkpoint').read_bytes() == before
 
 
 def test_no_checkpoint_is_no_damage(tmp_path):
@@ -55,45 +55,45 @@ def test_no_checkpoint_is_no_damage(tmp_path):
 @pytest.mark.parametrize(
     'damage',
     [
-        lambda folder: _cut(folder / f'model.ckpt-10{DATA}'),
-        lambda folder: _cut(folder / 'model.ckpt-10.index', 10),
-        lambda folder: _flip(folder / f'model.ckpt-10{DATA}'),
-        lambda folder: os.remove(folder / 'model.ckpt-10.index'),
-        lambda folder: os.remove(folder / f'model.ckpt-10{DATA}'),
+        lambda directory: _cut(directory / f'model.ckpt-10{DATA}'),
+        lambda directory: _cut(directory / 'model.ckpt-10.index', 10),
+        lambda directory: _flip(directory / f'model.ckpt-10{DATA}'),
+        lambda directory: os.remove(directory / 'model.ckpt-10.index'),
+        lambda directory: os.remove(directory / f'model.ckpt-10{DATA}'),
     ],
 )
-def test_damaged_newest_falls_back(folder, damage):
-    damage(folder)
-    assert why_damaged(str(folder / 'model.ckpt-10'))
-    said = recover(str(folder))
-    assert 'model.ckpt-10 is damaged' in said
+def test_damaged_newest_falls_back(directory, damage):
+    damage(directory)
+    assert why_damaged(str(directory / 'model.ckpt-10'))
+    said = recover(str(directory))
+    assert 'model.ckpt-10 is corrupt' in said
     assert said.endswith('Going on from model.ckpt-9.')
-    assert latest_step(str(folder)) == 9
-    assert recover(str(folder)) is None
+    assert latest_step(str(directory)) == 9
+    assert recover(str(directory)) is None
 
 
-def test_two_damaged(folder):
-    _cut(folder / f'model.ckpt-10{DATA}')
-    _cut(folder / f'model.ckpt-9{DATA}')
-    assert 'Going on from model.ckpt-1.' in recover(str(folder))
-    assert latest_step(str(folder)) == 1
+def test_two_damaged(directory):
+    _cut(directory / f'model.ckpt-10{DATA}')
+    _cut(directory / f'model.ckpt-9{DATA}')
+    assert 'Going on from model.ckpt-1.' in recover(str(directory))
+    assert latest_step(str(directory)) == 1
 
 
 @pytest.mark.parametrize('content', [None, '', 'model_checkpoint_path: "mod'])
-def test_damaged_list(folder, content):
+def test_damaged_list(directory, content):
     if content is None:
-        (folder / 'checkpoint').unlink()
+        (directory / 'checkpoint').unlink()
     else:
-        (folder / 'checkpoint').write_text(content)
-    assert 'list of checkpoints' in recover(str(folder))
-    assert latest_step(str(folder)) == 10
+        (directory / 'checkpoint').write_text(content)
+    assert 'list of checkpoints' in recover(str(directory))
+    assert latest_step(str(directory)) == 10
 
 
-def test_nothing_whole_is_not_started_over_silently(folder):
+def test_nothing_whole_is_not_started_over_silently(directory):
     for number in (1, 9, 10):
-        _cut(folder / f'model.ckpt-{number}{DATA}')
+        _cut(directory / f'model.ckpt-{number}{DATA}')
     with pytest.raises(RunError, match='no checkpoint is whole'):
-        recover(str(folder))
+        recover(str(directory))
 
 
 def test_a_run_goes_on_and_ends_as_if_nothing_had_been(tmp_path):
@@ -112,7 +112,7 @@ def test_it_is_said(tmp_path):
     _cut(tmp_path / f'model.ckpt-30{DATA}')
     done = launch('train', *settings, '--max_steps=40')
     assert done.returncode == 0, done.stderr
-    assert 'model.ckpt-30 is damaged' in done.stderr
+    assert 'model.ckpt-30 is corrupt' in done.stderr
     assert 'Going on from model.ckpt-23.' in done.stderr
     steps = [line['step'] for line in lines(tmp_path / 'keys.jsonl')]
     assert steps == list(range(1, 41))

@@ -22,12 +22,16 @@ from estimator_clf.compat import estimator
 import pytest
 import tensorflow as tf
 
-from estimator_clf.checkpoints.best import BestKeeper, best_checkpoint, copy_checkpoint
+from estimator_clf.checkpoints.best import (
+    BestCheckpoints,
+    best_checkpoint,
+    copy_checkpoint,
+)
 from estimator_clf.config.early_stopping import EarlyStopping
-from estimator_clf.config.metric_goal import Goal
+from estimator_clf.config.metric_goal import MetricGoal
 from estimator_clf.core import graph_collections, signals
 from estimator_clf.evaluation.evaluator import Evaluator
-from estimator_clf.hooks.example_keys import KeysHook
+from estimator_clf.hooks.example_keys import ExampleKeysHook
 from estimator_clf.training import instrument
 from estimator_clf.training.run_directory import latest_step
 from tests.helpers.images import encode, image
@@ -56,9 +60,9 @@ def weight(prefix):
 # -- Best and latest -------------------------------------------------------------------
 
 
-def exported(folder):
-    """The steps at which what lies in an export folder was made."""
-    paths = glob.glob(os.path.join(folder, '*', 'variables', 'variables.index'))
+def exported(directory):
+    """The steps at which what lies in an export directory was made."""
+    paths = glob.glob(os.path.join(directory, '*', 'variables', 'variables.index'))
     return sorted(weight(path.removesuffix('.index')) for path in paths)
 
 
@@ -73,8 +77,10 @@ def test_stock_best_exporter_deletes_the_better_export_after_a_restart(tmp_path)
 
 
 def test_best_export_survives_a_restart_here(tmp_path):
-    def export(classifier, checkpoint, folder):
-        path = classifier.export_saved_model(folder, receiver, None, False, checkpoint)
+    def export(classifier, checkpoint, directory):
+        path = classifier.export_saved_model(
+            directory, receiver, None, False, checkpoint
+        )
         return path.decode()
 
     for until in (2, 4):
@@ -82,14 +88,14 @@ def test_best_export_survives_a_restart_here(tmp_path):
 
         def after(classifier, path, step, metrics):
             nonlocal keeper
-            keeper = keeper or BestKeeper(
+            keeper = keeper or BestCheckpoints(
                 str(tmp_path / 'exports'),
-                Goal('loss'),
+                MetricGoal('loss'),
                 1,
-                lambda path, step, folder: export(classifier, path, folder),
+                lambda path, step, directory: export(classifier, path, directory),
                 records_only=True,
             )
-            keeper.offer(path, step, metrics)
+            keeper.maybe_save(path, step, metrics)
 
         here(tmp_path, until, after, every=2)
         assert exported(tmp_path / 'exports') == [BEST_STEP]
@@ -102,8 +108,15 @@ def test_stock_rotates_the_best_checkpoint_away(tmp_path):
 
 
 def test_best_checkpoint_stays_here(tmp_path):
-    keeper = BestKeeper(str(tmp_path / 'best'), Goal('loss'), 1, copy_checkpoint)
-    here(tmp_path, 4, lambda _, *result: keeper.offer(*result), keep_checkpoint_max=2)
+    keeper = BestCheckpoints(
+        str(tmp_path / 'best'), MetricGoal('loss'), 1, copy_checkpoint
+    )
+    here(
+        tmp_path,
+        4,
+        lambda _, *result: keeper.maybe_save(*result),
+        keep_checkpoint_max=2,
+    )
     left = glob.glob(str(tmp_path / 'model.ckpt-*.index'))
     assert sorted(weight(path.removesuffix('.index')) for path in left) == [3, 4]
     assert weight(best_checkpoint(str(tmp_path))) == BEST_STEP
@@ -143,10 +156,10 @@ def test_stock_early_stopping_takes_any_strategy_for_several_workers(tmp_path):
 
 
 def test_early_stopping_works_under_a_strategy_here(tmp_path):
-    stop, early = signals.Stop(), EarlyStopping(Goal('accuracy'), 3)
+    stop, early = signals.Stop(), EarlyStopping(MetricGoal('accuracy'), 3)
 
     def after(classifier, path, step, metrics):
-        if early.tell(step, metrics):
+        if early.update(step, metrics):
             stop.requested = early.why()
 
     here(
@@ -169,7 +182,7 @@ def keys_seen(model_dir, make_input_fn):
     for until in (3, 6):
         model = bare_estimator(model_dir, instrument.instrument(model_fn))
         saver = estimator.CheckpointSaverHook(str(model_dir), save_steps=100)
-        hook = KeysHook(str(model_dir), graph_collections.EXAMPLE_KEYS)
+        hook = ExampleKeysHook(str(model_dir), graph_collections.EXAMPLE_KEYS)
         model.train(make_input_fn(), hooks=[saver, hook], max_steps=until)
     lines = (model_dir / 'keys.jsonl').read_text().splitlines()
     return [tuple(json.loads(line)['keys']) for line in lines]
@@ -346,7 +359,7 @@ def test_stock_trains_on_in_a_folder_of_other_settings(tmp_path, caplog):
 
 @pytest.fixture
 def start(tmp_path):
-    """Function (folder, TF_CONFIG) -> a process of stock Estimator, training."""
+    """Function (directory, TF_CONFIG) -> a process of stock Estimator, training."""
     processes = []
 
     def begin(name, tf_config='{}'):

@@ -9,40 +9,40 @@ import pytest
 from estimator_clf.config import config as configuration
 from estimator_clf.config.config import Config
 from estimator_clf.core.errors import ConfigError
-from estimator_clf.training.config_checks import unread
+from estimator_clf.training.config_checks import unused_settings
 
 
 @pytest.mark.parametrize(
     'settings, message',
     [
-        ({'batch_size': 0}, '--batch_size must be at least 1, got 0'),
-        ({'batch_size': -3}, '--batch_size must be at least 1, got -3'),
-        ({'batch_size': None}, '--batch_size must be a whole number, got None'),
-        ({'batch_size': '128'}, "--batch_size must be a whole number, got '128'"),
-        ({'batch_size': 1.5}, '--batch_size must be a whole number, got 1.5'),
-        ({'batch_size': True}, '--batch_size must be a whole number, got True'),
-        ({'histograms': 1}, '--histograms must be a bool, got 1'),
-        ({'eval_every': 100}, '--eval_every must be a text, got 100'),
-        ({'learning_rate': 0.0}, '--learning_rate must be above 0, got 0.0'),
-        ({'learning_rate': float('nan')}, '--learning_rate must be above 0, got nan'),
-        ({'learning_rate': float('inf')}, '--learning_rate must be finite, got inf'),
-        ({'epochs': -1.0}, '--epochs must be at least 0, got -1.0'),
-        ({'epochs': float('inf')}, '--epochs must be finite, got inf'),
-        ({'epochs': float('nan')}, '--epochs must be at least 0, got nan'),
-        ({'max_steps': 0}, '--max_steps must be at least 1, got 0'),
-        ({'channels': 2}, '--channels must be 1 or 3, got 2'),
-        ({'validation_split': 1.0}, '--validation_split must be from 0 to below 1'),
-        ({'momentum': -0.1}, '--momentum must be from 0 to below 1, got -0.1'),
-        ({'eval_crop': 0.0}, '--eval_crop must be above 0 and at most 1, got 0.0'),
-        ({'seed': -1}, '--seed must be at least 0, got -1'),
-        ({'replicas': 0}, '--replicas must be at least 1, got 0'),
-        ({'keep_checkpoints': 0}, '--keep_checkpoints must be at least 1, got 0'),
-        ({'device': 'tpu'}, "--device must be one of auto, cpu, gpu, got 'tpu'"),
-        ({'eval_every': 'often'}, '--eval_every must be a number of steps'),
-        ({'save_every': ''}, '--save_every must be a number of steps'),
-        ({'warmup': '1.5'}, '--warmup must be a whole number of steps'),
-        ({'log_every': 'x'}, '--log_every must be a number of steps'),
-        ({'epochs': 1.0, 'max_steps': 1}, '--epochs and --max_steps both say how long'),
+        ({'batch_size': 0}, '`batch_size` must be at least 1, got 0'),
+        ({'batch_size': -3}, '`batch_size` must be at least 1, got -3'),
+        ({'batch_size': None}, '`batch_size` must be a whole number, got None'),
+        ({'batch_size': '128'}, "`batch_size` must be a whole number, got '128'"),
+        ({'batch_size': 1.5}, '`batch_size` must be a whole number, got 1.5'),
+        ({'batch_size': True}, '`batch_size` must be a whole number, got True'),
+        ({'histograms': 1}, '`histograms` must be a bool, got 1'),
+        ({'eval_every': 100}, '`eval_every` must be a text, got 100'),
+        ({'learning_rate': 0.0}, '`learning_rate` must be above 0, got 0.0'),
+        ({'learning_rate': float('nan')}, '`learning_rate` must be above 0, got nan'),
+        ({'learning_rate': float('inf')}, '`learning_rate` must be finite, got inf'),
+        ({'epochs': -1.0}, '`epochs` must be at least 0, got -1.0'),
+        ({'epochs': float('inf')}, '`epochs` must be finite, got inf'),
+        ({'epochs': float('nan')}, '`epochs` must be at least 0, got nan'),
+        ({'max_steps': 0}, '`max_steps` must be at least 1, got 0'),
+        ({'channels': 2}, '`channels` must be 1 or 3, got 2'),
+        ({'validation_split': 1.0}, '`validation_split` must be from 0 to below 1'),
+        ({'momentum': -0.1}, '`momentum` must be from 0 to below 1, got -0.1'),
+        ({'eval_crop': 0.0}, '`eval_crop` must be above 0 and at most 1, got 0.0'),
+        ({'seed': -1}, '`seed` must be at least 0, got -1'),
+        ({'replicas': 0}, '`replicas` must be at least 1, got 0'),
+        ({'keep_checkpoints': 0}, '`keep_checkpoints` must be at least 1, got 0'),
+        ({'device': 'tpu'}, "`device` must be one of auto, cpu, gpu, got 'tpu'"),
+        ({'eval_every': 'often'}, '`eval_every` must be a number of steps'),
+        ({'save_every': ''}, '`save_every` must be a number of steps'),
+        ({'warmup': '1.5'}, '`warmup` must be a whole number of steps'),
+        ({'log_every': 'x'}, '`log_every` must be a number of steps'),
+        ({'epochs': 1.0, 'max_steps': 1}, '`epochs` and `max_steps` both say how long'),
     ],
 )
 def test_what_cannot_be_is_refused_in_words(settings, message):
@@ -58,13 +58,13 @@ def test_what_cannot_be_is_refused_in_words(settings, message):
         ({'optimizer': 'nesterov', 'momentum': 0.95}, []),
         ({'schedule': 'step', 'decay_at': '10', 'decay_rate': 0.5}, []),
         ({'warmup': '10%', 'warmup_from': 0.2}, []),
-        ({'optimizer': 'sgd', 'momentum': 0.95}, ['--momentum=0.95 does nothing with']),
-        ({'decay_at': '10'}, ['--decay_at=10 does nothing with --schedule=']),
-        ({'warmup_from': 0.2}, ['--warmup_from=0.2 does nothing without --warmup']),
+        ({'optimizer': 'sgd', 'momentum': 0.95}, ['`momentum=0.95` does nothing with']),
+        ({'decay_at': '10'}, ['`decay_at=10` does nothing with `schedule`=']),
+        ({'warmup_from': 0.2}, ['`warmup_from=0.2` does nothing without `warmup`']),
     ],
 )
 def test_what_does_nothing_beside_others_is_said(settings, words):
-    found = unread(Config(**{'schedule': 'constant', **settings}))
+    found = unused_settings(Config(**{'schedule': 'constant', **settings}))
     assert len(found) == len(words)
     assert all(a.startswith(b) for a, b in zip(found, words, strict=True))
 
@@ -125,8 +125,8 @@ def test_differences_are_those_that_matter():
     assert config.differences(config) == []
 
 
-def write(folder, text):
-    (folder / configuration.FILE_NAME).write_text(text)
+def write(directory, text):
+    (directory / configuration.FILE_NAME).write_text(text)
 
 
 def test_load_gives_back_the_settings(tmp_path):
@@ -146,24 +146,24 @@ def test_a_folder_that_was_moved_exports_into_itself(tmp_path):
 )
 def test_a_damaged_file_is_said_to_be(tmp_path, text):
     write(tmp_path, text)
-    with pytest.raises(ConfigError, match='config.json is damaged'):
+    with pytest.raises(ConfigError, match='config.json is corrupt'):
         configuration.load(str(tmp_path))
 
 
 def test_a_value_that_cannot_be_is_named_when_loaded(tmp_path):
     write(tmp_path, json.dumps({'settings': {'batch_size': 'many'}}))
-    with pytest.raises(ConfigError, match="--batch_size.*got 'many'"):
+    with pytest.raises(ConfigError, match="`batch_size`.*got 'many'"):
         configuration.load(str(tmp_path))
 
 
 def test_no_run_there(tmp_path):
-    with pytest.raises(ConfigError, match='--model_dir must be the folder of a run'):
+    with pytest.raises(ConfigError, match='`model_dir` must be the directory of a run'):
         configuration.load(str(tmp_path))
 
 
 def test_names_that_tensorflow_takes_for_patterns():
     for name in ('run [1]/m', 'runs/*', 'what?'):
-        with pytest.raises(ConfigError, match='--model_dir must not have any of'):
+        with pytest.raises(ConfigError, match='`model_dir` must not have any of'):
             Config(model_dir=name)
 
 

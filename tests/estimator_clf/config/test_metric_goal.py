@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from estimator_clf.config.metric_goal import Goal
+from estimator_clf.config.metric_goal import MetricGoal
 from estimator_clf.core.errors import ConfigError
 
 
@@ -19,7 +19,7 @@ from estimator_clf.core.errors import ConfigError
     ],
 )
 def test_direction(metric, mode, better, worse):
-    goal = Goal(metric, mode)
+    goal = MetricGoal(metric, mode)
     assert goal.better(better, worse)
     assert not goal.better(worse, better)
     assert not goal.better(better, better)
@@ -27,7 +27,7 @@ def test_direction(metric, mode, better, worse):
 
 
 def test_what_is_no_number_is_never_better():
-    goal = Goal('accuracy')
+    goal = MetricGoal('accuracy')
     assert not goal.better(math.nan, 0.0)
     assert not goal.better(math.nan, math.nan)
     assert goal.better(0.0, math.nan)
@@ -37,6 +37,6 @@ def test_what_is_no_number_is_never_better():
 
 def test_misspelt_metric_is_answered_with_the_right_names():
     names = ['accuracy', 'loss', 'precision/cats']
-    Goal('loss').check(names)
+    MetricGoal('loss').check(names)
     with pytest.raises(ConfigError, match="'accuracy'.*accuracy, loss"):
-        Goal('acuracy').check(names)
+        MetricGoal('acuracy').check(names)

@@ -12,10 +12,10 @@ from sklearn.utils.class_weight import compute_class_weight
 from estimator_clf.config.config import Config
 from estimator_clf.core.errors import ConfigError, RunError, SettingError
 from estimator_clf.training import factory
-from estimator_clf.training.callbacks import Observer
+from estimator_clf.training.callbacks import Callback
 from estimator_clf.training.config_checks import check
 from estimator_clf.training.trainer import train_and_evaluate
-from launch.data_errors import explained
+from launch.data_errors import translate_tf_errors
 from model_fns.optimizers.ema import SUFFIX
 from tests.helpers import small_run, stepping
 from tests.helpers.launching import SMALL, launch, lines
@@ -35,9 +35,9 @@ def run(model_dir, max_steps=4, **settings):
         **{'export': False, **settings},
     )
     source = small_run.source()
-    config = factory.settled(config, source)
+    config = factory.resolve_auto(config, source)
     maker = factory.model_fn_maker(config)
-    return train_and_evaluate(config, source, maker, lambda info: None, 1, Observer())
+    return train_and_evaluate(config, source, maker, lambda info: None, 1, Callback())
 
 
 def values(model_dir):
@@ -47,7 +47,11 @@ def values(model_dir):
 
 SETTINGS = [
     {'ema_decay': 0.9, 'freeze': 'dense1/bias', 'lr_multipliers': 'dense:0.1'},
-    {'precision': 'float16', 'accumulate_steps': 4, 'class_weights': 'balanced'},
+    {
+        'precision': 'float16',
+        'gradient_accumulation_steps': 4,
+        'class_weights': 'balanced',
+    },
     pytest.param({'precision': 'bfloat16', 'xla': True}, marks=pytest.mark.slow),
 ]
 
@@ -84,7 +88,7 @@ def test_each_setting_reaches_the_training():
     assert not np.allclose(decayed[kernel], other[kernel], atol=1e-7)
     assert 'loss_scale/value' in trained(precision='float16')
     assert kernel + SUFFIX in trained(ema_decay=0.9)
-    parts = trained(accumulate_steps=4)
+    parts = trained(gradient_accumulation_steps=4)
     np.testing.assert_allclose(parts[kernel], plain[kernel], rtol=1e-3, atol=1e-5)
     bfloat16 = trained(precision='bfloat16')
     assert not np.allclose(bfloat16[kernel], plain[kernel], rtol=1e-5, atol=1e-7)
@@ -102,25 +106,31 @@ def test_balanced_weights_are_those_of_scikit_learn():
 def test_what_words_stand_for_is_in_the_settings():
     source = small_run.source()
     config = Config(dataset='arrays', class_weights='balanced', precision='auto')
-    settled = factory.settled(config, source)
+    resolve_auto = factory.resolve_auto(config, source)
     counts = np.bincount(small_run.pictures(45)[1])
-    weights = [float(w) for w in settled.class_weights.split(',')]
+    weights = [float(w) for w in resolve_auto.class_weights.split(',')]
     np.testing.assert_allclose(weights, 45 / (3 * counts), rtol=1e-5)
-    assert settled.precision in ('float32', 'bfloat16', 'float16')
+    assert resolve_auto.precision in ('float32', 'bfloat16', 'float16')
     # A run that goes on settles on the same.
-    assert factory.settled(settled, source) == settled
+    assert factory.resolve_auto(resolve_auto, source) == resolve_auto
 
 
 @pytest.mark.parametrize(
     'settings, message',
     [
-        ({'batch_size': 9, 'accumulate_steps': 2}, '--batch_size must be a multiple'),
         (
-            {'batch_size': 8, 'accumulate_steps': 4, 'replicas': 4},
+            {'batch_size': 9, 'gradient_accumulation_steps': 2},
+            '--batch_size must be a multiple',
+        ),
+        (
+            {'batch_size': 8, 'gradient_accumulation_steps': 4, 'replicas': 4},
             r'--replicas\), 16, got 8',
         ),
         ({'ema_decay': 1.0}, '--ema_decay must be from 0 to below 1, got 1.0'),
-        ({'accumulate_steps': 0}, '--accumulate_steps must be at least 1'),
+        (
+            {'gradient_accumulation_steps': 0},
+            '--gradient_accumulation_steps must be at least 1',
+        ),
         ({'precision': 'half'}, '--precision must be one of float32, bfloat16'),
         (
             {'class_weights': 'balanced', 'sampling': 'balanced'},
@@ -137,18 +147,18 @@ def test_settings_that_cannot_be_are_refused(settings, message):
 
 
 def test_patterns_are_checked_at_once():
-    with pytest.raises(SettingError, match='--freeze must be regular expressions'):
+    with pytest.raises(SettingError, match='`freeze` must be regular expressions'):
         check(Config(freeze='a['))
-    with pytest.raises(SettingError, match='--lr_multipliers must be written'):
+    with pytest.raises(SettingError, match='`lr_multipliers` must be written'):
         check(Config(lr_multipliers='conv1'))
-    with pytest.raises(SettingError, match='--decay_multipliers must be written'):
+    with pytest.raises(SettingError, match='`decay_multipliers` must be written'):
         check(Config(weight_decay=0.1, decay_multipliers='conv1'))
 
 
 @pytest.mark.parametrize(
     'settings,words',
     [
-        ({'eval_passes': 4}, '--eval_passes=4: nothing in --network=cnn is random'),
+        ({'eval_samples': 4}, '--eval_samples=4: nothing in --network=cnn is random'),
         ({'optimizer': 'ftrl'}, '--optimizer=ftrl is for --network=linear'),
         (
             {
@@ -164,7 +174,7 @@ def test_patterns_are_checked_at_once():
                 'network': 'linear_regression',
                 'label_smoothing': 0.1,
             },
-            '--label_smoothing is for pictures, not for numbers',
+            '--label_smoothing is for images, not for numbers',
         ),
     ],
 )
@@ -174,7 +184,7 @@ def test_settings_that_do_not_go_together(settings, words):
 
 
 def test_settings_that_do():
-    check(Config(network='fmp', eval_passes=4))
+    check(Config(network='fmp', eval_samples=4))
     check(Config(network='linear', optimizer='ftrl'))
     for weights in ('imagenet', 'none'):
         args = f'name=EfficientNetB0,weights={weights}'
@@ -195,14 +205,14 @@ def test_a_program_compiles_and_says_what_auto_means(tmp_path, monkeypatch):
     assert done.returncode == 0, done.stderr
     assert 'Compiled cluster using XLA' in done.stderr
     settings = json.loads((tmp_path / 'config.json').read_text())['settings']
-    assert f'--precision=auto: {settings["precision"]}\n' in done.stderr
-    assert f'--class_weights=balanced: {settings["class_weights"]}\n' in done.stderr
+    assert f'`precision=auto`: {settings["precision"]}\n' in done.stderr
+    assert f'`class_weights=balanced`: {settings["class_weights"]}\n' in done.stderr
     assert len(settings['class_weights'].split(',')) == 10
     assert lines(tmp_path / 'metrics.jsonl')[-1]['split'] == 'test'
 
 
 def test_a_mistake_before_the_first_step_does_not_bind_the_folder(tmp_path):
-    with pytest.raises(SettingError, match="--freeze: no variable has 'dense9'"):
+    with pytest.raises(SettingError, match="`freeze`: no variable has 'dense9'"):
         run(tmp_path, freeze='dense9')
     assert run(tmp_path, freeze='dense1', max_steps=1).step == 1
 
@@ -211,18 +221,21 @@ def test_what_xla_cannot_compile_is_said_in_words():
     def names(x):
         return tf.strings.length(tf.strings.as_string(x))
 
-    with pytest.raises(RunError, match='--xla: XLA cannot compile AsString'):
-        with explained(small_run.source()):
+    with pytest.raises(RunError, match='`xla`: XLA cannot compile AsString'):
+        with translate_tf_errors(small_run.source()):
             tf.function(names, jit_compile=True)(tf.constant(1.0))
 
 
 def test_a_checkpoint_that_is_gone_is_said_in_words(tmp_path):
     with tf.Graph().as_default(), tf.compat.v1.Session() as session:
         saver = tf.compat.v1.train.Saver([tf.Variable(0.0)])
-        with pytest.raises(RunError, match='not there any more.*--checkpoint=best'):
-            with explained(small_run.source()):
+        with pytest.raises(RunError, match='not there any more.*`checkpoint=best`'):
+            with translate_tf_errors(small_run.source()):
                 saver.restore(session, str(tmp_path / 'model.ckpt-1'))
-    with pytest.raises(ValueError, match='^another$'), explained(small_run.source()):
+    with (
+        pytest.raises(ValueError, match='^another$'),
+        translate_tf_errors(small_run.source()),
+    ):
         raise ValueError('another')
 
 
@@ -231,7 +244,7 @@ def test_what_is_wrong_may_lie_in_another_source():
         return types.SimpleNamespace(explain=lambda error: name)
 
     others = []
-    with pytest.raises(RunError, match='^phone/3.png: damaged$'):
-        with explained(small_run.source(), others):
-            others += [broken(None), broken('phone/3.png: damaged')]
+    with pytest.raises(RunError, match='^phone/3.png: corrupt$'):
+        with translate_tf_errors(small_run.source(), others):
+            others += [broken(None), broken('phone/3.png: corrupt')]
             raise tf.errors.InvalidArgumentError(None, None, 'Invalid PNG data')

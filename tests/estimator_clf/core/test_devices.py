@@ -25,7 +25,7 @@ def test_one_cpu_needs_no_strategy():
     bool(tf.config.list_physical_devices('GPU')), reason='there is a GPU here'
 )
 def test_no_gpu_is_said_and_auto_goes_without():
-    with pytest.raises(ConfigError, match='--device=gpu needs a GPU .* it sees none'):
+    with pytest.raises(ConfigError, match='`device=gpu` needs a GPU .* it sees none'):
         devices.set_up('gpu')
     assert devices.set_up('auto') == 1
 
@@ -96,4 +96,4 @@ def test_two_logical_cpus():
     result = json.loads(done.stdout.splitlines()[-1])
     error = result.pop('error')
     assert result == {'replicas': 2, 'in_sync': 2, 'devices': 2, 'again': 2}
-    assert error.startswith('--replicas=3 on the CPU must be set up before TensorFlow')
+    assert error.startswith('`replicas=3` on the CPU must be set up before TensorFlow')

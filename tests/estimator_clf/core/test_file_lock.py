@@ -1,4 +1,4 @@
-"""Two trainers in one folder: the second is refused, the dead hold nothing."""
+"""Two trainers in one directory: the second is refused, the dead hold nothing."""
 
 import os
 import signal
@@ -8,15 +8,15 @@ import sys
 import pytest
 
 from estimator_clf.core.errors import ConfigError
-from estimator_clf.core.file_lock import FolderLock
+from estimator_clf.core.file_lock import DirectoryLock
 from tests.helpers.launching import ROOT
 from tests.helpers.small_run import run
 
 HOLD = """
 import sys, time
-from estimator_clf.core.file_lock import FolderLock
-lock = FolderLock(sys.argv[1])
-lock.take()
+from estimator_clf.core.file_lock import DirectoryLock
+lock = DirectoryLock(sys.argv[1])
+lock.acquire()
 print('held', flush=True)
 time.sleep(600)
 """
@@ -38,31 +38,31 @@ def holder(tmp_path):
 
 
 def test_second_is_refused_until_the_first_is_dead(holder, tmp_path):
-    lock = FolderLock(str(tmp_path))
-    with pytest.raises(ConfigError, match='--model_dir=.* is in use'):
-        lock.take()
+    lock = DirectoryLock(str(tmp_path))
+    with pytest.raises(ConfigError, match='`model_dir=.*` is in use'):
+        lock.acquire()
     assert os.listdir(tmp_path) == []
     holder.send_signal(signal.SIGKILL)
     holder.wait()
-    lock.take()
-    lock.give_back()
+    lock.acquire()
+    lock.release()
 
 
 def test_given_back_it_can_be_taken(tmp_path):
-    first, second = FolderLock(str(tmp_path)), FolderLock(str(tmp_path))
-    first.take()
-    first.take()  # Twice is once.
-    assert not second.try_to_take()
+    first, second = DirectoryLock(str(tmp_path)), DirectoryLock(str(tmp_path))
+    first.acquire()
+    first.acquire()  # Twice is once.
+    assert not second.try_acquire()
     with pytest.raises(ConfigError):
-        second.take()
-    first.give_back()
-    second.take()
-    second.give_back()
+        second.acquire()
+    first.release()
+    second.acquire()
+    second.release()
 
 
 def test_a_folder_that_is_not_there_yet(tmp_path):
-    lock = FolderLock(str(tmp_path / 'new'))
-    lock.take()
+    lock = DirectoryLock(str(tmp_path / 'new'))
+    lock.acquire()
     assert not (tmp_path / 'new').exists()
 
 
@@ -73,10 +73,10 @@ def test_a_run_in_a_folder_in_use_touches_nothing(holder, tmp_path):
 
 
 def test_resume(tmp_path):
-    with pytest.raises(ConfigError, match='--resume=must'):
+    with pytest.raises(ConfigError, match='`resume=must`'):
         run(tmp_path / 'run', resume='must')
     assert not (tmp_path / 'run').exists()
     run(tmp_path / 'run', resume='never', max_steps=3)
-    with pytest.raises(ConfigError, match='--resume=never'):
+    with pytest.raises(ConfigError, match='`resume=never`'):
         run(tmp_path / 'run', resume='never')
     assert run(tmp_path / 'run', resume='must').step == 14

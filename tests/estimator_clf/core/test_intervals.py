@@ -26,7 +26,7 @@ def test_parse(text, parsed):
     'text', ['', 'often', '-5', '1e3', 'nan', 'inf', '5 minutes', '%', '1.2.3epochs']
 )
 def test_what_is_no_duration_is_refused_in_words(text):
-    with pytest.raises(ConfigError, match='--save_every must be a number of steps'):
+    with pytest.raises(ConfigError, match='`save_every` must be a number of steps'):
         intervals.parse(text, 'save_every')
 
 
@@ -82,5 +82,5 @@ def test_range_of_steps():
 
 @pytest.mark.parametrize('text', ['7', '0:3', '5:4', 'a:b', '1:2:3', '-1:2'])
 def test_no_range_of_steps(text):
-    with pytest.raises(ConfigError, match=f"--profile must be .* got '{text}'"):
+    with pytest.raises(ConfigError, match=f"`profile` must be .* got '{text}'"):
         intervals.step_range(text, 'profile')

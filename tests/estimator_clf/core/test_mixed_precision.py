@@ -1,4 +1,4 @@
-"""What `--precision=auto` takes."""
+"""What `precision=auto` takes."""
 
 import pytest
 

@@ -23,9 +23,9 @@ def test_a_package_that_is_not_there_is_null(monkeypatch):
     assert provenance.collect()['versions']['no-such-package'] is None
 
 
-def git(folder, *arguments):
+def git(directory, *arguments):
     name = ['-c', 'user.name=n', '-c', 'user.email=e@x']
-    command = ['git', '-C', str(folder), *name, *arguments]
+    command = ['git', '-C', str(directory), *name, *arguments]
     return subprocess.run(command, check=True, capture_output=True, text=True).stdout
 
 

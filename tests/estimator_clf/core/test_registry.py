@@ -46,10 +46,10 @@ class NoSuchThing(ValueError):
 
 @pytest.fixture
 def things(tmp_path, monkeypatch):
-    folder = tmp_path / 'registered_things'
-    folder.mkdir()
+    directory = tmp_path / 'registered_things'
+    directory.mkdir()
     for name, text in FILES.items():
-        (folder / name).write_text(textwrap.dedent(text))
+        (directory / name).write_text(textwrap.dedent(text))
     monkeypatch.syspath_prepend(str(tmp_path))
     yield Registry('registered_things', '--thing', NoSuchThing)
     for name in [n for n in sys.modules if n.startswith('registered_things')]:

@@ -98,7 +98,7 @@ def test_a_run_that_is_told_to_stop_saves_and_goes_on(tmp_path, number):
 
 def test_at_once_where_there_is_nothing_to_save(tmp_path, monkeypatch):
     with pytest.raises(signals.Stopped), signals.on_signals() as stop:
-        with stop.at_once():
+        with stop.raise_immediately():
             signal.raise_signal(signal.SIGTERM)
     assert stop.requested == 'SIGTERM'
 

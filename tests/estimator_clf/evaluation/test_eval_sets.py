@@ -8,7 +8,7 @@ import pytest
 from estimator_clf.config.config import Config
 from estimator_clf.config.step_plan import make_plan
 from estimator_clf.core.errors import ConfigError
-from estimator_clf.evaluation.eval_sets import Wish, evaluation_sets, parse
+from estimator_clf.evaluation.eval_sets import Wish, eval_sets, parse
 from estimator_clf.loggers.jsonl import MetricsLog
 from estimator_clf.training import factory, run_directory
 from tests.helpers.images import class_folders
@@ -37,36 +37,36 @@ def test_parse(text, wish):
         ('=test', 'must be'),
         ('name=', 'must be'),
         ('train', 'a name of its own'),
-        ('@folder', 'a name of its own'),
+        ('@directory', 'a name of its own'),
         ('a/b=test', 'a name of its own'),
         ('best=test', 'a name of its own'),
         ('test,test:5', 'given twice'),
     ],
 )
 def test_mistakes(text, words):
-    with pytest.raises(ConfigError, match=f'--also_evaluate.*{words}'):
+    with pytest.raises(ConfigError, match=f'`extra_eval_sets`.*{words}'):
         parse(text)
 
 
 def _names(text=''):
-    config = Config(batch_size=9, also_evaluate=text, eval_every='5', max_steps=50)
+    config = Config(batch_size=9, extra_eval_sets=text, eval_every='5', max_steps=50)
     data = source(train=60, validation_split=0.25)
     plan = make_plan(config, data)
     opened = []
 
-    def open_folder(folder):
-        opened.append(folder)
+    def open_directory(directory):
+        opened.append(directory)
         return source(train=30, test=10)
 
-    sets = evaluation_sets(config, data, plan, open_folder)
+    sets = eval_sets(config, data, plan, open_directory)
     return [(s.name, s.every) for s in sets], opened
 
 
 def test_the_lines_of_the_training_are_no_evaluation():
     config = Config(batch_size=9, train_split='test', eval_split='train')
     data = source(train=60, test=30)
-    with pytest.raises(ConfigError, match='--also_evaluate=on_train=train'):
-        evaluation_sets(config, data, make_plan(config, data))
+    with pytest.raises(ConfigError, match='`extra_eval_sets=on_train=train`'):
+        eval_sets(config, data, make_plan(config, data))
 
 
 def test_the_order_of_the_sets():
@@ -102,16 +102,16 @@ def test_all_of_another_folder_counts(tmp_path):
     )
     data = factory.open_source(config)
     assert data.num_examples == {'train': 6}
-    phone = factory.open_folder(config, data, str(tmp_path / 'phone'))
+    phone = factory.open_directory(config, data, str(tmp_path / 'phone'))
     assert phone.num_examples == {'train': 5}
 
 
-def _steps(folder, name):
-    return [x['step'] for x in MetricsLog(str(folder)).read() if x['split'] == name]
+def _steps(directory, name):
+    return [x['step'] for x in MetricsLog(str(directory)).read() if x['split'] == name]
 
 
 def test_each_at_its_own_interval_and_after_a_kill_too(tmp_path):
-    settings = {'eval_every': '5', 'also_evaluate': 'fit=train:7'}
+    settings = {'eval_every': '5', 'extra_eval_sets': 'fit=train:7'}
     data = source(train=60, validation_split=0.25)
     with pytest.raises(Recorder.Killed):
         run(tmp_path, Recorder(kill_after=8), data, **settings)
@@ -129,10 +129,10 @@ def test_each_at_its_own_interval_and_after_a_kill_too(tmp_path):
 
 def test_one_name_is_one_set(tmp_path):
     data = source(train=60, validation_split=0.25)
-    run(tmp_path, None, data, also_evaluate='x=train:7', max_steps=7)
+    run(tmp_path, None, data, extra_eval_sets='x=train:7', max_steps=7)
     with pytest.raises(ConfigError, match="'x' was train in .* so far, is test"):
-        run(tmp_path, None, data, also_evaluate='x=test:7', max_steps=9)
-    results = run(tmp_path, None, data, also_evaluate='y=test:9', max_steps=9)
+        run(tmp_path, None, data, extra_eval_sets='x=test:7', max_steps=9)
+    results = run(tmp_path, None, data, extra_eval_sets='y=test:9', max_steps=9)
     assert results.metrics['y'] == results.metrics['test']
 
 
@@ -142,9 +142,9 @@ def test_one_name_is_one_folder(tmp_path):
     (tmp_path / 'model.ckpt-1.index').touch()
 
     def check(old, new):
-        before = Config(model_dir=str(tmp_path), also_evaluate=old).to_dict()
+        before = Config(model_dir=str(tmp_path), extra_eval_sets=old).to_dict()
         (tmp_path / 'config.json').write_text(json.dumps({'settings': before}))
-        config = Config(model_dir=str(tmp_path), also_evaluate=new)
+        config = Config(model_dir=str(tmp_path), extra_eval_sets=new)
         run_directory.check(config, None)
 
     here = os.path.relpath(tmp_path / 'a')

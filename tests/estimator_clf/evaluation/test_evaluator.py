@@ -23,11 +23,11 @@ v1 = tf.compat.v1
 @pytest.fixture(scope='module')
 def trained(tmp_path_factory):
     """(model_fn, source, bare Estimator) with checkpoints of steps 2 and 4."""
-    folder = tmp_path_factory.mktemp('trained')
+    directory = tmp_path_factory.mktemp('trained')
     data = source(train=45, test=20)
     model_fn = linear_model_fn(data.info)
     config = estimator.RunConfig(save_checkpoints_steps=2, tf_random_seed=1)
-    model = estimator.Estimator(model_fn, str(folder), config)
+    model = estimator.Estimator(model_fn, str(directory), config)
     model.train(data.input_fn('train', 9, training=True), max_steps=4)
     return model_fn, data, model
 
@@ -180,7 +180,7 @@ def test_does_not_touch_the_graph_around_it(trained):
 
 
 def test_input_without_labels(trained):
-    """Such as an autoencoder's: the pictures are all there is."""
+    """Such as an autoencoder's: the images are all there is."""
     model_fn, data, model = trained
 
     def unlabelled():

@@ -23,16 +23,16 @@ from estimator_clf.explain import (
 from estimator_clf.explain.explainer import Explainer
 from estimator_clf.explain.images import Picture, load, some_of, whole
 from estimator_clf.explain.options import Wish
-from input.corrupt_images import BadExamples
+from input.corrupt_images import CorruptImages
 from input.dataset_info import DatasetInfo
 from input.formats.arrays import from_arrays
 from input.images.batch_decoder import BatchDecoder
-from model_fns import OptimizerSettings, make_model_fn
+from model_fns import OptimizerSpec, make_model_fn
 from tests.helpers.small_run import NAMES, events, source
 
 v1 = tf.compat.v1
 
-#: Network -> its settings here, and the shape of the pictures.
+#: Network -> its settings here, and the shape of the images.
 NETWORKS = {
     'linear': ({}, (8, 8, 1)),
     'mlp': ({'hidden': (6,), 'activation': 'gelu'}, (8, 8, 1)),
@@ -44,7 +44,7 @@ NETWORKS = {
 }
 
 
-def network(folder, name, args=None, shape=(8, 8, 1), **settings):
+def network(directory, name, args=None, shape=(8, 8, 1), **settings):
     """Returns an `Explainer` of a network with its first weights."""
     info = DatasetInfo(
         name='none',
@@ -68,26 +68,26 @@ def network(folder, name, args=None, shape=(8, 8, 1), **settings):
         images = v1.placeholder(tf.uint8, [None, *shape])
         model_fn({'image': images}, None, estimator.ModeKeys.PREDICT)
         session.run(v1.global_variables_initializer())
-        path = v1.train.Saver().save(session, str(folder / 'model.ckpt'))
+        path = v1.train.Saver().save(session, str(directory / 'model.ckpt'))
     return Explainer(model_fn, path, info)
 
 
 @pytest.fixture(scope='module')
 def cnn(tmp_path_factory):
     """A small network with random weights."""
-    folder = tmp_path_factory.mktemp('cnn')
-    made = network(folder, 'cnn', *NETWORKS['cnn'])
+    directory = tmp_path_factory.mktemp('cnn')
+    made = network(directory, 'cnn', *NETWORKS['cnn'])
     yield made
     made.close()
 
 
 def noise(shape, count=1, seed=0):
-    """Returns float32 [count, *shape]: pictures of whole levels."""
+    """Returns float32 [count, *shape]: images of whole levels."""
     rng = np.random.default_rng(seed)
     return rng.integers(0, 256, (count, *shape)).astype(np.float32)
 
 
-def trained(folder, data, steps, network='linear', **settings):
+def trained(directory, data, steps, network='linear', **settings):
     """Trains a bare Estimator; returns its model_fn and checkpoint."""
     model_fn = make_model_fn(
         network,
@@ -95,9 +95,9 @@ def trained(folder, data, steps, network='linear', **settings):
         class_names=data.info.class_names,
         mean=data.info.mean,
         stddev=data.info.stddev,
-        optimizer=OptimizerSettings(name='adam', learning_rate=0.02, **settings),
+        optimizer=OptimizerSpec(name='adam', learning_rate=0.02, **settings),
     )
-    classifier = estimator.Estimator(model_fn, str(folder))
+    classifier = estimator.Estimator(model_fn, str(directory))
     classifier.train(data.input_fn('train', 9, training=True), max_steps=steps)
     return model_fn, classifier.latest_checkpoint()
 
@@ -117,14 +117,14 @@ def test_every_network_is_explained(name, tmp_path):
         'weights' if name in ('linear', 'mlp') else 'filters',
         'saliency',
         'occlusion',
-        'maximise-classes',
+        'maximize-classes',
     ]
     for path, _ in made:
         with Image.open(path) as picture:
             assert picture.format == 'PNG' and picture.mode == 'RGB'
             picture.load()
-            greys = picture.convert('L').getcolors()
-            assert len(greys) > 60  # There is more on it than a heading.
+            grays = picture.convert('L').getcolors()
+            assert len(grays) > 60  # There is more on it than a heading.
     explainer.close()
 
 
@@ -215,7 +215,7 @@ def test_pixel_weights_are_the_weights(tmp_path):
     expected = kernel.T.reshape(3, 8, 8, 1) * 255.0 / np.float32(data.info.stddev)
     assert np.abs(expected).max() > 0
     assert values == pytest.approx(expected, rel=1e-4, abs=1e-6)
-    with pytest.raises(ConfigError, match='begin with a convolution.*--what=weights'):
+    with pytest.raises(ConfigError, match='begin with a convolution.*`what=weights`'):
         weight_images.first_filters(explainer)
 
 
@@ -224,7 +224,7 @@ def test_filters_are_the_weights(cnn):
     assert layer.name == 'conv1'
     kernel = cnn.value(cnn.variables[0])
     assert np.array_equal(filters[3], kernel[..., 3])
-    with pytest.raises(ConfigError, match='weighs every pixel.*--what=filters'):
+    with pytest.raises(ConfigError, match='weighs every pixel.*`what=filters`'):
         weight_images.pixel_weights(cnn)
 
 
@@ -257,7 +257,7 @@ def test_occlusion_finds_the_square_that_decides(tmp_path):
     row, column = np.unravel_index(np.argmax(drops), drops.shape)
     assert (row, column) == (8, 3)  # Its middle.
     assert drops[:5].max() < drops[8, 3] / 2
-    # One patch over all of it: what falls is what falls without any picture.
+    # One patch over all of it: what falls is what falls without any image.
     whole_drop = occlusion.occlusion(explainer, image, 1, 12, 1, explainer.mean)
     flat = np.broadcast_to(explainer.mean, (1, 12, 12, 1))
     expected = before - explainer.probabilities(flat)[0, 1]
@@ -267,7 +267,7 @@ def test_occlusion_finds_the_square_that_decides(tmp_path):
 @pytest.mark.parametrize('layer', ['', 'conv2', 'dense1'])
 def test_maximisation_raises_what_it_is_to_raise(cnn, layer):
     tensor = cnn.layer(layer).tensor if layer else cnn.scores
-    images = activation_maximization.maximise(cnn, tensor, [0, 1, 2], steps=40)
+    images = activation_maximization.maximize(cnn, tensor, [0, 1, 2], steps=40)
     assert images.shape == (3, *cnn.shape)
     assert images.min() >= 0 and images.max() <= 255
     goal = cnn.goal(tensor)
@@ -275,15 +275,15 @@ def test_maximisation_raises_what_it_is_to_raise(cnn, layer):
     before, _ = cnn.gradient(goal, start, [0, 1, 2])
     after, _ = cnn.gradient(goal, images, [0, 1, 2])
     assert (after > before).all()
-    again = activation_maximization.maximise(cnn, tensor, [0, 1, 2], steps=40)
+    again = activation_maximization.maximize(cnn, tensor, [0, 1, 2], steps=40)
     assert np.array_equal(images, again)
-    other = activation_maximization.maximise(cnn, tensor, [0, 1, 2], steps=40, seed=1)
+    other = activation_maximization.maximize(cnn, tensor, [0, 1, 2], steps=40, seed=1)
     assert not np.array_equal(images, other)
 
 
 def test_smoothness_makes_smooth(cnn):
     rough, smooth = (
-        activation_maximization.maximise(
+        activation_maximization.maximize(
             cnn, cnn.scores, [0], steps=40, smoothness=amount
         )
         for amount in (0.0, 3.0)
@@ -357,28 +357,28 @@ def test_features_need_a_layer_with_places(cnn, tmp_path):
     assert figure.name == 'features-conv1-relu-1'
     [(_, one)] = make(layer='conv2', units=(5,))
     assert one.picture.size[0] < figure.picture.size[0] + 1
-    with pytest.raises(ConfigError, match=r'--what=features.*dense1 \[8\] is not'):
+    with pytest.raises(ConfigError, match=r'`what=features.*dense1` \[8\] is not'):
         make(layer='dense1')
-    with pytest.raises(ConfigError, match='--unit must be from 0 to 5.*got 6'):
+    with pytest.raises(ConfigError, match='`unit` must be from 0 to 5.*got 6'):
         make(layer='conv2', units=(6,))
 
 
 def test_images_for_tensorboard(cnn, tmp_path):
-    folder = str(tmp_path / 'new')
+    directory = str(tmp_path / 'new')
     image = noise(cnn.shape)[0]
     given = [Picture('a.png', image, 2, _png(image))]
     wish = Wish(steps=2, class_name='bright')
-    kinds = ['filters', 'saliency', 'maximise']
-    made = list(render.explain(cnn, kinds, wish, given, folder, 12))
+    kinds = ['filters', 'saliency', 'maximize']
+    made = list(render.explain(cnn, kinds, wish, given, directory, 12))
     [said] = made[1][1].said
     assert 'the score of bright' in said and 'in 2 steps' in said and 'gap' in said
     found = {
         value.tag: (event.step, value.image)
-        for event in events(folder)
+        for event in events(directory)
         for value in event.summary.value
     }
-    assert set(found) == {'filters/filters', 'saliency/saliency', 'maximise/classes'}
-    step, summary = found['maximise/classes']
+    assert set(found) == {'filters/filters', 'saliency/saliency', 'maximize/classes'}
+    step, summary = found['maximize/classes']
     assert step == 12
     assert (summary.width, summary.height) == made[2][1].picture.size
 
@@ -406,36 +406,36 @@ def test_pictures_of_a_source_and_of_files(tmp_path):
     with pytest.raises(ConfigError, match='no.png: neither JPEG'):
         load([('no.png', b'text', None)], decoder)
     left_out = []
-    bad = BadExamples(2, lambda *what: left_out.append(what))
+    bad = CorruptImages(2, lambda *what: left_out.append(what))
     wide = ('wide.png', _png(wide), None)
     found = load([('no.png', b'text', None), wide], BatchDecoder((8, 8), 3), bad)
     assert [p.name for p in found] == ['wide.png']
     ((name, why),) = left_out
     assert name == 'no.png' and why.startswith('neither JPEG')
-    with pytest.raises(ConfigError, match='none of the pictures can be read'):
+    with pytest.raises(ConfigError, match='none of the images can be read'):
         load([('no.png', b'text', None)], decoder, bad)
 
 
 def test_mistakes_are_said(cnn, tmp_path):
-    with pytest.raises(ConfigError, match="--layer must be .* got 'conv9'") as e:
+    with pytest.raises(ConfigError, match="`layer` must be .* got 'conv9'") as e:
         cnn.layer('conv9')
     assert '  conv2/relu [4 x 4 x 6]' in str(e.value).splitlines()
-    with pytest.raises(ConfigError, match="--class_name must be one of dark.*'cat'"):
+    with pytest.raises(ConfigError, match="`class_name` must be one of dark.*'cat'"):
         cnn.class_number('cat')
-    with pytest.raises(ConfigError, match='--what=saliency needs pictures'):
+    with pytest.raises(ConfigError, match='`what=saliency` needs images'):
         list(render.explain(cnn, ['saliency'], Wish(), [], str(tmp_path), 0))
     image = noise(cnn.shape)[0]
     given = [Picture('a.png', image, None, _png(image))]
-    with pytest.raises(ConfigError, match='--patch must be at most the 8 pixels'):
+    with pytest.raises(ConfigError, match='`patch` must be at most the 8 pixels'):
         wish = Wish(patch=9)
         new = tmp_path / 'new'  # Nothing is drawn before it is found.
         list(render.explain(cnn, ['saliency', 'occlusion'], wish, given, str(new), 0))
     assert not new.exists()
-    with pytest.raises(ConfigError, match='--unit must be from 0 to 5.*got 9'):
+    with pytest.raises(ConfigError, match='`unit` must be from 0 to 5.*got 9'):
         wish = Wish(layer='conv2', units=(9,))
         list(render.explain(cnn, ['saliency'], wish, given, str(new), 0))
     assert not new.exists()
-    with pytest.raises(ConfigError, match='--stride must be at most the 2 pixels'):
+    with pytest.raises(ConfigError, match='`stride` must be at most the 2 pixels'):
         wish = Wish(patch=2, stride=3)
         list(render.explain(cnn, ['occlusion'], wish, given, str(tmp_path), 0))
     info = DatasetInfo('numbers', (), (4,), {'train': 3}, [0.0], [1.0])

@@ -23,7 +23,7 @@ from tests.helpers.small_run import source
 @pytest.fixture(scope='module')
 def parts(tmp_path_factory):
     """(model_fn, info, checkpoint) of a network with all kinds of layers."""
-    folder = tmp_path_factory.mktemp('model')
+    directory = tmp_path_factory.mktemp('model')
     data = source()
     model_fn = make_model_fn(
         'cnn',
@@ -33,7 +33,7 @@ def parts(tmp_path_factory):
         stddev=data.info.stddev,
         network_args={'filters': (8,), 'hidden': (8,), 'batch_norm': True},
     )
-    model = estimator.Estimator(model_fn, str(folder))
+    model = estimator.Estimator(model_fn, str(directory))
     model.train(data.input_fn('train', 9, training=True), max_steps=30)
     return model_fn, data.info, model.latest_checkpoint()
 
@@ -41,9 +41,9 @@ def parts(tmp_path_factory):
 @pytest.fixture(scope='module')
 def images():
     input_fn = source().input_fn('test', 20)
-    from input.sources.base import iterate
+    from input.sources.base import as_numpy_batches
 
-    ((features, _),) = iterate(input_fn)
+    ((features, _),) = as_numpy_batches(input_fn)
     return features['image']
 
 

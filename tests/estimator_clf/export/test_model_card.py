@@ -31,7 +31,7 @@ def checkpoint(tmp_path_factory):
         return v1.train.Saver().save(session, path, write_meta_graph=False)
 
 
-def written(folder, checkpoint, info, config=None):
+def written(directory, checkpoint, info, config=None):
     with tf.Graph().as_default():
         decode = BatchDecoder((4, 5), 3) if info.class_names else None
         _, inputs = receivers(info, decode)
@@ -39,8 +39,8 @@ def written(folder, checkpoint, info, config=None):
         if info.class_names:
             outputs = {'classes': tf.constant([['a']]), 'scores': tf.zeros([1, 1])}
         signatures = signature_defs(inputs, outputs)
-    model_card.write(str(folder), info, signatures, checkpoint, config)
-    return (folder / 'MODEL_CARD.md').read_text(encoding='utf-8')
+    model_card.write(str(directory), info, signatures, checkpoint, config)
+    return (directory / 'MODEL_CARD.md').read_text(encoding='utf-8')
 
 
 def test_a_classifier(checkpoint, tmp_path):
@@ -61,11 +61,11 @@ def test_a_classifier(checkpoint, tmp_path):
     lines[1] |= {f'recall/{name}': 0.5 for name in NAMES} | {'precision/cats': 0.75}
     (run / 'metrics.jsonl').write_text('\n'.join(map(json.dumps, lines)))
     text = written(tmp_path, checkpoint, info, config)
-    assert text.startswith('# pets\n\n`linear` that classifies pictures into 3 classes')
+    assert text.startswith('# pets\n\n`linear` that classifies images into 3 classes')
     for part in (
         'weights of step 7',
         '| examples, train | 1,234 |',
-        '| pictures | brought to 4 x 5 x 3 |',
+        '| images | brought to 4 x 5 x 3 |',
         '## Metrics: test',
         '| accuracy | 0.8750 |',
         '| cats | 0.7500 | 0.5000 |',
@@ -73,7 +73,7 @@ def test_a_classifier(checkpoint, tmp_path):
         '| 2 | one and two |',
         '| `classify` | classify | `inputs` string [N] |',
         '| `tensor` | predict | `image` uint8 [N, 4, 5, 3] |',
-        '| `--learning_rate` | `0.25` |',
+        '| `learning_rate` | `0.25` |',
         'more than 4,000,000 pixels',
         '| tensorflow | 2.',
     ):
@@ -94,13 +94,13 @@ def test_a_classifier(checkpoint, tmp_path):
         (
             {'eval_tta': 'mirror'},
             {},
-            'looked at each example with `--eval_tta=mirror`, this model does once',
+            'looked at each example with `eval_tta=mirror`, this model does once',
         ),
         ({'eval_tta': 'mirror', 'export_tta': True}, {}, None),
         (
             {'network': 'fmp'},
-            {'eval_passes': 4},
-            'once, .* with `--eval_passes=4`',
+            {'eval_samples': 4},
+            'once, .* with `eval_samples=4`',
         ),
     ],
 )

@@ -27,7 +27,7 @@ def exported(request, tmp_path_factory):
     """Of a network: ((model_fn, info, checkpoint), images, what it says of them)."""
     name = request.param
     needs_keras(name)
-    folder = str(tmp_path_factory.mktemp(name))
+    directory = str(tmp_path_factory.mktemp(name))
     size = LEAST.get(name, 8)
     images = np.random.default_rng(0).integers(0, 256, (4, size, size, 3))
     images = images.astype(np.uint8)
@@ -42,7 +42,7 @@ def exported(request, tmp_path_factory):
         stddev=info.stddev,
         network_args=SMALL.get(name),
     )
-    model = estimator.Estimator(model_fn, folder)
+    model = estimator.Estimator(model_fn, directory)
     data = {'image': images}, labels
     model.train(lambda: tf.data.Dataset.from_tensors(data), steps=1)
     checkpoint = model.latest_checkpoint()

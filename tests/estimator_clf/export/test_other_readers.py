@@ -58,7 +58,7 @@ def read_in_c(program, model, signature, contents):
 
 
 def check_in_c(program, model, signature):
-    """It says of all pictures what the checkpoint says."""
+    """It says of all images what the checkpoint says."""
     contents = model.pictures
     if signature != 'serving_default':
         contents = as_examples(contents)
@@ -80,7 +80,7 @@ def test_the_c_api_is_told_which_picture_is_bad(c_program, model):
     bad = [model.pictures[0], model.pictures[1][:40]]
     done = read_in_c(c_program, model, 'serving_default', bad)
     assert done.returncode == 1
-    assert 'picture 1 (from 0) of 2' in done.stderr
+    assert 'image 1 (from 0) of 2' in done.stderr
 
 
 def saved_model_cli(*arguments):
@@ -147,7 +147,7 @@ def test_the_curl_line_of_the_card(model, tmp_path):
     threading.Thread(target=server.serve_forever, daemon=True).start()
     # Larger than what a system takes as an argument.
     picture = model.pictures[0] + bytes(300_000)
-    write(tmp_path / 'picture.jpg', picture)
+    write(tmp_path / 'image.jpg', picture)
     line = line.replace('localhost:8501', f'127.0.0.1:{server.server_port}')
     done = subprocess.run(
         ['sh', '-c', line], cwd=tmp_path, capture_output=True, timeout=60
@@ -183,15 +183,15 @@ def test_400_photos_in_saved_model_cli(photos, tmp_path):
         'classify': ('inputs', np.array(as_examples(photos.pictures))),
     }
     for signature, (name, values) in inputs.items():
-        folder = tmp_path / signature
-        folder.mkdir()
-        np.save(folder / 'in.npy', values)
+        directory = tmp_path / signature
+        directory.mkdir()
+        np.save(directory / 'in.npy', values)
         chosen = ['--dir', photos.path, '--tag_set', 'serve']
-        chosen += ['--signature_def', signature, '--outdir', str(folder)]
-        saved_model_cli('run', *chosen, '--inputs', f'{name}={folder}/in.npy')
-        scores = np.load(folder / 'scores.npy')
+        chosen += ['--signature_def', signature, '--outdir', str(directory)]
+        saved_model_cli('run', *chosen, '--inputs', f'{name}={directory}/in.npy')
+        scores = np.load(directory / 'scores.npy')
         np.testing.assert_allclose(scores, photos.wanted['scores'], atol=1e-5)
-        classes = np.load(folder / 'classes.npy', allow_pickle=True)
+        classes = np.load(directory / 'classes.npy', allow_pickle=True)
         assert (classes == photos.wanted['classes']).all()
 
 

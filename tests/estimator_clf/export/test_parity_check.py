@@ -24,7 +24,7 @@ from estimator_clf.export import (
 )
 from estimator_clf.export.parity_check import CheckError, check
 from input import open_dataset
-from input.corrupt_images import BadExamples
+from input.corrupt_images import CorruptImages
 from input.dataset_info import DatasetInfo
 from input.images.batch_decoder import BatchDecoder
 from tests.helpers.launching import launch
@@ -38,10 +38,10 @@ EXTRA = 'assets.extra'
 @pytest.fixture(scope='module')
 def parts(tmp_path_factory):
     """The arguments of an export of a trained classifier."""
-    folder = tmp_path_factory.mktemp('model')
+    directory = tmp_path_factory.mktemp('model')
     data = source()
     model_fn = linear_model_fn(data.info)
-    model = estimator.Estimator(model_fn, str(folder))
+    model = estimator.Estimator(model_fn, str(directory))
     model.train(data.input_fn('train', 9, training=True), max_steps=3)
     return {
         'model_fn': model_fn,
@@ -78,13 +78,13 @@ def test_samples_are_spread_and_have_the_pixels_of_the_pipeline(parts):
     assert check_examples.take(source(), 'test', 1000)[-1].name == '19'
 
 
-@pytest.mark.parametrize('damaged', [(), (0,), (4,), (5, 11)])
+@pytest.mark.parametrize('corrupt', [(), (0,), (4,), (5, 11)])
 def test_samples_of_records_that_share_a_name(damaged, tmp_path):
-    # As a picture of each class is called 0.png: every third has the same name here.
+    # As an image of each class is called 0.png: every third has the same name here.
     name = 'caf\xe9-{}.png'.encode('latin-1')
     records = [
         example(
-            image__encoded=b'no picture' if n in damaged else png(n),
+            image__encoded=b'no image' if n in damaged else png(n),
             image__class__label=n % 2,
             image__filename=name.replace(b'{}', str(n % 3).encode()),
         )
@@ -92,12 +92,12 @@ def test_samples_of_records_that_share_a_name(damaged, tmp_path):
     ]
     write_shard(tmp_path / 'train.tfrecord', records)
     data = open_dataset('tfrecord', str(tmp_path), image_size='6', channels=3)
-    data.bad_examples = BadExamples(9)
+    data.corrupt_images = CorruptImages(9)
     found = check_examples.take(data, 'train', 12)
     for sample in found:
         with Image.open(io.BytesIO(sample.encoded)) as picture:
             np.testing.assert_array_equal(picture, sample.features['image'])
-    # Those of a damaged one's name cannot be told from it.
+    # Those of a corrupt one's name cannot be told from it.
     others = [n for n in range(12) if n % 3 not in {d % 3 for d in damaged}]
     assert len(found) == len(others)
     assert {s.name for s in check_examples.take(data, 'train', 3)} <= {
@@ -264,7 +264,7 @@ def _pictures_for_examples(signatures):
         (_another_method, 'classify: the method must be'),
         (_a_fixed_batch, 'tensor: .* must take any number'),
         (_another_input, 'classify: the input must be inputs, is examples'),
-        (_pictures_for_examples, 'does not take the examples: .*picture'),
+        (_pictures_for_examples, 'does not take the examples: .*image'),
     ],
 )
 def test_signatures_of_another_form(copy, change, words):
@@ -290,7 +290,7 @@ def _named(request, name):
 
 def _no_picture(request):
     log = serving_warmup._message('PredictionLog').FromString(request)
-    proto = v1.make_tensor_proto([b'no picture']).SerializeToString()
+    proto = v1.make_tensor_proto([b'no image']).SerializeToString()
     log.predict_log.request.inputs[0].value = proto
     return log.SerializeToString()
 
@@ -301,7 +301,7 @@ def _no_picture(request):
         (lambda request: _named(request, ''), None),  # Serving's word for the usual.
         (lambda request: _named(request, 'tensor'), 'a request for tensor with image_'),
         (lambda request: _named(request, 'other'), 'a request for other'),
-        (_no_picture, 'serving_default refuses a request: .*picture'),
+        (_no_picture, 'serving_default refuses a request: .*image'),
     ],
 )
 def test_warmup_requests_of_somebody_else(copy, change, words):

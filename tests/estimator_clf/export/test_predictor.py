@@ -1,4 +1,4 @@
-"""Pictures in, names and probabilities out."""
+"""Images in, names and probabilities out."""
 
 import io
 import os
@@ -23,26 +23,26 @@ from tests.helpers.small_run import NAMES, linear_model_fn, source
 @pytest.fixture(scope='module')
 def model(tmp_path_factory):
     """(export_dir, source, predictions of the test split by key)."""
-    folder = tmp_path_factory.mktemp('model')
+    directory = tmp_path_factory.mktemp('model')
     data = source()
     model_fn = linear_model_fn(data.info)
-    model = estimator.Estimator(model_fn, str(folder))
+    model = estimator.Estimator(model_fn, str(directory))
     model.train(data.input_fn('train', 9, training=True), max_steps=3)
     export_saved_model(
         model_fn,
         data.info,
         model.latest_checkpoint(),
-        str(folder / 'export'),
+        str(directory / 'export'),
         BatchDecoder((8, 8), 1),
     )
     predictions = model.predict(data.input_fn('test', 20))
-    return str(folder / 'export'), data, {p['key'].decode(): p for p in predictions}
+    return str(directory / 'export'), data, {p['key'].decode(): p for p in predictions}
 
 
 def test_names_and_probabilities_sorted(model):
-    folder, data, expected = model
+    directory, data, expected = model
     examples = list(data.encoded('test'))
-    results = Predictor(folder).predict([picture for _, picture, _ in examples])
+    results = Predictor(directory).predict([picture for _, picture, _ in examples])
     assert len(results) == 20
     for (key, _, _), result in zip(examples, results, strict=True):
         names, probabilities = zip(*result, strict=True)
@@ -54,11 +54,11 @@ def test_names_and_probabilities_sorted(model):
 
 
 def test_one_that_is_no_picture_does_not_spoil_the_others(model):
-    folder, data, _ = model
+    directory, data, _ = model
     good = [picture for _, picture, _ in data.encoded('test', [0, 1, 2])]
-    predictor = Predictor(folder)
+    predictor = Predictor(directory)
     alone = predictor.predict(good)
-    bad = [b'', b'no picture', good[0][:30]]
+    bad = [b'', b'no image', good[0][:30]]
     mixed = predictor.predict([good[0], bad[0], good[1], bad[1], bad[2], good[2]])
     for number, wanted in ((0, alone[0]), (2, alone[1]), (5, alone[2])):
         assert [n for n, _ in mixed[number]] == [n for n, _ in wanted]
@@ -97,7 +97,7 @@ def test_no_model_there(tmp_path, what):
         path.mkdir()
     elif what == 'file':
         path.write_text('')
-    with pytest.raises(ConfigError, match='--export_dir must hold a SavedModel'):
+    with pytest.raises(ConfigError, match='`export_dir` must hold a SavedModel'):
         Predictor(str(path))
 
 
@@ -109,7 +109,7 @@ def test_a_damaged_model(model, tmp_path, damage):
         shutil.rmtree(path / 'variables')
     else:
         (path / 'saved_model.pb').write_bytes(b'junk' if damage == 'junk' else b'')
-    with pytest.raises(ConfigError, match='--export_dir: .*export it again'):
+    with pytest.raises(ConfigError, match='`export_dir`: .*export it again'):
         Predictor(str(path))
 
 
@@ -120,13 +120,13 @@ def test_a_model_of_numbers(tmp_path):
     batch = ({'x': np.ones([2, 1], np.float32)}, np.ones([2], np.float32))
     model.train(lambda: tf.data.Dataset.from_tensors(batch))
     export_saved_model(model_fn, info, model.latest_checkpoint(), str(tmp_path / 'e'))
-    with pytest.raises(ConfigError, match='does not take pictures, but x'):
+    with pytest.raises(ConfigError, match='does not take images, but x'):
         Predictor(str(tmp_path / 'e'))
 
 
 def test_a_model_of_somebody_else(tmp_path):
     tf.saved_model.save(tf.Module(), str(tmp_path / '1'))
-    with pytest.raises(ConfigError, match='does not take pictures, but nothing'):
+    with pytest.raises(ConfigError, match='does not take images, but nothing'):
         Predictor(str(tmp_path))
 
 
@@ -135,9 +135,9 @@ def pairs_of(pictures):
 
 
 def test_any_number_in_order_a_batch_at_a_time(model):
-    folder, data, _ = model
+    directory, data, _ = model
     pictures = [picture for _, picture, _ in data.encoded('test')]
-    predictor = Predictor(folder)
+    predictor = Predictor(directory)
     wanted = predictor.predict(pictures)
     for size in (1, 7, 64):
         found = list(predictor.predict_all(pairs_of(pictures), size))
@@ -149,23 +149,23 @@ def test_any_number_in_order_a_batch_at_a_time(model):
 
 
 def test_what_cannot_be_read_is_a_result_like_any_other(model, tmp_path):
-    folder, data, _ = model
+    directory, data, _ = model
     good = [picture for _, picture, _ in data.encoded('test', [0, 1, 2])]
 
     def missing():
         raise FileNotFoundError(2, 'No such file or directory')
 
-    pairs = pairs_of([good[0], b'no picture', good[1], good[2]])
+    pairs = pairs_of([good[0], b'no image', good[1], good[2]])
     pairs.insert(2, ('missing', missing))
-    found = dict(Predictor(folder).predict_all(pairs, 5))
+    found = dict(Predictor(directory).predict_all(pairs, 5))
     assert isinstance(found['missing'], FileNotFoundError)
     assert isinstance(found['1'], tf.errors.InvalidArgumentError)
     assert [len(found[name]) for name in '023'] == [3, 3, 3]
 
 
 def test_reading_is_no_further_ahead_than_needed(model):
-    """Or a folder of a million pictures would be in memory."""
-    folder, data, _ = model
+    """Or a directory of a million images would be in memory."""
+    directory, data, _ = model
     ((_, picture, _),) = data.encoded('test', [0])
     read = []
 
@@ -174,15 +174,15 @@ def test_reading_is_no_further_ahead_than_needed(model):
             read.append(number)
             yield number, lambda: picture
 
-    results = Predictor(folder).predict_all(pairs(), 4)
+    results = Predictor(directory).predict_all(pairs(), 4)
     next(results)
     assert len(read) <= 20
     results.close()
 
 
 def test_a_checkpoint_says_what_its_export_says(model):
-    folder, data, expected = model
-    checkpoint = tf.train.latest_checkpoint(os.path.dirname(folder))
+    directory, data, expected = model
+    checkpoint = tf.train.latest_checkpoint(os.path.dirname(directory))
     predictor = Predictor.of_checkpoint(
         linear_model_fn(data.info), checkpoint, BatchDecoder((8, 8), 1)
     )
@@ -192,13 +192,13 @@ def test_a_checkpoint_says_what_its_export_says(model):
         assert [n for n, _ in result] == [n.decode() for n in expected[key]['classes']]
         scores = [p for _, p in result]
         assert scores == pytest.approx(expected[key]['scores'].tolist(), 1e-5)
-    (bad,) = predictor.predict([b'no picture'])
+    (bad,) = predictor.predict([b'no image'])
     assert isinstance(bad, tf.errors.InvalidArgumentError)
 
 
 def test_a_checkpoint_of_another_network(model):
-    folder, data, _ = model
-    checkpoint = tf.train.latest_checkpoint(os.path.dirname(folder))
+    directory, data, _ = model
+    checkpoint = tf.train.latest_checkpoint(os.path.dirname(directory))
     other = make_model_fn('mlp', num_classes=3, network_args={'hidden': (4,)})
     with pytest.raises(RunError, match='another network'):
         Predictor.of_checkpoint(other, checkpoint, BatchDecoder((8, 8), 1))

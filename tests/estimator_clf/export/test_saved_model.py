@@ -37,22 +37,22 @@ ROOT = pathlib.Path(__file__).resolve().parents[3]
 class Trained:
     """A trained classifier and what it takes to export it."""
 
-    def __init__(self, folder):
+    def __init__(self, directory):
         self.data = source()
         self.info = self.data.info
         self.model_fn = linear_model_fn(self.info)
-        self.model = estimator.Estimator(self.model_fn, str(folder))
+        self.model = estimator.Estimator(self.model_fn, str(directory))
         self.model.train(self.data.input_fn('train', 9, training=True), max_steps=3)
-        self.checkpoint = tf.train.latest_checkpoint(str(folder))
+        self.checkpoint = tf.train.latest_checkpoint(str(directory))
         self.examples = check_examples.take(self.data, 'test', 3)
         self.decode = BatchDecoder((8, 8), 1, max_pixels=10_000_000)
 
-    def export(self, folder, **changed):
+    def export(self, directory, **changed):
         facts = {
             'model_fn': self.model_fn,
             'info': self.info,
             'checkpoint': self.checkpoint,
-            'export_dir': str(folder),
+            'export_dir': str(directory),
             'decode': self.decode,
             'examples': self.examples,
         }
@@ -78,7 +78,7 @@ def loaded(exported):
 
 @pytest.fixture(scope='module')
 def expected(trained):
-    """(encoded pictures, predictions) of the checkpoint itself, through Estimator."""
+    """(encoded images, predictions) of the checkpoint itself, through Estimator."""
     predictions = {
         p['key'].decode(): p
         for p in trained.model.predict(trained.data.input_fn('test', 7))
@@ -173,27 +173,27 @@ def encode(image, kind, **options):
 def test_pictures_of_every_kind_and_size(trained, loaded):
     rng = np.random.default_rng(0)
     noise = Image.fromarray(rng.integers(0, 256, (31, 47, 3)).astype(np.uint8))
-    grey = noise.convert('L')
-    frames = [grey.resize((20, 10)), grey.resize((20, 10)).rotate(180)]
+    gray = noise.convert('L')
+    frames = [gray.resize((20, 10)), gray.resize((20, 10)).rotate(180)]
     pictures = {
         'jpeg': encode(noise, 'JPEG'),
-        'grey jpeg': encode(grey, 'JPEG'),
+        'gray jpeg': encode(gray, 'JPEG'),
         'cmyk jpeg': encode(noise.convert('CMYK'), 'JPEG'),
         'png': encode(noise.resize((200, 100)), 'PNG'),
-        'grey png': encode(grey.resize((8, 8)), 'PNG'),
+        'gray png': encode(gray.resize((8, 8)), 'PNG'),
         'alpha png': encode(noise.convert('RGBA'), 'PNG'),
-        'grey alpha png': encode(grey.convert('LA'), 'PNG'),
+        'gray alpha png': encode(gray.convert('LA'), 'PNG'),
         'palette png': encode(noise.convert('P'), 'PNG'),
         '16 bit png': encode(
             Image.fromarray(rng.integers(0, 65536, (9, 9)).astype(np.uint16)), 'PNG'
         ),
         'one pixel': encode(noise.resize((1, 1)), 'PNG'),
-        'gif': encode(grey, 'GIF'),
+        'gif': encode(gray, 'GIF'),
         'animated gif': encode(
             frames[0], 'GIF', save_all=True, append_images=frames[1:]
         ),
         'bmp': encode(noise, 'BMP'),
-        'grey bmp': encode(grey, 'BMP'),
+        'gray bmp': encode(gray, 'BMP'),
     }
     out = loaded['serving_default'](image_bytes=tf.constant([*pictures.values()]))
     # As decoded one by one with the very function that training reads with.
@@ -206,22 +206,22 @@ def test_pictures_of_every_kind_and_size(trained, loaded):
 
 
 BAD = {
-    b'': 'no picture at all',
+    b'': 'no image at all',
     b'text': 'neither JPEG, PNG, GIF nor BMP',
     png_bomb(20000): '20000 x 20000 pixels are more than the 10000000',
-    b'\x89PNG\r\n\x1a\nxxxxxxxxxxx': 'damaged or cut short',
-    b'\xff\xd8\xffxxxxxx': 'damaged or cut short',
+    b'\x89PNG\r\n\x1a\nxxxxxxxxxxx': 'corrupt or cut short',
+    b'\xff\xd8\xffxxxxxx': 'corrupt or cut short',
 }
 
 
 @pytest.mark.parametrize('bad', BAD, ids=lambda data: repr(data[:12]))
 def test_an_error_names_the_picture_and_the_reason(loaded, expected, bad):
     good = expected[0]
-    words = f'picture 2 .from 0. of 4>: .*{BAD[bad]}'
+    words = f'image 2 .from 0. of 4>: .*{BAD[bad]}'
     with pytest.raises(tf.errors.InvalidArgumentError, match=words):
         pictures = [good[0], good[1], bad, good[2]]
         loaded['serving_default'](image_bytes=tf.constant(pictures))
-    with pytest.raises(tf.errors.InvalidArgumentError, match='picture 0 .* of 2'):
+    with pytest.raises(tf.errors.InvalidArgumentError, match='image 0 .* of 2'):
         loaded['classify'](inputs=tf.constant(as_examples([bad, bad])))
     with pytest.raises(tf.errors.InvalidArgumentError):
         loaded['serving_default'](image_bytes=tf.constant([bad]))
@@ -229,7 +229,7 @@ def test_an_error_names_the_picture_and_the_reason(loaded, expected, bad):
 
 def test_an_example_without_a_picture_is_named(loaded, expected):
     examples = [*as_examples(expected[0][:1]), b'']
-    with pytest.raises(tf.errors.InvalidArgumentError, match='picture 1 .* of 2'):
+    with pytest.raises(tf.errors.InvalidArgumentError, match='image 1 .* of 2'):
         loaded['examples'](examples=tf.constant(examples))
     with pytest.raises(tf.errors.InvalidArgumentError):
         loaded['classify'](inputs=tf.constant([b'\n\x7f']))
@@ -272,16 +272,16 @@ def test_a_full_disk_is_an_error_in_words(trained, tmp_path, monkeypatch):
         raise OSError(28, 'No space left on device')
 
     monkeypatch.setattr(saved_model, 'write_labels', fail)
-    with pytest.raises(RunError, match='--export_dir=.*: No space left on device'):
+    with pytest.raises(RunError, match='`export_dir=.*`: No space left on device'):
         trained.export(tmp_path)
     assert os.listdir(tmp_path) == []
 
 
 def test_a_folder_that_cannot_be(trained, tmp_path):
     (tmp_path / 'file').write_text('')
-    for folder in ('file', 'file/below'):
-        with pytest.raises(RunError, match='--export_dir='):
-            trained.export(tmp_path / folder)
+    for directory in ('file', 'file/below'):
+        with pytest.raises(RunError, match='`export_dir`='):
+            trained.export(tmp_path / directory)
 
 
 def test_a_checkpoint_of_another_network(trained, tmp_path):

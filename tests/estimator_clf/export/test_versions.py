@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from estimator_clf.core.errors import ConfigError, RunError
 from estimator_clf.export import newest, versions
-from estimator_clf.export import versions as folders
+from estimator_clf.export import versions as directories
 from estimator_clf.export.versions import exported, new_version
 
 
@@ -24,18 +24,18 @@ def make(export_dir):
 
 
 def test_versions_increase_within_one_second(tmp_path, monkeypatch):
-    monkeypatch.setattr(folders.time, 'time', lambda: 1700000000.9)
+    monkeypatch.setattr(directories.time, 'time', lambda: 1700000000.9)
     paths = [make(tmp_path) for _ in range(3)]
     names = [os.path.basename(path) for path in paths]
     assert names == ['1700000000', '1700000001', '1700000002']
     assert versions(str(tmp_path)) == paths
     # Nor is the clock trusted when it was set back.
-    monkeypatch.setattr(folders.time, 'time', lambda: 5.0)
+    monkeypatch.setattr(directories.time, 'time', lambda: 5.0)
     assert make(tmp_path).endswith('/1700000003')
 
 
 def test_two_exports_at_a_time_have_two_numbers(tmp_path, monkeypatch):
-    monkeypatch.setattr(folders.time, 'time', lambda: 1700000000.9)
+    monkeypatch.setattr(directories.time, 'time', lambda: 1700000000.9)
     with new_version(str(tmp_path)) as version:
         os.makedirs(version.partial)
         other = tmp_path / '1700000000'  # That of another process.
@@ -47,7 +47,7 @@ def test_two_exports_at_a_time_have_two_numbers(tmp_path, monkeypatch):
 
 def test_the_number_that_another_took_last_of_all(tmp_path, monkeypatch):
     numbers = iter([5, 5, 6])
-    monkeypatch.setattr(folders, '_next_version', lambda export_dir: next(numbers))
+    monkeypatch.setattr(directories, '_next_version', lambda export_dir: next(numbers))
     with new_version(str(tmp_path)) as version:
         os.makedirs(version.partial)
         os.makedirs(tmp_path / '5' / 'variables')
@@ -87,7 +87,7 @@ def test_an_error_leaves_nothing(tmp_path, error):
     [
         (
             tf.errors.OutOfRangeError(None, None, 'saved_model.pb; File too large'),
-            '--export_dir=.*: File too large; make room',
+            '`export_dir=.*`: File too large; make room',
         ),
         (
             ValueError('The passed save_path is not a valid checkpoint: model.ckpt-1'),

@@ -24,8 +24,8 @@ class Listener:
         self.calls.append((step, final))
 
 
-def saved_steps(folder):
-    state = tf.train.get_checkpoint_state(str(folder))
+def saved_steps(directory):
+    state = tf.train.get_checkpoint_state(str(directory))
     return [int(p.rpartition('-')[2]) for p in state.all_model_checkpoint_paths]
 
 

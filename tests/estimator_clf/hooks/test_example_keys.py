@@ -6,7 +6,7 @@ import tracemalloc
 import tensorflow as tf
 
 from estimator_clf.hooks.checkpoint import CheckpointHook
-from estimator_clf.hooks.example_keys import KeysHook
+from estimator_clf.hooks.example_keys import ExampleKeysHook
 from tests.helpers.small_run import bare_estimator, line_model_fn
 
 v1 = tf.compat.v1
@@ -28,9 +28,12 @@ def input_fn(start=0):
     return data.batch(4)
 
 
-def train(folder, steps, start=0):
-    hooks = [KeysHook(str(folder), 'the_keys'), CheckpointHook(str(folder), [2])]
-    bare_estimator(folder, model_fn).train(
+def train(directory, steps, start=0):
+    hooks = [
+        ExampleKeysHook(str(directory), 'the_keys'),
+        CheckpointHook(str(directory), [2]),
+    ]
+    bare_estimator(directory, model_fn).train(
         lambda: input_fn(start), hooks=hooks, max_steps=steps
     )
 
@@ -42,8 +45,8 @@ def expected(steps):
     ]
 
 
-def lines(folder):
-    return [json.loads(x) for x in (folder / 'keys.jsonl').read_text().splitlines()]
+def lines(directory):
+    return [json.loads(x) for x in (directory / 'keys.jsonl').read_text().splitlines()]
 
 
 def test_each_step_with_the_keys_of_all_replicas_in_order(tmp_path):
@@ -54,7 +57,7 @@ def test_each_step_with_the_keys_of_all_replicas_in_order(tmp_path):
 def test_a_restart_keeps_to_little_memory(tmp_path):
     line = json.dumps({'step': 1, 'keys': ['x' * 100]}) + '\n'
     (tmp_path / 'keys.jsonl').write_text(line * 50_000 + '{"step": 1, "ke')
-    hook = KeysHook(str(tmp_path), 'the_keys')
+    hook = ExampleKeysHook(str(tmp_path), 'the_keys')
     with tf.Graph().as_default() as graph, v1.Session(graph=graph) as session:
         step = v1.train.create_global_step()
         session.run(step.assign(1, read_value=False))
@@ -80,6 +83,6 @@ def test_a_key_that_is_no_text(tmp_path):
     def odd_input_fn():
         return input_fn().map(lambda f, y: (dict(f, key=tf.fill([4], b'\xff\xfe')), y))
 
-    hook = KeysHook(str(tmp_path), 'the_keys')
+    hook = ExampleKeysHook(str(tmp_path), 'the_keys')
     bare_estimator(tmp_path, model_fn).train(odd_input_fn, hooks=[hook], max_steps=1)
     assert lines(tmp_path)[0]['keys'] == ['\ufffd\ufffd'] * 4

@@ -1,4 +1,4 @@
-"""Pictures, histograms and the graph, without a step more."""
+"""Images, histograms and the graph, without a step more."""
 
 import math
 
@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from estimator_clf.hooks.input_samples import SampleHook
-from estimator_clf.hooks.nan_guard import FiniteHook, NotFiniteError
+from estimator_clf.hooks.input_samples import InputSamplesHook
+from estimator_clf.hooks.nan_guard import NanGuardHook, NonFiniteError
 from estimator_clf.loggers.tensorboard_writer import event_writer
 from tests.helpers.small_run import bare_estimator, events, line_model_fn
 
@@ -22,7 +22,7 @@ def model_fn(features, labels, mode):
 
 
 def input_fn():
-    # The picture of batch n is n grey: what was drawn can be told from it.
+    # The image of batch n is n gray: what was drawn can be told from it.
     return tf.data.Dataset.range(100).map(
         lambda n: (
             {
@@ -34,12 +34,12 @@ def input_fn():
     )
 
 
-def train(folder, every, steps, collection='the_images', **options):
-    writer = event_writer(str(folder))
-    hook = SampleHook(writer, every, collection, **options)
-    bare_estimator(folder, model_fn).train(input_fn, hooks=[hook], max_steps=steps)
+def train(directory, every, steps, collection='the_images', **options):
+    writer = event_writer(str(directory))
+    hook = InputSamplesHook(writer, every, collection, **options)
+    bare_estimator(directory, model_fn).train(input_fn, hooks=[hook], max_steps=steps)
     writer.flush()
-    return list(events(folder))
+    return list(events(directory))
 
 
 def values(found, field):
@@ -51,7 +51,7 @@ def values(found, field):
     ]
 
 
-def grey_of(image):
+def to_gray(image):
     return int(tf.io.decode_png(image.encoded_image_string).numpy()[48, 48, 0])
 
 
@@ -64,19 +64,22 @@ def test_weights_that_are_not_finite_are_left_to_the_hook_that_says_so(tmp_path)
         return estimator.EstimatorSpec(mode, loss=loss, train_op=train_op)
 
     writer = event_writer(str(tmp_path))
-    hooks = [FiniteHook('shown'), SampleHook(writer, 1, 'no_images', histograms=True)]
-    with pytest.raises(NotFiniteError):
+    hooks = [
+        NanGuardHook('shown'),
+        InputSamplesHook(writer, 1, 'no_images', histograms=True),
+    ]
+    with pytest.raises(NonFiniteError):
         bare_estimator(tmp_path, broken).train(input_fn, hooks=hooks, max_steps=2)
 
 
 def test_pictures_of_the_steps_that_are_taken(tmp_path):
     images = values(train(tmp_path, 3, 7, count=2), 'image')
-    # The first step of a session, then at the interval; two pictures in each.
+    # The first step of a session, then at the interval; two images in each.
     assert [step for step, _, _ in images] == [1, 3, 6]
     assert {tag for _, tag, _ in images} == {'input'}
     assert (images[0][2].height, images[0][2].width) == (96, 192)
-    # Step n had batch n - 1: none was drawn for the pictures alone.
-    assert [grey_of(image) for _, _, image in images] == [0, 20, 50]
+    # Step n had batch n - 1: none was drawn for the images alone.
+    assert [to_gray(image) for _, _, image in images] == [0, 20, 50]
 
 
 def test_the_graph_is_there_once(tmp_path):

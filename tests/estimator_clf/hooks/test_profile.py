@@ -10,15 +10,17 @@ from estimator_clf.hooks.profile import ProfileHook
 from tests.helpers.small_run import bare_estimator, line_input_fn
 
 
-def train(folder, first, last, steps, *hooks):
+def train(directory, first, last, steps, *hooks):
     told = []
-    hook = ProfileHook(str(folder), first, last, told.append)
-    bare_estimator(folder).train(line_input_fn(), hooks=[hook, *hooks], max_steps=steps)
+    hook = ProfileHook(str(directory), first, last, told.append)
+    bare_estimator(directory).train(
+        line_input_fn(), hooks=[hook, *hooks], max_steps=steps
+    )
     return told
 
 
-def recordings(folder):
-    return sorted((folder / 'plugins' / 'profile').glob('*/*.xplane.pb'))
+def recordings(directory):
+    return sorted((directory / 'plugins' / 'profile').glob('*/*.xplane.pb'))
 
 
 def steps_in(path):

@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 
 from estimator_clf.hooks import train_metrics as metrics_module
-from estimator_clf.hooks.train_metrics import MetricsHook
+from estimator_clf.hooks.train_metrics import TrainMetricsHook
 from tests.helpers.small_run import bare_estimator, line_input_fn
 
 v1 = tf.compat.v1
@@ -43,14 +43,14 @@ def clock(monkeypatch):
     return clock
 
 
-def train(folder, every, steps, on_step=None):
+def train(directory, every, steps, on_step=None):
     lines = []
-    hook = MetricsHook(
+    hook = TrainMetricsHook(
         every, 10, lambda *x: lines.append(x), 'watched', on_step=on_step
     )
-    model = bare_estimator(folder, counting_model_fn)
+    model = bare_estimator(directory, counting_model_fn)
     # Saves at its end, and goes on from there.
-    saver = estimator.CheckpointSaverHook(str(folder), save_steps=1000)
+    saver = estimator.CheckpointSaverHook(str(directory), save_steps=1000)
     model.train(line_input_fn(), hooks=[hook, saver], max_steps=steps)
     return lines
 
@@ -93,7 +93,7 @@ def test_nothing_to_tell_at_the_end_if_all_was_told(tmp_path):
 
 def test_pause_is_left_out_of_the_speed(tmp_path, clock):
     lines = []
-    hook = MetricsHook([4], 10, lambda *x: lines.append(x), 'watched')
+    hook = TrainMetricsHook([4], 10, lambda *x: lines.append(x), 'watched')
 
     class Evaluation(v1.train.SessionRunHook):
         def after_run(self, run_context, run_values):
@@ -110,7 +110,7 @@ def test_pause_is_left_out_of_the_speed(tmp_path, clock):
 
 def test_without_a_collection_there_is_still_the_speed(tmp_path):
     lines = []
-    hook = MetricsHook([2], 4, lambda *x: lines.append(x), 'no such collection')
+    hook = TrainMetricsHook([2], 4, lambda *x: lines.append(x), 'no such collection')
     bare_estimator(tmp_path).train(line_input_fn(), hooks=[hook], max_steps=2)
     ((step, metrics),) = lines
     assert step == 2 and list(metrics) == ['examples_per_second', 'peak_memory_mb']

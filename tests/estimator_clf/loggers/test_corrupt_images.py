@@ -1,4 +1,4 @@
-"""What a run says about pictures that it could not read."""
+"""What a run says about images that it could not read."""
 
 import json
 import types
@@ -6,7 +6,7 @@ import types
 import pytest
 import tensorflow as tf
 
-from estimator_clf.loggers.corrupt_images import FILE_NAME, BadExamplesLog, leave_out
+from estimator_clf.loggers.corrupt_images import FILE_NAME, CorruptImagesLog, leave_out
 from input.formats.image_folder import image_folder
 from tests.helpers.images import class_folders, write
 from tests.helpers.launching import lines
@@ -15,7 +15,7 @@ from tests.helpers.small_run import Recorder, run
 
 def test_a_line_for_each_and_none_twice(tmp_path):
     told = []
-    log = BadExamplesLog(str(tmp_path), told.append, 2)
+    log = CorruptImagesLog(str(tmp_path), told.append, 2)
     for number in range(3):
         log.note(f'{number}.png', 'why')
     found = lines(tmp_path / FILE_NAME)
@@ -26,7 +26,7 @@ def test_a_line_for_each_and_none_twice(tmp_path):
     assert told[1].startswith('Left out, since it cannot be read: 1.png: why (2 so far')
     with open(tmp_path / FILE_NAME, 'a', encoding='utf-8') as file:
         file.write('{"key": "4.p')  # Killed while it wrote.
-    later = BadExamplesLog(str(tmp_path), told.append, 2)
+    later = CorruptImagesLog(str(tmp_path), told.append, 2)
     later.note('1.png', 'why')
     assert len(told) == 3
     with open(tmp_path / FILE_NAME, encoding='utf-8') as file:
@@ -34,7 +34,7 @@ def test_a_line_for_each_and_none_twice(tmp_path):
 
 
 def test_nothing_is_written_before_there_is_a_folder(tmp_path):
-    log = BadExamplesLog(str(tmp_path / 'run'), print, 2)
+    log = CorruptImagesLog(str(tmp_path / 'run'), print, 2)
     log.note('a.png', 'why')
     log.flush()
     assert not (tmp_path / 'run').exists()
@@ -46,22 +46,22 @@ def test_nothing_is_written_before_there_is_a_folder(tmp_path):
 
 
 def test_no_limit_no_object():
-    source = types.SimpleNamespace(bad_examples=None)
+    source = types.SimpleNamespace(corrupt_images=None)
     leave_out(source, 0, print).flush()
-    assert source.bad_examples is None
+    assert source.corrupt_images is None
 
 
 @pytest.fixture(name='data')
 def _data(tmp_path):
     for split in ('train', 'test'):
         paths = class_folders(tmp_path / split, {'a': 8, 'b': 8, 'c': 8})
-        write(paths[5], b'no picture')
+        write(paths[5], b'no image')
     return image_folder(str(tmp_path))
 
 
 def test_a_run_goes_on_without_them(data, tmp_path):
     observer = Recorder()
-    results = run(tmp_path / 'run', observer, data, max_bad_examples=2, max_steps=6)
+    results = run(tmp_path / 'run', observer, data, max_corrupt_images=2, max_steps=6)
     assert results.step == 6
     bad = {str(tmp_path / split / 'a' / '005.png') for split in ('train', 'test')}
     assert {line['key'] for line in lines(tmp_path / 'run' / FILE_NAME)} == bad
@@ -73,7 +73,7 @@ def test_a_run_goes_on_without_them(data, tmp_path):
 @pytest.mark.slow
 def test_beyond_the_limit_it_ends(data, tmp_path):
     with pytest.raises(tf.errors.OpError) as raised:
-        run(tmp_path / 'run', Recorder(), data, max_bad_examples=1, max_steps=6)
-    assert data.explain(raised.value).startswith('2 pictures cannot be read, where')
+        run(tmp_path / 'run', Recorder(), data, max_corrupt_images=1, max_steps=6)
+    assert data.explain(raised.value).startswith('2 images cannot be read, where')
     keys = json.dumps(lines(tmp_path / 'run' / FILE_NAME))
     assert 'train/a/005.png' in keys and 'test/a/005.png' in keys

@@ -9,11 +9,11 @@ from estimator_clf.loggers.tensorboard_writer import event_writer
 from tests.helpers.small_run import events
 
 
-def written(folder):
+def written(directory):
     """dict tag -> the plugin's content."""
     return {
         value.tag: value.metadata.plugin_data.content
-        for event in events(folder)
+        for event in events(directory)
         for value in event.summary.value
     }
 

@@ -22,7 +22,7 @@ from tests.helpers import serving_model
 from tests.helpers.exported import PHOTOS, Model, of_photos
 from tests.helpers.small_run import linear_model_fn, source
 
-AT_ONCE = 40  # Pictures in a request.
+AT_ONCE = 40  # Images in a request.
 
 
 def example(picture):
@@ -36,7 +36,7 @@ def b64(content):
 
 
 class Clients:
-    """Asks a server for (class names, probabilities) of pictures, in every way."""
+    """Asks a server for (class names, probabilities) of images, in every way."""
 
     def __init__(self, served):
         self._url = f'{served.server.url}/v1/models/{serving_model.MODEL}'
@@ -115,7 +115,7 @@ class Clients:
 
 
 def check_all(model):
-    """Every way says of every picture what the checkpoint says; the largest gap."""
+    """Every way says of every image what the checkpoint says; the largest gap."""
     worst = 0.0
     with serving_model.running(
         model.path, grpc_port=0, timeout=60, max_body=64 << 20

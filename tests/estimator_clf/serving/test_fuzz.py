@@ -1,4 +1,4 @@
-"""Whatever comes in, a clean answer goes out: pictures and JSON changed at random.
+"""Whatever comes in, a clean answer goes out: images and JSON changed at random.
 
 Thousands of requests, and those that schemathesis makes of the server's own
 description, with `-m slow`.
@@ -29,10 +29,10 @@ AT_ONCE = 16
 
 @pytest.fixture(scope='module')
 def served(tmp_path_factory):
-    folder = tmp_path_factory.mktemp('export')
-    model.export(folder)
+    directory = tmp_path_factory.mktemp('export')
+    model.export(directory)
     with model.running(
-        folder, timeout=60, max_body=1 << 20, labels={'a': 1}
+        directory, timeout=60, max_body=1 << 20, labels={'a': 1}
     ) as running:
         yield running
 

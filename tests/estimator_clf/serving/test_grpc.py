@@ -29,9 +29,9 @@ CODE = grpc.StatusCode
 
 @pytest.fixture(scope='module')
 def served(tmp_path_factory):
-    folder = tmp_path_factory.mktemp('export')
-    model.export(folder, 3)
-    with model.running(folder, grpc_port=0, max_body=1 << 20) as running:
+    directory = tmp_path_factory.mktemp('export')
+    model.export(directory, 3)
+    with model.running(directory, grpc_port=0, max_body=1 << 20) as running:
         yield running
 
 
@@ -214,7 +214,7 @@ BAD = {
         'INVALID_ARGUMENT',
         'to have shape [-1] but [2,2]',
     ),
-    'no picture': (
+    'no image': (
         predict_request(values=[PICTURES[0], b'x']),
         'INVALID_ARGUMENT',
         'neither JPEG, PNG, GIF nor BMP',

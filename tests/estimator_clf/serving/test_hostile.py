@@ -28,10 +28,10 @@ PICTURES = model.pictures(8)
 
 @pytest.fixture(scope='module')
 def exports(tmp_path_factory):
-    folder = tmp_path_factory.mktemp('exports')
+    directory = tmp_path_factory.mktemp('exports')
     for version in (1, 2):
-        model.export(folder, version)
-    return folder
+        model.export(directory, version)
+    return directory
 
 
 @pytest.fixture(scope='module')
@@ -51,7 +51,7 @@ async def ask(session, served, data, path=':predict', **options):
 
 
 async def many(served, pictures):
-    """Asks for each picture in a connection of its own, all at once."""
+    """Asks for each image in a connection of its own, all at once."""
     connector = aiohttp.TCPConnector(limit=0)
     timeout = aiohttp.ClientTimeout(60)
     async with aiohttp.ClientSession(connector=connector, timeout=timeout) as session:
@@ -88,7 +88,7 @@ def alive(served):
 
 def test_200_clients_at_once(exports):
     given = (PICTURES * 25)[:200]
-    given[50], given[150] = b'no picture', PICTURES[0][:40]
+    given[50], given[150] = b'no image', PICTURES[0][:40]
     with model.running(exports, timeout=60) as served:
         answers = asyncio.run(many(served, given))
     pairs = zip(given, answers, strict=True)

@@ -21,9 +21,9 @@ PICTURE = model.pictures(1)[0]
 
 @pytest.fixture(scope='module')
 def served(tmp_path_factory):
-    folder = tmp_path_factory.mktemp('export')
-    model.export(folder, 7)
-    with model.running(folder, timeout=60) as running:
+    directory = tmp_path_factory.mktemp('export')
+    model.export(directory, 7)
+    with model.running(directory, timeout=60) as running:
         yield running
 
 
@@ -90,8 +90,8 @@ def expected(picture):
 
 
 @in_browser
-async def check_choosing(page, folder):
-    path = folder / 'digit.png'
+async def check_choosing(page, directory):
+    path = directory / 'digit.png'
     path.write_bytes(PICTURE)
     assert await page.run("document.getElementById('result').hidden")
     await page.choose('#file', path)
@@ -118,7 +118,7 @@ SIZES = ('Width', 'Height')
 
 
 @in_browser
-async def check_dropping_and_pasting(page, folder):
+async def check_dropping_and_pasting(page, directory):
     await page.run(drop(PICTURE))
     assert await shown(page, 1) == expected(PICTURE)
     photo = encode(image('RGB', 40, 60), 'JPEG')
@@ -131,8 +131,8 @@ async def check_dropping_and_pasting(page, folder):
 
 
 @in_browser
-async def check_an_error(page, folder):
-    await page.run(drop(b'no picture', 'notes.txt'))
+async def check_an_error(page, directory):
+    await page.run(drop(b'no image', 'notes.txt'))
     await page.until("!document.getElementById('error').hidden")
     text = await page.run("document.getElementById('error').textContent")
     assert 'neither JPEG, PNG, GIF nor BMP' in text
@@ -144,7 +144,7 @@ async def check_an_error(page, folder):
 
 
 @in_browser
-async def check_what_it_says_and_how_it_is_reached(page, folder):
+async def check_what_it_says_and_how_it_is_reached(page, directory):
     text = await page.run("document.querySelector('footer').textContent")
     assert 'In production run' in text and 'TensorFlow Serving' in text
     # Every part has a name for those who do not see it.
@@ -167,7 +167,7 @@ async def check_what_it_says_and_how_it_is_reached(page, folder):
 
 
 @in_browser
-async def check_dark_colours_and_a_small_window(page, folder):
+async def check_dark_colours_and_a_small_window(page, directory):
     await page.run(drop(PICTURE))
     await shown(page, 1)
     ground = 'getComputedStyle(document.body).backgroundColor'

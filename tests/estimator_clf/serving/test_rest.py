@@ -21,10 +21,10 @@ PICTURES = model.pictures(5)
 
 @pytest.fixture(scope='module')
 def served(tmp_path_factory):
-    folder = tmp_path_factory.mktemp('export')
-    model.export(folder, 3)
+    directory = tmp_path_factory.mktemp('export')
+    model.export(directory, 3)
     with model.running(
-        folder, labels={'stable': 3}, max_body=1 << 20, timeout=60.0
+        directory, labels={'stable': 3}, max_body=1 << 20, timeout=60.0
     ) as running:
         yield running
 
@@ -276,7 +276,7 @@ BAD_PREDICTIONS = {
         'Could not parse example input',
     ),
     'plain text': ({'instances': ['text']}, 'neither JPEG, PNG, GIF nor BMP'),
-    'not a picture': ({'instances': [b64(b'text')]}, 'neither JPEG, PNG, GIF nor BMP'),
+    'not an image': ({'instances': [b64(b'text')]}, 'neither JPEG, PNG, GIF nor BMP'),
     'truncated': ({'instances': [b64(PICTURES[0][:50])]}, 'Invalid PNG data'),
 }
 BAD_TENSORS = {
@@ -318,7 +318,7 @@ BAD_EXAMPLES = {
     'mixed': ({'examples': [{'x': [1, 'y']}]}, 'Unexpected element type in feature: x'),
     'uint64': ({'examples': [{'x': 1 << 63}]}, 'Only int64 is supported'),
     'too large': ({'examples': [{'x': 1e300}]}, 'without loss of precision'),
-    'no picture': ({'examples': [{'x': 1}]}, 'image/encoded'),
+    'no image': ({'examples': [{'x': 1}]}, 'image/encoded'),
     'of no kind': ({'examples': [{'image/encoded': 1.5}]}, 'image/encoded'),
     'default signature': (
         {'examples': [{}], 'signature_name': ''},
@@ -452,7 +452,7 @@ def test_the_picture_as_the_network_sees_it(served):
     connection.close()
     assert response.status == 200 and response.getheader('Content-Type') == 'image/png'
     assert by_pillow(seen, 'L').shape == (model.SIZE, model.SIZE, 1)
-    # Classified, it is what the picture was classified as.
+    # Classified, it is what the image was classified as.
     both = {'instances': [b64(data), b64(seen)]}
     first, second = post(served, BASE + ':predict', both)['predictions']
     assert first == second

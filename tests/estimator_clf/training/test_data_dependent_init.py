@@ -1,4 +1,4 @@
-"""First weights that come from the pictures: in place, once, and kept at a resume."""
+"""First weights that come from the images: in place, once, and kept at a resume."""
 
 import numpy as np
 import pytest
@@ -7,7 +7,7 @@ import tensorflow as tf
 from estimator_clf.config.config import Config
 from estimator_clf.training import data_dependent_init
 from input.formats.arrays import from_arrays
-from model_fns import OptimizerSettings, make_model_fn
+from model_fns import OptimizerSpec, make_model_fn
 from model_fns.layers import patch_whitening
 from tests.helpers import small_run
 
@@ -26,7 +26,7 @@ def airbench(monkeypatch):
                 mean=info.mean,
                 stddev=info.stddev,
                 network_args={'widths': (4,)},
-                optimizer=OptimizerSettings(
+                optimizer=OptimizerSpec(
                     'nesterov',
                     0.1,
                     ema_decay=0.5,
@@ -69,7 +69,7 @@ def test_a_run_that_goes_on_does_not_compute_them(tmp_path, monkeypatch):
 
     with pytest.raises(small_run.Recorder.Killed):
         small_run.run(tmp_path, small_run.Recorder(kill_after=4), max_steps=6)
-    monkeypatch.setattr(data_dependent_init, 'pictures', fail)
+    monkeypatch.setattr(data_dependent_init, 'images', fail)
     small_run.run(tmp_path, max_steps=6)
     found = kernel(tmp_path / 'model.ckpt-6')
     np.testing.assert_array_equal(found, kernel(tmp_path / 'model.ckpt-0'))
@@ -110,9 +110,9 @@ def test_networks_without_any():
 
     for network in ('linear', own):
         model_fn = make_model_fn(network, num_classes=3)
-        assert model_fn.fitted is None
+        assert model_fn.data_dependent_init is None
         assert (
-            data_dependent_init.fitted_of(Config(), small_run.source(), model_fn)
+            data_dependent_init.make_init_hook(Config(), small_run.source(), model_fn)
             is None
         )
 

@@ -1,4 +1,4 @@
-"""`--cache_features`: what the frozen part makes of each picture, computed once."""
+"""`--cache_features`: what the frozen part makes of each image, computed once."""
 
 import errno
 import functools
@@ -51,14 +51,14 @@ def run(model_dir, observer=None, data=None, **settings):
         config,
         data or source(),
         factory.model_fn_maker(config),
-        functools.partial(factory.decoder, config),
+        functools.partial(factory.make_decoder, config),
         replicas,
         observer,
     )
 
 
-def last(folder):
-    return weights(tf.train.latest_checkpoint(str(folder)))
+def last(directory):
+    return weights(tf.train.latest_checkpoint(str(directory)))
 
 
 def close(a, b, rtol):
@@ -78,7 +78,7 @@ def close(a, b, rtol):
     [
         {},
         {'augment': 'flip', 'ema_decay': 0.9},
-        {'accumulate_steps': 3, 'sampling': 'balanced'},
+        {'gradient_accumulation_steps': 3, 'sampling': 'balanced'},
         {'precision': 'bfloat16'},
         pytest.param({'train_only': 'dense1,logits'}, marks=pytest.mark.slow),
     ],
@@ -99,9 +99,11 @@ def test_trains_as_without(tmp_path, settings):
         np.testing.assert_allclose(
             cached.metrics['test'][name], value, 1e-4 if len(settings) != 1 else 2e-2
         )
-    folders = sorted(os.listdir(tmp_path / 'cached' / 'features'))
-    assert [x.partition('-')[0] for x in folders] == ['test', 'train']
-    features = np.load(tmp_path / 'cached' / 'features' / folders[1] / 'features.npy')
+    directories = sorted(os.listdir(tmp_path / 'cached' / 'features'))
+    assert [x.partition('-')[0] for x in directories] == ['test', 'train']
+    features = np.load(
+        tmp_path / 'cached' / 'features' / directories[1] / 'features.npy'
+    )
     assert features.shape[:2] == (2 if 'augment' in settings else 1, 45)
 
 
@@ -111,7 +113,7 @@ def test_evaluates_to_the_bit_what_the_pictures_give(tmp_path, precision):
     cached = run(tmp_path / 'run', **settings)
     plain = run(tmp_path / 'run', Recorder(), **settings)
     assert plain.metrics == cached.metrics
-    # By the pictures: another evaluation of the same checkpoint.
+    # By the images: another evaluation of the same checkpoint.
     from estimator_clf.evaluation.evaluator import Evaluator
 
     config = Config(
@@ -131,19 +133,19 @@ def test_killed_and_started_again_is_the_same_run(tmp_path):
     run(tmp_path / 'whole', cache_features=True, augment='flip')
     with pytest.raises(Recorder.Killed):
         run(tmp_path / 'killed', Recorder(7), cache_features=True, augment='flip')
-    folder = tmp_path / 'killed' / 'features'
-    before = {x: os.stat(folder / x).st_mtime_ns for x in os.listdir(folder)}
+    directory = tmp_path / 'killed' / 'features'
+    before = {x: os.stat(directory / x).st_mtime_ns for x in os.listdir(directory)}
     # What a kill in the middle of computing leaves is swept away.
-    (folder / '.partial-x').mkdir()
+    (directory / '.partial-x').mkdir()
     observer = Recorder()
     run(tmp_path / 'killed', observer, cache_features=True, augment='flip')
-    assert not [x for x in observer.messages if '--cache_features: train' in x]
+    assert not [x for x in observer.messages if '`cache_features`: train' in x]
     assert last(tmp_path / 'killed') == last(tmp_path / 'whole')
     a, b = (
         timeless(lines(tmp_path / x / 'metrics.jsonl')) for x in ('killed', 'whole')
     )
     assert a == b
-    after = {x: os.stat(folder / x).st_mtime_ns for x in os.listdir(folder)}
+    after = {x: os.stat(directory / x).st_mtime_ns for x in os.listdir(directory)}
     assert {x: after.get(x) for x in before} == {
         x: t for x, t in before.items() if not x.startswith('.')
     }
@@ -170,9 +172,9 @@ def test_corrected_labels_have_features_of_their_own(tmp_path):
     y[0] = (y[0] + 1) % 3
     data = from_arrays({'train': (x, y), 'test': test}, NAMES, name='small')
     run(tmp_path, data=data, cache_features=True)
-    folders = sorted((tmp_path / 'features').glob('train-*'), key=os.path.getmtime)
-    assert len(folders) == 2
-    np.testing.assert_array_equal(np.load(folders[1] / 'labels.npy'), y)
+    directories = sorted((tmp_path / 'features').glob('train-*'), key=os.path.getmtime)
+    assert len(directories) == 2
+    np.testing.assert_array_equal(np.load(directories[1] / 'labels.npy'), y)
 
 
 def test_exports_the_whole_network(tmp_path):
@@ -196,7 +198,7 @@ def test_exports_the_whole_network(tmp_path):
                 'train_only': 'stage3,logits',
             },
             SettingError,
-            'something else comes from the pictures, such as a shortcut',
+            'something else comes from the images, such as a shortcut',
         ),
     ],
 )
@@ -218,16 +220,16 @@ def test_pictures_that_cannot_be_read_have_no_features(tmp_path):
         '--train_only=logits',
         '--cache_features',
         '--augment=flip',
-        '--max_bad_examples=1',
+        '--max_corrupt_images=1',
         '--batch_size=5',
         '--max_steps=4',
         '--noexport',
     )
     assert done.returncode == 0, done.stderr
-    (folder,) = (tmp_path / 'run' / 'features').iterdir()
+    (directory,) = (tmp_path / 'run' / 'features').iterdir()
     names = {'facts.json', 'features.npy', 'labels.npy', 'keys.npy', 'index.npy'}
-    assert set(os.listdir(folder)) == names
-    features, keys = (np.load(folder / f'{x}.npy') for x in ('features', 'keys'))
+    assert set(os.listdir(directory)) == names
+    features, keys = (np.load(directory / f'{x}.npy') for x in ('features', 'keys'))
     assert features.shape[:2] == (2, 15) == (2, len(keys))
     assert features.any(axis=-1).all()
     assert sum(b'ant' in key for key in keys) == 7

@@ -47,35 +47,37 @@ def _large_model_fn(features, labels, mode):
 
 
 def test_a_checkpoint_that_cannot_be_written(tmp_path):
-    folder = str(tmp_path)
-    est = bare_estimator(folder, _large_model_fn)
+    directory = str(tmp_path)
+    est = bare_estimator(directory, _large_model_fn)
     with _FullAfter(7, 100_000) as full, pytest.raises(RunError) as caught:
-        est.train(line_input_fn(), hooks=[full, CheckpointHook(folder, [5])], steps=14)
+        est.train(
+            line_input_fn(), hooks=[full, CheckpointHook(directory, [5])], steps=14
+        )
     text = str(caught.value)
-    assert f'step 10 could not be written to --model_dir={folder}' in text
+    assert f'step 10 could not be written to `model_dir={directory}`' in text
     assert 'File too large' in text and 'of step 5 is whole' in text
     # Nothing half, and the one before is what goes on.
-    assert not [n for n in os.listdir(folder) if 'ckpt-10' in n]
-    assert latest_step(folder) == 5
-    assert why_damaged(os.path.join(folder, 'model.ckpt-5')) is None
-    est.train(line_input_fn(), hooks=[CheckpointHook(folder, [5])], max_steps=14)
-    assert latest_step(folder) == 14
+    assert not [n for n in os.listdir(directory) if 'ckpt-10' in n]
+    assert latest_step(directory) == 5
+    assert why_damaged(os.path.join(directory, 'model.ckpt-5')) is None
+    est.train(line_input_fn(), hooks=[CheckpointHook(directory, [5])], max_steps=14)
+    assert latest_step(directory) == 14
 
 
 @pytest.fixture
 def small_disk(tmp_path):
     """A file system of 300 kB, where the test may make one."""
-    folder = tmp_path / 'disk'
-    folder.mkdir()
-    mount = ['mount', '-t', 'tmpfs', '-o', 'size=300k', 'tmpfs', str(folder)]
+    directory = tmp_path / 'disk'
+    directory.mkdir()
+    mount = ['mount', '-t', 'tmpfs', '-o', 'size=300k', 'tmpfs', str(directory)]
     try:
         done = subprocess.run(mount, capture_output=True, check=False)
     except FileNotFoundError:
         pytest.skip('no mount')
     if done.returncode:
         pytest.skip('needs the right to mount a file system')
-    yield folder
-    subprocess.run(['umount', '-l', str(folder)], check=True)
+    yield directory
+    subprocess.run(['umount', '-l', str(directory)], check=True)
 
 
 def test_a_disk_that_is_full(small_disk):

@@ -44,7 +44,7 @@ SETTINGS = {
     'log_every': '25',
     'save_every': '25',
     'eval_every': '50',
-    'also_evaluate': 'fit=train:100',
+    'extra_eval_sets': 'fit=train:100',
     'keep_best': 3,
     'export_best': 2,
     'best_metric': 'loss',
@@ -52,10 +52,10 @@ SETTINGS = {
 }
 
 
-def _start(folder):
+def _start(directory):
     flags = [f'--{name}={value}' for name, value in SETTINGS.items()]
     return subprocess.Popen(
-        [sys.executable, '-m', 'launch.train', *flags, f'--model_dir={folder}'],
+        [sys.executable, '-m', 'launch.train', *flags, f'--model_dir={directory}'],
         cwd=ROOT,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
@@ -63,23 +63,23 @@ def _start(folder):
     )
 
 
-def _unbroken(folder):
-    config = Config(model_dir=str(folder), **SETTINGS)
+def _unbroken(directory):
+    config = Config(model_dir=str(directory), **SETTINGS)
     data = factory.open_source(config)
-    decoder = functools.partial(factory.decoder, config)
+    decoder = functools.partial(factory.make_decoder, config)
     return train_and_evaluate(config, data, factory.model_fn_maker(config), decoder)
 
 
-def _names(folder):
-    return os.listdir(folder) if folder.is_dir() else []
+def _names(directory):
+    return os.listdir(directory) if directory.is_dir() else []
 
 
-def _moments(folder, rng):
+def _moments(directory, rng):
     """Yields for ever (what it is, function that tells whether it is now)."""
 
     def steps(wait):
         """So long after the first step of this process."""
-        path, seen = folder / 'keys.jsonl', []
+        path, seen = directory / 'keys.jsonl', []
         size = path.stat().st_size if path.exists() else 0
 
         def now():
@@ -90,21 +90,21 @@ def _moments(folder, rng):
         return now
 
     def writing():
-        return any(name.endswith('_temp') for name in _names(folder))
+        return any(name.endswith('_temp') for name in _names(directory))
 
     def evaluating():
         """The line about training up to here is there, that about evaluation not."""
-        lines = read(folder / 'metrics.jsonl')[-1:]
+        lines = read(directory / 'metrics.jsonl')[-1:]
         return (
             bool(lines) and lines[0]['split'] == 'train' and not lines[0]['step'] % 50
         )
 
     def keeping():
-        parts = (folder / 'best', folder)
+        parts = (directory / 'best', directory)
         return any(n.startswith('.partial') for part in parts for n in _names(part))
 
     def exporting():
-        parts = (folder / 'export', folder / 'export-best')
+        parts = (directory / 'export', directory / 'export-best')
         return any(n.startswith('partial') for part in parts for n in _names(part))
 
     others = {'checkpoint': writing, 'evaluation': evaluating, 'best': keeping}
@@ -129,61 +129,61 @@ def _kill_at(process, moment, rng):
 
 @pytest.mark.slow
 def test_killed_thirty_times(tmp_path):
-    unbroken, folder = tmp_path / 'unbroken', tmp_path / 'killed'
+    unbroken, directory = tmp_path / 'unbroken', tmp_path / 'killed'
     _unbroken(unbroken)
     rng, killed = random.Random(0), []
-    for name, moment in _moments(folder, rng):
+    for name, moment in _moments(directory, rng):
         if len(killed) == KILLS:
             break
-        if not _kill_at(_start(folder), moment, rng):
+        if not _kill_at(_start(directory), moment, rng):
             break
         killed.append(name)
-    process = _start(folder)
+    process = _start(directory)
     _, errors = process.communicate(timeout=900)
     assert process.returncode == 0, errors
     print('killed at:', killed)
     assert len(killed) == KILLS, 'it was done before: give it more steps'
 
-    assert _lines(folder, 'keys.jsonl') == _lines(unbroken, 'keys.jsonl')
-    assert _lines(folder, 'metrics.jsonl') == _lines(unbroken, 'metrics.jsonl')
-    last = [weights(tf.train.latest_checkpoint(str(f))) for f in (folder, unbroken)]
+    assert _lines(directory, 'keys.jsonl') == _lines(unbroken, 'keys.jsonl')
+    assert _lines(directory, 'metrics.jsonl') == _lines(unbroken, 'metrics.jsonl')
+    last = [weights(tf.train.latest_checkpoint(str(f))) for f in (directory, unbroken)]
     assert last[0] == last[1]
 
     found = {
         line['step']: line['loss']
-        for line in read(folder / 'metrics.jsonl')
+        for line in read(directory / 'metrics.jsonl')
         if line['split'] == 'validation'
     }
     assert len(found) == 30
     best = sorted(found, key=found.get)
-    assert [entry['step'] for entry in _best(folder / 'best')] == best[:3]
-    assert _best(folder / 'export-best')[0]['step'] == best[0]
+    assert [entry['step'] for entry in _best(directory / 'best')] == best[:3]
+    assert _best(directory / 'export-best')[0]['step'] == best[0]
 
     wanted = {n: _exported(unbroken / n) for n in ('export', 'export-best')}
     for name, probabilities in wanted.items():
-        versions = sorted(n for n in _names(folder / name) if n.isdigit())
-        assert versions and not [n for n in _names(folder / name) if 'partial' in n]
+        versions = sorted(n for n in _names(directory / name) if n.isdigit())
+        assert versions and not [n for n in _names(directory / name) if 'partial' in n]
         for version in versions:
-            tf.saved_model.load(str(folder / name / version))
-        np.testing.assert_array_equal(_exported(folder / name), probabilities)
+            tf.saved_model.load(str(directory / name / version))
+        np.testing.assert_array_equal(_exported(directory / name), probabilities)
 
 
-def _lines(folder, name):
+def _lines(directory, name):
     timed = (*TIMED, 'peak_memory_mb')
     return [
         {k: v for k, v in line.items() if k not in timed}
-        for line in read(folder / name)
+        for line in read(directory / name)
     ]
 
 
-def _best(folder):
-    return json.loads((folder / 'best.json').read_text())['best']
+def _best(directory):
+    return json.loads((directory / 'best.json').read_text())['best']
 
 
-def _exported(folder):
+def _exported(directory):
     """What the newest version says of some noise."""
-    version = max((n for n in _names(folder) if n.isdigit()), key=int)
-    loaded = tf.saved_model.load(str(folder / version))
+    version = max((n for n in _names(directory) if n.isdigit()), key=int)
+    loaded = tf.saved_model.load(str(directory / version))
     images = np.random.default_rng(0).integers(0, 256, (8, 8, 8, 1)).astype(np.uint8)
     signature = loaded.signatures['tensor']
     return signature(image=tf.constant(images))['probabilities'].numpy()

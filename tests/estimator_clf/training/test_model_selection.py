@@ -16,18 +16,18 @@ def _data():
     return source(train=60, validation_split=0.25)
 
 
-def _evaluations(folder):
-    lines = MetricsLog(str(folder)).read()
+def _evaluations(directory):
+    lines = MetricsLog(str(directory)).read()
     return {x['step']: x['loss'] for x in lines if x['split'] == 'validation'}
 
 
-def _best(folder):
-    return json.loads((folder / 'best' / 'best.json').read_text())['best']
+def _best(directory):
+    return json.loads((directory / 'best' / 'best.json').read_text())['best']
 
 
-def _decide_by_loss(folder, observer=None, **settings):
+def _decide_by_loss(directory, observer=None, **settings):
     return run(
-        folder,
+        directory,
         observer,
         _data(),
         best_metric='loss',
@@ -84,7 +84,7 @@ def test_the_exports_of_two_runs_do_not_mix(tmp_path):
         maker = factory.model_fn_maker(config)
         info = _data().info
         return train_and_evaluate(
-            config, _data(), maker, lambda _: factory.decoder(config, info)
+            config, _data(), maker, lambda _: factory.make_decoder(config, info)
         )
 
     train('a')
@@ -103,10 +103,10 @@ def test_the_exports_of_two_runs_do_not_mix(tmp_path):
 
 def test_to_stop_early_takes_evaluations_and_patience(tmp_path):
     never = {'data': _data(), 'eval_every': '0'}
-    with pytest.raises(ConfigError, match='--early_stopping needs.*--eval_every=0'):
+    with pytest.raises(ConfigError, match='`early_stopping` needs.*`eval_every=0`'):
         run(tmp_path / 'run', early_stopping='5evals', **never)
     for text in ('0epochs', '0%'):
-        with pytest.raises(ConfigError, match='--early_stopping must be more than 0'):
+        with pytest.raises(ConfigError, match='`early_stopping` must be more than 0'):
             run(tmp_path / 'run', data=_data(), early_stopping=text)
     run(tmp_path / 'run', early_stopping='0', **never)
 
@@ -123,7 +123,7 @@ def test_metric_that_does_not_exist(tmp_path):
 )
 def test_nothing_is_chosen_by_the_test_split(tmp_path, wish):
     flag = next(iter(wish))
-    with pytest.raises(ConfigError, match=f'--{flag}.*--validation_split'):
+    with pytest.raises(ConfigError, match=f'--{flag}.*`validation_split`'):
         run(tmp_path / 'run', **wish)
     run(tmp_path / 'run')
     assert not (tmp_path / 'run' / 'best').exists()
@@ -199,7 +199,7 @@ def test_no_choice_by_what_is_trained_on(tmp_path):
     data = source(train=60, validation_split=0.25)
     results = run(tmp_path / 'a', None, data, train_split='validation', batch_size=5)
     assert set(results.metrics) == {'test'}
-    with pytest.raises(ConfigError, match='--validation_split'):
+    with pytest.raises(ConfigError, match='`validation_split`'):
         run(tmp_path / 'b', train_split='test', early_stopping='2evals')
 
 

@@ -7,9 +7,9 @@ import pytest
 import tensorflow as tf
 
 from estimator_clf.core.errors import RunError
-from estimator_clf.hooks.nan_guard import FiniteHook, NotFiniteError
+from estimator_clf.hooks.nan_guard import NanGuardHook, NonFiniteError
 from estimator_clf.loggers.jsonl import MetricsLog
-from estimator_clf.training.nan_rollback import Rollbacks
+from estimator_clf.training.nan_rollback import NanRollback
 from estimator_clf.training.run_directory import latest_step
 from tests.helpers.small_run import Recorder, bare_estimator, line_input_fn, run
 
@@ -19,8 +19,8 @@ v1 = tf.compat.v1
 FAR_TOO_LARGE = 1e37
 
 
-def _weights_are_finite(folder):
-    reader = tf.train.load_checkpoint(str(folder))
+def _weights_are_finite(directory):
+    reader = tf.train.load_checkpoint(str(directory))
     return all(
         tf.reduce_all(tf.math.is_finite(reader.get_tensor(name)))
         for name in reader.get_variable_to_shape_map()
@@ -35,7 +35,7 @@ def test_the_step_is_named_and_the_checkpoint_kept(tmp_path):
     last = latest_step(str(tmp_path))
     assert f'NaN or infinite at step {last + 1}' in str(caught.value)
     assert f'of step {last}, is kept' in str(caught.value)
-    assert '--max_rollbacks' in str(caught.value)
+    assert '`max_rollbacks`' in str(caught.value)
     assert _weights_are_finite(tmp_path)
     lines = MetricsLog(str(tmp_path)).read()
     assert all(math.isfinite(x['loss'] or math.nan) for x in lines)
@@ -110,13 +110,13 @@ def test_it_is_bounded(tmp_path):
 
 
 def test_rollbacks_multiply(tmp_path):
-    rollbacks = Rollbacks(str(tmp_path), 2, 0.5)
+    rollbacks = NanRollback(str(tmp_path), 2, 0.5)
     assert rollbacks.rate == 1.0 and rollbacks.allowed()
-    rollbacks.note(NotFiniteError(7, 'loss'), 5)
-    text = rollbacks.note(NotFiniteError(9, 'weights'), 8)
+    rollbacks.note(NonFiniteError(7, 'loss'), 5)
+    text = rollbacks.note(NonFiniteError(9, 'weights'), 8)
     assert rollbacks.rate == 0.25 and not rollbacks.allowed()
     assert 'weights are NaN or infinite at step 9' in text and 'times 0.25' in text
-    assert Rollbacks(str(tmp_path), 2, 0.1).rate == 0.25
+    assert NanRollback(str(tmp_path), 2, 0.1).rate == 0.25
 
 
 def test_the_hook_in_a_bare_estimator(tmp_path):
@@ -132,17 +132,17 @@ def test_the_hook_in_a_bare_estimator(tmp_path):
             train_op = v1.assign_add(step, 1).op
         return estimator.EstimatorSpec(mode, loss=loss, train_op=train_op)
 
-    with pytest.raises(NotFiniteError, match='loss is NaN or infinite at step 4'):
+    with pytest.raises(NonFiniteError, match='loss is NaN or infinite at step 4'):
         bare_estimator(tmp_path, model_fn).train(
-            line_input_fn(), hooks=[FiniteHook('shown')], max_steps=9
+            line_input_fn(), hooks=[NanGuardHook('shown')], max_steps=9
         )
 
 
-def _train_lines(folder):
-    return [x for x in MetricsLog(str(folder)).read() if x['split'] == 'train']
+def _train_lines(directory):
+    return [x for x in MetricsLog(str(directory)).read() if x['split'] == 'train']
 
 
-def _timeless(folder):
-    lines = MetricsLog(str(folder)).read()
+def _timeless(directory):
+    lines = MetricsLog(str(directory)).read()
     timed = ('time', 'examples_per_second', 'input_wait', 'peak_memory_mb')
     return [{k: v for k, v in x.items() if k not in timed} for x in lines]

@@ -21,16 +21,16 @@ from estimator_clf.core.graph_collections import (
 )
 from estimator_clf.core.signals import StopHook, on_signals
 from estimator_clf.hooks.checkpoint import CheckpointHook
-from estimator_clf.hooks.example_keys import KeysHook
-from estimator_clf.hooks.nan_guard import FiniteHook, NotFiniteError
-from estimator_clf.hooks.train_metrics import MetricsHook
+from estimator_clf.hooks.example_keys import ExampleKeysHook
+from estimator_clf.hooks.nan_guard import NanGuardHook, NonFiniteError
+from estimator_clf.hooks.train_metrics import TrainMetricsHook
 from estimator_clf.loggers import jsonl
 from estimator_clf.training import run_loop
 from estimator_clf.training.instrument import instrument
-from estimator_clf.training.step_loop import Loop
+from estimator_clf.training.step_loop import StepLoop
 from input.formats.arrays import from_arrays
 from input.formats.csv import from_values
-from model_fns import OptimizerSettings, make_model_fn
+from model_fns import OptimizerSpec, make_model_fn
 from tests.helpers.small_run import (
     Recorder,
     bare_estimator,
@@ -50,7 +50,7 @@ CNN = {'filters': (4,), 'hidden': (8,), 'dropout': 0.5, 'batch_norm': True}
 
 
 def train(
-    folder,
+    directory,
     steps,
     loop=None,
     *,
@@ -60,18 +60,18 @@ def train(
     every=50,
 ):
     """Trains a bare Estimator with its checkpoints every 50 steps, looped or not."""
-    folder.mkdir(exist_ok=True)
+    directory.mkdir(exist_ok=True)
     input_fn = input_fn or line_input_fn()
-    hooks = [*hooks, CheckpointHook(str(folder), [50])]
+    hooks = [*hooks, CheckpointHook(str(directory), [50])]
     if loop:
         hooks.insert(0, loop.hook(steps, [50, every]))
         model_fn, input_fn = loop.model_fn(model_fn), loop.input_fn(input_fn)
-    bare_estimator(folder, model_fn).train(input_fn, hooks=hooks, max_steps=steps)
+    bare_estimator(directory, model_fn).train(input_fn, hooks=hooks, max_steps=steps)
 
 
-def saved(folder):
-    """Steps of the checkpoints of a folder, and the variables of the last."""
-    state = tf.train.get_checkpoint_state(str(folder))
+def saved(directory):
+    """Steps of the checkpoints of a directory, and the variables of the last."""
+    state = tf.train.get_checkpoint_state(str(directory))
     steps = [int(p.rpartition('-')[2]) for p in state.all_model_checkpoint_paths]
     return steps, weights(state.model_checkpoint_path)
 
@@ -89,7 +89,7 @@ NETWORKS = {
                 'weight_decay': 0.01,
                 'warmup_steps': 100,
             },
-            'accumulate_steps': 3,
+            'gradient_accumulation_steps': 3,
         },
     ),
     'adam, bfloat16': (120, {'compute_dtype': 'bfloat16'}),
@@ -131,10 +131,10 @@ def test_the_weights_are_those_of_one_step_at_a_time(tmp_path, name):
         mean=info.mean,
         stddev=info.stddev,
         network_args=CNN,
-        **{**options, 'optimizer': OptimizerSettings(**settings)},
+        **{**options, 'optimizer': OptimizerSpec(**settings)},
     )
     found = []
-    for kind, loop in (('one', None), ('loop', Loop())):
+    for kind, loop in (('one', None), ('loop', StepLoop())):
         input_fn = source().input_fn('train', 12, training=True, augment='flip,crop:1')
         train(
             tmp_path / kind,
@@ -150,18 +150,18 @@ def test_the_weights_are_those_of_one_step_at_a_time(tmp_path, name):
     assert found[0][1] != weights(before)
 
 
-def small(folder, steps_per_loop, **settings):
+def small(directory, steps_per_loop, **settings):
     """What a small run leaves, but for what depends on the clock."""
     observer = Recorder()
-    run(folder, observer, steps_per_loop=steps_per_loop, network='cnn', **settings)
-    keys = folder / 'keys.jsonl'
+    run(directory, observer, steps_per_loop=steps_per_loop, network='cnn', **settings)
+    keys = directory / 'keys.jsonl'
     return {
-        'weights': saved(folder),
-        'metrics': timeless(jsonl.read(str(folder / 'metrics.jsonl'))),
+        'weights': saved(directory),
+        'metrics': timeless(jsonl.read(str(directory / 'metrics.jsonl'))),
         'keys': keys.read_text() if keys.exists() else None,
         'steps': observer.steps,
         'evaluations': observer.evaluations,
-        'scalars': {tag for tag, _, _ in scalars(folder)},
+        'scalars': {tag for tag, _, _ in scalars(directory)},
     }
 
 
@@ -219,9 +219,9 @@ def telling_model_fn(features, labels, mode):
 
 def test_metrics_are_means_over_the_same_steps(tmp_path):
     told = {}
-    for kind, loop in (('one', None), ('loop', Loop())):
+    for kind, loop in (('one', None), ('loop', StepLoop())):
         told[kind] = []
-        hook = MetricsHook(
+        hook = TrainMetricsHook(
             [7],
             4,
             lambda step, metrics, kind=kind: told[kind].append(
@@ -244,7 +244,7 @@ def test_metrics_are_means_over_the_same_steps(tmp_path):
 def test_nothing_of_the_loop_stays_in_the_collections():
     with tf.Graph().as_default() as graph:
         v1.train.get_or_create_global_step()
-        loop = Loop()
+        loop = StepLoop()
         batches = loop.input_fn(line_input_fn())()
         spec = loop.model_fn(telling_model_fn)(*batches, 'train')
         assert not graph.get_collection(v1.GraphKeys.SUMMARIES)
@@ -275,7 +275,7 @@ def test_pictures_are_those_of_the_last_step_and_keys_those_of_all():
 
     with tf.Graph().as_default() as graph:
         v1.train.get_or_create_global_step()
-        loop = Loop(keys=True)
+        loop = StepLoop(keys=True)
         batches = loop.input_fn(input_fn)()
         loop.model_fn(instrument(line_model_fn))(*batches, 'train')
         (last,), (keys,) = (
@@ -295,24 +295,26 @@ def test_pictures_are_those_of_the_last_step_and_keys_those_of_all():
 
 def test_keys_without_a_hook_for_them_cost_nothing(tmp_path):
     data = source()
-    loop = Loop()
+    loop = StepLoop()
     seen = []
 
-    class Look(v1.train.SessionRunHook):
+    class ImageReport(v1.train.SessionRunHook):
         def begin(self):
             seen.extend(v1.get_collection(EXAMPLE_KEYS))
 
     model_fn = instrument(make_model_fn('linear', num_classes=3))
     input_fn = data.input_fn('train', 5, training=True)
-    train(tmp_path, 5, loop, model_fn=model_fn, input_fn=input_fn, hooks=[Look()])
+    train(
+        tmp_path, 5, loop, model_fn=model_fn, input_fn=input_fn, hooks=[ImageReport()]
+    )
     assert not seen
 
 
 def test_the_keys_of_the_steps(tmp_path):
-    loop = Loop(keys=True)
+    loop = StepLoop(keys=True)
     input_fn = source().input_fn('train', 5, training=True)
     model_fn = instrument(make_model_fn('linear', num_classes=3))
-    hook = KeysHook(str(tmp_path), EXAMPLE_KEYS)
+    hook = ExampleKeysHook(str(tmp_path), EXAMPLE_KEYS)
     train(tmp_path, 60, loop, model_fn=model_fn, input_fn=input_fn, hooks=[hook])
     lines = jsonl.read(str(tmp_path / 'keys.jsonl'))
     iterator = source().input_fn('train', 5, training=True)().as_numpy_iterator()
@@ -323,7 +325,7 @@ def test_the_keys_of_the_steps(tmp_path):
 
 
 def test_the_loop_must_be_the_first_to_be_told(tmp_path):
-    loop = Loop()
+    loop = StepLoop()
     model = bare_estimator(tmp_path, loop.model_fn(line_model_fn))
     hooks = [CheckpointHook(str(tmp_path), [50]), loop.hook(20)]
     with pytest.raises(RuntimeError, match='before all other hooks'):
@@ -355,7 +357,7 @@ class Ends(v1.train.SessionRunHook):
     ],
 )
 def test_a_loop_ends_where_something_is_to_happen(tmp_path, options, expected):
-    loop = Loop(seconds=1000.0)
+    loop = StepLoop(seconds=1000.0)
     ends = Ends(loop)
     bare_estimator(tmp_path, loop.model_fn(line_model_fn)).train(
         loop.input_fn(line_input_fn()),
@@ -386,7 +388,7 @@ def test_a_signal_does_not_wait_for_the_end_of_a_long_loop(tmp_path):
         def after_create_session(self, session, coord):
             threading.Timer(1.0, os.kill, (os.getpid(), signal.SIGTERM)).start()
 
-    loop = Loop(seconds=0.3)
+    loop = StepLoop(seconds=0.3)
     begin = time.monotonic()
     with on_signals() as stop:
         ends = Ends(loop)
@@ -400,12 +402,17 @@ def test_a_signal_does_not_wait_for_the_end_of_a_long_loop(tmp_path):
 
 def test_waiting_for_input_is_measured(tmp_path):
     told = []
-    hook = MetricsHook(
+    hook = TrainMetricsHook(
         [20], 4, lambda step, m: told.append(m['input_wait']), TRAIN_METRICS
     )
     input_fn = slow_input_fn(0.02)
     train(
-        tmp_path, 40, Loop(), input_fn=input_fn, model_fn=telling_model_fn, hooks=[hook]
+        tmp_path,
+        40,
+        StepLoop(),
+        input_fn=input_fn,
+        model_fn=telling_model_fn,
+        hooks=[hook],
     )
     assert 0.5 < told[-1] <= 1.0
 
@@ -427,7 +434,7 @@ def test_work_is_not_taken_for_waiting_whatever_the_threads(threads):
 
     with tf.Graph().as_default() as graph:
         v1.train.get_or_create_global_step()
-        loop = Loop()
+        loop = StepLoop()
         loop.model_fn(model_fn)(*loop.input_fn(input_fn)(), 'train')
         wait = dict(graph.get_collection(TRAIN_METRICS))['input_wait']
         config = v1.ConfigProto(
@@ -440,7 +447,7 @@ def test_work_is_not_taken_for_waiting_whatever_the_threads(threads):
 
 
 def test_an_input_that_ends_within_a_loop(tmp_path):
-    loop = Loop()
+    loop = StepLoop()
     train(tmp_path, 100, loop, input_fn=line_input_fn(repeat=False))
     assert loop.step == 3
     assert saved(tmp_path)[0] == [0, 3]
@@ -460,9 +467,9 @@ def diverging_model_fn(features, labels, mode):
 
 def test_the_step_of_a_loss_that_is_not_finite(tmp_path):
     steps = []
-    for kind, loop in (('one', None), ('loop', Loop())):
-        with pytest.raises(NotFiniteError) as caught:
-            hooks = [FiniteHook(TRAIN_METRICS)]
+    for kind, loop in (('one', None), ('loop', StepLoop())):
+        with pytest.raises(NonFiniteError) as caught:
+            hooks = [NanGuardHook(TRAIN_METRICS)]
             train(tmp_path / kind, 200, loop, model_fn=diverging_model_fn, hooks=hooks)
         steps.append(caught.value.step)
     assert steps[0] == steps[1] > 20
@@ -527,7 +534,7 @@ def test_the_setting():
     for good in ('auto', '1', '100'):
         assert Config(steps_per_loop=good).steps_per_loop == good
     for bad in ('0', '-1', 'many', '1.5', ''):
-        with pytest.raises(ConfigError, match='--steps_per_loop must be'):
+        with pytest.raises(ConfigError, match='`steps_per_loop` must be'):
             Config(steps_per_loop=bad)
 
 
@@ -544,4 +551,4 @@ def test_on_several_devices_there_is_no_loop_and_who_asked_for_one_is_told():
         assert run_loop.wanted(config, replicas, told.append) is expected
     assert not told
     assert not run_loop.wanted(Config(steps_per_loop='7'), 2, told.append)
-    assert told == ['--steps_per_loop=7: on 2 devices each step is taken by itself']
+    assert told == ['`steps_per_loop=7`: on 2 devices each step is taken by itself']

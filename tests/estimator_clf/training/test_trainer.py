@@ -44,46 +44,46 @@ v1 = tf.compat.v1
 ROOT = pathlib.Path(__file__).resolve().parents[3]
 
 
-def log(folder):
-    return timeless(jsonl.read(pathlib.Path(folder) / 'metrics.jsonl'))
+def log(directory):
+    return timeless(jsonl.read(pathlib.Path(directory) / 'metrics.jsonl'))
 
 
-def keys(folder):
-    return jsonl.read(pathlib.Path(folder) / 'keys.jsonl')
+def keys(directory):
+    return jsonl.read(pathlib.Path(directory) / 'keys.jsonl')
 
 
-def final_weights(folder):
-    return weights(tf.train.latest_checkpoint(str(folder)))
+def final_weights(directory):
+    return weights(tf.train.latest_checkpoint(str(directory)))
 
 
-def assert_same_run(folder, other):
-    assert log(folder) == log(other)
-    assert keys(folder) == keys(other)
-    assert final_weights(folder) == final_weights(other)
+def assert_same_run(directory, other):
+    assert log(directory) == log(other)
+    assert keys(directory) == keys(other)
+    assert final_weights(directory) == final_weights(other)
 
 
 @pytest.fixture(scope='module')
 def unbroken(tmp_path_factory):
-    """Folder of a run of 14 steps that nothing stopped, its observer and results."""
-    folder = tmp_path_factory.mktemp('unbroken')
+    """Directory of a run of 14 steps that nothing stopped, its observer and results."""
+    directory = tmp_path_factory.mktemp('unbroken')
     observer = Recorder()
-    results = train(folder, observer, network='cnn', histograms=True)
-    return folder, observer, results
+    results = train(directory, observer, network='cnn', histograms=True)
+    return directory, observer, results
 
 
 @pytest.fixture(scope='module')
 def plain(tmp_path_factory):
-    """Folder and results of the same with a network that is built the fastest."""
-    folder = tmp_path_factory.mktemp('plain')
-    return folder, train(folder)
+    """Directory and results of the same with a network that is built the fastest."""
+    directory = tmp_path_factory.mktemp('plain')
+    return directory, train(directory)
 
 
 # -- What a run leaves -----------------------------------------------------------------
 
 
 def test_metrics_at_their_intervals(unbroken):
-    folder, observer, results = unbroken
-    lines = log(folder)
+    directory, observer, results = unbroken
+    lines = log(directory)
     # log_every=4, save_every=3, and 5 steps an epoch.
     train_steps = [x['step'] for x in lines if x['split'] == 'train']
     assert train_steps == [3, 4, 5, 6, 8, 9, 10, 12, 14]
@@ -125,10 +125,10 @@ def test_the_plan(unbroken):
     'examples, log_every', [(45, 5.0), (4500, 100.0), (4509, 83.5)]
 )
 def test_logging_divides_the_epoch(examples, log_every):
-    class Source:
+    class DataSource:
         name, num_examples = 'x', {'train': examples}
 
-    plan = make_plan(Config(batch_size=9), Source())
+    plan = make_plan(Config(batch_size=9), DataSource())
     assert plan.log_every == log_every
     assert plan.eval_split is None
 
@@ -143,15 +143,15 @@ def test_every_step_saw_nine_examples_and_an_epoch_all(unbroken):
 
 
 def test_settings_and_data_are_written_down(unbroken):
-    folder = unbroken[0]
-    facts = json.loads((folder / 'config.json').read_text())
+    directory = unbroken[0]
+    facts = json.loads((directory / 'config.json').read_text())
     assert facts['settings']['batch_size'] == 9
     assert facts['versions']['tensorflow'].startswith('2.')
     assert 'git_revision' in facts and facts['command']
-    info = json.loads((folder / 'dataset.json').read_text())
+    info = json.loads((directory / 'dataset.json').read_text())
     assert info['class_names'] == list(NAMES)
     assert info['num_examples'] == {'train': 45, 'test': 20}
-    assert not [n for n in os.listdir(folder) if 'partial' in n]
+    assert not [n for n in os.listdir(directory) if 'partial' in n]
 
 
 def test_checkpoints_are_the_latest_five(unbroken):
@@ -161,8 +161,8 @@ def test_checkpoints_are_the_latest_five(unbroken):
 
 
 def test_events_of_training_and_evaluation_carry_the_same_tags(unbroken):
-    folder = unbroken[0]
-    written, evaluated = scalars(folder), scalars(folder / 'test')
+    directory = unbroken[0]
+    written, evaluated = scalars(directory), scalars(directory / 'test')
     assert {t for t, _, _ in written} == {
         'loss',
         'accuracy',
@@ -178,7 +178,7 @@ def test_events_of_training_and_evaluation_carry_the_same_tags(unbroken):
         assert len({(t, s) for t, s, _ in found}) == len(found)
         losses = {step: value for tag, step, value in found if tag == 'loss'}
         assert losses == pytest.approx(
-            {x['step']: x['loss'] for x in log(folder) if x['split'] == split}
+            {x['step']: x['loss'] for x in log(directory) if x['split'] == split}
         )
 
 
@@ -320,16 +320,19 @@ def test_another_seed_is_another_run(plain, tmp_path):
 
 
 def test_a_folder_of_other_settings_is_refused_with_the_list(plain):
-    folder = plain[0]
-    before = (folder / 'config.json').read_bytes(), sorted(os.listdir(folder))
+    directory = plain[0]
+    before = (directory / 'config.json').read_bytes(), sorted(os.listdir(directory))
     with pytest.raises(ConfigError) as caught:
-        train(folder, batch_size=5, seed=3, max_steps=99)
+        train(directory, batch_size=5, seed=3, max_steps=99)
     message = str(caught.value)
     assert 'belongs to a run of other settings' in message
-    assert '--batch_size: 9 there, 5 now' in message
-    assert '--seed: 0 there, 3 now' in message
+    assert '`batch_size`: 9 there, 5 now' in message
+    assert '`seed`: 0 there, 3 now' in message
     assert 'max_steps' not in message  # That may change.
-    assert ((folder / 'config.json').read_bytes(), sorted(os.listdir(folder))) == before
+    assert (
+        (directory / 'config.json').read_bytes(),
+        sorted(os.listdir(directory)),
+    ) == before
 
 
 @pytest.mark.parametrize('what', ['num_examples', 'class_names', 'image_shape'])
@@ -362,7 +365,7 @@ def test_a_run_goes_on_with_the_statistics_that_it_began_with(plain, tmp_path):
 def test_a_damaged_description_of_the_data(plain, tmp_path):
     shutil.copytree(plain[0], tmp_path, dirs_exist_ok=True)
     (tmp_path / 'dataset.json').write_text('{"name": ')
-    with pytest.raises(ConfigError, match='dataset.json is damaged'):
+    with pytest.raises(ConfigError, match='dataset.json is corrupt'):
         train(tmp_path)
 
 
@@ -393,7 +396,7 @@ def test_what_cannot_be_is_refused_before_anything_is_written(
 
 def test_a_model_dir_that_cannot_be_made(tmp_path):
     (tmp_path / 'file').write_text('')
-    with pytest.raises(ConfigError, match='--model_dir=.*/file/below cannot be made'):
+    with pytest.raises(ConfigError, match='`model_dir=.*/file/below` cannot be made'):
         train(tmp_path / 'file' / 'below')
 
 
@@ -550,18 +553,18 @@ DIGITS = {
 }
 
 
-def start(folder, settings):
+def start(directory, settings):
     flags = [f'--{name}={value}' for name, value in settings.items()]
-    return python('-m', 'launch.train', *flags, f'--model_dir={folder}')
+    return python('-m', 'launch.train', *flags, f'--model_dir={directory}')
 
 
-def reference(folder, settings):
+def reference(directory, settings):
     """The same run in this process, which nothing stops; exports nothing."""
     from estimator_clf.training import factory
 
-    config = Config(model_dir=str(folder), export=False, **settings)
+    config = Config(model_dir=str(directory), export=False, **settings)
     data = factory.open_source(config)
-    decoder = functools.partial(factory.decoder, config)
+    decoder = functools.partial(factory.make_decoder, config)
     train_and_evaluate(config, data, factory.model_fn_maker(config), decoder)
 
 
@@ -577,33 +580,33 @@ def kill_when(process, condition):
 
 
 def test_sigkill_in_mid_run_and_the_same_command_again(tmp_path):
-    folder = tmp_path / 'killed'
+    directory = tmp_path / 'killed'
     # Before the other is started, which may not be watched too late.
     reference(tmp_path / 'unbroken', DIGITS)
-    process = start(folder, DIGITS)
+    process = start(directory, DIGITS)
     # As soon as the checkpoint is there, perhaps half-way, in any case before the
     # evaluation that follows it has ended.
-    kill_when(process, (folder / 'model.ckpt-400.index').exists)
-    assert not [x for x in log(folder) if (x['step'], x['split']) == (400, 'test')]
-    assert latest_step(str(folder)) in (300, 400)
-    output = finish(start(folder, DIGITS))
+    kill_when(process, (directory / 'model.ckpt-400.index').exists)
+    assert not [x for x in log(directory) if (x['step'], x['split']) == (400, 'test')]
+    assert latest_step(str(directory)) in (300, 400)
+    output = finish(start(directory, DIGITS))
     assert 'Going on from step' in output
-    assert_same_run(folder, tmp_path / 'unbroken')
-    assert len(os.listdir(folder / 'export')) == 1
+    assert_same_run(directory, tmp_path / 'unbroken')
+    assert len(os.listdir(directory / 'export')) == 1
 
 
 @pytest.mark.slow
 def test_sigkill_at_random_moments(tmp_path):
     settings = {**DIGITS, 'max_steps': 4000}
-    folder = tmp_path / 'killed'
+    directory = tmp_path / 'killed'
     reference(tmp_path / 'unbroken', settings)
     rng, kills = random.Random(0), 0
     while kills < 10:
-        process = start(folder, settings)
-        before = latest_step(str(folder)) if folder.exists() else 0
+        process = start(directory, settings)
+        before = latest_step(str(directory)) if directory.exists() else 0
 
         def started(before=before):
-            path = folder / 'keys.jsonl'
+            path = directory / 'keys.jsonl'
             return path.exists() and f'"step": {before + 1},' in path.read_text()
 
         while process.poll() is None and not started():
@@ -614,8 +617,8 @@ def test_sigkill_at_random_moments(tmp_path):
         if process.returncode == 0:
             break
         kills += 1
-    finish(start(folder, settings))
+    finish(start(directory, settings))
     assert kills >= 3
-    assert_same_run(folder, tmp_path / 'unbroken')
-    for name in os.listdir(folder / 'export'):
-        tf.saved_model.load(str(folder / 'export' / name))
+    assert_same_run(directory, tmp_path / 'unbroken')
+    for name in os.listdir(directory / 'export'):
+        tf.saved_model.load(str(directory / 'export' / name))

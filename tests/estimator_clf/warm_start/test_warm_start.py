@@ -12,7 +12,7 @@ import pytest
 import tensorflow as tf
 
 from estimator_clf.config.config import Config
-from estimator_clf.config.warm_start_rules import Rules
+from estimator_clf.config.warm_start_rules import WarmStartRules
 from estimator_clf.core.errors import ConfigError
 from estimator_clf.warm_start.assignment import make_plan
 from estimator_clf.warm_start.hook import WarmStartHook
@@ -55,7 +55,7 @@ def states(plan):
     return {row.name: row.state for row in plan.rows}
 
 
-def started(hook, build=network, averages=False, folder=None):
+def started(hook, build=network, averages=False, directory=None):
     """Runs a hook as a training does; returns dict name -> value of all variables."""
     with tf.Graph().as_default():
         step = v1.train.get_or_create_global_step()
@@ -65,11 +65,11 @@ def started(hook, build=network, averages=False, folder=None):
         if averages:
             tf.train.ExponentialMovingAverage(0.9).apply(v1.trainable_variables())
         with v1.train.MonitoredTrainingSession(
-            checkpoint_dir=folder,
+            checkpoint_dir=directory,
             hooks=[hook],
             save_summaries_steps=None,
             save_checkpoint_secs=None,
-            save_checkpoint_steps=1 if folder else None,
+            save_checkpoint_steps=1 if directory else None,
         ) as session:
             variables = v1.global_variables()
             values = session.run(variables)
@@ -128,7 +128,9 @@ def test_include_exclude_and_renames(tmp_path):
     shapes = {k: v.shape for k, v in WEIGHTS.items()}
 
     def restored(variables=shapes, **texts):
-        return set(make_plan(source, variables, Rules.parse(**texts)).assignments)
+        return set(
+            make_plan(source, variables, WarmStartRules.parse(**texts)).assignments
+        )
 
     assert restored(include='conv') == {'net/conv/kernel', 'net/conv/bias'}
     assert restored(include='conv,bn', exclude='bias') == {
@@ -148,13 +150,13 @@ def test_include_exclude_and_renames(tmp_path):
     with pytest.raises(ConfigError, match='calls both'):
         restored(renames='kernel|bias=x')
     with pytest.raises(ConfigError, match='FROM=TO'):
-        Rules.parse(renames='abc')
+        WarmStartRules.parse(renames='abc')
     for wrong in ('(', 'a)(b'):
         with pytest.raises(ConfigError, match='regular expressions'):
-            Rules.parse(include=wrong)
-    assert Rules.parse(include='(?i)CONV').wants('net/conv')
+            WarmStartRules.parse(include=wrong)
+    assert WarmStartRules.parse(include='(?i)CONV').wants('net/conv')
     with pytest.raises(ConfigError, match='regular expressions'):
-        Rules.parse(renames='a=\\1')
+        WarmStartRules.parse(renames='a=\\1')
 
 
 def test_nothing_in_common_is_an_error_that_lists_both_sides(tmp_path):
@@ -196,7 +198,7 @@ def test_averages_of_the_network_begin_at_the_same_values(tmp_path):
 
 def test_only_at_step_0(tmp_path):
     source = open_source(write(tmp_path / 'source' / 'c', WEIGHTS))
-    folder = str(tmp_path / 'run')
+    directory = str(tmp_path / 'run')
 
     class Step(v1.train.SessionRunHook):
         def begin(self):
@@ -215,14 +217,14 @@ def test_only_at_step_0(tmp_path):
         with v1.Session() as session:
             session.run(v1.global_variables_initializer())
             step.after_create_session(session, None)
-            v1.train.Saver().save(session, folder + '/model.ckpt', 5)
+            v1.train.Saver().save(session, directory + '/model.ckpt', 5)
     said = []
     with tf.Graph().as_default():
         v1.train.get_or_create_global_step()
         network()
         hook = WarmStartHook(source, on_plan=said.append)
         with v1.train.MonitoredTrainingSession(
-            checkpoint_dir=folder, hooks=[hook], save_checkpoint_secs=None
+            checkpoint_dir=directory, hooks=[hook], save_checkpoint_secs=None
         ) as session:
             value = session.run(v1.trainable_variables()[1])
     np.testing.assert_array_equal(value, [3, 3, 3])
@@ -230,15 +232,17 @@ def test_only_at_step_0(tmp_path):
 
 
 def test_a_saved_model_and_the_folder_of_its_versions(tmp_path):
-    folder = tmp_path / 'export' / '7'
+    directory = tmp_path / 'export' / '7'
     with tf.Graph().as_default(), v1.Session() as session:
         network()
         session.run(v1.global_variables_initializer())
         for v in v1.global_variables():
             v.load(WEIGHTS[v.name[:-2]], session)
         tensor = tf.constant(1.0)
-        v1.saved_model.simple_save(session, str(folder), {'x': tensor}, {'y': tensor})
-    for path in (folder, folder.parent):
+        v1.saved_model.simple_save(
+            session, str(directory), {'x': tensor}, {'y': tensor}
+        )
+    for path in (directory, directory.parent):
         values = started(WarmStartHook(open_source(str(path))))
         for name, value in WEIGHTS.items():
             np.testing.assert_array_equal(values[name], value)
@@ -302,11 +306,11 @@ x = k.layers.Dense(3, name='predictions')(k.layers.Flatten()(x))
 model = k.Model(inputs, x)
 rng = np.random.default_rng(0)
 model.set_weights([rng.random(w.shape) for w in model.get_weights()])
-folder = sys.argv[1]
-model.save(folder + '/a.h5')
-model.save(folder + '/a.keras')
-model.save_weights(folder + '/a.weights.h5')
-np.savez(folder + '/expected.npz', *model.get_weights())
+directory = sys.argv[1]
+model.save(directory + '/a.h5')
+model.save(directory + '/a.keras')
+model.save_weights(directory + '/a.weights.h5')
+np.savez(directory + '/expected.npz', *model.get_weights())
 """
     done = subprocess.run(
         [sys.executable, '-c', script, str(tmp_path)], capture_output=True, text=True
@@ -351,11 +355,11 @@ def test_mistakes(tmp_path):
     wrong(tmp_path / 'y.keras', 'no whole Keras .*CRC')
     (tmp_path / 'z.index').write_bytes(b'')
     wrong(tmp_path / 'z', 'cannot be read')
-    with pytest.raises(ConfigError, match='--warm_start_include needs --warm_start'):
+    with pytest.raises(ConfigError, match='`warm_start_include` needs `warm_start`'):
         Config(warm_start_include='a')
     # What a run began with cannot be changed afterwards.
     assert Config().differences(Config(warm_start='a'))
-    with pytest.raises(ConfigError, match='--warm_start_map must be written'):
+    with pytest.raises(ConfigError, match='`warm_start_map` must be written'):
         Config(warm_start='a', warm_start_map='b')
 
 
@@ -410,12 +414,12 @@ def test_a_bare_estimator(tmp_path):
     hook = WarmStartHook(source)
     seen = []
 
-    class Look(v1.train.SessionRunHook):
+    class ImageReport(v1.train.SessionRunHook):
         def begin(self):
             (self.w,) = v1.trainable_variables()
 
         def after_create_session(self, session, coord):
             seen.append(float(session.run(self.w)))
 
-    classifier.train(small_run.line_input_fn(), hooks=[hook, Look()], steps=1)
+    classifier.train(small_run.line_input_fn(), hooks=[hook, ImageReport()], steps=1)
     assert seen == [1.25]

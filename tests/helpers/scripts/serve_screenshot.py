@@ -1,6 +1,6 @@
-"""Takes the picture of the page that the docs show.
+"""Takes the image of the page that the docs show.
 
-python tests/helpers/scripts/serve_screenshot.py RUN/export PICTURE docs/serve.png
+python tests/helpers/scripts/serve_screenshot.py RUN/export IMAGE docs/serve.png
 """
 
 import asyncio
@@ -14,7 +14,7 @@ from tests.helpers.serving_model import running  # noqa: E402
 
 
 async def main(url, picture, output):
-    """Classifies a picture on the page, as a person does, and takes its picture."""
+    """Classifies an image on the page, as a person does, and takes its image."""
     async with browser(960, 860) as page:
         await page.open(url)
         # The first one is slow, and not what the time beside the classes is to say.

@@ -1,4 +1,4 @@
-"""mixup and CutMix: pictures and labels mixed alike."""
+"""mixup and CutMix: images and labels mixed alike."""
 
 import numpy as np
 import pytest
@@ -8,8 +8,8 @@ from scipy import stats
 from input import augment
 from input.augment.mixup_cutmix import beta
 from input.formats.arrays import from_arrays
-from input.sampling.stateless_random import Draw
-from input.sources.base import iterate
+from input.sampling.stateless_random import ExampleRng
+from input.sources.base import as_numpy_batches
 from tests.helpers.images import pixels
 from tests.helpers.read_dataset import keys
 
@@ -22,7 +22,7 @@ def _batch(count=_COUNT, channels=3):
 
 
 def _draw(count=_COUNT, epoch=0):
-    return Draw(
+    return ExampleRng(
         3,
         tf.fill([count], tf.constant(epoch, tf.int64)),
         tf.range(count, dtype=tf.int64),
@@ -108,11 +108,11 @@ def test_of_both_each_example_gets_one():
 
 @pytest.mark.parametrize('alpha', [0.05, 0.2, 1.0, 8.0])
 def test_shares_are_of_the_beta_distribution(alpha):
-    uniform = Draw(1, tf.constant(0, tf.int64), tf.range(20000, dtype=tf.int64))
+    uniform = ExampleRng(1, tf.constant(0, tf.int64), tf.range(20000, dtype=tf.int64))
     shares = beta(uniform.uniform('x'), alpha).numpy()
     assert shares.min() >= 0 and shares.max() <= 1
     expected = stats.beta(alpha, alpha)
-    # A probability of 1e-3 to fail if it were drawn anew; it is not.
+    # A probability of 1e-3 to fail if it were drawn again; it is not.
     inner = shares[(shares > 1e-3) & (shares < 1 - 1e-3)]
     low, high = expected.cdf([1e-3, 1 - 1e-3])
     inside = stats.kstest(inner, lambda x: (expected.cdf(x) - low) / (high - low))
@@ -141,13 +141,15 @@ def test_a_source_gives_mixed_labels_to_training_only_and_resumes():
     features, targets = dataset.element_spec
     assert features['image'] == tf.TensorSpec([3, 9, 12, 3], tf.uint8)
     assert targets == tf.TensorSpec([3, _CLASSES], tf.float32)
-    whole = list(iterate(source.input_fn('train', 6, **options), 16))
-    tail = list(iterate(source.input_fn('train', 6, start_step=3, **options), 10))
+    whole = list(as_numpy_batches(source.input_fn('train', 6, **options), 16))
+    tail = list(
+        as_numpy_batches(source.input_fn('train', 6, start_step=3, **options), 10)
+    )
     for (f, y), (g, z) in zip(whole[6:], tail, strict=True):
         np.testing.assert_array_equal(y, z)
         np.testing.assert_array_equal(f['image'], g['image'])
         np.testing.assert_allclose(y.sum(1), 1, atol=1e-6)
-    ((_, plain),) = iterate(source.input_fn('train', 23, augment='mixup'))
+    ((_, plain),) = as_numpy_batches(source.input_fn('train', 23, augment='mixup'))
     assert plain.dtype == np.int32
 
 
@@ -156,7 +158,7 @@ def test_the_share_of_the_own_label_is_the_keys():
     images, labels = _batch(30)
     source = from_arrays({'train': (images, labels)}, [str(n) for n in range(_CLASSES)])
     input_fn = source.input_fn('train', 10, training=True, augment='mixup:0.01')
-    for features, targets in iterate(input_fn, 6):
+    for features, targets in as_numpy_batches(input_fn, 6):
         batch = keys([([k.decode() for k in features['key']],)])
         numbers = [int(key.rpartition('/')[2]) for key in batch]
         own = targets[np.arange(10), labels[numbers]]

@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from estimator_clf.core.errors import DataError
 from input import augment
-from input.sampling.stateless_random import Draw
+from input.sampling.stateless_random import ExampleRng
 from tests.helpers.images import pixels
 
 _COUNT = 24
@@ -18,7 +18,7 @@ def _images(height=9, width=12, channels=3, count=_COUNT):
 
 def _draw(count=_COUNT, epoch=0, seed=7, first=0):
     index = first + tf.range(count, dtype=tf.int64)
-    return Draw(seed, tf.fill([count], tf.constant(epoch, tf.int64)), index)
+    return ExampleRng(seed, tf.fill([count], tf.constant(epoch, tf.int64)), index)
 
 
 def _apply(text, images, **options):
@@ -189,17 +189,17 @@ def test_resized_crop():
 
 
 def _greys(values):
-    """The grey of each pixel, [B, H, W, 1], and their mean, [B, 1, 1, 1]."""
+    """The gray of each pixel, [B, H, W, 1], and their mean, [B, 1, 1, 1]."""
     weights = [0.299, 0.587, 0.114] if values.shape[-1] == 3 else [1.0]
-    grey = (values @ weights)[..., None]
-    return grey, grey.mean((1, 2, 3), keepdims=True)
+    gray = (values @ weights)[..., None]
+    return gray, gray.mean((1, 2, 3), keepdims=True)
 
 
 @pytest.mark.parametrize('channels', [1, 3])
 def test_colours(channels):
     images = _images(channels=channels)
     values = images.astype(np.float64)
-    grey, mean = _greys(values)
+    gray, mean = _greys(values)
 
     def factor(name):
         drawn = _draw().uniform(name, 0.5, 1.5).numpy().astype(np.float64)
@@ -208,7 +208,7 @@ def test_colours(channels):
     expected = {
         'brightness': values * factor('brightness'),
         'contrast': mean + (values - mean) * factor('contrast'),
-        'saturation': grey + (values - grey) * factor('saturation'),
+        'saturation': gray + (values - gray) * factor('saturation'),
     }
     for name, array in expected.items():
         exact = np.round(np.clip(array, 0, 255))
@@ -232,8 +232,8 @@ def test_colours_in_a_row_are_rounded_once_at_the_end(order, channels):
     values = images.astype(np.float64)
     for name in order:
         factor = _draw().uniform(name, 0.5, 1.5).numpy()[:, None, None, None]
-        grey, mean = _greys(values)
-        middle = {'brightness': 0.0, 'contrast': mean, 'saturation': grey}[name]
+        gray, mean = _greys(values)
+        middle = {'brightness': 0.0, 'contrast': mean, 'saturation': gray}[name]
         values = middle + (values - middle) * factor.astype(np.float64)
     exact = np.round(np.clip(values, 0, 255))
     text = ','.join(f'{name}:0.5' for name in order)
@@ -245,8 +245,8 @@ def test_colours_of_pictures_of_any_size(size):
     images = _images(*size)
     text = 'brightness:0,contrast:0,saturation:0'
     np.testing.assert_array_equal(_apply(text, images), images)
-    grey = np.repeat(_images(*size, channels=1), 3, axis=-1)
-    np.testing.assert_array_equal(_apply('saturation:0.9', grey), grey)
+    gray = np.repeat(_images(*size, channels=1), 3, axis=-1)
+    np.testing.assert_array_equal(_apply('saturation:0.9', gray), gray)
 
 
 @pytest.mark.parametrize('side', [1, 4, 5])
@@ -353,12 +353,12 @@ def test_parse():
 def test_what_makes_no_sense_is_refused(text, match):
     with pytest.raises(DataError, match=match) as raised:
         augment.parse(text)
-    assert '--augment' in str(raised.value)
+    assert '`augment`' in str(raised.value)
 
 
 def test_crop_must_fit():
     augment.check_size(augment.parse('crop:7'), (8, 9, 3))
-    with pytest.raises(DataError, match='--augment=crop:8 must be smaller .* 8x9'):
+    with pytest.raises(DataError, match='`augment=crop`:8 must be smaller .* 8x9'):
         augment.check_size(augment.parse('crop:8'), (8, 9, 3))
-    with pytest.raises(DataError, match='--augment=cutout:8 must be smaller .* 8x9'):
+    with pytest.raises(DataError, match='`augment=cutout`:8 must be smaller .* 8x9'):
         augment.check_size(augment.parse('cutout'), (8, 9, 3))

@@ -7,7 +7,7 @@ from PIL import Image, ImageEnhance, ImageOps
 
 from input import augment
 from input.augment.randaugment import NAMES, apply_ops
-from input.sampling.stateless_random import Draw
+from input.sampling.stateless_random import ExampleRng
 from tests.helpers.images import pixels
 
 
@@ -38,11 +38,11 @@ def _apply(names, images, strength=0.6, sign=1.0):
 def _by_pillow(function, images):
     results = []
     for picture in images:
-        grey = picture.shape[-1] == 1
+        gray = picture.shape[-1] == 1
         result = np.asarray(
-            function(Image.fromarray(picture[..., 0] if grey else picture))
+            function(Image.fromarray(picture[..., 0] if gray else picture))
         )
-        results.append(result[..., None] if grey else result)
+        results.append(result[..., None] if gray else result)
     return np.stack(results)
 
 
@@ -69,7 +69,7 @@ def test_ops_on_values_are_pillows(name, channels):
 
 
 _ENHANCERS = {
-    'colour': ImageEnhance.Color,
+    'color': ImageEnhance.Color,
     'contrast': ImageEnhance.Contrast,
     'brightness': ImageEnhance.Brightness,
     'sharpness': ImageEnhance.Sharpness,
@@ -82,7 +82,7 @@ def test_enhancers_are_pillows(name, sign):
     images = _images()
     factor = 1 + sign * 0.9 * 0.6
     expected = _by_pillow(lambda p: _ENHANCERS[name](p).enhance(factor), images)
-    # Pillow rounds the grey and the smoothed picture on the way.
+    # Pillow rounds the gray and the smoothed image on the way.
     _assert_near(_apply(name, images, sign=sign), expected, 2)
     assert (expected != images).any()
 
@@ -96,7 +96,7 @@ def test_something_of_a_picture_stays_whatever_the_strength(name):
 def test_enhancers_of_grey_pictures():
     images = np.repeat(_images(1, channels=1), 4, 0)
     changed = (_apply(list(_ENHANCERS), images) != images).any((1, 2, 3))
-    assert changed.tolist() == [name != 'colour' for name in _ENHANCERS]
+    assert changed.tolist() == [name != 'color' for name in _ENHANCERS]
 
 
 @pytest.mark.parametrize('sign', [1.0, -1.0])
@@ -154,19 +154,19 @@ def test_a_batch_of_one(name):
 def _randaugment(images, text, first=0, seed=5, epoch=0):
     count = len(images)
     index = first + tf.range(count, dtype=tf.int64)
-    draw = Draw(seed, tf.fill([count], tf.constant(epoch, tf.int64)), index)
+    draw = ExampleRng(seed, tf.fill([count], tf.constant(epoch, tf.int64)), index)
     return augment.apply(tf.constant(images), draw, augment.parse(text)).numpy()
 
 
 def test_each_example_gets_the_ops_that_it_draws():
     images = _images(count=60)
-    draw = Draw(5, tf.zeros([60], tf.int64), tf.range(60, dtype=tf.int64))
+    draw = ExampleRng(5, tf.zeros([60], tf.int64), tf.range(60, dtype=tf.int64))
     expected = tf.constant(images)
     for layer in (0, 1):
         number = draw.integer(f'randaugment {layer}', 0, 13)
         sign = np.where(draw.uniform(f'randaugment {layer} sign') < 0.5, 1.0, -1.0)
         assert set(number.numpy()) == set(range(14))
-        # Op by op, on all pictures, of which those that drew it are taken.
+        # Op by op, on all images, of which those that drew it are taken.
         layers = [
             apply_ops(expected, tf.fill([60], n), tf.constant(sign, tf.float32), 0.7)
             for n in range(14)
@@ -181,7 +181,7 @@ def test_the_number_of_ops():
         (_randaugment(images, f'randaugment:{n}x9') != images).any((1, 2, 3)).mean()
         for n in (1, 3)
     ]
-    # Of one op 1/14 do nothing, and some more do nothing to some pictures.
+    # Of one op 1/14 do nothing, and some more do nothing to some images.
     assert 0.75 < changed[0] < 0.95 < changed[1]
 
 

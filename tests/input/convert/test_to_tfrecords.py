@@ -19,21 +19,21 @@ from PIL import Image
 import input as data
 from estimator_clf.core.errors import DataError
 from input.convert.to_tfrecords import convert
-from input.sources.base import iterate
-from input.sources.tfrecords import RecordSource
+from input.sources.base import as_numpy_batches
+from input.sources.tfrecords import TFRecordSource
 from input.tfrecord import writer
 from tests.helpers.record_examples import flip_bit, png, write_split
 
 _ROOT = str(pathlib.Path(__file__).resolve().parents[3])
 
 
-def _folder(root, counts=(7, 6), splits=('train', 'valid')):
+def _directory(root, counts=(7, 6), splits=('train', 'valid')):
     """An image_folder: two classes, PNG and JPEG."""
     number = 0
     for split in splits:
         for name, count in zip(('ant', 'bee'), counts, strict=True):
-            folder = root / split / name
-            folder.mkdir(parents=True)
+            directory = root / split / name
+            directory.mkdir(parents=True)
             for n in range(count):
                 number += 1
                 picture = png(number)
@@ -42,7 +42,7 @@ def _folder(root, counts=(7, 6), splits=('train', 'valid')):
                     Image.open(io.BytesIO(picture)).save(buffer, 'JPEG')
                     picture = buffer.getvalue()
                 suffix = 'jpg' if n % 3 == 0 else 'png'
-                (folder / f'{n}.{suffix}').write_bytes(picture)
+                (directory / f'{n}.{suffix}').write_bytes(picture)
     return {'name': 'image_folder', 'data_dir': str(root)}
 
 
@@ -56,7 +56,7 @@ def _arrays(root, count=40):
 
 def _examples(source, split='train'):
     """Sorted list of (label, pixels as bytes)."""
-    (batch,) = iterate(source.input_fn(split, source.num_examples[split]))
+    (batch,) = as_numpy_batches(source.input_fn(split, source.num_examples[split]))
     images = batch[0]['image']
     return sorted(
         (int(y), x.tobytes()) for x, y in zip(images, batch[1], strict=True)
@@ -70,8 +70,8 @@ def _leftovers(parent):
 @pytest.mark.parametrize(
     ('make', 'compression'),
     [
-        (_folder, ''),
-        pytest.param(_folder, 'gzip', marks=pytest.mark.slow),
+        (_directory, ''),
+        pytest.param(_directory, 'gzip', marks=pytest.mark.slow),
         (_arrays, ''),
         (_arrays, 'gzip'),
     ],
@@ -107,7 +107,7 @@ def test_strange_class_names_come_back(tmp_path):
 
 
 def test_what_is_written(tmp_path):
-    convert(_folder(tmp_path), tmp_path / 'out', shards=4)
+    convert(_directory(tmp_path), tmp_path / 'out', shards=4)
     names = sorted(os.listdir(tmp_path / 'out'))
     assert names == [
         'labels.txt',
@@ -121,7 +121,7 @@ def test_what_is_written(tmp_path):
     path = tmp_path / 'out' / shard['file']
     assert shard['bytes'] == path.stat().st_size
     assert sum(s['examples'] for s in manifest['splits']['train']) == 13
-    records = list(iterate(lambda: tf.data.TFRecordDataset(str(path))))
+    records = list(as_numpy_batches(lambda: tf.data.TFRecordDataset(str(path))))
     assert len(records) == shard['examples']
     feature = tf.train.Example.FromString(records[0]).features.feature
     file_name = feature['image/filename'].bytes_list.value[0].decode()
@@ -155,7 +155,7 @@ def test_classes_are_spread_over_and_within_shards(tmp_path):
 
 
 def test_processes_write_the_same_bytes(tmp_path):
-    args, done = _folder(tmp_path), []
+    args, done = _directory(tmp_path), []
     convert(args, tmp_path / 'one', shards=3, workers=1)
     convert(
         args, tmp_path / 'two', shards=3, workers=2, progress=lambda *p: done.append(p)
@@ -185,13 +185,13 @@ def test_records_are_read_once_and_mixed_as_all_others(tmp_path, monkeypatch):
     write_split(tmp_path / 'in', 'train', 40)
     write_split(tmp_path / 'in', 'test', 10)
     args, asked = {'name': 'tfrecord', 'data_dir': str(tmp_path / 'in')}, []
-    encoded = RecordSource.encoded
+    encoded = TFRecordSource.encoded
 
     def noted(self, split, indices=None):
         asked.append(split)
         return encoded(self, split, indices)
 
-    monkeypatch.setattr(RecordSource, 'encoded', noted)
+    monkeypatch.setattr(TFRecordSource, 'encoded', noted)
     convert(args, tmp_path / 'one', shards=8, workers=1)
     assert asked == ['train', 'test']
     # In parts that fit into memory: of five or so.
@@ -235,33 +235,33 @@ def test_sizes_are_those_of_all_classes(tmp_path):
 )
 def test_bad_options(tmp_path, options, message):
     with pytest.raises(DataError, match=message):
-        convert(_folder(tmp_path), tmp_path / 'out', **options)
+        convert(_directory(tmp_path), tmp_path / 'out', **options)
     assert not _leftovers(tmp_path)
 
 
 def test_output_dir_that_holds_something(tmp_path):
-    args = _folder(tmp_path / 'in')
+    args = _directory(tmp_path / 'in')
     (tmp_path / 'out').mkdir()
     convert(args, tmp_path / 'out')
     with pytest.raises(DataError, match='must not exist or be empty'):
         convert(args, tmp_path / 'out')
     (tmp_path / 'file').touch()
-    with pytest.raises(DataError, match='must be a folder'):
+    with pytest.raises(DataError, match='must be a directory'):
         convert(args, tmp_path / 'file')
-    with pytest.raises(DataError, match='--output_dir=.*out cannot be made: .*file: '):
+    with pytest.raises(DataError, match='`output_dir=.*out` cannot be made: .*file: '):
         convert(args, tmp_path / 'file' / 'out')
 
 
 def test_numbers_are_no_pictures(tmp_path):
     (tmp_path / 'line.csv').write_text('x,y\n1,2\n2,4\n3,6\n')
     args = {'name': 'csv', 'data_dir': str(tmp_path / 'line.csv')}
-    with pytest.raises(DataError, match='no pictures to convert'):
+    with pytest.raises(DataError, match='no images to convert'):
         convert(args, tmp_path / 'out')
 
 
 @pytest.mark.parametrize('workers', [1, 2])
 def test_a_bad_picture_is_named_and_nothing_is_left(tmp_path, workers):
-    args = _folder(tmp_path / 'in')
+    args = _directory(tmp_path / 'in')
     bad = tmp_path / 'in' / 'train' / 'bee' / '4.png'
     bad.write_bytes(bad.read_bytes()[:50])
     with pytest.raises(DataError, match='bee/4.png cannot be decoded: Invalid PNG'):
@@ -297,7 +297,7 @@ _SLOW = textwrap.dedent("""
 @pytest.fixture(name='started')
 def _started(tmp_path):
     """A process in the middle of converting."""
-    _folder(tmp_path / 'in', counts=(60, 60))
+    _directory(tmp_path / 'in', counts=(60, 60))
     script = tmp_path / 'slow.py'
     script.write_text(_SLOW)
     process = subprocess.Popen(
@@ -313,7 +313,7 @@ def _started(tmp_path):
 
 
 def test_a_header_that_only_pillow_minds(tmp_path):
-    args = _folder(tmp_path / 'in')
+    args = _directory(tmp_path / 'in')
     path = tmp_path / 'in' / 'train' / 'ant' / '1.png'
     picture = path.read_bytes()
     text = b'Comment\x00hello'  # With a checksum that is not its own.
@@ -358,7 +358,7 @@ def test_stopped_it_leaves_nothing(tmp_path, started, number):
 
 
 def test_killed_it_leaves_nothing_that_reads_as_data(tmp_path, started):
-    # While it is at work, another run must not take its folder for an old one.
+    # While it is at work, another run must not take its directory for an old one.
     args = {'name': 'image_folder', 'data_dir': str(tmp_path / 'in')}
     (hidden,) = _leftovers(tmp_path)
     with pytest.raises(DataError):

@@ -82,7 +82,7 @@ def test_a_single_array(tmp_path):
 
 @pytest.mark.parametrize('path', [None, '', '/nowhere/x.npz', '/'])
 def test_no_such_file(path):
-    with pytest.raises(DataError, match='--data_dir must be an .npz file'):
+    with pytest.raises(DataError, match='`data_dir` must be an .npz file'):
         arrays(path)
 
 

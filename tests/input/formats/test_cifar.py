@@ -19,26 +19,26 @@ def _records(count, labels_each=1, classes=10, seed=0):
     return rows.tobytes(), stored, labels
 
 
-def _cifar10(folder, count=2):
+def _cifar10(directory, count=2):
     parts = []
     for n in range(1, 6):
         data, stored, labels = _records(count, seed=n)
-        write(folder / f'data_batch_{n}.bin', data)
+        write(directory / f'data_batch_{n}.bin', data)
         parts.append((stored, labels))
     data, stored, labels = _records(3, seed=9)
-    write(folder / 'test_batch.bin', data)
+    write(directory / 'test_batch.bin', data)
     names = '\n'.join(f'name{n}' for n in range(10)) + '\n\n'
-    write(folder / 'batches.meta.txt', names.encode())
+    write(directory / 'batches.meta.txt', names.encode())
     return parts, (stored, labels)
 
 
-def _cifar100(folder):
+def _cifar100(directory):
     data, _, labels = _records(6, 2, 20)
-    write(folder / 'train.bin', data)
-    write(folder / 'test.bin', data)
+    write(directory / 'train.bin', data)
+    write(directory / 'test.bin', data)
     for kind, count in (('fine', 100), ('coarse', 20)):
         names = '\n'.join(f'{kind}{n}' for n in range(count))
-        write(folder / f'{kind}_label_names.txt', names.encode())
+        write(directory / f'{kind}_label_names.txt', names.encode())
     return labels
 
 
@@ -66,7 +66,7 @@ def test_cifar100(tmp_path):
         ((_, labels, _),) = evaluate(source, 'train', 6)
         assert labels == stored[:, column].tolist()
     assert cifar100(str(tmp_path)).class_names[0] == 'fine0'
-    with pytest.raises(DataError, match="--cifar100_labels must be 'fine' or 'coarse'"):
+    with pytest.raises(DataError, match="`cifar100_labels` must be 'fine' or 'coarse'"):
         cifar100(str(tmp_path), cifar100_labels='medium')
 
 
@@ -105,11 +105,11 @@ def test_a_label_out_of_range(tmp_path):
 
 
 def test_no_such_folder(tmp_path):
-    with pytest.raises(DataError, match='--data_dir must hold data_batch_1.bin .* not'):
+    with pytest.raises(DataError, match='`data_dir` must hold data_batch_1.bin .* not'):
         cifar10(str(tmp_path))
-    with pytest.raises(DataError, match='none is no folder'):
+    with pytest.raises(DataError, match='none is no directory'):
         cifar100(str(tmp_path / 'none'))
-    with pytest.raises(DataError, match='--data_dir is needed'):
+    with pytest.raises(DataError, match='`data_dir` is needed'):
         cifar10(None)
 
 
@@ -127,7 +127,7 @@ def test_real_cifar10():
     np.testing.assert_allclose(
         images.mean((0, 1, 2)) / 255, [0.4914, 0.4822, 0.4465], atol=0.01
     )
-    # The first test picture is a cat; neighbouring pixels are alike in true rows.
+    # The first test image is a cat; neighbouring pixels are alike in true rows.
     assert labels[0] == 3
     down = np.abs(np.diff(images[:100].astype(int), axis=1)).mean()
     across = np.abs(np.diff(images[:100].astype(int), axis=2)).mean()

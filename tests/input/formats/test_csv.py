@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from input import DataError
 from input.formats.csv import csv, from_values
-from input.sources.base import iterate
+from input.sources.base import as_numpy_batches
 from tests.helpers.images import write
 
 
@@ -26,7 +26,7 @@ def _open(tmp_path, text, **options):
 def test_values(tmp_path, text):
     source = _open(tmp_path, text)
     assert source.num_examples == {'train': 3}
-    ((features, labels),) = iterate(source.input_fn('train', 5))
+    ((features, labels),) = as_numpy_batches(source.input_fn('train', 5))
     np.testing.assert_array_equal(features['x'], [[1.0], [3.0], [-1000.0]])
     np.testing.assert_array_equal(labels, [2.0, 4.5, 0.0])
     assert features['x'].dtype == labels.dtype == np.float32
@@ -48,7 +48,7 @@ def test_held_out(tmp_path):
     seen = [
         value
         for split in ('train', 'validation')
-        for _, labels in iterate(source.input_fn(split, 7))
+        for _, labels in as_numpy_batches(source.input_fn(split, 7))
         for value in labels
     ]
     assert sorted(seen) == list(range(50))
@@ -75,19 +75,19 @@ def test_what_is_no_table_of_numbers(tmp_path, text, match):
 
 @pytest.mark.parametrize('path', [None, '/nowhere.csv', '/'])
 def test_no_such_file(path):
-    with pytest.raises(DataError, match='--data_dir must be a CSV file'):
+    with pytest.raises(DataError, match='`data_dir` must be a CSV file'):
         csv(path)
 
 
 @pytest.mark.parametrize('augment', ['flip', 'crop:4'])
 def test_no_augmentation(augment):
     source = from_values({'train': ([1.0, 2.0], [1.0, 2.0])})
-    with pytest.raises(DataError, match='--augment has no meaning for values'):
+    with pytest.raises(DataError, match='`augment` has no meaning for values'):
         source.input_fn('train', 1, training=True, augment=augment)
 
 
 def test_no_pictures():
-    with pytest.raises(DataError, match='no pictures'):
+    with pytest.raises(DataError, match='no images'):
         from_values({'train': ([1.0], [1.0])}).encoded('train')
 
 

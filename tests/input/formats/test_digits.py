@@ -21,7 +21,7 @@ def test_digits():
         (image.astype(np.uint8).tobytes(), int(label))
         for image, label in zip(loaded.images, loaded.target, strict=True)
     }
-    assert len(there) == 1797  # So that the pictures tell the examples apart.
+    assert len(there) == 1797  # So that the images tell the examples apart.
     found = []
     for split in source.num_examples:
         ((_, labels, images),) = evaluate(source, split, 2000)
@@ -40,5 +40,5 @@ def test_held_out():
 
 
 def test_a_folder_is_refused():
-    with pytest.raises(DataError, match='--data_dir=pictures has no meaning for'):
-        digits('pictures')
+    with pytest.raises(DataError, match='`data_dir=images` has no meaning for'):
+        digits('images')

@@ -22,7 +22,9 @@ def _images(count=6, seed=0):
     return np.random.default_rng(seed).integers(0, 256, (count, 5, 7), np.uint8)
 
 
-def _write(folder, prefix='', first=0, zipped=False, count=6, splits=('train', 't10k')):
+def _write(
+    directory, prefix='', first=0, zipped=False, count=6, splits=('train', 't10k')
+):
     labels = first + np.arange(count) % 3
     for split in splits:
         for kind, data in (
@@ -31,9 +33,9 @@ def _write(folder, prefix='', first=0, zipped=False, count=6, splits=('train', '
         ):
             name = f'{prefix}{split}-{kind}-ubyte'
             if zipped:
-                write(folder / f'{name}.gz', gzip.compress(data))
+                write(directory / f'{name}.gz', gzip.compress(data))
             else:
-                write(folder / name, data)
+                write(directory / name, data)
     return labels
 
 
@@ -59,7 +61,7 @@ def test_both_zipped_and_not(tmp_path):
 def test_which_of_several(tmp_path):
     _write(tmp_path, 'emnist-letters-', first=1)
     _write(tmp_path, 'emnist-digits-', count=9)
-    with pytest.raises(DataError, match='more than one test split .*--idx_prefix'):
+    with pytest.raises(DataError, match='more than one test split .*`idx_prefix`'):
         idx(str(tmp_path))
     source = idx(str(tmp_path), idx_prefix='emnist-letters-')
     assert source.num_examples == {'train': 6, 'test': 6}
@@ -107,8 +109,8 @@ _NAME = 'train-images-idx3-ubyte'
         (b'', 'must begin with the bytes 0 0 8 3'),
         (b'hello, I am text', 'must begin with the bytes 0 0 8 3 .* 104 101 108 108'),
         (_idx(np.zeros(6)), 'must begin with the bytes 0 0 8 3 .* got 0 0 8 1'),
-        (gzip.compress(_idx(_images()))[:-9], 'cannot be read .* cut short or damaged'),
-        (gzip.compress(_idx(_images()))[:-4] + b'abcd', 'cannot be read .* damaged'),
+        (gzip.compress(_idx(_images()))[:-9], 'cannot be read .* cut short or corrupt'),
+        (gzip.compress(_idx(_images()))[:-4] + b'abcd', 'cannot be read .* corrupt'),
         (struct.pack('>BBBB3i', 0, 0, 8, 3, -1, 5, 7), 'must have a shape without'),
     ],
 )
@@ -163,16 +165,16 @@ def test_one_class_and_none(tmp_path):
 def test_no_such_folder(tmp_path):
     with pytest.raises(DataError, match='must hold train-images.* does not'):
         idx(str(tmp_path))
-    with pytest.raises(DataError, match='none is no folder'):
+    with pytest.raises(DataError, match='none is no directory'):
         idx(str(tmp_path / 'none'))
-    with pytest.raises(DataError, match='--data_dir is needed'):
+    with pytest.raises(DataError, match='`data_dir` is needed'):
         idx(None)
 
 
 def test_real_mnist():
-    folder = real_data('mnist')
-    images = read_idx(f'{folder}/t10k-images-idx3-ubyte.gz', 3)
-    labels = read_idx(f'{folder}/t10k-labels-idx1-ubyte.gz', 1)
+    directory = real_data('mnist')
+    images = read_idx(f'{directory}/t10k-images-idx3-ubyte.gz', 3)
+    labels = read_idx(f'{directory}/t10k-labels-idx1-ubyte.gz', 1)
     assert images.shape == (10000, 28, 28)
     assert labels[:10].tolist() == [7, 2, 1, 0, 4, 1, 4, 9, 5, 9]
     assert np.bincount(labels)[0] == 980

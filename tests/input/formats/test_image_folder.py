@@ -1,4 +1,4 @@
-"""Folders as people have them."""
+"""Directories as people have them."""
 
 import os
 
@@ -42,7 +42,7 @@ def test_split_folders(tmp_path):
 def test_classes_only(tmp_path):
     class_folders(tmp_path, {'test': 1, 'b': 2, 'a/deep/er': 2, 'a': 1})
     source = image_folder(str(tmp_path))
-    # Without a folder `train`, one called `test` is a class like the others.
+    # Without a directory `train`, one called `test` is a class like the others.
     assert source.class_names == ('a', 'b', 'test')
     assert source.num_examples == {'train': 6}
     assert source.image_shape == (8, 8, 3)
@@ -114,14 +114,16 @@ def test_strange_class_names(tmp_path):
 @pytest.mark.parametrize('name', [b'caf\xe9', b'two\nlines'])
 def test_class_names_that_cannot_be_written_down(tmp_path, name):
     class_folders(tmp_path, {'a': 1})
-    folder = os.path.join(os.fsencode(tmp_path), name)
+    directory = os.path.join(os.fsencode(tmp_path), name)
     try:
-        os.mkdir(folder)
+        os.mkdir(directory)
     except OSError:
         pytest.skip('this file system takes UTF-8 names only')
-    with open(os.path.join(folder, b'1.png'), 'wb') as file:
+    with open(os.path.join(directory, b'1.png'), 'wb') as file:
         file.write(numbered_png(1))
-    with pytest.raises(DataError, match='must be printable UTF-8.* rename its folder'):
+    with pytest.raises(
+        DataError, match='must be printable UTF-8.* rename its directory'
+    ):
         image_folder(str(tmp_path))
 
 
@@ -132,7 +134,7 @@ def test_kaggles_flat_names(tmp_path):
         write(tmp_path / 'test1' / f'{n}.jpg', numbered_png(n))
     source = image_folder(str(tmp_path), label_pattern=r'(cat|dog)\.')
     assert source.class_names == ('cat', 'dog')
-    assert source.num_examples == {'train': 6}  # The test pictures have no class.
+    assert source.num_examples == {'train': 6}  # The test images have no class.
     for path, name in _labels(source).items():
         assert os.path.basename(path).startswith(name)
 
@@ -235,13 +237,13 @@ def _other_class(tmp_path):
 @pytest.mark.parametrize(
     'make,match',
     [
-        (_no_such, '--data_dir must be a folder, but .*none does not exist'),
-        (_file, '--data_dir must be a folder, but .*file.png is a file'),
-        (_empty, r'has no pictures \(.jpg, .*Expected DIR/<class>/<picture>'),
+        (_no_such, '`data_dir` must be a directory, but .*none does not exist'),
+        (_file, '`data_dir` must be a directory, but .*file.png is a file'),
+        (_empty, r'has no images \(.jpg, .*Expected DIR/<class>/<image>'),
         (_one_class, "at least two classes; .* has only 'cats'"),
-        (_no_class, 'loose.png is in no class folder.*--label_pattern'),
+        (_no_class, 'loose.png is in no class directory.*`label_pattern`'),
         (_two_tests, 'test and .*testing are both the test split; keep one'),
-        (_other_names, 'test_set and training_set, which look like splits.*--data_dir'),
+        (_other_names, 'test_set and training_set, which look like splits.*`data_dir`'),
         (_no_train, 'test and valid, which look like splits'),
         (_other_class, "validation split has the class 'c' .*training split has not"),
     ],
@@ -267,16 +269,16 @@ def test_no_splits_where_the_class_is_in_the_name(tmp_path):
 
 
 def test_no_folder_named():
-    with pytest.raises(DataError, match='--data_dir is needed'):
+    with pytest.raises(DataError, match='`data_dir` is needed'):
         image_folder(None)
 
 
 @pytest.mark.parametrize(
     'pattern,match',
     [
-        ('(', '--label_pattern must be a regular expression'),
-        ('cat', '--label_pattern must have a group'),
-        ('(dog)', '000.png is of no class: --label_pattern=.* must match every'),
+        ('(', '`label_pattern` must be a regular expression'),
+        ('cat', '`label_pattern` must have a group'),
+        ('(dog)', '000.png is of no class: `label_pattern=.*` must match every'),
     ],
 )
 def test_label_patterns_that_do_not_fit(tmp_path, pattern, match):
@@ -289,7 +291,7 @@ def test_label_patterns_that_do_not_fit(tmp_path, pattern, match):
 @pytest.mark.parametrize('fraction', [1.0, -0.5])
 def test_what_cannot_be_held_out(tmp_path, fraction):
     class_folders(tmp_path, {'a': 3, 'b': 3})
-    with pytest.raises(DataError, match='--validation_split'):
+    with pytest.raises(DataError, match='`validation_split`'):
         image_folder(str(tmp_path), validation_split=fraction)
 
 

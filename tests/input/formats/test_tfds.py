@@ -1,4 +1,4 @@
-"""TensorFlow Datasets, on data sets built here: nothing is downloaded."""
+"""TensorFlow Datasets, on datasets built here: nothing is downloaded."""
 
 import os
 import pathlib
@@ -10,13 +10,13 @@ import pytest
 
 import input as data
 from estimator_clf.core.errors import DataError
-from input.sources.base import iterate
+from input.sources.base import as_numpy_batches
 
 _ROOT = str(pathlib.Path(__file__).resolve().parents[3])
 
 
 def _builder(tfds, name, features, keys, example, counts, data_dir, **options):
-    """Builds a data set of `counts` examples per split, without a download."""
+    """Builds a dataset of `counts` examples per split, without a download."""
 
     def info(self):
         return tfds.core.DatasetInfo(
@@ -43,12 +43,12 @@ def _builder(tfds, name, features, keys, example, counts, data_dir, **options):
     made.download_and_prepare()
 
 
-@pytest.fixture(name='folder', scope='module')
+@pytest.fixture(name='directory', scope='module')
 def _built(tmp_path_factory):
     from input.formats.tfds import _import
 
     tfds = _import()
-    folder = str(tmp_path_factory.mktemp('tfds'))
+    directory = str(tmp_path_factory.mktemp('tfds'))
     image = tfds.features.Image(shape=(6, 5, 3))
     label = tfds.features.ClassLabel(names=['ant', 'bee', 'cat'])
 
@@ -66,7 +66,7 @@ def _built(tmp_path_factory):
         ('image', 'label'),
         example,
         {'train': 20, 'val': 4, 'test': 6},
-        folder,
+        directory,
     )
     _builder(
         tfds,
@@ -75,69 +75,69 @@ def _built(tmp_path_factory):
         None,
         lambda i: {'image': np.zeros([3, 3, 1], np.uint8), 'x': i},
         {'train': 3},
-        folder,
+        directory,
     )
     _builder(
         tfds,
         'any_size',
-        {'picture': tfds.features.Image(), 'kind': label},
+        {'image': tfds.features.Image(), 'kind': label},
         None,
-        lambda i: {'picture': np.full([4, 7, 3], i, np.uint8), 'kind': i % 3},
+        lambda i: {'image': np.full([4, 7, 3], i, np.uint8), 'kind': i % 3},
         {'train': 6},
-        folder,
+        directory,
     )
-    return folder
+    return directory
 
 
-def _open(folder, name='tiny_pictures', **options):
-    return data.open_dataset(f'tfds:{name}', folder, **options)
+def _open(directory, name='tiny_pictures', **options):
+    return data.open_dataset(f'tfds:{name}', directory, **options)
 
 
 def _values(source, split):
     size = source.num_examples[split]
-    ((features, labels),) = iterate(source.input_fn(split, size))
+    ((features, labels),) = as_numpy_batches(source.input_fn(split, size))
     return features['image'][:, 0, 0, 0].tolist(), labels.tolist()
 
 
-def test_splits_classes_and_shape(folder):
-    source = _open(folder)
+def test_splits_classes_and_shape(directory):
+    source = _open(directory)
     assert source.num_examples == {'train': 20, 'validation': 4, 'test': 6}
     assert source.class_names == ('ant', 'bee', 'cat')
     assert source.image_shape == (6, 5, 3)
     assert source.name == 'tfds:tiny_pictures'
 
 
-def test_pixels_and_labels(folder):
-    values, labels = _values(_open(folder), 'train')
+def test_pixels_and_labels(directory):
+    values, labels = _values(_open(directory), 'train')
     assert sorted(values) == list(range(20))
     assert labels == [v % 3 for v in values]
 
 
-def test_keys_name_file_and_record(folder):
-    keys = [key for key, _, _ in _open(folder).encoded('test')]
+def test_keys_name_file_and_record(directory):
+    keys = [key for key, _, _ in _open(directory).encoded('test')]
     assert keys[2] == 'tiny_pictures-test.tfrecord-00000-of-00001:2'
 
 
-def test_with_config_and_version(folder):
-    assert _open(folder, 'tiny_pictures:1.0.0').num_examples['test'] == 6
+def test_with_config_and_version(directory):
+    assert _open(directory, 'tiny_pictures:1.0.0').num_examples['test'] == 6
     with pytest.raises(DataError, match='9.0.0'):
-        _open(folder, 'tiny_pictures:9.0.0')
+        _open(directory, 'tiny_pictures:9.0.0')
 
 
-def test_training_resumes(folder):
-    source = _open(folder, shuffle_buffer=4)
+def test_training_resumes(directory):
+    source = _open(directory, shuffle_buffer=4)
 
     def keys(steps, **options):
         input_fn = source.input_fn('train', 6, training=True, **options)
-        return [f['key'].tolist() for f, _ in iterate(input_fn, steps)]
+        return [f['key'].tolist() for f, _ in as_numpy_batches(input_fn, steps)]
 
     whole = keys(10)
     assert len(set(sum(whole, [])[:20])) == 20
     assert keys(3, start_step=7) == whole[7:]
 
 
-def test_slices(folder):
-    source = _open(folder, train_split='train[:80%]', eval_split='train[80%:]')
+def test_slices(directory):
+    source = _open(directory, train_split='train[:80%]', eval_split='train[80%:]')
     assert source.num_examples == {
         'train[:80%]': 16,
         'validation': 4,
@@ -150,42 +150,46 @@ def test_slices(folder):
     assert abs(source.info.mean[0] - np.mean(train)) < 1e-6
 
 
-def test_slices_that_overlap_or_are_not_there(folder):
+def test_slices_that_overlap_or_are_not_there(directory):
     with pytest.raises(DataError, match='must not overlap; both have records 15 to 19'):
-        _open(folder, train_split='train', eval_split='train[75%:]')
+        _open(directory, train_split='train', eval_split='train[75%:]')
     with pytest.raises(DataError, match="no split 'dev'; it has: "):
-        _open(folder, eval_split='dev')
-    with pytest.raises(DataError, match='does not go with --train_split'):
-        _open(folder, train_split='train[:50%]', validation_split=0.1)
+        _open(directory, eval_split='dev')
+    with pytest.raises(DataError, match='does not go with `train_split`'):
+        _open(directory, train_split='train[:50%]', validation_split=0.1)
 
 
-def test_validation_split(folder):
+def test_validation_split(directory):
     with pytest.raises(DataError, match='has a validation split already'):
-        _open(folder, validation_split=0.3)
-    source = _open(folder, 'any_size', validation_split=0.4)
+        _open(directory, validation_split=0.3)
+    source = _open(directory, 'any_size', validation_split=0.4)
     assert sum(source.num_examples.values()) == 6
     train, _ = _values(source, 'train')
     held, _ = _values(source, 'validation')
     assert sorted(train + held) == list(range(6))
 
 
-def test_without_supervised_keys_and_of_unknown_size(folder):
-    source = _open(folder, 'any_size')
+def test_without_supervised_keys_and_of_unknown_size(directory):
+    source = _open(directory, 'any_size')
     assert source.image_shape == (4, 7, 3)
-    assert _open(folder, 'any_size', image_size=9, channels=1).image_shape == (9, 9, 1)
+    assert _open(directory, 'any_size', image_size=9, channels=1).image_shape == (
+        9,
+        9,
+        1,
+    )
 
 
-def test_without_labels(folder):
+def test_without_labels(directory):
     with pytest.raises(DataError, match='one Image and one ClassLabel .* x '):
-        _open(folder, 'no_labels')
+        _open(directory, 'no_labels')
 
 
-def test_unknown_name(folder):
+def test_unknown_name(directory):
     with pytest.raises(DataError, match="has no 'mnits'.*did you mean 'mnist'"):
-        _open(folder, 'mnits')
+        _open(directory, 'mnits')
 
 
-def test_failed_download(folder, monkeypatch):
+def test_failed_download(directory, monkeypatch):
     from input.formats.tfds import _import
 
     def fail(self, *args, **kwargs):
@@ -193,7 +197,7 @@ def test_failed_download(folder, monkeypatch):
 
     monkeypatch.setattr(_import().core.DatasetBuilder, 'download_and_prepare', fail)
     with pytest.raises(DataError, match='failed: ConnectionError: no way out'):
-        _open(folder, 'mnist')
+        _open(directory, 'mnist')
 
 
 def test_other_file_format(tmp_path):
@@ -214,10 +218,10 @@ def test_other_file_format(tmp_path):
         _open(str(tmp_path), 'array_records')
 
 
-def test_shard_cut_short(tmp_path, folder):
+def test_shard_cut_short(tmp_path, directory):
     import shutil
 
-    shutil.copytree(folder, tmp_path / 'copy')
+    shutil.copytree(directory, tmp_path / 'copy')
     path = (
         tmp_path
         / 'copy/tiny_pictures/1.0.0/tiny_pictures-train.tfrecord-00000-of-00001'
@@ -230,14 +234,14 @@ def test_shard_cut_short(tmp_path, folder):
         _open(str(tmp_path / 'copy'))
 
 
-def test_in_a_fresh_process_and_without_noise(folder):
+def test_in_a_fresh_process_and_without_noise(directory):
     program = (
         'import input, sys\n'
         'source = input.open_dataset("tfds:tiny_pictures", sys.argv[1])\n'
         'print(source.num_examples["train"], source.info.mean)\n'
     )
     done = subprocess.run(
-        [sys.executable, '-c', program, folder],
+        [sys.executable, '-c', program, directory],
         capture_output=True,
         text=True,
         env=dict(os.environ, PYTHONPATH=f'{_ROOT}:{os.environ.get("PYTHONPATH", "")}'),
@@ -250,12 +254,12 @@ def test_in_a_fresh_process_and_without_noise(folder):
     assert 'Traceback' not in done.stderr
 
 
-def test_what_is_trained_on_is_not_evaluated(folder):
-    assert set(_open(folder, train_split='train+test').num_examples) == {
+def test_what_is_trained_on_is_not_evaluated(directory):
+    assert set(_open(directory, train_split='train+test').num_examples) == {
         'train+test',
         'validation',
     }
-    assert set(_open(folder, train_split='test[:50%]').num_examples) == {
+    assert set(_open(directory, train_split='test[:50%]').num_examples) == {
         'test[:50%]',
         'validation',
     }

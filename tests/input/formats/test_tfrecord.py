@@ -9,7 +9,7 @@ import tensorflow as tf
 import input as data
 from estimator_clf.core.errors import DataError
 from input.dataset_info import DatasetInfo
-from input.sources.base import iterate
+from input.sources.base import as_numpy_batches
 from input.tfrecord.files import compression_of, count_records
 from input.tfrecord.manifest import Manifest
 from input.tfrecord.shard_names import find_shards
@@ -23,8 +23,8 @@ from tests.helpers.record_examples import (
 )
 
 
-def _open(folder, **options):
-    return data.open_dataset('tfrecord', str(folder), **options)
+def _open(directory, **options):
+    return data.open_dataset('tfrecord', str(directory), **options)
 
 
 def _labels(source, split='train'):
@@ -120,7 +120,7 @@ def test_bad_file_names(tmp_path, names, message):
 def test_no_such_folder(tmp_path):
     with pytest.raises(DataError, match='does not exist'):
         _open(tmp_path / 'none')
-    with pytest.raises(DataError, match='--data_dir is needed'):
+    with pytest.raises(DataError, match='`data_dir` is needed'):
         data.open_dataset('tfrecord')
 
 
@@ -132,7 +132,7 @@ def test_reads_pictures_labels_and_names(tmp_path, compression):
     assert source.num_examples == {'train': 9, 'validation': 4}
     assert source.class_names == ('c0', 'c1', 'c2')
     assert source.image_shape == (6, 6, 3)
-    (batch,) = iterate(source.input_fn('validation', 4))
+    (batch,) = as_numpy_batches(source.input_fn('validation', 4))
     assert batch[0]['image'][:, 1, 1, 0].tolist() == [9, 10, 11, 12]
     assert batch[0]['key'][0] == b'val-00000-of-00001:0'
     assert batch[1].tolist() == [0, 1, 2, 0]
@@ -140,7 +140,7 @@ def test_reads_pictures_labels_and_names(tmp_path, compression):
 
 def test_compression_that_is_not_so(tmp_path):
     write_split(tmp_path, 'train', 4)
-    with pytest.raises(DataError, match='--compression=GZIP, but .* not compressed'):
+    with pytest.raises(DataError, match='`compression=GZIP`, but .* not compressed'):
         _open(tmp_path, compression='gzip')
     with pytest.raises(DataError, match="GZIP, ZLIB or none, got 'lzma'"):
         _open(tmp_path, compression='lzma')
@@ -152,7 +152,7 @@ def test_label_offset(tmp_path):
     assert source.class_names == ('c0', 'c1', 'c2')
     assert sorted(_labels(source)) == [0, 0, 1, 1, 2, 2]
     assert _open(tmp_path).class_names == ('0', 'c0', 'c1', 'c2')
-    with pytest.raises(DataError, match='--label_offset=2'):
+    with pytest.raises(DataError, match='`label_offset=2`'):
         _open(tmp_path, label_offset=2)
 
 
@@ -177,7 +177,7 @@ def test_label_beyond_the_labels_file(tmp_path):
     (tmp_path / 'labels.txt').write_text('b\na\n')
     source = _open(tmp_path)
     with pytest.raises(tf.errors.InvalidArgumentError) as error:
-        list(iterate(source.input_fn('train', 6)))
+        list(as_numpy_batches(source.input_fn('train', 6)))
     assert (
         'bad example <train-00000-of-00001:2>: its label must be from 0 to 1, got 2'
         in (str(error.value))
@@ -238,7 +238,7 @@ def test_neither_labels_nor_names(tmp_path):
         for n in range(4)
     ]
     write_shard(tmp_path / 'train.tfrecord', records)
-    with pytest.raises(DataError, match='neither a label in .*--label_key'):
+    with pytest.raises(DataError, match='neither a label in .*`label_key`'):
         _open(tmp_path)
 
 
@@ -273,7 +273,7 @@ def test_size_and_channels(tmp_path):
     assert _open(tmp_path, image_size='8x9', channels=3).image_shape == (8, 9, 3)
 
 
-def _manifest(folder, paths):
+def _manifest(directory, paths):
     info = DatasetInfo(
         'x', ('a', 'b', 'c'), (8, 8, 3), {'train': 6}, (1.0, 2.0, 3.0), (4.0, 5.0, 6.0)
     )
@@ -285,7 +285,7 @@ def _manifest(folder, paths):
         }
         for path in paths
     ]
-    Manifest(info, {'train': shards}).write(folder)
+    Manifest(info, {'train': shards}).write(directory)
 
 
 def test_manifest(tmp_path):
@@ -337,7 +337,7 @@ def test_single_file_as_data_dir(tmp_path):
 
 def test_unknown_option_is_refused(tmp_path):
     write_split(tmp_path, 'train', 6)
-    with pytest.raises(DataError, match='--label_pattern has no meaning'):
+    with pytest.raises(DataError, match='`label_pattern` has no meaning'):
         _open(tmp_path, label_pattern='x')
 
 

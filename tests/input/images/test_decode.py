@@ -15,7 +15,7 @@ from input.images.decode import (
     resize,
     whole_window,
 )
-from input.sampling.stateless_random import Draw
+from input.sampling.stateless_random import ExampleRng
 from tests.helpers.images import by_pillow, encode, image, pixels
 
 _SIZE = (11, 14)
@@ -44,21 +44,21 @@ _ENCODED = {
     'jpeg 4:4:4': encode(image(), 'JPEG', subsampling=0),
     'jpeg 4:2:0': encode(image(), 'JPEG', subsampling=2),
     'jpeg progressive': encode(image(), 'JPEG', progressive=True),
-    'jpeg grey': encode(image('L'), 'JPEG'),
+    'jpeg gray': encode(image('L'), 'JPEG'),
     'jpeg cmyk': encode(image('CMYK'), 'JPEG'),
     'png': encode(image(), 'PNG'),
-    'png grey': encode(image('L'), 'PNG'),
+    'png gray': encode(image('L'), 'PNG'),
     'png palette': encode(image('P'), 'PNG'),
     'png palette with transparency': encode(image('P'), 'PNG', transparency=3),
     'png 1 bit': encode(image('1'), 'PNG'),
     'png with sRGB': _with_chunk(encode(image(), 'PNG'), b'sRGB', b'\0'),
     'png with gamma': _with_chunk(encode(image('RGBA'), 'PNG'), *_GAMMA),
     'png palette with gamma': _with_chunk(encode(image('P'), 'PNG'), *_GAMMA),
-    'png grey with gamma': _with_chunk(encode(image('L'), 'PNG'), *_GAMMA),
+    'png gray with gamma': _with_chunk(encode(image('L'), 'PNG'), *_GAMMA),
     'gif': encode(image('P'), 'GIF'),
     'gif with transparency': encode(image('P'), 'GIF', transparency=3),
     'bmp': encode(image(), 'BMP'),
-    'bmp grey': encode(image('L'), 'BMP'),
+    'bmp gray': encode(image('L'), 'BMP'),
     'bmp palette': encode(image('P'), 'BMP'),
     'bmp with something behind it': encode(image(), 'BMP') + b'\0\0',
     'bmp palette with a profile behind it': encode(image('P'), 'BMP') + b'x' * 3000,
@@ -78,7 +78,7 @@ def test_colours_are_pillows(kind):
 @pytest.mark.parametrize('kind', _ENCODED)
 def test_grey_is_pillows(kind):
     data = _ENCODED[kind]
-    # A JPEG's own luma, which Pillow computes anew from the rounded colours.
+    # A JPEG's own luma, which Pillow computes again from the rounded colors.
     most = 3 if kind.startswith('jpeg 4') or 'progressive' in kind else 1
     assert _differ(_decode(data, channels=1), by_pillow(data, 'L')) <= most
 
@@ -98,8 +98,8 @@ def test_tf_data_gives_what_eager_gives(size, channels):
 @pytest.mark.parametrize('mode', ['RGBA', 'LA'])
 def test_transparency_is_dropped(mode):
     data = encode(image(mode), 'PNG')
-    colours = image('RGB') if mode == 'RGBA' else image('L').convert('RGB')
-    np.testing.assert_array_equal(_decode(data), np.array(colours))
+    colors = image('RGB') if mode == 'RGBA' else image('L').convert('RGB')
+    np.testing.assert_array_equal(_decode(data), np.array(colors))
 
 
 @pytest.mark.parametrize('place', [(3, 2), (200, 300)])
@@ -166,7 +166,7 @@ def test_fused_crop_of_a_jpeg_equals_cutting_it_out(subsampling, place):
     decoded = _decode(data, (height, width), window=lambda h, w: tf.constant(place))
     if subsampling == 0:
         np.testing.assert_array_equal(decoded, cut)
-    else:  # Interpolated colour of the outermost columns lacks its neighbours.
+    else:  # Interpolated color of the outermost columns lacks its neighbours.
         np.testing.assert_array_equal(decoded[:, 2:-2], cut[:, 2:-2])
         assert _differ(decoded, cut) < 16
 
@@ -218,7 +218,7 @@ def test_central_window_takes_all_of_a_picture_of_the_right_aspect(height):
 
 def _random_windows(shape, min_area, aspect=1.0, count=400):
     def one(index):
-        draw = Draw(1, tf.constant(0, tf.int64), index)
+        draw = ExampleRng(1, tf.constant(0, tf.int64), index)
         height, width = shape
         window = random_window(draw, min_area, aspect)
         return window(tf.constant(height), tf.constant(width))
@@ -332,7 +332,7 @@ def test_a_half_is_the_mean_of_four():
 
 
 def test_resize_is_anti_aliased_beyond_a_half():
-    """Noise of black and white becomes grey, not black or white."""
+    """Noise of black and white becomes gray, not black or white."""
     noise = np.random.default_rng(0).integers(0, 2, (64, 64, 1)) * 255
     small = resize(tf.constant(noise.astype(np.uint8)), (8, 8)).numpy()
     assert small.shape == (8, 8, 1)

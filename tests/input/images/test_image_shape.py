@@ -1,4 +1,4 @@
-"""Which size pictures are brought to."""
+"""Which size images are brought to."""
 
 import warnings
 
@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 from estimator_clf.core.errors import DataError
-from input.images.image_shape import header, parse_size, usual_shape
+from input.images.image_shape import header, infer_image_shape, parse_size
 from tests.helpers.images import encode, image, pixels, write
 
 _SMALL = encode(pixels(8, 10), 'PNG')
@@ -15,14 +15,14 @@ _GREY = encode(pixels(8, 10, 1), 'PNG')
 
 
 @pytest.mark.parametrize(
-    'pictures,options,expected',
+    'images,options,expected',
     [
         ([_SMALL, _SMALL], {}, (8, 10, 3)),
         ([_SMALL, _LARGE], {}, (64, 64, 3)),
         ([_GREY, _GREY], {}, (8, 10, 1)),
         ([_GREY, _SMALL], {}, (8, 10, 3)),
-        ([_GREY, b'no picture', b''], {}, (8, 10, 1)),
-        ([b'no picture'], {}, (64, 64, 3)),
+        ([_GREY, b'no image', b''], {}, (8, 10, 1)),
+        ([b'no image'], {}, (64, 64, 3)),
         ([], {}, (64, 64, 3)),
         ([_SMALL], {'channels': 1}, (8, 10, 1)),
         ([_GREY], {'channels': 3, 'image_size': 5}, (5, 5, 3)),
@@ -31,22 +31,22 @@ _GREY = encode(pixels(8, 10, 1), 'PNG')
     ],
 )
 def test_usual_shape(pictures, options, expected):
-    assert usual_shape(pictures, **options) == expected
+    assert infer_image_shape(pictures, **options) == expected
 
 
 @pytest.mark.parametrize('mode', ['L', 'LA', '1', 'I;16'])
 def test_all_kinds_of_grey(mode):
-    assert usual_shape([encode(image(mode), 'PNG')])[2] == 1
+    assert infer_image_shape([encode(image(mode), 'PNG')])[2] == 1
 
 
 @pytest.mark.parametrize('mode', ['RGB', 'RGBA', 'P'])
 def test_all_kinds_of_colour(mode):
-    assert usual_shape([encode(image(mode), 'PNG')])[2] == 3
+    assert infer_image_shape([encode(image(mode), 'PNG')])[2] == 3
 
 
 def test_paths_and_missing_files(tmp_path):
     path = write(tmp_path / 'a.png', _SMALL)
-    assert usual_shape([path, str(tmp_path / 'none.png')]) == (8, 10, 3)
+    assert infer_image_shape([path, str(tmp_path / 'none.png')]) == (8, 10, 3)
 
 
 def test_parse_size():
@@ -57,14 +57,14 @@ def test_parse_size():
 
 @pytest.mark.parametrize('text', ['0', '-3', 'big', '3x', 'x', '1x2x3', '3.5', '0x9'])
 def test_sizes_that_are_none(text):
-    with pytest.raises(DataError, match='--image_size must be .* HEIGHTxWIDTH, got'):
+    with pytest.raises(DataError, match='`image_size` must be .* HEIGHTxWIDTH, got'):
         parse_size(text)
 
 
 @pytest.mark.parametrize('channels', [0, 2, 4])
 def test_channels_that_are_none(channels):
-    with pytest.raises(DataError, match=f'--channels must be 1 or 3, got {channels}'):
-        usual_shape([], channels=channels)
+    with pytest.raises(DataError, match=f'`channels` must be 1 or 3, got {channels}'):
+        infer_image_shape([], channels=channels)
 
 
 def test_the_header_of_a_picture_of_very_many_pixels():
@@ -74,5 +74,5 @@ def test_the_header_of_a_picture_of_very_many_pixels():
         with warnings.catch_warnings():
             warnings.simplefilter('error')
             assert header(huge) == (side, side, '1')
-            assert usual_shape([huge]) == (side, side, 1)
+            assert infer_image_shape([huge]) == (side, side, 1)
     assert Image.MAX_IMAGE_PIXELS is not None

@@ -24,7 +24,7 @@ def _source(request, tmp_path_factory):
         images = np.zeros([len(labels), 4, 4, 1], np.uint8)
         images += np.arange(len(labels), dtype=np.uint8)[:, None, None, None]
         return from_arrays({'train': (images, labels)}, ['a', 'b', 'c', 'none'])
-    root = tmp_path_factory.mktemp('folders')
+    root = tmp_path_factory.mktemp('directories')
     class_folders(root, _COUNTS)
     return image_folder(str(root))
 
@@ -140,7 +140,7 @@ def test_passes_differ_and_reach_every_place_evenly():
 
 @pytest.mark.parametrize('sampling', ['fair', ''])
 def test_unknown_sampling(source, sampling):
-    with pytest.raises(DataError, match='--sampling must be one of natural, balanced'):
+    with pytest.raises(DataError, match='`sampling` must be one of natural, balanced'):
         source.input_fn('train', 4, training=True, sampling=sampling)
 
 

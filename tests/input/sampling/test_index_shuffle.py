@@ -141,5 +141,5 @@ def test_the_three_ways_to_ask_agree(replicas, workers):
 
 
 def test_a_batch_must_divide():
-    with pytest.raises(ValueError, match='--batch_size=10 must be a multiple of .* 4'):
+    with pytest.raises(ValueError, match='`batch_size=10` must be a multiple of .* 4'):
         Share(10, replicas=2, num_workers=2)

@@ -4,7 +4,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from input.sampling.stateless_random import Draw, held_out, mix, mix_text
+from input.sampling.stateless_random import (
+    ExampleRng,
+    is_validation_example,
+    mix,
+    mix_text,
+)
 
 
 def test_mix_is_splitmix64():
@@ -46,7 +51,7 @@ def test_mix_text_does_not_depend_on_the_process():
 
 def _draw(seed=3, epoch=0, count=20000):
     index = tf.range(count, dtype=tf.int64)
-    return Draw(seed, tf.fill([count], tf.constant(epoch, tf.int64)), index)
+    return ExampleRng(seed, tf.fill([count], tf.constant(epoch, tf.int64)), index)
 
 
 def test_uniform_is_uniform():
@@ -86,13 +91,13 @@ def test_purposes_are_independent():
 def test_one_example_draws_what_it_draws_in_a_batch():
     batch = _draw(count=10).uniform('zoom').numpy()
     for n in (0, 7):
-        alone = Draw(3, tf.constant(0, tf.int64), tf.constant(n, tf.int64))
+        alone = ExampleRng(3, tf.constant(0, tf.int64), tf.constant(n, tf.int64))
         assert float(alone.uniform('zoom')) == batch[n]
 
 
 def test_draws_are_the_same_in_graphs():
     def draw(index):
-        return Draw(3, tf.constant(0, tf.int64), index).uniform('zoom')
+        return ExampleRng(3, tf.constant(0, tf.int64), index).uniform('zoom')
 
     dataset = tf.data.Dataset.range(10).map(draw)
     np.testing.assert_array_equal(
@@ -102,17 +107,21 @@ def test_draws_are_the_same_in_graphs():
 
 def test_held_out_share_and_stability():
     ids = np.arange(20000, dtype=np.uint64)
-    out = held_out(ids, 0.1)
+    out = is_validation_example(ids, 0.1)
     assert out.dtype == bool
     assert abs(out.mean() - 0.1) < 0.007
-    np.testing.assert_array_equal(held_out(ids[:500], 0.1), out[:500])
+    np.testing.assert_array_equal(is_validation_example(ids[:500], 0.1), out[:500])
     # A larger share holds out all of the smaller one.
-    assert not np.any(out & ~held_out(ids, 0.2))
-    np.testing.assert_array_equal(held_out(tf.constant(ids), 0.1).numpy(), out)
+    assert not np.any(out & ~is_validation_example(ids, 0.2))
+    np.testing.assert_array_equal(
+        is_validation_example(tf.constant(ids), 0.1).numpy(), out
+    )
 
 
 @pytest.mark.parametrize('fraction', [-0.5, 0.0, 1.0, 1.5])
 def test_held_out_at_and_beyond_the_ends(fraction):
     ids = np.arange(100, dtype=np.uint64)
-    assert held_out(ids, fraction).all() == (fraction >= 1.0)
-    assert held_out(tf.constant(ids), fraction).numpy().all() == (fraction >= 1.0)
+    assert is_validation_example(ids, fraction).all() == (fraction >= 1.0)
+    assert is_validation_example(tf.constant(ids), fraction).numpy().all() == (
+        fraction >= 1.0
+    )

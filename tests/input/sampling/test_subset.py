@@ -6,17 +6,17 @@ import pytest
 from input import DataError, open_dataset
 from input.convert.to_tfrecords import convert
 from input.formats.csv import from_values
-from input.sampling.subset import Selection, select
-from input.sources.base import iterate
+from input.sampling.subset import Subset, select
+from input.sources.base import as_numpy_batches
 from tests.helpers.images import class_folders
 
 COUNTS = {'ant': 5, 'bee': 9, 'cat': 7, 'dog': 8}
 
 
-def _folder(tmp_path):
+def _directory(tmp_path):
     for split in ('train', 'test'):
-        class_folders(str(tmp_path / 'pictures' / split), COUNTS)
-    return {'name': 'image_folder', 'data_dir': str(tmp_path / 'pictures')}
+        class_folders(str(tmp_path / 'images' / split), COUNTS)
+    return {'name': 'image_folder', 'data_dir': str(tmp_path / 'images')}
 
 
 def _arrays(tmp_path):
@@ -36,18 +36,20 @@ def _arrays(tmp_path):
 
 
 def _records(tmp_path):
-    convert(_folder(tmp_path), tmp_path / 'records', shards=3)
+    convert(_directory(tmp_path), tmp_path / 'records', shards=3)
     return {'name': 'tfrecord', 'data_dir': str(tmp_path / 'records')}
 
 
-KINDS = pytest.mark.parametrize('make', [_folder, _arrays, _records])
+KINDS = pytest.mark.parametrize('make', [_directory, _arrays, _records])
 
 
 def _seen(source, split, **options):
-    """Sorted (what the picture's first pixel says, name of the class) of a split."""
+    """Sorted (what the image's first pixel says, name of the class) of a split."""
     size = source.num_examples[split]
     options = options or {'training': False}
-    features, labels = next(iter(iterate(source.input_fn(split, size, **options), 1)))
+    features, labels = next(
+        iter(as_numpy_batches(source.input_fn(split, size, **options), 1))
+    )
     return sorted(
         (int(x[0, 0, 0]), source.class_names[y])
         for x, y in zip(features['image'], labels, strict=True)
@@ -58,7 +60,7 @@ def _seen(source, split, **options):
 def test_classes_are_renumbered_and_keep_their_names(make, tmp_path):
     args = make(tmp_path)
     everything = _seen(open_dataset(**args), 'train')
-    chosen = Selection(classes=('dog', 'bee'))
+    chosen = Subset(classes=('dog', 'bee'))
     source = open_dataset(**args, selection=chosen)
     names = source.class_names
     assert names == ('bee', 'dog')
@@ -71,7 +73,7 @@ def test_classes_are_renumbered_and_keep_their_names(make, tmp_path):
     assert source.info.num_classes == 2
     encoded = [label for _, _, label in source.encoded('test')]
     assert sorted(encoded) == [0] * 9 + [1] * 8
-    others = open_dataset(**args, selection=Selection(exclude=('dog', 'bee')))
+    others = open_dataset(**args, selection=Subset(exclude=('dog', 'bee')))
     assert others.class_names == ('ant', 'cat')
     assert sorted(_seen(others, 'train') + wanted) == everything
 
@@ -81,7 +83,7 @@ def test_so_many_training_examples_of_each_class(make, tmp_path):
     args = make(tmp_path)
 
     def seen(count, seed):
-        source = open_dataset(**args, selection=Selection(per_class=count, seed=seed))
+        source = open_dataset(**args, selection=Subset(per_class=count, seed=seed))
         assert source.class_counts('train').tolist() == [count] * 4
         assert source.class_counts('test').tolist() == list(COUNTS.values())
         return _seen(source, 'train')
@@ -102,7 +104,7 @@ def test_held_out_examples_stay_apart(tmp_path):
     part = open_dataset(
         **args,
         validation_split=0.3,
-        selection=Selection(classes=('1', '3'), per_class=20),
+        selection=Subset(classes=('1', '3'), per_class=20),
     )
     assert {x for x, _ in _seen(part, 'validation')} == {
         x for x, name in _seen(whole, 'validation') if name in ('1', '3')
@@ -114,10 +116,10 @@ def test_held_out_examples_stay_apart(tmp_path):
 @pytest.mark.parametrize(
     'selection, words',
     [
-        (Selection(classes=('bee', 'dgo')), "no class 'dgo'; did you mean 'dog'?"),
-        (Selection(exclude=('x',)), "--exclude_classes: .* no class 'x'"),
-        (Selection(classes=('bee',)), 'at least two classes, they leave: bee'),
-        (Selection(per_class=6), "at most the 5 examples of 'ant' in the split"),
+        (Subset(classes=('bee', 'dgo')), "no class 'dgo'; did you mean 'dog'?"),
+        (Subset(exclude=('x',)), "`exclude_classes`: .* no class 'x'"),
+        (Subset(classes=('bee',)), 'at least two classes, they leave: bee'),
+        (Subset(per_class=6), "at most the 5 examples of 'ant' in the split"),
     ],
 )
 def test_mistakes(selection, words, tmp_path):
@@ -128,4 +130,4 @@ def test_mistakes(selection, words, tmp_path):
 def test_numbers_have_no_classes():
     source = from_values({'train': (np.zeros(4), np.zeros(4))})
     with pytest.raises(DataError, match='has only numbers'):
-        select(source, Selection(per_class=1))
+        select(source, Subset(per_class=1))

@@ -6,7 +6,7 @@ import numpy as np
 import tensorflow as tf
 
 from input.sources.array_dataset import with_arrays
-from input.sources.base import iterate
+from input.sources.base import as_numpy_batches
 
 
 def _dataset(load, like):
@@ -19,7 +19,7 @@ def _dataset(load, like):
 
 def test_hands_the_arrays_over_as_they_are():
     arrays = np.array([b'a', b'', b'\xff'], object), np.arange(3, dtype=np.int64)
-    found = list(iterate(lambda: _dataset(lambda: arrays, arrays)))
+    found = list(as_numpy_batches(lambda: _dataset(lambda: arrays, arrays)))
     assert found == [(b'a', 0), (b'', 1), (b'\xff', 2)]
 
 

@@ -24,7 +24,7 @@ def _in_memory():
 def _source(request, tmp_path_factory):
     if request.param == 'memory':
         return _in_memory()
-    root = tmp_path_factory.mktemp('folders')
+    root = tmp_path_factory.mktemp('directories')
     class_folders(root / 'train', {'a': 8, 'b': 8, 'c': 7})
     class_folders(root / 'test', {'a': 3, 'b': 3, 'c': 1})
     return image_folder(str(root))
@@ -198,12 +198,12 @@ def test_input_wait_on_request(source):
     'options,match',
     [
         ({'split': 'dev'}, r"no split 'dev'; it has: .*train \(23 examples"),
-        ({'batch_size': 0}, '--batch_size must be at least 1, got 0'),
-        ({'batch_size': 24}, '--batch_size=24 must not be more than the 23 examples'),
+        ({'batch_size': 0}, '`batch_size` must be at least 1, got 0'),
+        ({'batch_size': 24}, '`batch_size=24` must not be more than the 23 examples'),
         ({'batch_size': 5, 'replicas': 2}, 'must be a multiple of .* replicas, 2'),
-        ({'augment': 'crop:50'}, '--augment=crop:50 must be smaller'),
-        ({'eval_crop': 0.0}, '--eval_crop must be more than 0 and at most 1, got 0.0'),
-        ({'eval_crop': 1.5}, '--eval_crop'),
+        ({'augment': 'crop:50'}, '`augment=crop`:50 must be smaller'),
+        ({'eval_crop': 0.0}, '`eval_crop` must be more than 0 and at most 1, got 0.0'),
+        ({'eval_crop': 1.5}, '`eval_crop`'),
     ],
 )
 def test_what_makes_no_sense_is_refused(source, options, match):

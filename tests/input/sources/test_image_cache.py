@@ -1,4 +1,4 @@
-"""--cache: what a run sees does not depend on what stays in memory."""
+"""`cache`: what a run sees does not depend on what stays in memory."""
 
 import dataclasses
 import json
@@ -14,12 +14,12 @@ from estimator_clf.core.errors import ConfigError
 from estimator_clf.training import factory
 from estimator_clf.training.trainer import train_and_evaluate
 from input import DataError
-from input.corrupt_images import BadExamples
+from input.corrupt_images import CorruptImages
 from input.formats.arrays import from_arrays
 from input.formats.tfrecord import tfrecord
 from input.sources import image_cache
-from input.sources.base import iterate
-from input.sources.image_files import FileSource
+from input.sources.base import as_numpy_batches
+from input.sources.image_files import ImageFileSource
 from tests.helpers.images import class_folders, encode, pixels, write
 from tests.helpers.read_dataset import assert_same, evaluate, train
 from tests.helpers.record_examples import example, write_shard
@@ -32,25 +32,25 @@ def _make(tmp_path_factory):
     """Function (kind of cache, dict number -> broken file) -> source."""
 
     def make(kind, bad=(), limit=None):
-        folder = tmp_path_factory.mktemp('pictures')
+        directory = tmp_path_factory.mktemp('images')
         paths = []
         for number in range(_COUNT):
             picture = pixels(20 + number, 31 - number, seed=number)
             data = dict(bad).get(number, encode(picture, 'JPEG'))
-            paths.append(write(folder / f'{number:02d}.jpg', data))
+            paths.append(write(directory / f'{number:02d}.jpg', data))
         labels = np.arange(_COUNT, dtype=np.int32) % 2
         files = {'train': (paths, labels), 'test': (paths[:5], labels[:5])}
-        source = FileSource('f', ('a', 'b'), (8, 9, 3), files)
-        source.keep(kind)
+        source = ImageFileSource('f', ('a', 'b'), (8, 9, 3), files)
+        source.set_cache(kind)
         if limit:
-            source.bad_examples = BadExamples(limit)
+            source.corrupt_images = CorruptImages(limit)
         return source
 
     return make
 
 
 def _same(one, other):
-    """Asserts that batches are the same, but for the folders of the keys."""
+    """Asserts that batches are the same, but for the directories of the keys."""
     for batches in (one, other):
         for n, (keys, *rest) in enumerate(batches):
             batches[n] = ([os.path.basename(key) for key in keys], *rest)
@@ -85,7 +85,7 @@ def test_random_windows_of_encoded_pictures(make):
 
 
 def test_decoded_pictures_have_one_window_only(make):
-    with pytest.raises(DataError, match='--cache=decoded cannot be with .*encoded'):
+    with pytest.raises(DataError, match='`cache=decoded` cannot be with .*encoded'):
         train(make('decoded'), 1, 4, augment='resized_crop')
 
 
@@ -102,20 +102,20 @@ def test_files_are_read_once(make, kind):
     'kind', [pytest.param('encoded', marks=pytest.mark.slow), 'decoded']
 )
 def test_what_cannot_be_read_is_left_out_alike(make, kind):
-    bad = {2: b'this is no picture', 7: b''}
+    bad = {2: b'this is no image', 7: b''}
     sources = make('none', bad, 5), make(kind, bad, 5)
     _same(*[train(source, 9, 4, augment='flip') for source in sources])
     _same(*[evaluate(source, 'train', 4) for source in sources])
     for source in sources:
-        names = {os.path.basename(key) for key in source.bad_examples._reasons}
+        names = {os.path.basename(key) for key in source.corrupt_images._reasons}
         assert names == {'02.jpg', '07.jpg'}
-    reasons = [list(s.bad_examples._reasons.values()) for s in sources]
+    reasons = [list(s.corrupt_images._reasons.values()) for s in sources]
     assert sorted(reasons[0]) == sorted(reasons[1])
 
 
 @pytest.mark.parametrize('kind', ['encoded', 'decoded'])
 def test_without_a_limit_the_first_ends_it(make, kind):
-    source = make(kind, {2: b'this is no picture'})
+    source = make(kind, {2: b'this is no image'})
     with pytest.raises(tf.errors.InvalidArgumentError) as raised:
         train(source, 3, 4)
     assert '02.jpg: neither JPEG' in source.explain(raised.value)
@@ -124,7 +124,7 @@ def test_without_a_limit_the_first_ends_it(make, kind):
 @pytest.mark.parametrize('kind', ['encoded', 'decoded'])
 def test_there_must_be_room(make, kind, monkeypatch):
     monkeypatch.setattr(image_cache, 'free_memory', lambda: 1000)
-    message = rf'--cache={kind} must fit into 75% .* the 16 pictures of .* take'
+    message = rf'`cache={kind}` must fit into 75% .* the 16 images of .* take'
     with pytest.raises(DataError, match=message):
         make(kind)  # Before anything is read, and for all splits.
     monkeypatch.setattr(image_cache, 'free_memory', lambda: None)
@@ -134,7 +134,7 @@ def test_there_must_be_room(make, kind, monkeypatch):
 def test_pixels_are_not_copied(make):
     """What TensorFlow reads is the array itself, as a change to it shows."""
     source = make('decoded')
-    reading = iterate(source.input_fn('train', 1, training=True), 500)
+    reading = as_numpy_batches(source.input_fn('train', 1, training=True), 500)
     assert (next(reading)[0]['image'] != 7).any()
     source._pixels('train', 1.0)[0][:] = 7
     # Some batches are ready already.
@@ -145,7 +145,9 @@ def test_pixels_are_not_copied(make):
 def test_pixels_are_kept_once(make, crop):
     source = make('decoded')
     assert len(source.info.mean) == 3  # Of a sample, read by itself.
-    list(iterate(source.input_fn('train', 2, training=True, eval_crop=crop), 3))
+    list(
+        as_numpy_batches(source.input_fn('train', 2, training=True, eval_crop=crop), 3)
+    )
     assert list(source._kept) == [('train', crop)]
 
 
@@ -160,13 +162,13 @@ def test_a_control_group_limits(tmp_path, monkeypatch):
     """Its own, and each that it lies in."""
     own = tmp_path / 'job' / 'step'
     own.mkdir(parents=True)
-    for folder, most in ((own, 5000), (tmp_path, 4000)):
+    for directory, most in ((own, 5000), (tmp_path, 4000)):
         for name, text in (
             ('memory.max', str(most)),
             ('memory.current', '3000'),
             ('memory.stat', 'anon 1\ninactive_file 500\n'),
         ):
-            (folder / name).write_text(text)
+            (directory / name).write_text(text)
     names = ('memory.max', 'memory.current', 'inactive_file')
     monkeypatch.setattr(memory, '_CONTROL_GROUPS', (('x', str(tmp_path), *names),))
     monkeypatch.setattr(memory, '_paths', lambda: {'x': '/job/step'})
@@ -179,7 +181,7 @@ def test_a_control_group_limits(tmp_path, monkeypatch):
 
 def test_other_formats_refuse_or_need_it_not(tmp_path):
     arrays = np.zeros([4, 3, 3, 1], np.uint8), np.array([0, 1, 0, 1], np.int32)
-    from_arrays({'train': arrays}, ['a', 'b']).keep('decoded')
+    from_arrays({'train': arrays}, ['a', 'b']).set_cache('decoded')
     records = [
         example(image__encoded=encode(pixels(), 'PNG'), image__class__label=n)
         for n in range(2)
@@ -187,9 +189,9 @@ def test_other_formats_refuse_or_need_it_not(tmp_path):
     write_shard(tmp_path / 'train-00000-of-00001', records)
     write(tmp_path / 'labels.txt', b'a\nb\n')
     source = tfrecord(str(tmp_path), image_size='8', channels=3)
-    source.keep('none')
-    with pytest.raises(DataError, match='--cache=decoded is for pictures that are'):
-        source.keep('decoded')
+    source.set_cache('none')
+    with pytest.raises(DataError, match='`cache=decoded` is for images that are'):
+        source.set_cache('decoded')
 
 
 @pytest.mark.parametrize('kind', ['encoded', 'decoded'])
@@ -240,5 +242,5 @@ def test_who_looks_once_has_no_views_to_export(tmp_path):
     (tmp_path / 'config.json').write_text(json.dumps({'settings': settings}))
     assert factory.load_config(str(tmp_path)).export_tta
     assert not factory.load_config(str(tmp_path), eval_tta='none').export_tta
-    with pytest.raises(ConfigError, match='--export_tta needs --eval_tta'):
+    with pytest.raises(ConfigError, match='`export_tta` needs `eval_tta`'):
         factory.load_config(str(tmp_path), eval_tta='none', export_tta=True)

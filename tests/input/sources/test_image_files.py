@@ -1,4 +1,4 @@
-"""What is particular to a file per picture."""
+"""What is particular to a file per image."""
 
 import os
 
@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from input.sources.base import iterate
-from input.sources.image_files import FileSource
+from input.sources.base import as_numpy_batches
+from input.sources.image_files import ImageFileSource
 from tests.helpers.images import by_pillow, class_folders, encode, image, pixels, write
 from tests.helpers.read_dataset import evaluate, keys, train
 
@@ -15,7 +15,7 @@ from tests.helpers.read_dataset import evaluate, keys, train
 def _source(paths, shape=(8, 8, 3)):
     labels = np.arange(len(paths), dtype=np.int32) % 2
     files = {'train': ([str(path) for path in paths], labels)}
-    return FileSource('f', ('a', 'b'), shape, files)
+    return ImageFileSource('f', ('a', 'b'), shape, files)
 
 
 def test_the_first_bytes_tell_the_format_not_the_name(tmp_path):
@@ -58,7 +58,7 @@ def test_resized_crop_is_done_once_only(tmp_path):
     picture[:, ::2] = 255
     source = _source([write(tmp_path / 'a.png', encode(picture, 'PNG'))])
     for _, _, images in train(source, 10, 1, augment='resized_crop:0.25'):
-        assert images.min() > 40 and images.max() < 215  # Anti-aliased to grey.
+        assert images.min() > 40 and images.max() < 215  # Anti-aliased to gray.
 
 
 _STRANGE = [
@@ -84,10 +84,10 @@ def test_strange_names(tmp_path):
 
 
 def test_names_that_are_not_utf8(tmp_path):
-    folder = os.fsencode(tmp_path)
+    directory = os.fsencode(tmp_path)
     try:
         for name in (b'caf\xe9.png', b'ok.png'):
-            with open(os.path.join(folder, name), 'wb') as file:
+            with open(os.path.join(directory, name), 'wb') as file:
                 file.write(encode(image(height=8, width=8), 'PNG'))
     except OSError:
         pytest.skip('this file system takes UTF-8 names only')
@@ -97,18 +97,18 @@ def test_names_that_are_not_utf8(tmp_path):
     assert names == [f'{tmp_path}/caf\ufffd.png', f'{tmp_path}/ok.png']
     assert [key for key, _, _ in source.encoded('train')] == names
     assert source.unreadable() == []
-    with open(os.path.join(folder, b'caf\xe9.png'), 'wb') as file:
+    with open(os.path.join(directory, b'caf\xe9.png'), 'wb') as file:
         file.write(b'text')
     ((where, _),) = source.unreadable()
     assert where == names[0]
 
 
-@pytest.fixture(name='damaged')
+@pytest.fixture(name='corrupt')
 def _damaged(tmp_path):
     paths = class_folders(tmp_path, {'a': 4, 'b': 4})
     whole = encode(pixels(60, 20), 'JPEG')
     bad = {
-        'text.jpg': b'this is no picture',
+        'text.jpg': b'this is no image',
         'empty.jpg': b'',
         'short.jpg': whole[: int(len(whole) * 0.9)],
         'short.png': encode(pixels(60, 20), 'PNG')[:-200],
@@ -119,15 +119,15 @@ def _damaged(tmp_path):
 
 
 def test_what_cannot_be_read_is_named(damaged):
-    source, folder = damaged
+    source, directory = damaged
     bad = dict(source.unreadable())
     assert bad.keys() == {
-        str(folder / name)
+        str(directory / name)
         for name in ('text.jpg', 'empty.jpg', 'short.jpg', 'short.png', 'gone.png')
     }
-    assert bad[str(folder / 'text.jpg')] == 'neither JPEG, PNG, GIF nor BMP'
-    assert bad[str(folder / 'empty.jpg')] == 'neither JPEG, PNG, GIF nor BMP'
-    assert 'No such file' in bad[str(folder / 'gone.png')]
+    assert bad[str(directory / 'text.jpg')] == 'neither JPEG, PNG, GIF nor BMP'
+    assert bad[str(directory / 'empty.jpg')] == 'neither JPEG, PNG, GIF nor BMP'
+    assert 'No such file' in bad[str(directory / 'gone.png')]
     for reason in bad.values():
         assert reason and '\n' not in reason and '{{' not in reason
     assert len(source.unreadable(limit=2)) == 2
@@ -135,12 +135,12 @@ def test_what_cannot_be_read_is_named(damaged):
 
 @pytest.mark.parametrize('augment', ['', 'resized_crop'])
 def test_a_run_into_damage_can_be_explained(damaged, augment):
-    source, folder = damaged
+    source, directory = damaged
     with pytest.raises(tf.errors.OpError) as raised:
         train(source, 100, 2, augment=augment)
     text = source.explain(raised.value)
-    assert text.startswith('5 pictures cannot be read:\n')
-    assert f'{folder}/short.jpg: ' in text
+    assert text.startswith('5 images cannot be read:\n')
+    assert f'{directory}/short.jpg: ' in text
 
 
 def test_damage_below_the_middle_is_found(tmp_path):
@@ -171,5 +171,5 @@ def test_keys_are_paths(tmp_path):
     paths = class_folders(tmp_path, {'a': 3, 'b': 2})
     run = train(_source(paths), 1, 5)
     assert sorted(keys(run)) == sorted(paths)
-    for features, _ in iterate(_source(paths).input_fn('train', 5)):
+    for features, _ in as_numpy_batches(_source(paths).input_fn('train', 5)):
         assert features['image'][:, 0, 0, 0].tolist() == [0, 1, 2, 3, 4]

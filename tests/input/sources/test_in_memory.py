@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 from input import DataError
-from input.sources.in_memory import MemorySource
+from input.sources.in_memory import ArraySource
 from tests.helpers.read_dataset import evaluate, keys, train
 
 
@@ -18,7 +18,7 @@ def _arrays(count=40, shape=(4, 5, 3), classes=4):
 
 def _source(validation_split=0.0, names=('a', 'b', 'c', 'd'), **arrays):
     arrays = arrays or {'train': _arrays(), 'test': _arrays(9)}
-    return MemorySource('m', names, arrays, validation_split)
+    return ArraySource('m', names, arrays, validation_split)
 
 
 def test_pictures_labels_and_keys_belong_together():
@@ -112,16 +112,16 @@ def test_splits_of_different_shapes():
 def test_pictures_are_not_cut():
     source = _source(train=_arrays())
     for training in (True, False):
-        with pytest.raises(DataError, match='--eval_crop=0.875 is for pictures of'):
+        with pytest.raises(DataError, match='`eval_crop=0.875` is for images of'):
             source.input_fn('train', 4, training=training, eval_crop=0.875)
 
 
 @pytest.mark.parametrize(
     'fraction,splits,match',
     [
-        (1.0, ('train',), '--validation_split must be at least 0 and less than 1'),
-        (7.0, ('train',), '--validation_split must be .* got 7.0'),
-        (-0.1, ('train',), '--validation_split must be .* got -0.1'),
+        (1.0, ('train',), '`validation_split` must be at least 0 and less than 1'),
+        (7.0, ('train',), '`validation_split` must be .* got 7.0'),
+        (-0.1, ('train',), '`validation_split` must be .* got -0.1'),
         (1e-9, ('train',), 'leaves 40 examples to train on and 0 to validate'),
         (0.1, ('train', 'validation'), 'has a validation split already'),
         (0.1, ('test',), 'has no training split to hold out a part of'),

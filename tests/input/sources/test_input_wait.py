@@ -5,7 +5,7 @@ import time
 import pytest
 import tensorflow as tf
 
-from input.sources.base import iterate, options
+from input.sources.base import as_numpy_batches, options
 from input.sources.input_wait import timed
 
 
@@ -25,7 +25,7 @@ def _measure(produce, consume, count=12):
         return timed(dataset).with_options(options())
 
     waits = []
-    for number, (features, labels) in enumerate(iterate(input_fn)):
+    for number, (features, labels) in enumerate(as_numpy_batches(input_fn)):
         assert features['image'] == labels == number
         waits.append(float(features['input_wait']))
         time.sleep(consume)

@@ -7,8 +7,8 @@ import pytest
 import tensorflow as tf
 
 from estimator_clf.core.errors import DataError
-from input.sources.base import iterate
-from input.sources.tfrecords import RecordSource
+from input.sources.base import as_numpy_batches
+from input.sources.tfrecords import TFRecordSource
 from input.tfrecord.files import Shard
 from tests.helpers.record_examples import flip_bit, labelled, png, write_shard
 
@@ -27,10 +27,10 @@ def _parse(serialized, name):
     }
 
 
-def _shards(folder, counts=(9, 8, 6), prefix='train'):
+def _shards(directory, counts=(9, 8, 6), prefix='train'):
     shards, first = [], 0
     for k, count in enumerate(counts):
-        path = folder / f'{prefix}-{k}'
+        path = directory / f'{prefix}-{k}'
         write_shard(path, [labelled(n) for n in range(first, first + count)])
         shards.append(Shard(str(path), count))
         first += count
@@ -40,7 +40,7 @@ def _shards(folder, counts=(9, 8, 6), prefix='train'):
 def _source(shards, num_classes=3, **options):
     options.setdefault('shuffle_buffer', 4)
     names = [f'c{n}' for n in range(num_classes)]
-    return RecordSource('r', names, (6, 6, 3), {'train': shards}, _parse, **options)
+    return TFRecordSource('r', names, (6, 6, 3), {'train': shards}, _parse, **options)
 
 
 @pytest.fixture(name='shards', scope='module')
@@ -53,7 +53,7 @@ def _run(source, steps, batch_size=5, split='train', **options):
     input_fn = source.input_fn(split, batch_size, training=True, **options)
     return [
         ([k.decode() for k in features['key']], labels.tolist(), features['image'])
-        for features, labels in iterate(input_fn, steps)
+        for features, labels in as_numpy_batches(input_fn, steps)
     ]
 
 
@@ -105,7 +105,7 @@ def test_the_seed_of_the_graph_around_changes_nothing(shards):
             tf.compat.v1.set_random_seed(seed)
             return input_fn()
 
-        return [features['key'].tolist() for features, _ in iterate(seeded, 6)]
+        return [features['key'].tolist() for features, _ in as_numpy_batches(seeded, 6)]
 
     assert within(1) == within(2) == within(0)
 
@@ -113,7 +113,7 @@ def test_the_seed_of_the_graph_around_changes_nothing(shards):
 def test_eager_reading_is_the_same(shards):
     input_fn = _source(shards).input_fn('train', 5, training=True, seed=3)
     eager = [f['key'].numpy().tolist() for f, _ in input_fn().take(6)]
-    assert eager == [f['key'].tolist() for f, _ in iterate(input_fn, 6)]
+    assert eager == [f['key'].tolist() for f, _ in as_numpy_batches(input_fn, 6)]
 
 
 def test_files_are_mixed_even_without_a_buffer(shards):
@@ -140,7 +140,7 @@ def test_replicas_get_blocks_one_after_the_other(shards):
 
 
 def test_evaluation_is_in_natural_order_and_ends(shards):
-    batches = list(iterate(_source(shards).input_fn('train', 5)))
+    batches = list(as_numpy_batches(_source(shards).input_fn('train', 5)))
     keys = [key.decode() for features, _ in batches for key in features['key']]
     assert keys == [f'{s.name}:{n}' for s in shards for n in range(s.count)]
     assert [len(labels) for _, labels in batches] == [5, 5, 5, 5, 3]
@@ -171,12 +171,12 @@ def test_held_out_records_are_apart_and_stay_apart(tmp_path):
 
 @pytest.mark.parametrize('fraction', [-0.1, 1.0, 1e-9])
 def test_bad_validation_split(shards, fraction):
-    with pytest.raises(DataError, match='--validation_split'):
+    with pytest.raises(DataError, match='`validation_split`'):
         _source(shards, validation_split=fraction)
 
 
 def test_bad_shuffle_buffer(shards):
-    with pytest.raises(DataError, match='--shuffle_buffer must be at least 1, got 0'):
+    with pytest.raises(DataError, match='`shuffle_buffer` must be at least 1, got 0'):
         _source(shards, shuffle_buffer=0)
 
 
@@ -214,9 +214,9 @@ def test_class_counts_of_damaged_records(shards):
 
 
 def test_sampling_by_class_is_refused(shards):
-    with pytest.raises(DataError, match='--class_weights=balanced'):
+    with pytest.raises(DataError, match='`class_weights=balanced`'):
         _source(shards).input_fn('train', 5, training=True, sampling='balanced')
-    with pytest.raises(DataError, match='--sampling must be one of'):
+    with pytest.raises(DataError, match='`sampling` must be one of'):
         _source(shards).input_fn('train', 5, training=True, sampling='fair')
 
 
@@ -247,7 +247,7 @@ def test_flipped_bit_is_found(tmp_path):
     said = source.explain(error.value)
     assert f'{shards[1].path}, record 3: ' in said
     assert 'a bit has flipped' in said
-    assert said.startswith('1 picture cannot')
+    assert said.startswith('1 image cannot')
 
 
 def test_file_cut_short_in_mid_run_is_found(tmp_path):
@@ -274,7 +274,7 @@ def test_pictures_that_cannot_be_decoded_are_named(tmp_path):
     path = write_shard(tmp_path / 'a', [whole, text, whole])
     source = _source([Shard(path, 3)])
     with pytest.raises(tf.errors.InvalidArgumentError) as error:
-        list(iterate(source.input_fn('train', 3)))
+        list(as_numpy_batches(source.input_fn('train', 3)))
     said = source.explain(error.value)
     assert f'{path}, record 1: neither JPEG, PNG, GIF nor BMP' in said
     assert said.count('record') == 1

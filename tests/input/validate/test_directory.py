@@ -1,4 +1,4 @@
-"""What the names in a folder of pictures tell."""
+"""What the names in a directory of images tell."""
 
 import os
 
@@ -6,7 +6,7 @@ import pytest
 
 from estimator_clf.core.errors import DataError
 from input.formats.image_folder import image_folder
-from input.validate.directory import FolderScan
+from input.validate.directory import DirectoryScan
 from tests.helpers import images
 
 
@@ -17,7 +17,7 @@ def found(scan):
 def test_a_good_folder_has_no_findings_and_the_examples_of_the_format(tmp_path):
     images.class_folders(tmp_path / 'train', {'ant': 3, 'bee': 2})
     images.class_folders(tmp_path / 'val', {'ant': 1, 'bee': 2})
-    scan = FolderScan(str(tmp_path))
+    scan = DirectoryScan(str(tmp_path))
     assert not scan.findings
     source = image_folder(str(tmp_path))
     assert {s: len(e) for s, e in scan.examples.items()} == source.num_examples
@@ -28,7 +28,7 @@ def test_a_good_folder_has_no_findings_and_the_examples_of_the_format(tmp_path):
 
 def test_the_examples_held_out_are_those_of_training(tmp_path):
     images.class_folders(tmp_path, {'ant': 20, 'bee': 20})
-    scan = FolderScan(str(tmp_path), validation_split=0.25)
+    scan = DirectoryScan(str(tmp_path), validation_split=0.25)
     source = image_folder(str(tmp_path), validation_split=0.25)
     for split in ('train', 'validation'):
         paths = [path for path, _, _ in source.encoded(split)]
@@ -44,7 +44,7 @@ def test_everything_that_is_no_picture_of_a_class(tmp_path):
     images.write(tmp_path / 'ant' / 'noname', png)
     images.write(tmp_path / 'ant' / 'a.webp', b'RIFF')
     images.write(tmp_path / 'ant' / '.hidden', b'')
-    scan = FolderScan(str(tmp_path))
+    scan = DirectoryScan(str(tmp_path))
     assert found(scan) == [
         ('empty_class', 'cow'),
         ('hidden_picture', 'a.webp'),
@@ -60,7 +60,7 @@ def test_two_folders_of_one_split(tmp_path):
     for name in ('train', 'val', 'valid'):
         images.class_folders(tmp_path / name, {'ant': 1, 'bee': 1})
     images.write(tmp_path / 'labels.csv', b'1')
-    scan = FolderScan(str(tmp_path))
+    scan = DirectoryScan(str(tmp_path))
     assert found(scan) == [('ignored', 'labels.csv'), ('layout', 'valid')]
     assert all('/val/' in path for path, _ in scan.examples['validation'])
 
@@ -68,7 +68,7 @@ def test_two_folders_of_one_split(tmp_path):
 def test_a_class_that_is_not_trained_on(tmp_path):
     images.class_folders(tmp_path / 'train', {'ant': 3})
     images.class_folders(tmp_path / 'valid', {'ant': 1, 'bee': 2})
-    (one,) = FolderScan(str(tmp_path)).findings
+    (one,) = DirectoryScan(str(tmp_path)).findings
     assert (one.kind, one.where) == ('class_not_in_train', 'bee')
     assert one.detail == '2 in validation'
 
@@ -76,7 +76,7 @@ def test_a_class_that_is_not_trained_on(tmp_path):
 def test_without_a_training_split_the_others_are_classes(tmp_path):
     images.class_folders(tmp_path / 'test', {'ant': 3, 'bee': 1})
     images.class_folders(tmp_path / 'valid', {'ant': 3, 'bee': 1})
-    scan = FolderScan(str(tmp_path))
+    scan = DirectoryScan(str(tmp_path))
     assert found(scan) == [('layout', 'test'), ('layout', 'valid')]
     assert {name for _, name in scan.examples['train']} == {'test', 'valid'}
 
@@ -84,7 +84,7 @@ def test_without_a_training_split_the_others_are_classes(tmp_path):
 def test_splits_of_other_names_are_classes(tmp_path):
     for name in ('seg_train', 'seg_test'):
         images.class_folders(tmp_path / name, {'ant': 3, 'bee': 1})
-    assert found(FolderScan(str(tmp_path))) == [
+    assert found(DirectoryScan(str(tmp_path))) == [
         ('layout', 'seg_test'),
         ('layout', 'seg_train'),
     ]
@@ -94,20 +94,20 @@ def test_classes_in_the_names_of_the_files(tmp_path):
     for name in ('cat.0.png', 'dog.1.png', 'cow.png'):
         images.write(tmp_path / 'train' / name, images.numbered_png(1))
     images.write(tmp_path / 'test' / '17.png', images.numbered_png(2))
-    scan = FolderScan(str(tmp_path), r'(cat|dog)\.')
+    scan = DirectoryScan(str(tmp_path), r'(cat|dog)\.')
     assert found(scan) == [('ignored', 'test'), ('no_class', 'cow.png')]
     assert [name for _, name in scan.examples['train']] == ['cat', 'dog']
 
 
 def test_mistakes_in_the_arguments(tmp_path):
     with pytest.raises(DataError, match='does not exist'):
-        FolderScan(str(tmp_path / 'none'))
+        DirectoryScan(str(tmp_path / 'none'))
     with pytest.raises(DataError, match='regular expression'):
-        FolderScan(str(tmp_path), '(cat')
+        DirectoryScan(str(tmp_path), '(cat')
 
 
 def test_a_folder_that_cannot_be_read(tmp_path, monkeypatch):
     images.class_folders(tmp_path, {'a': 2, 'b': 2})
     images.refuse_to_list(monkeypatch, 'b')
-    (finding,) = FolderScan(str(tmp_path)).findings
+    (finding,) = DirectoryScan(str(tmp_path)).findings
     assert (finding.kind, finding.where) == ('unreadable', str(tmp_path / 'b'))

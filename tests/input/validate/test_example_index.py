@@ -1,11 +1,11 @@
 """Which examples are the same."""
 
 from input.validate.class_names import missing, similar, skewed
-from input.validate.example_index import Ledger
+from input.validate.example_index import ExampleIndex
 
 
 def ledger(*examples):
-    book = Ledger()
+    book = ExampleIndex()
     for example in examples:
         book.add(*example)
     return book

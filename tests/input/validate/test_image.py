@@ -1,4 +1,4 @@
-"""What is said of single pictures."""
+"""What is said of single images."""
 
 import io
 
@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from input.validate.image import Looker, hash_pixels, is_blank, quiet_pillow
+from input.validate.image import ImageInspector, hash_pixels, is_blank, quiet_pillow
 from tests.helpers import images
 
 
 @pytest.fixture(scope='module')
 def look():
-    return Looker((32, 32), 3, threads=2)
+    return ImageInspector((32, 32), 3, threads=2)
 
 
 def kinds(found):
@@ -47,7 +47,7 @@ def test_a_truncated_picture_cannot_be_decoded(look, kind):
 
 
 def test_damage_outside_the_middle_counts(look):
-    # A checksum at the end of a wide picture, far from the middle window.
+    # A checksum at the end of a wide image, far from the middle window.
     data = bytearray(images.encode(photo(height=160, width=640, seed=3), 'PNG'))
     data[-40] ^= 0xFF
     assert kinds(look(bytes(data))) == ['unreadable']
@@ -96,8 +96,8 @@ def test_sizes_are_seen_against_the_networks(look):
     assert of(20, 81) == [('elongated', '81 x 20 pixels')]
     assert of(20, 80) == []
     assert of(513, 520) == [('large', '520 x 513 pixels')]
-    # What is made for pictures of 8 x 8 does not call them tiny.
-    eight = Looker((8, 8), 1)
+    # What is made for images of 8 x 8 does not call them tiny.
+    eight = ImageInspector((8, 8), 1)
     assert not eight(images.encode(images.pixels(8, 8, 1), 'PNG')).findings
 
 

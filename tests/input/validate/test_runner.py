@@ -1,4 +1,4 @@
-"""A data set looked over: all formats, through the one function."""
+"""A dataset looked over: all formats, through the one function."""
 
 import json
 import os
@@ -28,7 +28,7 @@ def photo(seed):
     return pictures.encode(pictures.image('RGB', 40, 40, seed), 'PNG')
 
 
-def folder(root, splits=('train', 'valid'), each=3):
+def directory(root, splits=('train', 'valid'), each=3):
     """Writes different photos: each of them is one seed."""
     seed = 0
     for split in splits:
@@ -42,7 +42,7 @@ def folder(root, splits=('train', 'valid'), each=3):
 def test_a_good_folder(tmp_path):
     done = []
     counts = check_data(
-        {'name': 'image_folder', 'data_dir': folder(tmp_path)},
+        {'name': 'image_folder', 'data_dir': directory(tmp_path)},
         report := Report(),
         progress=lambda *numbers: done.append(numbers),
     )
@@ -55,7 +55,7 @@ def test_a_good_folder(tmp_path):
 
 
 def test_a_spoiled_folder(tmp_path):
-    root = folder(tmp_path)
+    root = directory(tmp_path)
     pictures.write(tmp_path / 'train/ant/0.jpg', b'')
     pictures.write(tmp_path / 'train/ant/cut.png', photo(50)[:-100])
     pictures.write(tmp_path / 'valid/ant/leak.png', photo(1))
@@ -211,7 +211,7 @@ def test_mistakes_are_the_callers(tmp_path):
     with pytest.raises(DataError, match='does not exist'):
         check(name='image_folder', data_dir=str(tmp_path / 'none'))
     with pytest.raises(DataError, match='label_pattern'):
-        check(name='image_folder', data_dir=folder(tmp_path), label_pattern='(')
+        check(name='image_folder', data_dir=directory(tmp_path), label_pattern='(')
     with pytest.raises(DataError, match='no meaning'):
         check(name='image_folder', data_dir=str(tmp_path), idx_prefix='x')
     with pytest.raises(DataError):

@@ -9,8 +9,8 @@ from estimator_clf.core.errors import ConfigError
 from estimator_clf.training.config_checks import check
 from model_fns import SettingError, make_model_fn
 from model_fns.heads import head
-from model_fns.heads.hard_example_mining import Hardest
-from model_fns.layers.layer_builder import Layers
+from model_fns.heads.hard_example_mining import HardExampleMiner
+from model_fns.layers.layer_builder import LayerBuilder
 from model_fns.layers.network import Network
 from model_fns.optimizers.ema import SUFFIX
 from tests.helpers import launching, small_run, stepping
@@ -18,7 +18,7 @@ from tests.helpers.stepping import IMAGES, LABELS
 
 v1 = tf.compat.v1
 
-HALF = {'hardest': 0.5, 'proxy': 'linear'}
+HALF = {'hard_example_fraction': 0.5, 'proxy': 'linear'}
 SGD = {'name': 'sgd', 'learning_rate': 0.01}
 
 # `linear` begins with zeros, with which all examples are as hard.
@@ -40,7 +40,7 @@ def losses(weights, labels=LABELS, smoothing=0.0):
     return -(targets * logs).sum(1)
 
 
-def hardest(weights, count=6, **kwargs):
+def hard_example_fraction(weights, count=6, **kwargs):
     return np.sort(np.argsort(losses(weights, **kwargs))[-count:])
 
 
@@ -54,7 +54,7 @@ def test_a_step_is_one_on_the_examples_with_the_largest_losses(smoothing):
     states, shown = stepping.train(model_fn, 4, FIRST)
     picked = set()
     for before, after, seen in zip(states, states[1:], shown, strict=False):
-        chosen = hardest(before, smoothing=smoothing)
+        chosen = hard_example_fraction(before, smoothing=smoothing)
         picked.add(tuple(chosen))
         plain = stepping.model('cnn', optimizer=SGD, label_smoothing=smoothing)
         wanted, said = stepping.train(
@@ -67,7 +67,7 @@ def test_a_step_is_one_on_the_examples_with_the_largest_losses(smoothing):
 
 def test_the_proxy_is_trained_on_them_too():
     states, _ = stepping.train(model(optimizer=SGD), 1, FIRST)
-    chosen = hardest(states[0])
+    chosen = hard_example_fraction(states[0])
     start = {
         n.removeprefix('proxy/'): v
         for n, v in states[0].items()
@@ -78,7 +78,7 @@ def test_the_proxy_is_trained_on_them_too():
         num_classes=3,
         mean=127.0,
         stddev=70.0,
-        optimizer=stepping.OptimizerSettings(**SGD),
+        optimizer=stepping.OptimizerSpec(**SGD),
     )
     wanted, _ = stepping.train(alone, 1, start, IMAGES[chosen], LABELS[chosen])
     for name in start:
@@ -95,8 +95,8 @@ def test_count(share, count, static):
         shape = [12 if static else None, 8, 8, 3]
         images = v1.placeholder(tf.uint8, shape)
         labels = v1.placeholder(tf.int32, shape[:1])
-        chosen, left, loss = Hardest(share, 'linear', num_classes=3).choose(
-            lambda: Layers(True),
+        chosen, left, loss = HardExampleMiner(share, 'linear', num_classes=3).choose(
+            lambda: LayerBuilder(True),
             images,
             labels,
             lambda logits, labels: head.example_losses(logits, labels, num_classes=3),
@@ -112,7 +112,7 @@ def test_count(share, count, static):
 
 def test_mixed_labels_and_parts_and_steps():
     mixed = np.random.default_rng(1).dirichlet(np.ones(3), 12).astype(np.float32)
-    states, _ = stepping.train(model(accumulate_steps=2), 2, labels=mixed)
+    states, _ = stepping.train(model(gradient_accumulation_steps=2), 2, labels=mixed)
     assert not np.allclose(
         states[0]['cnn/logits/kernel'], states[2]['cnn/logits/kernel']
     )
@@ -123,7 +123,9 @@ def test_mixed_labels_and_parts_and_steps():
 
 
 def test_parts_choose_each_for_itself():
-    states, _ = stepping.train(model(optimizer=SGD, accumulate_steps=2), 1, FIRST)
+    states, _ = stepping.train(
+        model(optimizer=SGD, gradient_accumulation_steps=2), 1, FIRST
+    )
     loss = losses(states[0])
     chosen = np.concatenate([np.argsort(loss[:6])[-3:], 6 + np.argsort(loss[6:])[-3:]])
     wanted, _ = stepping.train(
@@ -185,16 +187,18 @@ def test_the_same_network_may_choose():
 
 
 def test_first_weights_of_both():
-    both = Hardest(0.5, 'airbench', num_classes=3, mean=127.0, stddev=70.0)
+    both = HardExampleMiner(0.5, 'airbench', num_classes=3, mean=127.0, stddev=70.0)
     run = Network('airbench', num_classes=3, mean=127.0, stddev=70.0)
     batches = [IMAGES[:6], IMAGES[6:]]
-    found = both.fitted(run)(batches)
-    wanted = run.fitted(batches)['airbench/whiten/kernel']
+    found = both.data_dependent_init(run)(batches)
+    wanted = run.data_dependent_init(batches)['airbench/whiten/kernel']
     assert set(found) == {'airbench/whiten/kernel', 'proxy/airbench/whiten/kernel'}
     for value in found.values():
         np.testing.assert_array_equal(value, wanted)
-    assert Hardest(0.5, 'linear').fitted(Network('linear')) is None
-    assert set(Hardest(0.5, 'linear').fitted(run)(batches)) == {
+    assert (
+        HardExampleMiner(0.5, 'linear').data_dependent_init(Network('linear')) is None
+    )
+    assert set(HardExampleMiner(0.5, 'linear').data_dependent_init(run)(batches)) == {
         'airbench/whiten/kernel'
     }
 
@@ -212,7 +216,7 @@ def test_compiled_is_the_same():
 def test_a_run_that_goes_on_is_the_run_that_was_not_killed(tmp_path, monkeypatch):
     maker = small_run.mlp_maker(
         {'name': 'adam', 'learning_rate': 0.1},
-        hardest=0.5,
+        hard_example_fraction=0.5,
         proxy='airbench',
         proxy_args={'widths': (4,), 'whiten_bias': True},
     )
@@ -227,7 +231,7 @@ def test_as_a_user_trains_and_exports(tmp_path):
         'train',
         '--dataset=digits',
         '--network=linear',
-        '--hardest=0.25',
+        '--hard_example_fraction=0.25',
         '--proxy=airbench',
         '--proxy_args=widths=8x8',
         '--max_steps=60',
@@ -240,7 +244,7 @@ def test_as_a_user_trains_and_exports(tmp_path):
     weights = dict(tf.train.list_variables(str(run)))
     assert weights['proxy/airbench/group1/conv1/kernel'][-1] == 8
     kernel = tf.train.load_variable(str(run), 'proxy/airbench/whiten/kernel')
-    assert np.abs(kernel).max() > 0.1, 'not computed from pictures'
+    assert np.abs(kernel).max() > 0.1, 'not computed from images'
     (version,) = (run / 'export').iterdir()
     exported = tf.saved_model.load(str(version))
     assert not [v.name for v in exported.variables if 'proxy' in v.name]
@@ -255,7 +259,9 @@ def test_as_a_user_trains_and_exports(tmp_path):
     ],
 )
 def test_a_wrong_proxy_is_said_at_once(proxy, args, said):
-    config = Config(dataset='digits', hardest=0.5, proxy=proxy, proxy_args=args)
+    config = Config(
+        dataset='digits', hard_example_fraction=0.5, proxy=proxy, proxy_args=args
+    )
     with pytest.raises(ValueError) as caught:
         check(config)
     assert said in str(caught.value)
@@ -266,20 +272,20 @@ def test_pictures_are_needed():
         'no_image': tf.zeros([12, 8, 8, 0]),
         'features': tf.zeros([12, 4]),
     }
-    with tf.Graph().as_default(), pytest.raises(SettingError, match='--cache_features'):
+    with tf.Graph().as_default(), pytest.raises(SettingError, match='`cache_features`'):
         model()(features, tf.constant(LABELS), 'train')
 
 
 @pytest.mark.parametrize(
     'kwargs, said',
     [
-        ({'proxy': None}, '--hardest'),
-        ({'hardest': 0.0}, '--hardest must be above 0'),
-        ({'hardest': 1.5}, '--hardest must be below 1'),
-        ({'hardest': 1.0}, '--proxy needs --hardest'),
+        ({'proxy': None}, '--hard_example_fraction'),
+        ({'hard_example_fraction': 0.0}, '--hard_example_fraction must be above 0'),
+        ({'hard_example_fraction': 1.5}, '--hard_example_fraction must be below 1'),
+        ({'hard_example_fraction': 1.0}, '--proxy needs --hard_example_fraction'),
         ({'class_weights': (1.0, 2.0, 3.0)}, '--class_weights'),
         ({'proxy': 'linaer'}, "--proxy: there is no 'linaer'; did you mean 'linear'"),
-        ({'proxy': 'linear_regression'}, '--proxy must be a network for pictures'),
+        ({'proxy': 'linear_regression'}, '--proxy must be a network for images'),
         ({'proxy_args': {'size': 3}}, '--proxy_args: '),
     ],
 )
@@ -292,16 +298,16 @@ def test_refused(kwargs, said):
 def test_a_setting_that_a_layer_of_the_proxy_cannot_use():
     with pytest.raises(SettingError) as caught:
         stepping.train(model(proxy='airbench', proxy_args={'widths': (8,) * 4}), 1)
-    assert str(caught.value).startswith('--proxy')
+    assert str(caught.value).startswith('`proxy`')
 
 
 @pytest.mark.parametrize(
     'settings',
     [
-        {'hardest': 0.5},
+        {'hard_example_fraction': 0.5},
         {'proxy': 'linear'},
         {'proxy_args': 'a=1'},
-        {'hardest': 0.0, 'proxy': 'linear'},
+        {'hard_example_fraction': 0.0, 'proxy': 'linear'},
         {**HALF, 'class_weights': '1,2,3'},
         {**HALF, 'cache_features': True, 'freeze': 'conv1'},
     ],
@@ -309,4 +315,4 @@ def test_a_setting_that_a_layer_of_the_proxy_cannot_use():
 def test_refused_at_once(settings):
     with pytest.raises(ConfigError) as caught:
         Config(dataset='digits', **settings)
-    assert '--hardest' in str(caught.value)
+    assert '`hard_example_fraction`' in str(caught.value)

@@ -11,7 +11,7 @@ import tensorflow as tf
 from estimator_clf.core import graph_collections
 from estimator_clf.core.errors import SettingError
 from model_fns.heads import head
-from model_fns.optimizers.config import OptimizerSettings
+from model_fns.optimizers.config import OptimizerSpec
 
 v1 = tf.compat.v1
 ModeKeys = estimator.ModeKeys
@@ -29,7 +29,7 @@ LOG_P = LOGITS - np.log(np.exp(LOGITS).sum(1, keepdims=True))
 def classify(mode, labels=LABELS, logits=LOGITS, features=None, **kwargs):
     """Makes a spec whose logits have a variable, in the default graph."""
     shift = v1.get_variable('shift', (), initializer=v1.zeros_initializer())
-    kwargs = {'num_classes': CLASSES, 'optimizer': OptimizerSettings(), **kwargs}
+    kwargs = {'num_classes': CLASSES, 'optimizer': OptimizerSpec(), **kwargs}
     return head.classification(
         mode, features or {}, tf.constant(logits) + shift, labels, **kwargs
     )
@@ -326,7 +326,7 @@ def test_no_lookup_table_in_the_graph():
         ({'num_classes': 1}, '--num_classes must be at least 2, got 1'),
         ({'class_names': NAMES[:5]}, 'each of the 6 classes, got 5'),
         ({'class_names': ['a'] * 6}, 'differ'),
-        ({'label_smoothing': 1.0}, '--label_smoothing must be below 1'),
+        ({'label_smoothing': 1.0}, '`label_smoothing` must be below 1'),
         ({'class_weights': [1.0]}, 'each of the 6 classes, got 1'),
         ({'class_weights': [0.0] * 6}, 'must not all be 0'),
         ({'class_weights': [-1.0] * 6}, 'at least 0'),
@@ -360,7 +360,7 @@ TARGET = RNG.normal(size=8).astype(np.float32)
 def regress(mode, labels, y=Y, **kwargs):
     shift = v1.get_variable('shift', (), initializer=v1.zeros_initializer())
     return head.regression(
-        mode, {}, tf.constant(y) + shift, labels, optimizer=OptimizerSettings()
+        mode, {}, tf.constant(y) + shift, labels, optimizer=OptimizerSpec()
     )
 
 

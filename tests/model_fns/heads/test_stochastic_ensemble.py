@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from model_fns import OptimizerSettings, SettingError, make_model_fn
-from model_fns.layers.layer_builder import Layers
+from model_fns import OptimizerSpec, SettingError, make_model_fn
+from model_fns.layers.layer_builder import LayerBuilder
 from model_fns.registry import get
 
 v1 = tf.compat.v1
@@ -30,20 +30,20 @@ def model_fn(passes, network='fmp', **kwargs):
         mean=127.0,
         stddev=70.0,
         network_args=ARGS if network == 'fmp' else None,
-        optimizer=OptimizerSettings('adam', 0.01, ema_decay=kwargs.pop('ema', 0.0)),
-        eval_passes=passes,
+        optimizer=OptimizerSpec('adam', 0.01, ema_decay=kwargs.pop('ema', 0.0)),
+        eval_samples=passes,
         **kwargs,
     )
 
 
 def test_several_passes_give_the_mean_of_their_probabilities(tmp_path):
-    folder = str(tmp_path)
+    directory = str(tmp_path)
     # With averages of the weights, which several passes have to find, too.
-    trained = estimator.Estimator(model_fn(3, ema=0.5), folder)
+    trained = estimator.Estimator(model_fn(3, ema=0.5), directory)
     trained.train(lambda: data(repeat=True), steps=3)
 
     def probabilities(passes):
-        model = estimator.Estimator(model_fn(passes, ema=0.5), folder)
+        model = estimator.Estimator(model_fn(passes, ema=0.5), directory)
         return np.stack([p['probabilities'] for p in model.predict(data)])
 
     # Each pass by itself, as a network that is built for it.
@@ -53,7 +53,7 @@ def test_several_passes_give_the_mean_of_their_probabilities(tmp_path):
         with tf.Graph().as_default(), v1.Session() as session:
             images = (tf.constant(IMAGES, tf.float32) - 127.0) / 70.0
             with v1.variable_scope('fmp'):
-                net = Layers(False, pass_number=number)
+                net = LayerBuilder(False, pass_number=number)
                 p = tf.nn.softmax(get('fmp')(net, images, 3, **ARGS))
             for variable in v1.global_variables():
                 value = trained.get_variable_value(variable.op.name + suffix)
@@ -73,12 +73,12 @@ def test_several_passes_give_the_mean_of_their_probabilities(tmp_path):
 def test_a_network_that_is_not_random_is_refused(tmp_path):
     model = estimator.Estimator(model_fn(2, 'linear'), str(tmp_path))
     model.train(lambda: data(repeat=True), steps=1)
-    with pytest.raises(SettingError, match='--eval_passes: .*all 2 passes'):
+    with pytest.raises(SettingError, match='`eval_samples`: .*all 2 passes'):
         model.evaluate(data)
 
 
 def test_wrong_numbers_of_passes():
-    with pytest.raises(SettingError, match='--eval_passes must be at least 1'):
+    with pytest.raises(SettingError, match='`eval_samples` must be at least 1'):
         model_fn(0)
-    with pytest.raises(SettingError, match='--loss=cross_entropy'):
+    with pytest.raises(SettingError, match='`loss=cross_entropy`'):
         model_fn(2, loss='squared_error')

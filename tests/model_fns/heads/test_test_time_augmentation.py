@@ -1,4 +1,4 @@
-"""Views of a picture, and what evaluation, prediction and export make of them."""
+"""Views of an image, and what evaluation, prediction and export make of them."""
 
 import numpy as np
 import pytest
@@ -100,9 +100,9 @@ def test_what_is_written():
 
 
 def test_what_does_not_go_together():
-    with pytest.raises(SettingError, match='--eval_passes'):
-        make_model_fn('fmp', num_classes=3, eval_views=(True, 1), eval_passes=2)
-    with pytest.raises(ConfigError, match='needs --eval_tta'):
+    with pytest.raises(SettingError, match='`eval_samples`'):
+        make_model_fn('fmp', num_classes=3, eval_views=(True, 1), eval_samples=2)
+    with pytest.raises(ConfigError, match='needs `eval_tta`'):
         Config(export_tta=True)
-    with pytest.raises(ConfigError, match='--cache_features'):
+    with pytest.raises(ConfigError, match='`cache_features`'):
         Config(eval_tta='mirror', cache_features=True)

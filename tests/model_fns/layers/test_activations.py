@@ -42,4 +42,7 @@ def test_is_near_to_gelu():
 
 
 def test_networks_find_it_by_name():
-    assert layer_builder.Layers(True).activation('quick_gelu') is activations.quick_gelu
+    assert (
+        layer_builder.LayerBuilder(True).activation('quick_gelu')
+        is activations.quick_gelu
+    )

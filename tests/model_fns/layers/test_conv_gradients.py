@@ -56,7 +56,7 @@ def both(
         ((6, 7, 7, 4), 8, 3, 'SAME'),
         ((6, 7, 7, 4), 8, 5, 'SAME'),
         ((3, 1, 5, 2), 3, 3, 'SAME'),
-        ((7, 2, 2, 3), 1, 5, 'SAME'),  # The kernel is larger than the picture.
+        ((7, 2, 2, 3), 1, 5, 'SAME'),  # The kernel is larger than the image.
         ((5, 9, 4, 1), 2, 1, 'SAME'),
         ((40, 15, 15, 2), 3, 3, 'SAME'),  # Several blocks.
         ((2, 3, 20, 2), 3, 3, 'SAME'),

@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from estimator_clf.core.errors import SettingError
 from model_fns.layers import fractional_max_pool
-from model_fns.layers.layer_builder import Layers
+from model_fns.layers.layer_builder import LayerBuilder
 
 v1 = tf.compat.v1
 RNG = np.random.default_rng(0)
@@ -97,7 +97,7 @@ def test_values_and_gradient_are_those_of_tensorflow(inputs, outputs, overlappin
             pictures, ratio, False, overlapping, seed=3
         )
         (gradient,) = tf.gradients(theirs, pictures, tf.constant(flow))
-        # In one run: each draws anew. Fed, because the shape that TensorFlow thinks
+        # In one run: each draws again. Fed, because the shape that TensorFlow thinks
         # the sequences have is one too short.
         expected, expected_gradient, starts = session.run([theirs, gradient, starts])
         fed = [v1.placeholder(tf.int32, (outputs + 1,)) for _ in starts]
@@ -156,15 +156,15 @@ def test_of_equal_values_one_gets_the_gradient(overlapping):
     assert gradient.sum() == 9
 
 
-# Layers.fractional_max_pool.
+# LayerBuilder.fractional_max_pool.
 
 
 def drawn(training=True, step=0, seed=0, name='p', pseudo=False, **kwargs):
-    """Which pixels of a picture of different numbers are the maxima."""
+    """Which pixels of an image of different numbers are the maxima."""
     with tf.Graph().as_default(), v1.Session() as session:
         counter = v1.train.get_or_create_global_step()
         x = tf.reshape(tf.range(30.0 * 30.0), (1, 30, 30, 1))
-        net = Layers(training, seed, **kwargs)
+        net = LayerBuilder(training, seed, **kwargs)
         y = net.fractional_max_pool(name, x, 21, 21, pseudo)
         assert y.shape == (1, 21, 21, 1) and net.random
         session.run(counter.initializer)
@@ -204,7 +204,9 @@ def test_regions_in_evaluation_depend_on_seed_name_and_pass():
 def test_bfloat16(overlapping):
     with tf.Graph().as_default(), v1.Session() as session:
         x = tf.cast(RNG.normal(size=(2, 9, 9, 3)), tf.bfloat16)
-        net = Layers(True, compute_dtype='bfloat16', step=tf.constant(5, tf.int64))
+        net = LayerBuilder(
+            True, compute_dtype='bfloat16', step=tf.constant(5, tf.int64)
+        )
         y = net.fractional_max_pool('p', x, 6, 6, overlapping=overlapping)
         (gradient,) = tf.gradients(y, x)
         assert y.dtype == gradient.dtype == tf.bfloat16

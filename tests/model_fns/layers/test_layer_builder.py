@@ -1,4 +1,4 @@
-"""Layers: arithmetic, first weights, dropout masks, moving averages."""
+"""LayerBuilder: arithmetic, first weights, dropout masks, moving averages."""
 
 import numpy as np
 import pytest
@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from estimator_clf.core.errors import SettingError
 from model_fns.layers import conv_gradients
-from model_fns.layers.layer_builder import Layers
+from model_fns.layers.layer_builder import LayerBuilder
 
 v1 = tf.compat.v1
 RNG = np.random.default_rng(0)
@@ -16,7 +16,7 @@ FIRST_WEIGHTS = (0.0595012866, 0.1738506258, 0.1996091306)
 
 
 def run(build, *, feed=None, step=None, graph_seed=None, ops_before=0):
-    """Builds in a fresh graph, initialises, returns the values and all variables."""
+    """Builds in a fresh graph, initializes, returns the values and all variables."""
     with tf.Graph().as_default(), v1.Session() as session:
         if graph_seed is not None:
             v1.set_random_seed(graph_seed)
@@ -34,7 +34,7 @@ def run(build, *, feed=None, step=None, graph_seed=None, ops_before=0):
 
 def kernel(seed=0, name='d', shape=(4, 3), initializer=None, **kwargs):
     def build():
-        net = Layers(True, seed)
+        net = LayerBuilder(True, seed)
         x = tf.zeros((1, shape[0]))
         return net.dense(name, x, shape[1], kernel_initializer=initializer)
 
@@ -74,7 +74,7 @@ def test_variance_of_first_weights(initializer, variance):
 
 def test_fan_in_of_a_convolution_counts_the_pixels():
     def build():
-        return Layers(True).conv('c', tf.zeros((1, 8, 8, 32)), 64, 5)
+        return LayerBuilder(True).conv('c', tf.zeros((1, 8, 8, 32)), 64, 5)
 
     weights = run(build)[1]['c/kernel']
     assert weights.shape == (5, 5, 32, 64)
@@ -92,7 +92,7 @@ def test_zeros_and_unknown_initializers():
 
 def test_dense_is_a_matrix_product_plus_bias():
     x = RNG.normal(size=(5, 4)).astype(np.float32)
-    y, variables = run(lambda: Layers(True).dense('d', tf.constant(x), 3))
+    y, variables = run(lambda: LayerBuilder(True).dense('d', tf.constant(x), 3))
     np.testing.assert_allclose(y, x @ variables['d/kernel'], rtol=1e-5, atol=1e-6)
     np.testing.assert_array_equal(variables['d/bias'], np.zeros(3))
 
@@ -100,7 +100,9 @@ def test_dense_is_a_matrix_product_plus_bias():
 def test_convolution_against_numpy():
     x = RNG.normal(size=(2, 6, 7, 3)).astype(np.float32)
     y, variables = run(
-        lambda: Layers(True).conv('c', tf.constant(x), 4, 3, strides=2, padding='VALID')
+        lambda: LayerBuilder(True).conv(
+            'c', tf.constant(x), 4, 3, strides=2, padding='VALID'
+        )
     )
     weights = variables['c/kernel']
     expected = np.zeros((2, 2, 3, 4))
@@ -113,7 +115,7 @@ def test_convolution_against_numpy():
 
 def test_scopes_name_the_variables():
     def build():
-        net = Layers(True)
+        net = LayerBuilder(True)
         with v1.variable_scope('net'):
             x = net.conv('c', tf.zeros((1, 4, 4, 1)), 2, 3, use_bias=False)
             x = net.batch_norm('n', x)
@@ -133,14 +135,14 @@ def test_scopes_name_the_variables():
 
 def test_max_pool_and_flatten():
     x = np.arange(16.0, dtype=np.float32).reshape(1, 4, 4, 1)
-    net = Layers(False)
+    net = LayerBuilder(False)
     pooled = net.max_pool(tf.constant(x))
     np.testing.assert_array_equal(pooled[0, :, :, 0], [[5, 7], [13, 15]])
     np.testing.assert_array_equal(net.flatten(pooled), [[5, 7, 13, 15]])
 
 
 def test_activations():
-    net = Layers(False)
+    net = LayerBuilder(False)
     x = tf.constant([-1.0, 2.0])
     np.testing.assert_array_equal(net.activation('relu')(x), [0, 2])
     np.testing.assert_allclose(net.activation('tanh')(x), np.tanh([-1, 2]), rtol=1e-6)
@@ -152,7 +154,7 @@ def test_activations():
 
 def test_sizes_that_are_unknown_or_wrong():
     with tf.Graph().as_default():
-        net = Layers(True)
+        net = LayerBuilder(True)
         with pytest.raises(ValueError, match='must be known'):
             net.dense('d', v1.placeholder(tf.float32, (None, None)), 3)
         with pytest.raises(SettingError, match='units must be at least 1, got 0'):
@@ -161,7 +163,7 @@ def test_sizes_that_are_unknown_or_wrong():
 
 def test_bfloat16_computes_on_float32_variables():
     def build():
-        net = Layers(True, compute_dtype='bfloat16')
+        net = LayerBuilder(True, compute_dtype='bfloat16')
         x = net.conv('c', tf.ones((2, 4, 4, 1)), 2, 3)
         x = net.dropout('o', net.batch_norm('n', x), 0.5)
         y = net.dense('d', net.flatten(net.max_pool(x)), 2)
@@ -177,7 +179,7 @@ def test_bfloat16_computes_on_float32_variables():
 
 def mask(step=0, seed=0, name='o', rate=0.3, training=True, **kwargs):
     def build():
-        return Layers(training, seed).dropout(name, tf.ones((100, 100)), rate)
+        return LayerBuilder(training, seed).dropout(name, tf.ones((100, 100)), rate)
 
     return run(build, step=step, **kwargs)[0]
 
@@ -205,7 +207,7 @@ def test_dropout_drops_its_share_and_keeps_the_mean():
 @pytest.mark.parametrize('whole', [False, True])
 def test_dropout_of_any_number_of_values(shape, whole):
     def build():
-        dropped = Layers(True).dropout('o', tf.ones(shape), 0.5, whole)
+        dropped = LayerBuilder(True).dropout('o', tf.ones(shape), 0.5, whole)
         assert dropped.shape == shape
         return dropped
 
@@ -237,7 +239,7 @@ def test_wrong_dropout_rate(rate):
         mask(rate=rate, training=False)
 
 
-# Batch normalisation.
+# Batch normalization.
 
 
 @pytest.mark.parametrize('shape', [(6, 3, 2, 4), (20, 4)])
@@ -245,7 +247,9 @@ def test_batch_norm_in_training(shape):
     x = RNG.normal(2.0, 3.0, size=shape).astype(np.float32)
 
     def build():
-        y = Layers(True).batch_norm('n', tf.constant(x), momentum=0.9, epsilon=1e-3)
+        y = LayerBuilder(True).batch_norm(
+            'n', tf.constant(x), momentum=0.9, epsilon=1e-3
+        )
         updates = v1.get_collection(v1.GraphKeys.UPDATE_OPS)
         assert len(updates) == 2
         with tf.control_dependencies(updates):
@@ -269,7 +273,7 @@ def test_batch_norm_outside_training_uses_the_moving_averages():
     x = RNG.normal(size=(4, 2, 2, 3)).astype(np.float32)
 
     def build():
-        y = Layers(False).batch_norm('n', tf.constant(x), epsilon=0.5)
+        y = LayerBuilder(False).batch_norm('n', tf.constant(x), epsilon=0.5)
         assert not v1.get_collection(v1.GraphKeys.UPDATE_OPS)
         return y
 
@@ -279,7 +283,7 @@ def test_batch_norm_outside_training_uses_the_moving_averages():
 
 def test_moving_averages_are_not_trained():
     def build():
-        Layers(True).batch_norm('n', tf.ones((2, 3)))
+        LayerBuilder(True).batch_norm('n', tf.ones((2, 3)))
         return [v.op.name for v in v1.trainable_variables()]
 
     with tf.Graph().as_default():
@@ -292,7 +296,7 @@ def test_gradients_of_convolutions_can_be_products(monkeypatch):
 
     def build(kind, training=True, **settings):
         def inner():
-            net = Layers(training, conv_gradients=kind)
+            net = LayerBuilder(training, conv_gradients=kind)
             y = net.conv('c', tf.constant(images), 8, 3, **settings)
             (kernel,) = (v for v in v1.global_variables() if 'kernel' in v.name)
             graph = tf.gradients(y**2, kernel)[0]

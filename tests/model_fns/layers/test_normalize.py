@@ -1,4 +1,4 @@
-"""Standardising pixels, eagerly, in a graph and in tf.data."""
+"""Standardizing pixels, eagerly, in a graph and in tf.data."""
 
 import numpy as np
 import pytest

@@ -9,7 +9,7 @@ RNG = np.random.default_rng(0)
 
 
 def pictures(count=20, size=9):
-    """Colours that go together, and pixels that are like their neighbours."""
+    """Colors that go together, and pixels that are like their neighbours."""
     noise = RNG.normal(size=(count, size + 1, size + 1, 3)).astype(np.float32)
     images = noise[:, 1:, 1:] + noise[:, :-1, :-1] + 0.5 * noise[..., :1][:, 1:, 1:]
     return images + 0.3
@@ -64,5 +64,5 @@ def test_signs_and_batches_do_not_matter():
 
 
 def test_without_pictures():
-    with pytest.raises(ValueError, match='at least one picture'):
+    with pytest.raises(ValueError, match='at least one image'):
         patch_whitening.filters([], 2)

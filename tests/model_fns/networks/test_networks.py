@@ -1,4 +1,4 @@
-"""Every registered network builds, at every picture size, and can be trained."""
+"""Every registered network builds, at every image size, and can be trained."""
 
 import os
 
@@ -9,8 +9,8 @@ import pytest
 import tensorflow as tf
 
 from estimator_clf.core.errors import SettingError
-from model_fns import OptimizerSettings, make_model_fn, registry
-from model_fns.layers.layer_builder import Layers
+from model_fns import OptimizerSpec, make_model_fn, registry
+from model_fns.layers.layer_builder import LayerBuilder
 from tests.helpers.small_networks import CLASSIFIERS, LEAST, SMALL, needs_keras
 
 v1 = tf.compat.v1
@@ -42,9 +42,9 @@ def test_builds_at_every_size_with_a_batch_of_unknown_size(name, shape):
         images = v1.placeholder(tf.float32, (None, *shape))
         if min(shape[:2]) < LEAST.get(name, 0):
             with pytest.raises(SettingError, match='at least'):
-                registry.get(name)(Layers(True), images, 7, **args)
+                registry.get(name)(LayerBuilder(True), images, 7, **args)
             return
-        logits = registry.get(name)(Layers(True), images, 7, **args)
+        logits = registry.get(name)(LayerBuilder(True), images, 7, **args)
         assert logits.shape.as_list() == [None, 7]
         gradients = tf.gradients(logits, v1.trainable_variables())
         assert gradients and all(g is not None for g in gradients)
@@ -74,7 +74,7 @@ def test_trains_a_step_evaluates_predicts_and_exports(name, dtype, tmp_path):
         mean=127.0,
         stddev=74.0,
         network_args=SMALL.get(name),
-        optimizer=OptimizerSettings('momentum', 0.001),
+        optimizer=OptimizerSpec('momentum', 0.001),
         compute_dtype=dtype,
     )
     model = estimator.Estimator(model_fn, str(tmp_path))
@@ -86,8 +86,8 @@ def test_trains_a_step_evaluates_predicts_and_exports(name, dtype, tmp_path):
         inputs = {'image': v1.placeholder(tf.uint8, (None, size, size, 3))}
         return estimator.export.ServingInputReceiver(inputs, inputs)
 
-    folder = model.export_saved_model(str(tmp_path / 'export'), receiver)
-    served = tf.saved_model.load(os.fsdecode(folder)).signatures['serving_default']
+    directory = model.export_saved_model(str(tmp_path / 'export'), receiver)
+    served = tf.saved_model.load(os.fsdecode(directory)).signatures['serving_default']
     found = served(image=tf.constant(images))['probabilities']
     np.testing.assert_allclose(found, predicted, rtol=1e-4, atol=1e-6)
 
@@ -116,7 +116,7 @@ def test_airbench_has_the_published_weights(settings, number):
 def test_airbench_begins_by_handing_channels_on():
     with tf.Graph().as_default(), v1.Session() as session:
         build = registry.get('airbench')
-        build(Layers(True), tf.zeros((1, 9, 9, 3)), 3, widths=(32, 4), depth=2)
+        build(LayerBuilder(True), tf.zeros((1, 9, 9, 3)), 3, widths=(32, 4), depth=2)
         session.run(v1.global_variables_initializer())
         kernels = {
             v.op.name.removesuffix('/kernel'): session.run(v)
@@ -145,7 +145,7 @@ def test_airbench_trains_its_first_bias_only_when_told_to():
     for wanted in (False, True):
         with tf.Graph().as_default():
             images = tf.zeros((1, 9, 9, 3))
-            registry.get('airbench')(Layers(True), images, 3, whiten_bias=wanted)
+            registry.get('airbench')(LayerBuilder(True), images, 3, whiten_bias=wanted)
             trained = {v.op.name for v in v1.trainable_variables()}
         assert ('whiten/bias' in trained) == wanted
         assert 'whiten/kernel' not in trained
@@ -153,14 +153,14 @@ def test_airbench_trains_its_first_bias_only_when_told_to():
 
 def test_linear_starts_at_zero():
     with tf.Graph().as_default(), v1.Session() as session:
-        logits = registry.get('linear')(Layers(True), tf.ones((1, 2, 2, 1)), 3)
+        logits = registry.get('linear')(LayerBuilder(True), tf.ones((1, 2, 2, 1)), 3)
         session.run(v1.global_variables_initializer())
         np.testing.assert_array_equal(session.run(logits), np.zeros((1, 3)))
 
 
 def variables(name, shape=(8, 8, 1), **settings):
     with tf.Graph().as_default():
-        registry.get(name)(Layers(True), tf.zeros((1, *shape)), 3, **settings)
+        registry.get(name)(LayerBuilder(True), tf.zeros((1, *shape)), 3, **settings)
         return {v.op.name: v.shape.as_list() for v in v1.global_variables()}
 
 
@@ -176,7 +176,7 @@ def test_settings_change_the_network():
     assert found['conv1/kernel'] == [3, 3, 1, 4]
     assert found['dense1/kernel'] == [4 * 4 * 4, 6]
     assert 'norm1/moving_mean' in found
-    assert 'conv1/bias' not in found, 'batch normalisation has its own'
+    assert 'conv1/bias' not in found, 'batch normalization has its own'
 
 
 @pytest.mark.parametrize(
@@ -217,7 +217,7 @@ def test_wrong_values_of_settings():
 @pytest.mark.parametrize('shape', [(5,), (5, 3)])
 def test_linear_regression(shape):
     with tf.Graph().as_default():
-        y = registry.get('linear_regression')(Layers(True), tf.zeros(shape), 1)
+        y = registry.get('linear_regression')(LayerBuilder(True), tf.zeros(shape), 1)
         assert y.shape.as_list() == [5, 1]
 
 
@@ -225,7 +225,7 @@ def weights(name, shape, classes, **settings):
     """Counts them, and looks at the first layer's; nothing is allocated."""
     with tf.Graph().as_default():
         images = v1.placeholder(tf.float32, (None, *shape))
-        registry.get(name)(Layers(True), images, classes, **settings)
+        registry.get(name)(LayerBuilder(True), images, classes, **settings)
         found = {v.op.name: v.shape for v in v1.trainable_variables()}
     first = sum(s.num_elements() for n, s in found.items() if n.startswith('conv1/'))
     return sum(s.num_elements() for s in found.values()), first
@@ -267,7 +267,7 @@ def activations(name, shape, **settings):
     """Shapes behind the convolutions and poolings, in their order: [(op, H, W, C)]."""
     with tf.Graph().as_default() as graph:
         images = v1.placeholder(tf.float32, (None, *shape))
-        registry.get(name)(Layers(False), images, 10, **settings)
+        registry.get(name)(LayerBuilder(False), images, 10, **settings)
         ops = [op for op in graph.get_operations() if op.type in ('Conv2D', 'MaxPool')]
         return [(op.type, *op.outputs[0].shape.as_list()[1:]) for op in ops]
 
@@ -301,7 +301,7 @@ def test_the_two_halves_of_alexnet_meet_in_the_third_convolution():
             {'ratio': 'cbrt2', 'poolings': 12, 'filters': 64, 'dropout': 0.5},
             [94, 74, 58, 45, 35, 27, 21, 16, 12, 9, 6, 4],
         ),
-        # As few poolings as hold the picture.
+        # As few poolings as hold the image.
         ((36, 20, 3), {}, [36, 25, 17, 11, 7, 4]),
         ((37, 20, 3), {}, [52, 36, 25, 17, 11, 7, 4]),
     ],
@@ -319,7 +319,7 @@ def test_fmp_has_the_published_shapes(shape, settings, sizes):
 def test_fmp_drops_more_from_layer_to_layer():
     rates = []
 
-    class Noted(Layers):
+    class Noted(LayerBuilder):
         def dropout(self, name, x, rate):
             rates.append(rate)
             return super().dropout(name, x, rate)
@@ -344,7 +344,7 @@ def test_residual_blocks_can_begin_as_their_shortcuts():
             with tf.Graph().as_default(), v1.Session() as session:
                 images = tf.zeros((1, 8, 8, 3))
                 build = registry.get(name)
-                build(Layers(True), images, 3, depth=depth, zero_gamma=zero)
+                build(LayerBuilder(True), images, 3, depth=depth, zero_gamma=zero)
                 session.run(v1.global_variables_initializer())
                 gammas = {
                     v.op.name: session.run(v)[0]
@@ -365,11 +365,11 @@ def test_depths_that_there_are_not():
 
 def test_shortcut_of_a_small_resnet_subsamples_and_fills_with_zeros():
     # With all weights but those of the first convolution at 0, what is left of the
-    # picture comes by the shortcuts.
+    # image comes by the shortcuts.
     images = np.random.default_rng(0).normal(size=(1, 8, 8, 3)).astype(np.float32)
     seen = {}
 
-    class Noted(Layers):
+    class Noted(LayerBuilder):
         def global_average_pool(self, x):
             seen['last'] = x
             return super().global_average_pool(x)

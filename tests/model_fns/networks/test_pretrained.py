@@ -1,4 +1,4 @@
-"""`--network=pretrained`: what Keras has published, on our own layers."""
+"""`network=pretrained`: what Keras has published, on our own layers."""
 
 import functools
 import os
@@ -24,7 +24,7 @@ from estimator_clf.warm_start.keras_layer_mapping import by_layer
 from input.formats.arrays import from_arrays
 from model_fns import registry
 from model_fns.layers import keras_applications, keras_functional
-from model_fns.layers.layer_builder import Layers
+from model_fns.layers.layer_builder import LayerBuilder
 from model_fns.networks.pretrained import preprocessed
 from tests.helpers.small_run import NAMES, Recorder
 
@@ -43,7 +43,7 @@ def keras_model(name, size, alpha=1.0, path=None):
     """Makes a model of Keras with random weights, averages too; saves them.
 
     Returns:
-        (pictures, what the model makes of them by Keras's own preprocessing).
+        (images, what the model makes of them by Keras's own preprocessing).
     """
 
     def work():
@@ -114,7 +114,7 @@ def test_is_what_keras_says_with_the_weights_of_its_file(name, size, alpha, tmp_
     with tf.Graph().as_default(), v1.Session() as session:
         given = tf.constant(images.astype(np.float32))
         with v1.variable_scope('pretrained'):
-            net = Layers(False)
+            net = LayerBuilder(False)
             outputs = keras_functional.run(net, config, preprocessed(given, name))
         variables = {v.op.name: v for v in v1.global_variables()}
         shapes = {n: tuple(v.shape.as_list()) for n, v in variables.items()}
@@ -134,16 +134,16 @@ def test_preprocessing_is_that_of_keras(name):
     wanted = sys.modules[make.__module__].preprocess_input(images.copy())
     with tf.Graph().as_default(), v1.Session() as session:
         found = session.run(preprocessed(tf.constant(images), name))
-        grey = session.run(preprocessed(tf.constant(images[..., :1]), name))
+        gray = session.run(preprocessed(tf.constant(images[..., :1]), name))
         same = session.run(preprocessed(tf.repeat(images[..., :1], 3, -1), name))
     np.testing.assert_allclose(found, wanted, 1e-5, 1e-5)
-    np.testing.assert_array_equal(grey, same)
+    np.testing.assert_array_equal(gray, same)
 
 
 def count(size, classes, **settings):
     with tf.Graph().as_default():
         images = v1.placeholder(tf.float32, (None, size, size, 3))
-        registry.get('pretrained')(Layers(True), images, classes, **settings)
+        registry.get('pretrained')(LayerBuilder(True), images, classes, **settings)
         return {v.op.name: v.shape.num_elements() for v in v1.trainable_variables()}
 
 
@@ -217,23 +217,23 @@ def run(model_dir, args='', observer=None, **settings):
         **settings,
     )
     check(config)
-    config = factory.settled(config, source())
+    config = factory.resolve_auto(config, source())
     return train_and_evaluate(
         config,
         source(),
         factory.model_fn_maker(config),
-        functools.partial(factory.decoder, config),
+        functools.partial(factory.make_decoder, config),
         devices.set_up('cpu', None),
         observer,
         None,
-        functools.partial(factory.published, config),
+        functools.partial(factory.pretrained_weights, config),
     )
 
 
-def variables(folder, step=None):
-    prefix = tf.train.latest_checkpoint(str(folder))
+def variables(directory, step=None):
+    prefix = tf.train.latest_checkpoint(str(directory))
     if step is not None:
-        prefix = os.path.join(str(folder), f'model.ckpt-{step}')
+        prefix = os.path.join(str(directory), f'model.ckpt-{step}')
     reader = tf.train.load_checkpoint(prefix)
     return {
         n: reader.get_tensor(n)
@@ -245,16 +245,16 @@ def variables(folder, step=None):
 @pytest.fixture(scope='module')
 def files(tmp_path_factory):
     """The same weights in every kind of file that Keras writes."""
-    folder = tmp_path_factory.mktemp('keras')
+    directory = tmp_path_factory.mktemp('keras')
     names = {
         'legacy': 'legacy.h5',
         'numbered': 'new.weights.h5',
         'whole': 'whole.keras',
     }
-    paths = {kind: str(folder / name) for kind, name in names.items()}
+    paths = {kind: str(directory / name) for kind, name in names.items()}
     keras_model('MobileNet', 32, 0.25, list(paths.values()))
     # As InceptionV3's: names that the architecture does not have any more.
-    paths['renamed'] = str(folder / 'renamed.h5')
+    paths['renamed'] = str(directory / 'renamed.h5')
     shutil.copy(paths['legacy'], paths['renamed'])
     with h5py.File(paths['renamed'], 'r+') as file:
         names = file.attrs['layer_names']
@@ -273,7 +273,7 @@ def test_begins_with_the_weights_of_a_file(kind, files, tmp_path):
         images = v1.placeholder(tf.float32, (None, 32, 32, 3))
         with v1.variable_scope('pretrained'):
             args = {'name': 'MobileNet', 'alpha': 0.25}
-            registry.get('pretrained')(Layers(True), images, 3, **args)
+            registry.get('pretrained')(LayerBuilder(True), images, 3, **args)
         variables = [v for v in v1.global_variables() if v.op.name != 'global_step']
         shapes = {v.op.name: tuple(v.shape) for v in variables}
     wanted = KerasFile(files['legacy'])
@@ -322,7 +322,7 @@ def test_a_run_from_a_file_goes_on_without_it(files, tmp_path):
 
 @pytest.mark.slow
 def test_fine_tuning_moves_all_and_by_wish_not_the_averages(tmp_path):
-    settings = {'train_only': '', 'ema_decay': 0.9, 'accumulate_steps': 2}
+    settings = {'train_only': '', 'ema_decay': 0.9, 'gradient_accumulation_steps': 2}
     settings['precision'] = 'bfloat16'
     run(tmp_path / 'all', 'weights=none', **settings)
     run(tmp_path / 'some', 'weights=none', freeze='moving_', **settings)
@@ -372,5 +372,5 @@ def test_imagenet_is_for_pretrained(tmp_path):
     config = Config(dataset='arrays', network='linear', warm_start='imagenet')
     from estimator_clf.warm_start.from_config import warm_start_of
 
-    with pytest.raises(ConfigError, match='is for --network=pretrained'):
+    with pytest.raises(ConfigError, match='is for `network=pretrained`'):
         warm_start_of(config, None, None, print)

@@ -63,9 +63,9 @@ def pictures():
     return data.repeat().batch(12)
 
 
-def trained(folder, legs, **kwargs):
+def trained(directory, legs, **kwargs):
     for steps in legs:
-        model = estimator.Estimator(stepping.model(**kwargs), str(folder))
+        model = estimator.Estimator(stepping.model(**kwargs), str(directory))
         model.train(pictures, steps=steps)
     return model
 
@@ -103,8 +103,8 @@ def test_evaluation_prediction_and_export_read_the_averages(tmp_path):
         image = v1.placeholder(tf.uint8, (None, 8, 8, 3), name='image')
         return estimator.export.ServingInputReceiver({'image': image}, image)
 
-    folder = model.export_saved_model(str(tmp_path / 'export'), receiver).decode()
-    served = tf.saved_model.load(folder).signatures['serving_default']
+    directory = model.export_saved_model(str(tmp_path / 'export'), receiver).decode()
+    served = tf.saved_model.load(directory).signatures['serving_default']
     served = served(tf.constant(IMAGES))['logits']
     np.testing.assert_allclose(served, expected, rtol=1e-4, atol=1e-5)
 

@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 
 from model_fns.optimizers import train_op
-from model_fns.optimizers.config import OPTIMIZERS, OptimizerSettings
+from model_fns.optimizers.config import OPTIMIZERS, OptimizerSpec
 
 v1 = tf.compat.v1
 
@@ -21,7 +21,7 @@ BIAS_GRADIENT = np.array([1.0, -0.4])
 
 def train(steps, *, extra=None, **settings):
     """Trains a linear loss; returns what each step gave, and the last variables."""
-    settings = OptimizerSettings(**{'learning_rate': RATE, **settings})
+    settings = OptimizerSpec(**{'learning_rate': RATE, **settings})
     with tf.Graph().as_default(), v1.Session() as session:
         kernel = v1.get_variable('kernel', initializer=KERNEL.astype(np.float32))
         bias = v1.get_variable('bias', initializer=BIAS.astype(np.float32))
@@ -197,7 +197,7 @@ def test_gradient_is_that_of_the_weights_before_the_step(name):
         with tf.control_dependencies([late]):
             read = kernel.read_value()
         loss = tf.reduce_sum(read**2)
-        settings = OptimizerSettings(name, RATE, weight_decay=DECAY)
+        settings = OptimizerSpec(name, RATE, weight_decay=DECAY)
         op, _ = train_op.train_op(loss, settings)
         session.run(v1.global_variables_initializer())
         shown, _ = session.run([loss, op])
@@ -260,7 +260,7 @@ def test_sparse_gradients_are_clipped_and_decayed_like_others():
         table = v1.get_variable('table', initializer=KERNEL.astype(np.float32))
         loss = tf.reduce_sum(tf.gather(table, [1]))
         op, _ = train_op.train_op(
-            loss, OptimizerSettings('adamw', RATE, weight_decay=DECAY)
+            loss, OptimizerSpec('adamw', RATE, weight_decay=DECAY)
         )
         session.run(v1.global_variables_initializer())
         session.run(op)
@@ -273,4 +273,4 @@ def test_a_loss_without_variables_is_refused():
     with tf.Graph().as_default():
         v1.get_variable('w', (1,))
         with pytest.raises(ValueError, match='trainable variable'):
-            train_op.train_op(tf.constant(1.0), OptimizerSettings())
+            train_op.train_op(tf.constant(1.0), OptimizerSpec())

@@ -28,7 +28,7 @@ def test_parts_add_up_to_the_batch(case):
     labels = kwargs.pop('labels', LABELS)
     kwargs = {'network': 'cnn', **kwargs}
     whole, one = stepping.train(stepping.model(**kwargs), 3, labels=labels)
-    model_fn = stepping.model(**kwargs, accumulate_steps=4)
+    model_fn = stepping.model(**kwargs, gradient_accumulation_steps=4)
     parts, several = stepping.train(model_fn, 3, labels=labels)
     stepping.close(whole[3], parts[3], rtol=1e-4, atol=2e-6)
     for a, b in zip(one, several, strict=True):
@@ -36,15 +36,15 @@ def test_parts_add_up_to_the_batch(case):
 
 
 def test_a_regression_adds_up_too():
-    from model_fns import OptimizerSettings, make_model_fn
+    from model_fns import OptimizerSpec, make_model_fn
 
     def run(parts):
         with tf.Graph().as_default(), v1.Session() as session:
             x = tf.constant(np.arange(12, dtype=np.float32).reshape(6, 2))
             model_fn = make_model_fn(
                 'linear_regression',
-                optimizer=OptimizerSettings('sgd', 0.001),
-                accumulate_steps=parts,
+                optimizer=OptimizerSpec('sgd', 0.001),
+                gradient_accumulation_steps=parts,
             )
             spec = model_fn({'x': x}, tf.reduce_sum(x, 1), 'train')
             session.run(v1.global_variables_initializer())
@@ -56,7 +56,9 @@ def test_a_regression_adds_up_too():
 
 def test_batch_norm_takes_each_part_by_itself():
     """One step against the moving averages of the parts, in NumPy."""
-    model_fn = stepping.model('cnn', {'batch_norm': True}, accumulate_steps=3)
+    model_fn = stepping.model(
+        'cnn', {'batch_norm': True}, gradient_accumulation_steps=3
+    )
     states, _ = stepping.train(model_fn, 1)
     x = (IMAGES.astype(np.float64) - 127) / 70
     kernel = tf.constant(states[0]['cnn/conv1/kernel'])
@@ -70,11 +72,11 @@ def test_batch_norm_takes_each_part_by_itself():
 
 
 def test_parts_drop_different_units():
-    # Each picture twice, a part each: with one mask, both parts have the same loss.
+    # Each image twice, a part each: with one mask, both parts have the same loss.
     images, labels = np.concatenate([IMAGES[:6]] * 2), np.concatenate([LABELS[:6]] * 2)
     args = {'args': {'dropout': 0.5}}
     whole = stepping.train(stepping.model(**args), 1, None, images[:6], labels[:6])
-    both = stepping.model(**args, accumulate_steps=2)
+    both = stepping.model(**args, gradient_accumulation_steps=2)
     both = stepping.train(both, 1, None, images, labels)
     assert whole[1][0]['loss'] != pytest.approx(both[1][0]['loss'], rel=1e-3)
 
@@ -92,7 +94,7 @@ def ancestors(op):
 def test_a_part_waits_for_the_gradients_of_the_one_before():
     with tf.Graph().as_default() as graph:
         v1.train.create_global_step()
-        model_fn = stepping.model('cnn', accumulate_steps=3)
+        model_fn = stepping.model('cnn', gradient_accumulation_steps=3)
         model_fn({'image': tf.constant(IMAGES)}, tf.constant(LABELS), 'train')
         forward = [op for op in graph.get_operations() if op.type == 'Conv2D']
         backward = [
@@ -106,9 +108,11 @@ def test_a_part_waits_for_the_gradients_of_the_one_before():
 
 def test_a_batch_that_cannot_be_cut_evenly_is_refused():
     with pytest.raises(SettingError, match='must divide the 12 examples .* got 5'):
-        stepping.train(stepping.model(accumulate_steps=5), 0)
-    with pytest.raises(SettingError, match='--accumulate_steps must be at least 1'):
-        stepping.model(accumulate_steps=0)
+        stepping.train(stepping.model(gradient_accumulation_steps=5), 0)
+    with pytest.raises(
+        SettingError, match='`gradient_accumulation_steps` must be at least 1'
+    ):
+        stepping.model(gradient_accumulation_steps=0)
 
 
 def test_a_network_that_does_not_share_its_variables_is_refused():
@@ -117,8 +121,10 @@ def test_a_network_that_does_not_share_its_variables_is_refused():
 
     from model_fns import make_model_fn
 
-    model_fn = make_model_fn(network, num_classes=3, accumulate_steps=2)
-    with pytest.raises(SettingError, match='--accumulate_steps builds the network'):
+    model_fn = make_model_fn(network, num_classes=3, gradient_accumulation_steps=2)
+    with pytest.raises(
+        SettingError, match='`gradient_accumulation_steps` builds the network'
+    ):
         stepping.train(model_fn, 0)
 
 
@@ -129,7 +135,7 @@ def test_compiled_steps_are_the_steps(parts):
         'args': {'batch_norm': True, 'dropout': 0.5},
         'optimizer': {'name': 'adam', 'ema_decay': 0.9, 'freeze': ('dense1/bias',)},
         'class_weights': (1.0, 5.0, 0.25),
-        'accumulate_steps': parts,
+        'gradient_accumulation_steps': parts,
     }
     plain, one = stepping.train(stepping.model(**kwargs), 3)
     compiled, other = stepping.train(stepping.model(**kwargs, xla=True), 3)
@@ -173,12 +179,15 @@ def test_a_run_in_two_legs_is_the_unbroken_run(xla, tmp_path):
         pairs = ({'image': IMAGES}, LABELS)
         return tf.data.Dataset.from_tensor_slices(pairs).repeat().batch(12)
 
-    def values(folder, legs):
+    def values(directory, legs):
         model_fn = stepping.model(
-            'cnn', {'batch_norm': True, 'dropout': 0.5}, accumulate_steps=2, xla=xla
+            'cnn',
+            {'batch_norm': True, 'dropout': 0.5},
+            gradient_accumulation_steps=2,
+            xla=xla,
         )
         for steps in legs:
-            model = estimator.Estimator(model_fn, str(tmp_path / folder))
+            model = estimator.Estimator(model_fn, str(tmp_path / directory))
             model.train(data, steps=steps)
         model.evaluate(data, steps=1)
         return {n: model.get_variable_value(n) for n in model.get_variable_names()}

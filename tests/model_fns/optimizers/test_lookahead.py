@@ -5,7 +5,7 @@ import tensorflow as tf
 
 from estimator_clf.config.config import Config
 from estimator_clf.core.errors import ConfigError, SettingError
-from model_fns import OptimizerSettings
+from model_fns import OptimizerSpec
 from model_fns.optimizers.config import parse_lookahead
 from model_fns.optimizers.ema import SUFFIX
 from tests.helpers import small_run, stepping
@@ -78,7 +78,7 @@ def test_what_is_refused():
         ({'total_steps': 9, 'lookahead': (5, 1.0)}, 'below 1'),
     ):
         with pytest.raises(SettingError, match=words):
-            OptimizerSettings(**{'lookahead': (5, 0.95), **settings})
+            OptimizerSpec(**{'lookahead': (5, 0.95), **settings})
 
 
 def test_several_devices_are_refused():

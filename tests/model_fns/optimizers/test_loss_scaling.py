@@ -21,7 +21,7 @@ def scales(finite, start=8.0, period=3):
         v1.train.create_global_step()
         scale = LossScale(start, period)
         gradient = v1.placeholder(tf.float32, (2,))
-        applied = scale.applied(scale.unscaled([gradient, tf.ones(3)]))
+        applied = scale.is_step_valid(scale.unscaled([gradient, tf.ones(3)]))
         op = scale.update()
         session.run(v1.global_variables_initializer())
         found = []
@@ -116,10 +116,10 @@ def test_a_run_in_two_legs_is_the_unbroken_run(tmp_path, monkeypatch):
         pairs = ({'image': stepping.IMAGES}, stepping.LABELS)
         return tf.data.Dataset.from_tensor_slices(pairs).repeat().batch(12)
 
-    def values(folder, legs):
+    def values(directory, legs):
         for steps in legs:
             model_fn = half('cnn', {'batch_norm': True})
-            model = estimator.Estimator(model_fn, str(tmp_path / folder))
+            model = estimator.Estimator(model_fn, str(tmp_path / directory))
             model.train(data, steps=steps)
         return {n: model.get_variable_value(n) for n in model.get_variable_names()}
 

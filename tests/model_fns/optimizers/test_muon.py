@@ -6,8 +6,8 @@ import tensorflow as tf
 
 from estimator_clf.core.errors import SettingError
 from model_fns.optimizers import factory, train_op
-from model_fns.optimizers.config import OptimizerSettings
-from model_fns.optimizers.muon import orthogonalize
+from model_fns.optimizers.config import OptimizerSpec
+from model_fns.optimizers.muon import newton_schulz_orthogonalize
 
 v1 = tf.compat.v1
 
@@ -16,7 +16,7 @@ RATE = 0.1
 
 def step(weights, gradients, steps=1, **settings):
     """Weights by name after steps of a linear loss with these gradients."""
-    settings = OptimizerSettings(**{'name': 'muon', 'learning_rate': RATE, **settings})
+    settings = OptimizerSpec(**{'name': 'muon', 'learning_rate': RATE, **settings})
     with tf.Graph().as_default(), v1.Session() as session:
         there = {
             name: v1.get_variable(name, initializer=tf.constant(value, tf.float32))
@@ -38,7 +38,7 @@ def random(*shape, seed=0):
 @pytest.mark.parametrize('shape', [(8, 8), (5, 30), (30, 5)])
 def test_singular_values_come_near_to_one(shape):
     matrix = random(*shape)
-    found = np.asarray(orthogonalize(tf.constant(matrix)))
+    found = np.asarray(newton_schulz_orthogonalize(tf.constant(matrix)))
     values = np.linalg.svd(found, compute_uv=False)
     if shape != (8, 8):  # A square one has values near to 0, too.
         assert values.min() > 0.65
@@ -50,16 +50,18 @@ def test_singular_values_come_near_to_one(shape):
 
 def test_length_does_not_matter_and_zeros_stay():
     matrix = random(4, 6)
-    once, often = (orthogonalize(tf.constant(matrix * s)) for s in (1.0, 1e4))
+    once, often = (
+        newton_schulz_orthogonalize(tf.constant(matrix * s)) for s in (1.0, 1e4)
+    )
     np.testing.assert_allclose(once, often, atol=1e-5)
-    assert not np.any(orthogonalize(tf.zeros([4, 6])))
+    assert not np.any(newton_schulz_orthogonalize(tf.zeros([4, 6])))
 
 
 def test_filters_are_matrices_by_their_outputs():
     kernel, gradient = random(3, 3, 4, 6), random(3, 3, 4, 6, seed=1)
     found, slots = step({'conv/kernel': kernel}, {'conv/kernel': gradient})
     change = (kernel - found['conv/kernel']).reshape(36, 6)
-    expected = RATE * orthogonalize(tf.constant(gradient.reshape(36, 6)))
+    expected = RATE * newton_schulz_orthogonalize(tf.constant(gradient.reshape(36, 6)))
     np.testing.assert_allclose(change, expected, atol=1e-5)
     assert slots == {'conv/kernel/Muon'}, 'one, and none of Adam'
 
@@ -67,7 +69,7 @@ def test_filters_are_matrices_by_their_outputs():
 def test_more_outputs_than_inputs_go_further():
     gradient = random(2, 8)
     found, _ = step({'kernel': np.zeros((2, 8))}, {'kernel': gradient})
-    expected = -RATE * 2 * orthogonalize(tf.constant(gradient))
+    expected = -RATE * 2 * newton_schulz_orthogonalize(tf.constant(gradient))
     np.testing.assert_allclose(found['kernel'], expected, atol=1e-5)
 
 
@@ -92,8 +94,8 @@ def test_adam_gets_the_rest(name, shape):
 
 def test_rescaled_to_the_root_of_the_outputs():
     kernel, gradient = 7 * random(9, 4), random(9, 4, seed=1)
-    found, _ = step({'k': kernel}, {'k': gradient}, rescale_weights=True)
-    expected = kernel * 2 / np.linalg.norm(kernel) - RATE * orthogonalize(
+    found, _ = step({'k': kernel}, {'k': gradient}, normalize_weights=True)
+    expected = kernel * 2 / np.linalg.norm(kernel) - RATE * newton_schulz_orthogonalize(
         tf.constant(gradient)
     )
     np.testing.assert_allclose(found['k'], expected, atol=1e-5)
@@ -101,7 +103,7 @@ def test_rescaled_to_the_root_of_the_outputs():
 
 def test_rescaling_leaves_zeros():
     found, _ = step(
-        {'k': np.zeros((9, 4))}, {'k': np.zeros((9, 4))}, rescale_weights=True
+        {'k': np.zeros((9, 4))}, {'k': np.zeros((9, 4))}, normalize_weights=True
     )
     assert not found['k'].any()
 
@@ -116,15 +118,17 @@ def test_decay_is_decoupled_and_leaves_vectors():
 
 
 def test_rescaling_is_of_muon_alone():
-    with pytest.raises(SettingError, match='--rescale_weights is for --optimizer=muon'):
-        OptimizerSettings('adam', rescale_weights=True)
+    with pytest.raises(
+        SettingError, match='`normalize_weights` is for `optimizer=muon`'
+    ):
+        OptimizerSpec('adam', normalize_weights=True)
 
 
 def test_a_skipped_step_changes_nothing():
     with tf.Graph().as_default(), v1.Session() as session:
         kernel = v1.get_variable('kernel', initializer=random(9, 4))
         applied = v1.placeholder_with_default(False, [])
-        settings = OptimizerSettings('muon', RATE, rescale_weights=True)
+        settings = OptimizerSpec('muon', RATE, normalize_weights=True)
         op = factory.make(settings, RATE, applied).apply_gradients(
             [(tf.ones([9, 4]), kernel)]
         )

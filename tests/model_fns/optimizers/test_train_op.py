@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from estimator_clf.core.errors import SettingError
 from model_fns.optimizers import train_op
-from model_fns.optimizers.config import OPTIMIZERS, OptimizerSettings
+from model_fns.optimizers.config import OPTIMIZERS, OptimizerSpec
 from tests.helpers import stepping
 
 v1 = tf.compat.v1
@@ -81,7 +81,7 @@ def linear(settings, names, steps=3):
     with tf.Graph().as_default(), v1.Session() as session:
         variables = [v1.get_variable(n, initializer=START) for n in names]
         loss = tf.add_n([tf.reduce_sum(v * GRADIENT) for v in variables])
-        op, _ = train_op.train_op(loss, OptimizerSettings(**settings))
+        op, _ = train_op.train_op(loss, OptimizerSpec(**settings))
         session.run(v1.global_variables_initializer())
         for _ in range(steps):
             session.run(op)
@@ -116,7 +116,7 @@ def test_a_multiplier_is_a_decay_of_its_own(name):
 
 
 def test_decay_and_rate_of_one_variable_by_both():
-    # As airbench has it: a higher rate for the shift behind each normalisation, and
+    # As airbench has it: a higher rate for the shift behind each normalization, and
     # the decay per step of the others.
     settings = {
         'name': 'sgd',
@@ -141,20 +141,20 @@ def test_one_step_of_adam_is_the_rate_times_the_multiplier():
 @pytest.mark.parametrize(
     'settings, message',
     [
-        ({'freeze': ('conv9',)}, r"--freeze: no variable has 'conv9'.*mlp/dense1/bias"),
-        ({'train_only': ('conv9',)}, "--train_only: no variable has 'conv9'"),
+        ({'freeze': ('conv9',)}, r"`freeze`: no variable has 'conv9'.*mlp/dense1/bias"),
+        ({'train_only': ('conv9',)}, "`train_only`: no variable has 'conv9'"),
         (
             {'train_only': ('logits',), 'freeze': ('mlp',)},
-            '--freeze=mlp and --train_only=logits must leave something to train',
+            '`freeze=mlp` and `train_only=logits` must leave something to train',
         ),
-        ({'freeze': ('mlp',)}, '--freeze=mlp must leave something to train'),
+        ({'freeze': ('mlp',)}, '`freeze=mlp` must leave something to train'),
         (
             {'freeze': ('dense1',), 'lr_multipliers': (('dense1', 2.0),)},
-            r"--lr_multipliers: no variable has 'dense1'.*mlp/logits/bias",
+            r"`lr_multipliers`: no variable has 'dense1'.*mlp/logits/bias",
         ),
         (
             {'weight_decay': 0.1, 'decay_multipliers': (('conv9', 2.0),)},
-            "--decay_multipliers: no variable has 'conv9'",
+            "`decay_multipliers`: no variable has 'conv9'",
         ),
     ],
 )

@@ -1,4 +1,4 @@
-"""What watchers of an evaluation write, against a reference in NumPy and sklearn."""
+"""What eval_callbacks of an evaluation write, against a reference in NumPy and sklearn."""
 
 import io
 import pathlib
@@ -18,11 +18,11 @@ from tensorboard.plugins.projector import ProjectorConfig
 from estimator_clf.config.config import Config
 from estimator_clf.evaluation.evaluator import Evaluator
 from estimator_clf.evaluation.plots import confusion_matrix, pr_curves, worst_mistakes
-from estimator_clf.evaluation.plots.factory import watchers
+from estimator_clf.evaluation.plots.factory import eval_callbacks
 from estimator_clf.evaluation.plots.projector import Projector
 from estimator_clf.loggers import drawing, summary_protos
 from estimator_clf.loggers.tensorboard_writer import event_writer
-from input.sources.base import iterate
+from input.sources.base import as_numpy_batches
 from tests.helpers.launching import ROOT
 from tests.helpers.small_run import NAMES, events, linear_model_fn, source
 
@@ -35,10 +35,10 @@ def trained(tmp_path_factory):
     data = source(train=45, test=COUNT)
     model_fn = linear_model_fn(data.info)
     config = estimator.RunConfig(tf_random_seed=1)
-    folder = str(tmp_path_factory.mktemp('trained'))
-    model = estimator.Estimator(model_fn, folder, config)
+    directory = str(tmp_path_factory.mktemp('trained'))
+    model = estimator.Estimator(model_fn, directory, config)
     model.train(data.input_fn('train', 9, training=True), max_steps=3)
-    ((features, labels),) = iterate(data.input_fn('test', COUNT))
+    ((features, labels),) = as_numpy_batches(data.input_fn('test', COUNT))
     rows = list(model.predict(data.input_fn('test', COUNT)))
     said = np.array([row['probabilities'] for row in rows])
     assert 0.3 < np.mean(said.argmax(1) == labels) < 0.95
@@ -54,9 +54,9 @@ def trained(tmp_path_factory):
     )
 
 
-def watch(trained, folder, make, batch=8, times=1):
-    """Evaluates with the watchers that `make` makes; returns dict tag -> value."""
-    writer = event_writer(str(folder))
+def watch(trained, directory, make, batch=8, times=1):
+    """Evaluates with the eval_callbacks that `make` makes; returns dict tag -> value."""
+    writer = event_writer(str(directory))
     evaluator = Evaluator(
         trained.model_fn, trained.data.input_fn('test', batch), make(writer)
     )
@@ -65,7 +65,7 @@ def watch(trained, folder, make, batch=8, times=1):
     evaluator.close()
     writer.flush()
     found = {}
-    for event in events(folder):
+    for event in events(directory):
         for value in event.summary.value:
             assert event.step == 3
             found[value.tag] = value
@@ -145,14 +145,14 @@ def test_confusion_picture_has_room_for_long_names(count):
 def test_many_classes_get_the_pairs_only(tmp_path):
     writer = event_writer(str(tmp_path))
     names = [f'class {k}' for k in range(60)]
-    watcher = confusion_matrix.ConfusionMatrix(writer, names)
+    eval_callback = confusion_matrix.ConfusionMatrix(writer, names)
     curves = pr_curves.PrecisionRecallCurves(writer, names)
     labels = np.arange(60)
     said = np.eye(60, dtype=np.float32)[(labels + (labels == 7)) % 60]
-    for one in (watcher, curves):
-        one.begin()
-        one.see({'labels': labels, 'probabilities': said})
-        one.end(1)
+    for one in (eval_callback, curves):
+        one.on_begin()
+        one.on_batch({'labels': labels, 'probabilities': said})
+        one.on_end(1)
     writer.flush()
     found = {v.tag: v for e in events(tmp_path) for v in e.summary.value}
     assert set(found) == {'tables/confused', 'precision_recall/pr_curves'}
@@ -195,10 +195,10 @@ def test_worst_mistakes(trained, tmp_path, batch):
 
 
 def test_what_is_right_is_no_mistake(trained, tmp_path):
-    watcher = [
+    eval_callback = [
         worst_mistakes.WorstMistakes(event_writer(str(tmp_path)), NAMES, count=COUNT)
     ]
-    found = watch(trained, tmp_path, lambda writer: watcher)
+    found = watch(trained, tmp_path, lambda writer: eval_callback)
     keys = [
         row[0].replace('\\', '') for row in rows_of(text_of(found['tables/mistakes']))
     ]
@@ -210,9 +210,9 @@ def test_only_candidates_are_fetched(trained, tmp_path):
     fetched = []
 
     class Counting(worst_mistakes.WorstMistakes):
-        def see(self, values):
+        def on_batch(self, values):
             fetched.append(len(values['image']))
-            super().see(values)
+            super().on_batch(values)
 
     watch(trained, tmp_path, lambda writer: [Counting(writer, NAMES, count=1)], batch=4)
     assert len(fetched) == 10 and max(fetched) == 1 and sum(fetched) < 8
@@ -252,13 +252,13 @@ def test_projector(trained, tmp_path, count):
         times=2,
     )
     assert not found
-    folder = tmp_path / 'projector' / 'test'
-    points = np.loadtxt(folder / 'tensors.tsv', delimiter='\t')
-    header, *lines = (folder / 'metadata.tsv').read_text().splitlines()
+    directory = tmp_path / 'projector' / 'test'
+    points = np.loadtxt(directory / 'tensors.tsv', delimiter='\t')
+    header, *lines = (directory / 'metadata.tsv').read_text().splitlines()
     assert header.split('\t') == ['class', 'predicted', 'right', 'key']
     wanted = min(count, COUNT)
     assert len(points) == len(lines) and wanted - 1 <= len(points) <= wanted
-    sprite = np.asarray(Image.open(folder / 'sprite.png'))
+    sprite = np.asarray(Image.open(directory / 'sprite.png'))
     columns = int(np.ceil(np.sqrt(len(points))))
     places = []
     for number, (point, line) in enumerate(zip(points, lines, strict=True)):
@@ -268,7 +268,7 @@ def test_projector(trained, tmp_path, count):
         assert name == NAMES[trained.labels[k]]
         assert predicted == NAMES[trained.predicted[k]]
         assert (right == 'right') == (name == predicted)
-        # Of a linear network the last layer is given the standardised pixels.
+        # Of a linear network the last layer is given the standardized pixels.
         image = trained.images[k].astype(np.float64).ravel()
         info = trained.data.info
         wanted_point = (image - info.mean[0]) / info.stddev[0]
@@ -294,22 +294,24 @@ def test_watching_changes_no_metric_and_costs_nothing_when_off(trained, tmp_path
     plain.close()
     config = Config(model_dir=str(tmp_path / 'run'), projector=5)
     known = types.SimpleNamespace(name='test', num_examples=COUNT)
-    made = watchers(config, NAMES, known)
+    made = eval_callbacks(config, NAMES, known)
     assert len(made) == 4
     # Nothing is written before there is something to write.
     assert not (tmp_path / 'run').exists()
     evaluator = Evaluator(trained.model_fn, trained.data.input_fn('test', 8), made)
     assert evaluator.evaluate(trained.checkpoint) == expected
     evaluator.close()
-    off = Config(model_dir=str(tmp_path), eval_pictures=False)
-    assert watchers(off, NAMES, known) == []
-    assert watchers(Config(), (), known) == []  # A regression.
+    off = Config(model_dir=str(tmp_path), eval_plots=False)
+    assert eval_callbacks(off, NAMES, known) == []
+    assert eval_callbacks(Config(), (), known) == []  # A regression.
 
 
 def test_given_up_evaluation_writes_nothing(trained, tmp_path):
     writer = event_writer(str(tmp_path))
-    watcher = confusion_matrix.ConfusionMatrix(writer, NAMES)
-    evaluator = Evaluator(trained.model_fn, trained.data.input_fn('test', 8), [watcher])
+    eval_callback = confusion_matrix.ConfusionMatrix(writer, NAMES)
+    evaluator = Evaluator(
+        trained.model_fn, trained.data.input_fn('test', 8), [eval_callback]
+    )
     assert evaluator.evaluate(trained.checkpoint, stop=True) is None
     evaluator.close()
     writer.flush()
@@ -317,7 +319,7 @@ def test_given_up_evaluation_writes_nothing(trained, tmp_path):
 
 
 def test_words_are_shortened_to_their_room():
-    path = 'a/long/path/to/some/picture.jpg'
+    path = 'a/long/path/to/some/image.jpg'
     for keep in ('start', 'end'):
         short = drawing.shorten(path, 12, 90, keep)
         assert drawing.text_width(short, 12) <= 90 and len(short) < len(path)

@@ -16,8 +16,8 @@ import pytest
 from tests.helpers import small_run
 from tests.helpers.launching import SMALL, launch, lines
 
-#: All that is to be read on a page, in TensorBoard's web components too, and 'picture
-#: WIDTHxHEIGHT' for each picture that is there.
+#: All that is to be read on a page, in TensorBoard's web components too, and 'image
+#: WIDTHxHEIGHT' for each image that is there.
 TEXT = """(() => {
   const found = [];
   const walk = (node) => {
@@ -25,7 +25,7 @@ TEXT = """(() => {
     if (node.nodeType === Node.TEXT_NODE && node.textContent.trim())
       found.push(node.textContent.trim());
     if (node.nodeName === 'IMG' && node.complete && node.naturalWidth)
-      found.push(`picture ${node.naturalWidth}x${node.naturalHeight}`);
+      found.push(`image ${node.naturalWidth}x${node.naturalHeight}`);
     if (node.shadowRoot) walk(node.shadowRoot);
     node.childNodes.forEach(walk);
   };
@@ -36,8 +36,8 @@ TEXT = """(() => {
 #: What each dashboard has to show.
 SEEN = {
     'timeseries': ['|accuracy|', 'digits/validation', '|evaluation|6 cards|'],
-    # Twenty mistakes, in four lines of five; twelve pictures, in two of six.
-    'images': ['evaluation/mistakes', 'picture 620x690', 'picture 576x192'],
+    # Twenty mistakes, in four lines of five; twelve images, in two of six.
+    'images': ['evaluation/mistakes', 'image 620x690', 'image 576x192'],
     'hparams': ['|linear|adam|', '|learning_rate|', '|test accuracy|', '|small|'],
     'text': ['|class|precision|recall|F1|count|', '|true class|predicted|count|'],
     'pr_curves': ['precision_recall/3', 'digits/test is at'],
@@ -46,8 +46,8 @@ SEEN = {
 
 @pytest.fixture(scope='module')
 def runs(tmp_path_factory):
-    """A folder with two runs: digits, by the command line, and a small one."""
-    folder = tmp_path_factory.mktemp('runs')
+    """A directory with two runs: digits, by the command line, and a small one."""
+    directory = tmp_path_factory.mktemp('runs')
     done = launch(
         'train',
         *SMALL,
@@ -57,12 +57,12 @@ def runs(tmp_path_factory):
         '--profile=5:8',
         '--histograms',
         '--noexport',
-        f'--model_dir={folder}/digits',
+        f'--model_dir={directory}/digits',
     )
     assert done.returncode == 0, done.stderr
     assert 'steps recorded' in done.stderr
-    small_run.run(folder / 'small', data=small_run.source(), eval_every='0')
-    return folder
+    small_run.run(directory / 'small', data=small_run.source(), eval_every='0')
+    return directory
 
 
 @pytest.fixture(scope='module')
@@ -199,7 +199,7 @@ def test_in_the_browser(board):
     async def main():
         async with browser() as page:
             for dashboard, wanted in SEEN.items():
-                # From anew: a change behind the # alone loads nothing.
+                # From again: a change behind the # alone loads nothing.
                 await page.open('about:blank')
                 await page.open(f'{board}/#{dashboard}')
                 conditions = [f'{TEXT}.includes({json.dumps(x)})' for x in wanted]
