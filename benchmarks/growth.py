@@ -49,7 +49,7 @@ def main(arguments):
                     print(
                         f'{name:13} {times:5} {run["images"]:9} '
                         f'{run["open_seconds"]:9.2f} {run["first_seconds"]:14.2f}  '
-                        f'{run["peak_mb"]:6.0f} {run["pictures_per_second"]:11.0f}',
+                        f'{run["peak_mb"]:6.0f} {run["images_per_second"]:11.0f}',
                         flush=True,
                     )
     report = {'settings': vars(options), **provenance.collect(), 'runs': runs}
@@ -104,7 +104,7 @@ def measure(options):
         'open_seconds': opened - begin,
         'first_seconds': first - opened,
         'peak_mb': peak_memory()['peak_memory_mb'] - before,
-        'pictures_per_second': done * _BATCH / seconds,
+        'images_per_second': done * _BATCH / seconds,
     }
 
 

@@ -68,7 +68,7 @@ def timed(step, batch, seconds, epoch=0):
         'images': pictures,
         'seconds': wall,
         'cpu_seconds': cpu,
-        'pictures_per_second': pictures / wall,
+        'images_per_second': pictures / wall,
     }
 
 

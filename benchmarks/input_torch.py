@@ -72,7 +72,7 @@ def main():
     found = {
         'images': done * _BATCH,
         'seconds': seconds,
-        'pictures_per_second': done * _BATCH / seconds,
+        'images_per_second': done * _BATCH / seconds,
     }
     if not workers:
         found['cpu_seconds'] = cpu

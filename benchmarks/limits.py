@@ -14,7 +14,7 @@ from estimator_clf.core import cpu_info, mixed_precision
 v1 = tf.compat.v1
 
 # A forward convolution that suits every kernel: images, pixels on a side, channels.
-_PICTURES, _SIDE, _CHANNELS = 128, 16, 256
+_IMAGES, _SIDE, _CHANNELS = 128, 16, 256
 _MATRIX = 2048
 _FEATURES = ('avx2', 'avx512f', 'avx512_vnni', 'avx512_bf16', 'amx_bf16')
 
@@ -27,7 +27,7 @@ def limits(repetitions=10):
       (that of `--precision=auto`), tflops (dict what -> TFLOP/s of one kernel on all
       cores) and memory_gb_per_second (a copy on all cores, reading plus writing).
     """
-    flop = 2 * _PICTURES * _SIDE**2 * 9 * _CHANNELS**2
+    flop = 2 * _IMAGES * _SIDE**2 * 9 * _CHANNELS**2
     tflops = {}
     for dtype in (tf.bfloat16, tf.float32):
         tflops[f'convolution, {dtype.name}'] = (
@@ -49,7 +49,7 @@ def limits(repetitions=10):
 
 
 def _convolution(dtype):
-    x = variable('x', (_PICTURES, _SIDE, _SIDE, _CHANNELS), dtype)
+    x = variable('x', (_IMAGES, _SIDE, _SIDE, _CHANNELS), dtype)
     return tf.nn.conv2d(
         x, variable('k', (3, 3, _CHANNELS, _CHANNELS), dtype), 1, 'SAME'
     )

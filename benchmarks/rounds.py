@@ -68,7 +68,7 @@ def run_all(options, workloads, command_of):
 
     Returns:
       list of dicts: workload, program, and what the program printed, which has
-      'pictures_per_second'.
+      'images_per_second'.
     """
     runs = []
     for number in range(options.repetitions):
@@ -79,7 +79,7 @@ def run_all(options, workloads, command_of):
                 runs.append(run)
                 print(
                     f'{number + 1}/{options.repetitions} {workload:6} {program:17} '
-                    f'{run["pictures_per_second"]:9.0f} images/s',
+                    f'{run["images_per_second"]:9.0f} images/s',
                     flush=True,
                 )
     return runs
@@ -144,5 +144,5 @@ def _values(runs):
     found = {}
     for run in runs:
         values = found.setdefault(run['workload'], {}).setdefault(run['program'], [])
-        values.append(run['pictures_per_second'])
+        values.append(run['images_per_second'])
     return found

@@ -50,7 +50,7 @@ CONVOLUTIONS = (
     (7 * 7, 256, 256, 3),
     (3 * 3, 256, 256, 3),
 )
-FLOP_PER_PICTURE = sum(
+FLOP_PER_IMAGE = sum(
     2 * 9 * pixels * inputs * outputs * times
     for pixels, inputs, outputs, times in CONVOLUTIONS
 )
@@ -126,7 +126,7 @@ def print_report(report):
     ours = report['speeds'].get('cifar', {}).get('ours')
     if ours:
         dtype = report['limits']['precision']
-        reached = ours['median'] * FLOP_PER_PICTURE / 1e12
+        reached = ours['median'] * FLOP_PER_IMAGE / 1e12
         peak = report['limits']['tflops'][f'convolution, {dtype}']
         print(
             f'\ncifar, ours: {reached:.3f} TFLOP/s, {reached / peak:.2f} of what a '

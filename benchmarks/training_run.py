@@ -63,7 +63,7 @@ class Clock:
         return {
             'steps': steps,
             'seconds': seconds,
-            'pictures_per_second': steps * batch_size / seconds,
+            'images_per_second': steps * batch_size / seconds,
         }
 
 

@@ -70,7 +70,7 @@ def main():
             {
                 'steps': steps,
                 'seconds': seconds,
-                'pictures_per_second': steps * batch / seconds,
+                'images_per_second': steps * batch / seconds,
                 'torch': torch.__version__,
             }
         )

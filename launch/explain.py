@@ -152,8 +152,8 @@ def main(arguments):
         explainer.class_number(FLAGS.class_name)
     kinds = FLAGS.what or render.usual_kinds(explainer)
     given = []
-    if set(kinds) & set(render.PICTURE_KINDS):
-        given = _pictures(arguments, config, info)
+    if set(kinds) & set(render.IMAGE_KINDS):
+        given = _images(arguments, config, info)
     directory = FLAGS.output_dir or os.path.join(FLAGS.model_dir, 'explain')
     step = explainer.step
     for path, figure in render.explain(explainer, kinds, wish, given, directory, step):
@@ -190,7 +190,7 @@ def _wish(config):
     )
 
 
-def _pictures(arguments, config, info):
+def _images(arguments, config, info):
     """The images that are named, or some of the data."""
     from estimator_clf.explain import images
     from estimator_clf.training import factory

@@ -94,12 +94,12 @@ def find_files(arguments):
     import glob
 
     from estimator_clf.core.errors import ConfigError
-    from input.formats.image_folder import pictures_below
+    from input.formats.image_folder import images_below
 
     paths = []
     for argument in arguments:
         if os.path.isdir(argument):
-            found = sorted(pictures_below(argument))
+            found = sorted(images_below(argument))
         elif os.path.exists(argument):
             found = [argument]
         else:
@@ -124,7 +124,7 @@ def pictures(files, image_key, done=()):
         `path:number`, that of what is corrupt in a TFRecord file its path.
     """
     from estimator_clf.core.errors import DataError
-    from input.tfrecord.iter_images import is_record_file, read_pictures
+    from input.tfrecord.iter_images import is_record_file, read_images
 
     for path in files:
         if not is_record_file(path):
@@ -132,7 +132,7 @@ def pictures(files, image_key, done=()):
                 yield path, lambda path=path: _content(path)
             continue
         try:
-            for number, data in enumerate(read_pictures(path, image_key)):
+            for number, data in enumerate(read_images(path, image_key)):
                 key = f'{path}:{number}'
                 if key not in done:
                     yield key, lambda data=data: data

@@ -173,7 +173,7 @@ def make_model_fn(
         def loss_of(part, step, inputs, labels):
             cut = None
             if image_shape:
-                inputs, cut = _without_pictures(inputs, image_shape)
+                inputs, cut = _without_images(inputs, image_shape)
 
             def layers(cut=None, frozen=optimizer.frozen):
                 return LayerBuilder(
@@ -305,7 +305,7 @@ def make_model_fn(
     return model_fn
 
 
-def _without_pictures(features, image_shape):
+def _without_images(features, image_shape):
     """Images that nobody will look at, and the cut that makes sure of it."""
     images = tf.zeros([tf.shape(features)[0], *image_shape], tf.uint8)
     images.set_shape([features.shape[0], *image_shape])

@@ -74,7 +74,9 @@ def restore_error_message(error):
     )
 
 
-def unknown(argument: str, what: str, name: object, known: Iterable[str]) -> SettingError:
+def unknown(
+    argument: str, what: str, name: object, known: Iterable[str]
+) -> SettingError:
     """Returns the error for a name that does not exist, with the nearest known name.
 
     Args:

@@ -64,7 +64,9 @@ def parse_multipliers(argument: str, text: str) -> tuple[tuple[str, float], ...]
 def check_patterns(argument: str, patterns: Sequence[str]) -> None:
     """Raises SettingError for what is no regular expression."""
     if isinstance(patterns, str):
-        raise errors.SettingError(f'`{argument}` must be a list of patterns, got a text')
+        raise errors.SettingError(
+            f'`{argument}` must be a list of patterns, got a text'
+        )
     for pattern in patterns:
         try:
             re.compile(pattern)

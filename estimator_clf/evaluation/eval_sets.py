@@ -100,7 +100,7 @@ def eval_sets(config, source, plan, open_directory=None, cache=None):
       config: `Config`.
       source: `input.sources.base.DataSource`.
       plan: `Plan`.
-      open_folder: function from a directory to the `DataSource` of it, with the classes
+      open_directory: function from a directory to the `DataSource` of it, with the classes
       and
         image size of `source`.
       cache: `FeatureCache`, for the splits of `source`; or None.

@@ -18,7 +18,7 @@ NETWORK_KINDS = {
     'filters': network_figures.filters_figure,
     'maximize': network_figures.maximize_figure,
 }
-PICTURE_KINDS = {
+IMAGE_KINDS = {
     'saliency': image_figures.saliency_figure,
     'occlusion': image_figures.occlusion_figure,
     'features': image_figures.features_figures,
@@ -47,7 +47,7 @@ def explain(explainer, kinds, wish, given, directory, step):
 
     Args:
       explainer: `Explainer`.
-      kinds: names in `NETWORK_KINDS` and `PICTURE_KINDS`.
+      kinds: names in `NETWORK_KINDS` and `IMAGE_KINDS`.
       wish: `wish.Wish`.
       given: list of `images.Image`; needed for the second only.
       directory: where to; made if it is not there.
@@ -62,7 +62,7 @@ def explain(explainer, kinds, wish, given, directory, step):
     for unit in wish.units if wish.layer else ():
         explainer.layer(wish.layer, unit)
     for kind in kinds:
-        if kind in PICTURE_KINDS and not given:
+        if kind in IMAGE_KINDS and not given:
             raise ConfigError(f'`what={kind}` needs images: name some, or `count`')
         if kind in _CHECKS:
             _CHECKS[kind](explainer, wish)
@@ -71,7 +71,7 @@ def explain(explainer, kinds, wish, given, directory, step):
         if kind in NETWORK_KINDS:
             figures = NETWORK_KINDS[kind](explainer, wish)
         else:
-            figures = PICTURE_KINDS[kind](explainer, wish, given)
+            figures = IMAGE_KINDS[kind](explainer, wish, given)
         for figure in figures:
             os.makedirs(directory, exist_ok=True)
             path = os.path.join(directory, figure.name + '.png')

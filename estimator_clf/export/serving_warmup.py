@@ -113,7 +113,7 @@ def _logs(info, size, model):
         yield predict('examples', 'examples', records)
         yield examples('regress', 'regress_log', records)
         return
-    pixels = _picture(info.image_shape)
+    pixels = _image(info.image_shape)
     # A client sends JPEG for the most part; the other decoders cost no start-up.
     data = _encoded(pixels)
     records = [_example(IMAGE_KEY, bytes_list=tf.train.BytesList(value=[data]))] * size
@@ -123,7 +123,7 @@ def _logs(info, size, model):
     yield examples('classify', 'classify_log', records)
 
 
-def _picture(shape):
+def _image(shape):
     """A small image: from dark to bright, uint8 [H, W, C]."""
     height, width, channels = shape
     shades = np.linspace(0, 255, height * width).reshape(height, width, 1)

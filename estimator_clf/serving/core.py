@@ -90,7 +90,7 @@ class Core:
                 )
             return await self._run(version, signature, lambda _: {'inputs': read()})
 
-    async def seen_picture(self, spec, data):
+    async def seen_image(self, spec, data):
         """Returns an image as the network sees it: uint8 [H, W, C].
 
         Raises:
@@ -99,7 +99,7 @@ class Core:
         with self.versions.use(spec) as version:
             async with self._slots:
                 pixels = await asyncio.get_running_loop().run_in_executor(
-                    self._pool, version.servable.seen_picture, data
+                    self._pool, version.servable.seen_image, data
                 )
             if pixels is None:
                 raise ServingError(

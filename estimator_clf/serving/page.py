@@ -49,7 +49,7 @@ class Page:
         """Answers POST /seen: the body, an image, as the network sees it, as PNG."""
         data = request[BODY]
         spec = model_pb2.ModelSpec(name=self._core.versions.name)
-        pixels = await self._core.seen_picture(spec, data)
+        pixels = await self._core.seen_image(spec, data)
         buffer = io.BytesIO()
         gray = pixels.shape[-1] == 1
         Image.fromarray(pixels[..., 0] if gray else pixels).save(buffer, 'PNG')

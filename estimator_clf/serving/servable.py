@@ -137,7 +137,7 @@ class Servable:
         fetches = {alias: info.name for alias, info in signature.outputs.items()}
         return self._run(fetches, signature, inputs)
 
-    def seen_picture(self, data):
+    def seen_image(self, data):
         """Returns an image as the network sees it.
 
         Args:

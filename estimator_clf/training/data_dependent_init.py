@@ -89,11 +89,11 @@ def make_init_hook(config, source, model_fn):
     if fit is None or tf.train.latest_checkpoint(config.model_dir):
         return None
     return DataDependentInitHook(
-        lambda: fit(_Pictures(source, config.train_split, config.eval_crop))
+        lambda: fit(_Images(source, config.train_split, config.eval_crop))
     )
 
 
-class _Pictures:
+class _Images:
     """`images`, which may be gone through several times."""
 
     def __init__(self, *args):

@@ -29,7 +29,7 @@ from input.sources.cached_features import ARRAYS, FACTS, FeatureSet, check_augme
 
 v1 = tf.compat.v1
 
-FOLDER = 'features'
+DIRECTORY = 'features'
 
 
 class FeatureCache:
@@ -108,7 +108,7 @@ class FeatureCache:
             values = self._values(variables)
             facts = {'split': split, 'variants': variants, 'image_shape': list(shape)}
             key = self._key(graph, found, values, facts)
-            parent = os.path.join(self._config.model_dir, FOLDER)
+            parent = os.path.join(self._config.model_dir, DIRECTORY)
             directory = os.path.join(parent, f'{split.replace("/", "_")}-{key}')
             if os.path.isdir(directory):
                 return directory

@@ -89,7 +89,7 @@ def train_and_evaluate(
       make_decode: function DatasetInfo -> `decode` of `export_saved_model`.
       replicas: what `devices.set_up` returned.
       observer: `Callback`.
-      open_folder: function from a directory to the `DataSource` of it, for evaluation
+      open_directory: function from a directory to the `DataSource` of it, for evaluation
       sets
         that lie elsewhere.
       published: see `warm_start_of`.

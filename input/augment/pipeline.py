@@ -28,7 +28,7 @@ OPS = {
 }
 
 # Those that are done together where they are neighbours.
-COLOURS = ('brightness', 'contrast', 'saturation')
+COLORS = ('brightness', 'contrast', 'saturation')
 
 # Amounts that are pixels.
 _WHOLE = ('crop', 'cutout', 'cutout_inside')
@@ -116,8 +116,8 @@ def apply(images, draw, steps):
     """
     shape = images.shape
     steps = [step for step in steps if step[0] in OPS]
-    for is_colour, row in itertools.groupby(steps, lambda step: step[0] in COLOURS):
-        if is_colour:
+    for is_color, row in itertools.groupby(steps, lambda step: step[0] in COLORS):
+        if is_color:
             images = color.change_colors(images, draw, list(row))
         else:
             for name, amount in row:

@@ -23,7 +23,7 @@ NAMES = ('identity', *_MOVES, *_TABLES, *_BLENDS)
 
 # What the reference implementation fills with
 # (github.com/tensorflow/tpu, efficientnet/autoaugment.py).
-_GREY = 128.0
+_GRAY = 128.0
 
 
 def randaugment(images, draw, amount):
@@ -101,7 +101,7 @@ def _move(images, number, sign, strength):
     )
     far = min(0.45, 0.9 / max(strength, 1e-9))  # Some of the image stays.
     shift = (amount('translate_x', far * width), amount('translate_y', far * height))
-    return affine(images, matrix, shift, 'CONSTANT', _GREY)
+    return affine(images, matrix, shift, 'CONSTANT', _GRAY)
 
 
 def _look_up(images, number, sign, strength):

@@ -78,7 +78,7 @@ def convert(
                 f'{source.name}: the split {split!r} cannot be part of a file name; '
                 'convert whole splits'
             )
-    with _folder_that_becomes(output_dir) as directory:
+    with _directory_that_becomes(output_dir) as directory:
         root = source_args.get('data_dir')
         settings = Settings(directory, compression, root, _example_bytes(source))
         jobs = _plan(source, shards, settings.example_bytes)
@@ -256,7 +256,7 @@ def _work(group):
 
 
 @contextlib.contextmanager
-def _folder_that_becomes(output_dir):
+def _directory_that_becomes(output_dir):
     """A new directory that gets the name `output_dir` if all goes well, else goes."""
     parent, name = os.path.split(output_dir)
     _make(parent, output_dir, exist_ok=True)

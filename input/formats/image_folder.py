@@ -58,7 +58,7 @@ def image_folder(
     pattern = compile_pattern(label_pattern)
     found = {}
     for split, directory in _split_directories(root, pattern).items():
-        paths = sorted(pictures_below(directory))
+        paths = sorted(images_below(directory))
         labelled = [(p, class_of(p, directory, pattern)) for p in paths]
         known = [(p, c) for p, c in labelled if c is not None]
         # Kaggle's test images carry no class: a split without any is left out.
@@ -166,7 +166,7 @@ def _mostly_the_same(one, other):
     return common > 1 and 2 * common > min(len(one), len(other))
 
 
-def pictures_below(directory):
+def images_below(directory):
     """Yields the paths of what has an image's extension, in no order."""
     for path in files_below(directory):
         if path.lower().endswith(EXTENSIONS):

@@ -11,7 +11,7 @@ import numpy as np
 from estimator_clf.core.errors import DataError
 from estimator_clf.core.registry import register, suggest
 from input.images.image_shape import infer_image_shape
-from input.sources.tfrecords import SHUFFLE_BUFFER, TFRecordSource, sample_pictures
+from input.sources.tfrecords import SHUFFLE_BUFFER, TFRecordSource, sample_images
 from input.split_names import canonical
 from input.tfrecord.files import Shard, count_records
 
@@ -267,7 +267,7 @@ def _shape(feature, shards, parse, image_size, channels):
         channels = 1 if depth == 1 else 3
     pictures = []
     if image_size is None or channels is None:
-        pictures = sample_pictures(shards, parse)
+        pictures = sample_images(shards, parse)
     return infer_image_shape(pictures, image_size, channels)
 
 

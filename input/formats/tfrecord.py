@@ -16,7 +16,7 @@ from input.sources.tfrecords import (
     TFRecordSource,
     corrupt_example,
     record_dataset,
-    sample_pictures,
+    sample_images,
 )
 from input.text_files import read_names
 from input.tfrecord.files import Shard, compression_of, count_records
@@ -107,7 +107,7 @@ def tfrecord(
         if info is None and not validation_split:
             info = manifest.info
     else:
-        pictures = sample_pictures(splits['train'], parse)
+        pictures = sample_images(splits['train'], parse)
         shape = infer_image_shape(pictures, image_size, channels)
     name = 'tfrecord:' + os.path.basename(os.path.abspath(data_dir))
     return TFRecordSource(

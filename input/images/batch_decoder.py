@@ -96,7 +96,7 @@ class BatchDecoder:
         usual = tf.data.Dataset.from_tensors('cannot be decoded: corrupt or cut short')
         reason = words.concatenate(usual).take(1).get_single_element()
         name = _name(number, count)
-        return tf.strings.join([f'{decoding.NOT_A_PICTURE} <', name, '>: ', reason])
+        return tf.strings.join([f'{decoding.NOT_A_IMAGE} <', name, '>: ', reason])
 
 
 def _name(number, count):

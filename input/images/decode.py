@@ -25,7 +25,7 @@ WINDOW_DRAWS = ('crop area', 'crop aspect', 'crop top', 'crop left')
 # libjpeg can decode to a half, a quarter and an eighth of the size.
 _RATIOS = (1, 2, 4, 8)
 
-NOT_A_PICTURE = 'bad example'  # Marks our own message inside TensorFlow's.
+NOT_A_IMAGE = 'bad example'  # Marks our own message inside TensorFlow's.
 _UNKNOWN = 'neither JPEG, PNG, GIF nor BMP'
 _ANY = (1 << 63) - 1
 
@@ -126,7 +126,7 @@ def decode(data, size, channels, window=None, key=None, max_pixels=None):
     key = tf.constant('(no name)') if key is None else key
     if max_pixels:
         words = fault(data, max_pixels)
-        message = tf.strings.join([NOT_A_PICTURE + ' <', key, '>: ', words])
+        message = tf.strings.join([NOT_A_IMAGE + ' <', key, '>: ', words])
         with tf.control_dependencies(
             [tf.debugging.Assert(tf.equal(words, ''), [message])]
         ):
@@ -205,7 +205,7 @@ def decode(data, size, channels, window=None, key=None, max_pixels=None):
     }
 
     def unknown():
-        message = tf.strings.join([NOT_A_PICTURE + ' <', key, '>: ' + _UNKNOWN])
+        message = tf.strings.join([NOT_A_IMAGE + ' <', key, '>: ' + _UNKNOWN])
         with tf.control_dependencies([tf.debugging.Assert(False, [message])]):
             return tf.zeros([1, 1, channels], tf.uint8)
 

@@ -16,7 +16,7 @@ import tensorflow as tf
 
 from estimator_clf.core.errors import DataError
 from input.fingerprint import stamp
-from input.images.decode import NOT_A_PICTURE, whole_window
+from input.images.decode import NOT_A_IMAGE, whole_window
 from input.images.tf_messages import short_reason
 from input.sampling.index_shuffle import epoch_seed, locate
 from input.sampling.stateless_random import is_validation_example, mix_text
@@ -308,7 +308,7 @@ class TFRecordSource(EncodedSource):
 
     def sample(self, split, count=64):
         self._check_split(split)
-        return sample_pictures(self._parts[split].shards, self._parse, count)
+        return sample_images(self._parts[split].shards, self._parse, count)
 
     def explain(self, error):
         if self._stopped():
@@ -378,7 +378,7 @@ class TFRecordSource(EncodedSource):
         return 'could not be read a moment ago'
 
 
-def sample_pictures(shards, parse, count=64):
+def sample_images(shards, parse, count=64):
     """Reads a few encoded images, some from each of up to `count` shards.
 
     Args:
@@ -418,7 +418,7 @@ def record_dataset(paths, compression):
 
 def corrupt_example(key, *words):
     """Joins a message about one example, such as `DataSource.explain` looks for."""
-    return tf.strings.join([NOT_A_PICTURE + ' <', key, '>: ', *words])
+    return tf.strings.join([NOT_A_IMAGE + ' <', key, '>: ', *words])
 
 
 def _numbered_records(shards, number=0, check=True):

@@ -23,7 +23,7 @@ def is_record_file(path):
         return False
 
 
-def read_pictures(path, key):
+def read_images(path, key):
     """Reads the images of a file in their order.
 
     Args:
@@ -41,7 +41,7 @@ def read_pictures(path, key):
     number = 0
     try:
         for record in v1.io.tf_record_iterator(path, options):
-            yield _picture(record, key)
+            yield _image(record, key)
             number += 1
     except tf.errors.OpError as error:
         raise DataError(
@@ -53,7 +53,7 @@ def read_pictures(path, key):
         raise DataError(f'{path}: {number} of its {count} records could be read')
 
 
-def _picture(record, key):
+def _image(record, key):
     try:
         features = tf.train.Example.FromString(record).features.feature
     except Exception:  # Of protobuf, whose class depends on how it was built.

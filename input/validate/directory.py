@@ -21,7 +21,7 @@ from input.validate.class_names import similar
 from input.validate.report import Finding
 
 # What people take for images, and `image_folder` does not.
-_OTHER_PICTURES = ('.webp', '.tif', '.tiff', '.heic', '.heif', '.avif', '.jp2', '.psd')
+_OTHER_IMAGES = ('.webp', '.tif', '.tiff', '.heic', '.heif', '.avif', '.jp2', '.psd')
 
 
 class DirectoryScan:
@@ -153,8 +153,8 @@ def _look_at_other(path):
         return 'ignored', path, error.strerror
     # 'BM' may begin any text.
     if kind and kind != 'bmp':
-        return 'hidden_picture', path, f'is a {kind.upper()}'
+        return 'hidden_image', path, f'is a {kind.upper()}'
     extension = os.path.splitext(path)[1].lower()
-    if extension in _OTHER_PICTURES:
-        return 'hidden_picture', path, f'{extension} is not read'
+    if extension in _OTHER_IMAGES:
+        return 'hidden_image', path, f'{extension} is not read'
     return 'ignored', path, 'no extension of an image'

@@ -31,7 +31,7 @@ KINDS = {
     ),
     'damaged_file': Kind('error', 'Damaged files of records', _AGAIN),
     'empty_file': Kind('error', 'Files without a single byte', _AGAIN),
-    'not_a_picture': Kind(
+    'not_a_image': Kind(
         'error',
         'Files that are no images, whatever they are called',
         'remove them; WebP, TIFF and the like: convert them to JPEG or PNG',
@@ -92,7 +92,7 @@ KINDS = {
         'Classes of very different sizes',
         'consider weights for the classes, and look at the metrics per class',
     ),
-    'hidden_picture': Kind(
+    'hidden_image': Kind(
         'warning',
         'Images that training does not see because of their names',
         'name JPEG, PNG, GIF and BMP by what they are; convert the others',

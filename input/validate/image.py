@@ -103,7 +103,7 @@ class ImageInspector:
             return ImageReport([('empty_file', '0 bytes')], digest, 0)
         kind = decoding.kind_of(data)
         if kind is None:
-            return ImageReport([('not_a_picture', _what(data))], digest, 0)
+            return ImageReport([('not_a_image', _what(data))], digest, 0)
         findings = []
         said = _EXTENSIONS.get(os.path.splitext(name)[1].lower())
         if said and said != kind:

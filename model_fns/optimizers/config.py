@@ -138,9 +138,7 @@ class OptimizerSpec:
         variable_patterns.check_patterns('freeze', self.freeze)
         variable_patterns.check_patterns('train_only', self.train_only)
         variable_patterns.check_multipliers('lr_multipliers', self.lr_multipliers)
-        variable_patterns.check_multipliers(
-            'decay_multipliers', self.decay_multipliers
-        )
+        variable_patterns.check_multipliers('decay_multipliers', self.decay_multipliers)
         if self.decay_multipliers and not self.weight_decay:
             raise errors.SettingError('`decay_multipliers` needs `weight_decay`')
         # A list, as JSON gives it back, would make the settings unhashable.

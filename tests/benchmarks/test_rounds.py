@@ -12,7 +12,7 @@ def _runs(times):
         {
             'workload': 'cnn',
             'program': program,
-            'pictures_per_second': times[program][n],
+            'images_per_second': times[program][n],
         }
         for n in range(3)
         for program in times
@@ -41,7 +41,7 @@ def test_pytorch_is_left_out_where_there_is_none():
 
 def _program(workload, program):
     speed = {'ours': 6, 'theirs': 3}[program]
-    text = f'print("chatter"); print(\'{{"pictures_per_second": {speed}}}\')'
+    text = f'print("chatter"); print(\'{{"images_per_second": {speed}}}\')'
     return [sys.executable, '-c', text]
 
 

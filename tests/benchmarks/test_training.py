@@ -19,7 +19,7 @@ def test_it_runs(tmp_path):
     for run in report['runs']:
         assert run['steps'] > 0
         per_second = run['steps'] * 100 / run['seconds']
-        assert run['pictures_per_second'] == pytest.approx(per_second)
+        assert run['images_per_second'] == pytest.approx(per_second)
     limits = report['limits']
     assert limits['tflops']['convolution, float32'] > 0
     assert limits['memory_gb_per_second'] > 0
@@ -45,4 +45,4 @@ def test_operations_of_the_network():
                 )
     # The first is not trained; the second has a gradient by its filter only.
     expected = 3 * sum(forward[1:]) - forward[1]
-    assert expected == training.FLOP_PER_PICTURE
+    assert expected == training.FLOP_PER_IMAGE

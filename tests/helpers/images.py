@@ -61,7 +61,7 @@ def numbered_png(number, size=8):
     return encode(np.full([size, size, 3], number, np.uint8), 'PNG')
 
 
-def class_folders(root, counts, size=8):
+def class_directories(root, counts, size=8):
     """Writes `counts` = {'cats': 3, …} numbered PNGs; all of them in order."""
     paths, number = [], 0
     for name, count in counts.items():

@@ -7,7 +7,7 @@ import numpy as np
 from input.fingerprint import stamp
 from input.formats.arrays import from_arrays
 from input.formats.image_folder import image_folder
-from tests.helpers.images import class_folders
+from tests.helpers.images import class_directories
 
 
 def test_size_time_and_name_count(tmp_path):
@@ -25,8 +25,8 @@ def test_size_time_and_name_count(tmp_path):
     assert stamp(paths) == stamp(paths)
 
 
-def test_of_a_folder_that_is_moved_into_another_class(tmp_path):
-    paths = class_folders(str(tmp_path), {'a': 3, 'b': 3})
+def test_of_a_directory_that_is_moved_into_another_class(tmp_path):
+    paths = class_directories(str(tmp_path), {'a': 3, 'b': 3})
     before = image_folder(str(tmp_path)).fingerprint('train')
     assert image_folder(str(tmp_path)).fingerprint('train') == before
     os.rename(paths[0], tmp_path / 'b' / '9.png')

@@ -63,7 +63,7 @@ def test_data_of_other_classes_than_the_run_had_is_refused():
         open_dataset('digits', info=renamed)
 
 
-def test_other_pictures_come_in_the_size_of_the_run(tmp_path):
+def test_other_images_come_in_the_size_of_the_run(tmp_path):
     for name in ('cat', 'dog'):
         (tmp_path / name).mkdir()
         Image.new('L', (20, 30)).save(tmp_path / name / '1.png')

@@ -41,7 +41,7 @@ def test_converts_and_says_what_is_next(tmp_path):
     assert sum(name.endswith('.tfrecord.gz') for name in os.listdir(out)) == 4
 
 
-def test_bad_picture(tmp_path):
+def test_bad_image(tmp_path):
     bad = _directory(tmp_path / 'in') / 'train' / 'bee' / '3.png'
     bad.write_text('I am not an image.')
     done = launch(

@@ -35,23 +35,23 @@ def _refused(tmp_path, *arguments, code=2):
     return done.stderr
 
 
-FOLDER = ('--dataset=image_folder', '--batch_size=4', '--network=linear')
+DIRECTORY = ('--dataset=image_folder', '--batch_size=4', '--network=linear')
 
 
-def test_no_such_folder(tmp_path):
-    said = _refused(tmp_path, *FOLDER, '--data_dir=/no/such/directory')
+def test_no_such_directory(tmp_path):
+    said = _refused(tmp_path, *DIRECTORY, '--data_dir=/no/such/directory')
     assert '--data_dir' in said and '/no/such/directory' in said
 
 
-def test_folder_without_pictures(tmp_path):
+def test_directory_without_images(tmp_path):
     (tmp_path / 'data' / 'cat').mkdir(parents=True)
-    said = _refused(tmp_path, *FOLDER, f'--data_dir={tmp_path}/data')
+    said = _refused(tmp_path, *DIRECTORY, f'--data_dir={tmp_path}/data')
     assert 'no images' in said and 'DIR/<class>/<image>' in said
 
 
 def test_one_class_only(tmp_path):
     _directory(tmp_path / 'data', ['cat'])
-    said = _refused(tmp_path, *FOLDER, f'--data_dir={tmp_path}/data')
+    said = _refused(tmp_path, *DIRECTORY, f'--data_dir={tmp_path}/data')
     assert 'at least two classes' in said and "'cat'" in said
 
 
@@ -60,7 +60,7 @@ def test_text_file_named_jpg(tmp_path):
     bad.write_text('I am not an image.')
     said = _refused(
         tmp_path,
-        *FOLDER,
+        *DIRECTORY,
         f'--data_dir={tmp_path}/data',
         '--max_corrupt_images=0',
         code=1,
@@ -75,7 +75,7 @@ def test_truncated_jpegs_beyond_the_limit(tmp_path):
         path.write_bytes(path.read_bytes()[:400])
     said = _refused(
         tmp_path,
-        *FOLDER,
+        *DIRECTORY,
         f'--data_dir={tmp_path}/data',
         '--max_corrupt_images=2',
         code=1,
@@ -91,7 +91,7 @@ def test_a_truncated_jpeg_is_left_out_and_said(tmp_path):
     bad.write_bytes(bad.read_bytes()[:400])
     done = launch(
         'train',
-        *FOLDER,
+        *DIRECTORY,
         f'--data_dir={tmp_path}/data',
         '--epochs=1',
         f'--model_dir={tmp_path}/run',
@@ -169,7 +169,7 @@ def test_label_out_of_range(records, tmp_path):
 def test_batch_larger_than_the_data_set(tmp_path):
     _directory(tmp_path / 'data')
     said = _refused(
-        tmp_path, *FOLDER, f'--data_dir={tmp_path}/data', '--batch_size=100'
+        tmp_path, *DIRECTORY, f'--data_dir={tmp_path}/data', '--batch_size=100'
     )
     assert '--batch_size=100' in said and '12 examples' in said
 

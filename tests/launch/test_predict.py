@@ -193,7 +193,7 @@ def test_a_file_that_ends_in_the_length_of_a_record_is_cut_short(records, left):
         second[1]()
 
 
-def test_records_whose_length_looks_like_a_picture(tmp_path):
+def test_records_whose_length_looks_like_a_image(tmp_path):
     wanted = int.from_bytes(b'BM', 'little')
     around = len(example(image__encoded=bytes(wanted))) - wanted
     record = example(image__encoded=bytes(wanted - around))
@@ -204,7 +204,7 @@ def test_records_whose_length_looks_like_a_picture(tmp_path):
 
 
 @pytest.mark.parametrize('content', [b'', b'text', b'BM', b'GIF89a', b'\x78\x9c'])
-def test_what_is_no_record_file_is_taken_for_a_picture(content, tmp_path):
+def test_what_is_no_record_file_is_taken_for_a_image(content, tmp_path):
     path = write(tmp_path / 'x', content)
     if content != b'\x78\x9c':  # Might be compressed, as far as two bytes tell.
         ((key, load),) = pictures([path], 'image/encoded')
@@ -215,7 +215,7 @@ def test_what_is_no_record_file_is_taken_for_a_picture(content, tmp_path):
         load()
 
 
-def test_folders_globs_and_what_is_not_there(tmp_path):
+def test_directories_globs_and_what_is_not_there(tmp_path):
     for name in ('b/2.png', 'a/1.jpg', 'a/notes.txt'):
         write(tmp_path / name, b'x')
     found = find_files([str(tmp_path)])

@@ -337,7 +337,7 @@ def test_stock_warm_start_restores_nothing_without_a_word(tmp_path, caplog):
         assert not warned(caplog)
 
 
-def test_stock_trains_on_in_a_folder_of_other_settings(tmp_path, caplog):
+def test_stock_trains_on_in_a_directory_of_other_settings(tmp_path, caplog):
     def model_fn(features, labels, mode, params):
         w = v1.get_variable('w', [], initializer=v1.ones_initializer())
         optimizer = v1.train.GradientDescentOptimizer(params['learning_rate'])

@@ -76,7 +76,7 @@ def test_every_default_passes_its_own_check():
         assert field.type in (str, int, float, bool)
 
 
-def test_folders_that_follow_from_others():
+def test_directories_that_follow_from_others():
     config = Config(dataset='tfds:oxford/pets', network='mlp')
     assert config.model_dir == os.path.join('runs', 'tfds_oxford_pets-mlp')
     assert config.export_dir == os.path.join(config.model_dir, 'export')
@@ -136,7 +136,7 @@ def test_load_gives_back_the_settings(tmp_path):
     assert loaded == dataclasses.replace(config, model_dir=str(tmp_path))
 
 
-def test_a_folder_that_was_moved_exports_into_itself(tmp_path):
+def test_a_directory_that_was_moved_exports_into_itself(tmp_path):
     write(tmp_path, json.dumps({'settings': Config(model_dir='runs/once').to_dict()}))
     assert configuration.load(str(tmp_path)).export_dir == str(tmp_path / 'export')
 
@@ -167,7 +167,7 @@ def test_names_that_tensorflow_takes_for_patterns():
             Config(model_dir=name)
 
 
-def test_a_folder_that_was_renamed(tmp_path):
+def test_a_directory_that_was_renamed(tmp_path):
     for name in ('a [1]', 'b'):
         settings = {**Config().to_dict(), 'model_dir': f'runs/{name}'}
         settings['export_dir'] = f'runs/{name}/export'

@@ -211,7 +211,7 @@ def test_a_program_compiles_and_says_what_auto_means(tmp_path, monkeypatch):
     assert lines(tmp_path / 'metrics.jsonl')[-1]['split'] == 'test'
 
 
-def test_a_mistake_before_the_first_step_does_not_bind_the_folder(tmp_path):
+def test_a_mistake_before_the_first_step_does_not_bind_the_directory(tmp_path):
     with pytest.raises(SettingError, match="`freeze`: no variable has 'dense9'"):
         run(tmp_path, freeze='dense9')
     assert run(tmp_path, freeze='dense1', max_steps=1).step == 1

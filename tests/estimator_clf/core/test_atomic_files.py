@@ -21,7 +21,7 @@ def test_others_may_read_it(tmp_path):
     assert stat.S_IMODE(os.stat(tmp_path / 'a').st_mode) == 0o644
 
 
-def test_a_name_without_a_folder(tmp_path, monkeypatch):
+def test_a_name_without_a_directory(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     write_atomically('a', 'here')
     assert (tmp_path / 'a').read_text() == 'here'
@@ -43,6 +43,6 @@ def test_a_failure_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch, b
     assert os.listdir(tmp_path) == ['a']
 
 
-def test_no_such_folder(tmp_path):
+def test_no_such_directory(tmp_path):
     with pytest.raises(FileNotFoundError):
         write_atomically(tmp_path / 'none' / 'a', '')

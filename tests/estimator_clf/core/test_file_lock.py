@@ -60,13 +60,13 @@ def test_given_back_it_can_be_taken(tmp_path):
     second.release()
 
 
-def test_a_folder_that_is_not_there_yet(tmp_path):
+def test_a_directory_that_is_not_there_yet(tmp_path):
     lock = DirectoryLock(str(tmp_path / 'new'))
     lock.acquire()
     assert not (tmp_path / 'new').exists()
 
 
-def test_a_run_in_a_folder_in_use_touches_nothing(holder, tmp_path):
+def test_a_run_in_a_directory_in_use_touches_nothing(holder, tmp_path):
     with pytest.raises(ConfigError, match='in use'):
         run(tmp_path)
     assert os.listdir(tmp_path) == []

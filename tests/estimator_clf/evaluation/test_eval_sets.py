@@ -11,7 +11,7 @@ from estimator_clf.core.errors import ConfigError
 from estimator_clf.evaluation.eval_sets import Wish, eval_sets, parse
 from estimator_clf.loggers.jsonl import MetricsLog
 from estimator_clf.training import factory, run_directory
-from tests.helpers.images import class_folders
+from tests.helpers.images import class_directories
 from tests.helpers.small_run import Recorder, run, source
 
 
@@ -94,9 +94,9 @@ def test_the_names_of_the_splits_are_those_of_the_data_itself(text):
         _names(text)
 
 
-def test_all_of_another_folder_counts(tmp_path):
-    class_folders(tmp_path / 'data', {'a': 4, 'b': 4})
-    class_folders(tmp_path / 'phone', {'a': 3, 'b': 2})
+def test_all_of_another_directory_counts(tmp_path):
+    class_directories(tmp_path / 'data', {'a': 4, 'b': 4})
+    class_directories(tmp_path / 'phone', {'a': 3, 'b': 2})
     config = Config(
         dataset='image_folder', data_dir=str(tmp_path / 'data'), examples_per_class=3
     )
@@ -136,9 +136,9 @@ def test_one_name_is_one_set(tmp_path):
     assert results.metrics['y'] == results.metrics['test']
 
 
-def test_one_name_is_one_folder(tmp_path):
-    class_folders(tmp_path / 'a', {'x': 1})
-    class_folders(tmp_path / 'b', {'x': 1})
+def test_one_name_is_one_directory(tmp_path):
+    class_directories(tmp_path / 'a', {'x': 1})
+    class_directories(tmp_path / 'b', {'x': 1})
     (tmp_path / 'model.ckpt-1.index').touch()
 
     def check(old, new):

@@ -293,7 +293,7 @@ def test_smoothness_makes_smooth(cnn):
     )
 
 
-def test_moves_keep_a_picture_about_where_it_is(cnn):
+def test_moves_keep_a_image_about_where_it_is(cnn):
     still = np.array([[1, 0, 0, 0, 1, 0, 0, 0]], np.float32)
     images, goal = noise(cnn.shape), cnn.goal(cnn.scores)
     plain, gradient = cnn.gradient(goal, images, 0)
@@ -383,7 +383,7 @@ def test_images_for_tensorboard(cnn, tmp_path):
     assert (summary.width, summary.height) == made[2][1].picture.size
 
 
-def test_pictures_of_a_source_and_of_files(tmp_path):
+def test_images_of_a_source_and_of_files(tmp_path):
     data = source()
     decoder = BatchDecoder((8, 8), 1)
     found = load(some_of(data, 'test', 4), decoder)

@@ -15,7 +15,7 @@ from estimator_clf.export.signatures import tensor_receiver
 from input.dataset_info import DatasetInfo
 from launch import export
 from model_fns import make_model_fn
-from tests.helpers.images import class_folders
+from tests.helpers.images import class_directories
 from tests.helpers.runtimes import ask_onnx, onnx_session, tflite_runner
 from tests.helpers.small_run import source
 
@@ -139,7 +139,7 @@ def test_tflite_in_int8(parts, images, wanted, tmp_path):
 
 
 def test_calibration_leaves_out_what_cannot_be_read(tmp_path, monkeypatch):
-    *_, broken = class_folders(str(tmp_path / 'data'), {'a': 3, 'b': 4})
+    *_, broken = class_directories(str(tmp_path / 'data'), {'a': 3, 'b': 4})
     with open(broken, 'r+b') as file:
         file.truncate(60)
     given = []

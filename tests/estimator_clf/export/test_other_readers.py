@@ -76,7 +76,7 @@ def test_the_c_api(c_program, model, signature):
     check_in_c(c_program, model, signature)
 
 
-def test_the_c_api_is_told_which_picture_is_bad(c_program, model):
+def test_the_c_api_is_told_which_image_is_bad(c_program, model):
     bad = [model.pictures[0], model.pictures[1][:40]]
     done = read_in_c(c_program, model, 'serving_default', bad)
     assert done.returncode == 1

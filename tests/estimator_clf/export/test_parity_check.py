@@ -251,7 +251,7 @@ def _another_input(signatures):
     del inputs['inputs']
 
 
-def _pictures_for_examples(signatures):
+def _images_for_examples(signatures):
     # What stock Estimator does: Serving would feed tf.Examples to a JPEG decoder.
     wrong = signatures['serving_default'].inputs['image_bytes'].name
     signatures['classify'].inputs['inputs'].name = wrong
@@ -264,7 +264,7 @@ def _pictures_for_examples(signatures):
         (_another_method, 'classify: the method must be'),
         (_a_fixed_batch, 'tensor: .* must take any number'),
         (_another_input, 'classify: the input must be inputs, is examples'),
-        (_pictures_for_examples, 'does not take the examples: .*image'),
+        (_images_for_examples, 'does not take the examples: .*image'),
     ],
 )
 def test_signatures_of_another_form(copy, change, words):
@@ -288,7 +288,7 @@ def _named(request, name):
     return log.SerializeToString()
 
 
-def _no_picture(request):
+def _no_image(request):
     log = serving_warmup._message('PredictionLog').FromString(request)
     proto = v1.make_tensor_proto([b'no image']).SerializeToString()
     log.predict_log.request.inputs[0].value = proto
@@ -301,7 +301,7 @@ def _no_picture(request):
         (lambda request: _named(request, ''), None),  # Serving's word for the usual.
         (lambda request: _named(request, 'tensor'), 'a request for tensor with image_'),
         (lambda request: _named(request, 'other'), 'a request for other'),
-        (_no_picture, 'serving_default refuses a request: .*image'),
+        (_no_image, 'serving_default refuses a request: .*image'),
     ],
 )
 def test_warmup_requests_of_somebody_else(copy, change, words):

@@ -53,7 +53,7 @@ def test_names_and_probabilities_sorted(model):
         assert sum(probabilities) == pytest.approx(1.0)
 
 
-def test_one_that_is_no_picture_does_not_spoil_the_others(model):
+def test_one_that_is_no_image_does_not_spoil_the_others(model):
     directory, data, _ = model
     good = [picture for _, picture, _ in data.encoded('test', [0, 1, 2])]
     predictor = Predictor(directory)
@@ -69,7 +69,7 @@ def test_one_that_is_no_picture_does_not_spoil_the_others(model):
         assert isinstance(mixed[number], tf.errors.InvalidArgumentError)
 
 
-def test_no_pictures(model):
+def test_no_images(model):
     assert Predictor(model[0]).predict([]) == []
 
 

@@ -156,7 +156,7 @@ def decode_png(data):
     return np.asarray(Image.open(io.BytesIO(data)))[..., None]
 
 
-def test_any_number_of_pictures(loaded, expected):
+def test_any_number_of_images(loaded, expected):
     for count in (0, 1, 2, 11):
         pictures = tf.constant(expected[0][:count], tf.string, [count])
         out = loaded['serving_default'](image_bytes=pictures)
@@ -170,7 +170,7 @@ def encode(image, kind, **options):
     return buffer.getvalue()
 
 
-def test_pictures_of_every_kind_and_size(trained, loaded):
+def test_images_of_every_kind_and_size(trained, loaded):
     rng = np.random.default_rng(0)
     noise = Image.fromarray(rng.integers(0, 256, (31, 47, 3)).astype(np.uint8))
     gray = noise.convert('L')
@@ -215,7 +215,7 @@ BAD = {
 
 
 @pytest.mark.parametrize('bad', BAD, ids=lambda data: repr(data[:12]))
-def test_an_error_names_the_picture_and_the_reason(loaded, expected, bad):
+def test_an_error_names_the_image_and_the_reason(loaded, expected, bad):
     good = expected[0]
     words = f'image 2 .from 0. of 4>: .*{BAD[bad]}'
     with pytest.raises(tf.errors.InvalidArgumentError, match=words):
@@ -227,7 +227,7 @@ def test_an_error_names_the_picture_and_the_reason(loaded, expected, bad):
         loaded['serving_default'](image_bytes=tf.constant([bad]))
 
 
-def test_an_example_without_a_picture_is_named(loaded, expected):
+def test_an_example_without_a_image_is_named(loaded, expected):
     examples = [*as_examples(expected[0][:1]), b'']
     with pytest.raises(tf.errors.InvalidArgumentError, match='image 1 .* of 2'):
         loaded['examples'](examples=tf.constant(examples))
@@ -277,7 +277,7 @@ def test_a_full_disk_is_an_error_in_words(trained, tmp_path, monkeypatch):
     assert os.listdir(tmp_path) == []
 
 
-def test_a_folder_that_cannot_be(trained, tmp_path):
+def test_a_directory_that_cannot_be(trained, tmp_path):
     (tmp_path / 'file').write_text('')
     for directory in ('file', 'file/below'):
         with pytest.raises(RunError, match='`export_dir`='):

@@ -11,14 +11,14 @@ from input.dataset_info import DatasetInfo
 
 v1 = tf.compat.v1
 
-PICTURES = DatasetInfo('p', ('a', 'b'), (6, 8, 3), {}, (0.0,), (1.0,))
+IMAGES = DatasetInfo('p', ('a', 'b'), (6, 8, 3), {}, (0.0,), (1.0,))
 NUMBERS = DatasetInfo('n', (), (3,), {}, (0.0,), (1.0,))
 
 
 @pytest.mark.parametrize(
     'info, signatures',
     [
-        (PICTURES, ['serving_default', 'tensor', 'examples', 'classify']),
+        (IMAGES, ['serving_default', 'tensor', 'examples', 'classify']),
         (NUMBERS, ['serving_default', 'examples', 'regress']),
     ],
 )
@@ -35,7 +35,7 @@ def test_official_classes_read_them(tmp_path):
         'tensorflow_serving.apis.prediction_log_pb2', reason='extra: serving'
     )
     path = str(tmp_path / 'warm')
-    serving_warmup.write(path, PICTURES)
+    serving_warmup.write(path, IMAGES)
     records = list(v1.io.tf_record_iterator(path))
     asked = [logs.PredictionLog.FromString(record) for record in records]
     assert [log.WhichOneof('log_type') for log in asked[:4]] == [

@@ -72,7 +72,7 @@ def test_weights_that_are_not_finite_are_left_to_the_hook_that_says_so(tmp_path)
         bare_estimator(tmp_path, broken).train(input_fn, hooks=hooks, max_steps=2)
 
 
-def test_pictures_of_the_steps_that_are_taken(tmp_path):
+def test_images_of_the_steps_that_are_taken(tmp_path):
     images = values(train(tmp_path, 3, 7, count=2), 'image')
     # The first step of a session, then at the interval; two images in each.
     assert [step for step, _, _ in images] == [1, 3, 6]
@@ -97,7 +97,7 @@ def test_histograms_when_asked(tmp_path, histograms):
         assert np.isfinite(found[0][2].min) and found[0][2].num == 1
 
 
-def test_no_pictures_no_images(tmp_path):
+def test_no_images_no_images(tmp_path):
     found = train(tmp_path, 2, 2, collection='no such collection')
     assert values(found, 'image') == []
     assert [e for e in found if e.graph_def]

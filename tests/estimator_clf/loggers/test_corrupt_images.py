@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from estimator_clf.loggers.corrupt_images import FILE_NAME, CorruptImagesLog, leave_out
 from input.formats.image_folder import image_folder
-from tests.helpers.images import class_folders, write
+from tests.helpers.images import class_directories, write
 from tests.helpers.launching import lines
 from tests.helpers.small_run import Recorder, run
 
@@ -33,7 +33,7 @@ def test_a_line_for_each_and_none_twice(tmp_path):
         assert file.read().count('1.png') == 1
 
 
-def test_nothing_is_written_before_there_is_a_folder(tmp_path):
+def test_nothing_is_written_before_there_is_a_directory(tmp_path):
     log = CorruptImagesLog(str(tmp_path / 'run'), print, 2)
     log.note('a.png', 'why')
     log.flush()
@@ -54,7 +54,7 @@ def test_no_limit_no_object():
 @pytest.fixture(name='data')
 def _data(tmp_path):
     for split in ('train', 'test'):
-        paths = class_folders(tmp_path / split, {'a': 8, 'b': 8, 'c': 8})
+        paths = class_directories(tmp_path / split, {'a': 8, 'b': 8, 'c': 8})
         write(paths[5], b'no image')
     return image_folder(str(tmp_path))
 

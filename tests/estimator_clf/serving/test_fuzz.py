@@ -37,7 +37,7 @@ def served(tmp_path_factory):
         yield running
 
 
-def sound_pictures():
+def sound_images():
     kinds = {
         'JPEG': ('RGB', 'L', 'CMYK'),
         'PNG': ('RGB', 'L', 'LA', 'RGBA', 'P', 'I;16', '1'),
@@ -55,7 +55,7 @@ def sound_pictures():
     return found
 
 
-SOUND = sound_pictures()
+SOUND = sound_images()
 
 
 def changed(data, dice):

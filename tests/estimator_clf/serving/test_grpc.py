@@ -23,7 +23,7 @@ from tensorflow_serving.apis import (
 from tests.helpers import serving_model as model
 from tests.helpers.images import by_pillow
 
-PICTURES = model.pictures(5)
+IMAGES = model.pictures(5)
 CODE = grpc.StatusCode
 
 
@@ -58,7 +58,7 @@ def request(kind=predict_pb2.PredictRequest, signature='', name=model.MODEL):
     return message
 
 
-def predict_request(key='image_bytes', values=PICTURES, signature='', **changed):
+def predict_request(key='image_bytes', values=IMAGES, signature='', **changed):
     message = request(signature=signature, **changed)
     if isinstance(values, list):
         values = np.array(values, object)
@@ -82,10 +82,10 @@ def refused(call, message):
 @pytest.mark.parametrize(
     'key, signature, values',
     [
-        ('image_bytes', '', PICTURES),
-        ('image_bytes', 'serving_default', PICTURES),
-        ('image', 'tensor', np.stack([by_pillow(p, 'L') for p in PICTURES])),
-        ('examples', 'examples', [example(p).SerializeToString() for p in PICTURES]),
+        ('image_bytes', '', IMAGES),
+        ('image_bytes', 'serving_default', IMAGES),
+        ('image', 'tensor', np.stack([by_pillow(p, 'L') for p in IMAGES])),
+        ('examples', 'examples', [example(p).SerializeToString() for p in IMAGES]),
     ],
 )
 def test_predict(prediction, key, signature, values):
@@ -94,7 +94,7 @@ def test_predict(prediction, key, signature, values):
     assert answer.model_spec.version.value == 3
     assert answer.model_spec.signature_name == signature or 'serving_default'
     found = {name: tf.make_ndarray(x) for name, x in answer.outputs.items()}
-    for number, picture in enumerate(PICTURES):
+    for number, picture in enumerate(IMAGES):
         names, scores = model.expected(picture, 3)
         assert [x.decode() for x in found['classes'][number]] == names
         np.testing.assert_allclose(found['scores'][number], scores, atol=1e-5)
@@ -117,21 +117,21 @@ def test_only_the_outputs_asked_for(prediction):
     assert 'alias not found in signature: x' in refused(prediction.Predict, message)[1]
 
 
-def test_no_pictures_are_no_classes(prediction):
+def test_no_images_are_no_classes(prediction):
     answer = prediction.Predict(predict_request(values=[]), timeout=60)
     assert tf.make_ndarray(answer.outputs['classes']).shape == (0, 3)
 
 
 def test_classify(prediction):
     message = request(classification_pb2.ClassificationRequest, 'classify')
-    message.input.example_list.examples.extend(map(example, PICTURES))
+    message.input.example_list.examples.extend(map(example, IMAGES))
     with_context = request(classification_pb2.ClassificationRequest, 'classify')
     shared = with_context.input.example_list_with_context
-    shared.context.CopyFrom(example(PICTURES[1]))
-    shared.examples.extend([tf.train.Example(), example(PICTURES[0])])
+    shared.context.CopyFrom(example(IMAGES[1]))
+    shared.examples.extend([tf.train.Example(), example(IMAGES[0])])
     for given, wanted in (
-        (message, PICTURES),
-        (with_context, [PICTURES[1], PICTURES[0]]),
+        (message, IMAGES),
+        (with_context, [IMAGES[1], IMAGES[0]]),
     ):
         answer = prediction.Classify(given, timeout=60)
         found = answer.result.classifications
@@ -144,9 +144,9 @@ def test_classify(prediction):
 
 def test_regress(prediction):
     message = request(regression_pb2.RegressionRequest, 'regress')
-    message.input.example_list.examples.extend(map(example, PICTURES))
+    message.input.example_list.examples.extend(map(example, IMAGES))
     answer = prediction.Regress(message, timeout=60)
-    wanted = [by_pillow(p, 'L').mean() / 255 for p in PICTURES]
+    wanted = [by_pillow(p, 'L').mean() / 255 for p in IMAGES]
     found = [item.value for item in answer.result.regressions]
     np.testing.assert_allclose(found, wanted, rtol=1e-5)
 
@@ -215,7 +215,7 @@ BAD = {
         'to have shape [-1] but [2,2]',
     ),
     'no image': (
-        predict_request(values=[PICTURES[0], b'x']),
+        predict_request(values=[IMAGES[0], b'x']),
         'INVALID_ARGUMENT',
         'neither JPEG, PNG, GIF nor BMP',
     ),

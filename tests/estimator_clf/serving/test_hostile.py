@@ -23,7 +23,7 @@ from estimator_clf.serving.batching import Batching
 from tests.helpers import serving_model as model
 
 PATH = f'/v1/models/{model.MODEL}'
-PICTURES = model.pictures(8)
+IMAGES = model.pictures(8)
 
 
 @pytest.fixture(scope='module')
@@ -82,13 +82,13 @@ def until_end(connection):
 
 
 def alive(served):
-    ((status, _),) = asyncio.run(many(served, [PICTURES[0]]))
+    ((status, _),) = asyncio.run(many(served, [IMAGES[0]]))
     return status == 200
 
 
 def test_200_clients_at_once(exports):
-    given = (PICTURES * 25)[:200]
-    given[50], given[150] = b'no image', PICTURES[0][:40]
+    given = (IMAGES * 25)[:200]
+    given[50], given[150] = b'no image', IMAGES[0][:40]
     with model.running(exports, timeout=60) as served:
         answers = asyncio.run(many(served, given))
     pairs = zip(given, answers, strict=True)
@@ -144,7 +144,7 @@ def test_a_run_that_takes_too_long(exports, monkeypatch):
 
     with model.running(exports, timeout=0.5) as served:
         monkeypatch.setattr(servable.Servable, 'run', slow)
-        ((status, answer),) = asyncio.run(many(served, [PICTURES[0]]))
+        ((status, answer),) = asyncio.run(many(served, [IMAGES[0]]))
         go.set()
         assert status == 504 and 'took too long' in answer['error']
 
@@ -152,7 +152,7 @@ def test_a_run_that_takes_too_long(exports, monkeypatch):
 def test_a_client_that_goes_away(served):
     for _ in range(20):
         with connect(served) as connection:
-            data = body(*PICTURES)
+            data = body(*IMAGES)
             connection.sendall(head(len(data)) + data)
         with connect(served) as connection:
             connection.sendall(head(1000) + b'{')
@@ -197,7 +197,7 @@ def test_bodies_that_unpack(served):
     async def scenario():
         async with aiohttp.ClientSession() as session:
             packed = {'headers': {'Content-Encoding': 'gzip'}}
-            good = gzip.compress(body(PICTURES[0]))
+            good = gzip.compress(body(IMAGES[0]))
             bomb = gzip.compress(b' ' * (64 << 20))
             assert len(bomb) < 1 << 20
             return [
@@ -216,7 +216,7 @@ def test_many_large_bodies_do_not_fill_the_memory(exports):
         for connection in waiting:
             connection.sendall(head(1 << 20) + b'{')
         time.sleep(0.5)
-        ((status, answer),) = asyncio.run(many(served, [PICTURES[0]]))
+        ((status, answer),) = asyncio.run(many(served, [IMAGES[0]]))
         assert status == 503 and 'at once' in answer['error']
         for connection in waiting:
             assert until_end(connection).startswith(b'HTTP/1.1 408')
@@ -251,7 +251,7 @@ def test_versions_change_under_load(exports, tmp_path):
     async def client(number, served):
         async with aiohttp.ClientSession() as session:
             while not stop.is_set():
-                picture = PICTURES[number]
+                picture = IMAGES[number]
                 answers.append((picture, await ask(session, served, body(picture))))
 
     async def clients(served):
@@ -308,7 +308,7 @@ def test_a_stop_answers_what_is_under_way(exports, monkeypatch):
         answers = []
         port = served.server.port
         thread = threading.Thread(
-            target=lambda: answers.extend(asyncio.run(many(served, PICTURES)))
+            target=lambda: answers.extend(asyncio.run(many(served, IMAGES)))
         )
         thread.start()
         assert running.wait(30)

@@ -16,7 +16,7 @@ from tests.helpers.images import encode, image
 
 pytestmark = pytest.mark.skipif(not chromium(), reason='there is no Chromium')
 
-PICTURE = model.pictures(1)[0]
+IMAGE = model.pictures(1)[0]
 
 
 @pytest.fixture(scope='module')
@@ -92,16 +92,16 @@ def expected(picture):
 @in_browser
 async def check_choosing(page, directory):
     path = directory / 'digit.png'
-    path.write_bytes(PICTURE)
+    path.write_bytes(IMAGE)
     assert await page.run("document.getElementById('result').hidden")
     await page.choose('#file', path)
     # A class name with a tag in it stays text.
-    assert await shown(page, 1) == expected(PICTURE)
+    assert await shown(page, 1) == expected(IMAGE)
     widths = await page.run(
         """[...document.querySelectorAll('.fill')].map(
             (bar) => bar.offsetWidth / bar.parentElement.offsetWidth)"""
     )
-    for width, score in zip(widths, model.expected(PICTURE, 7)[1], strict=True):
+    for width, score in zip(widths, model.expected(IMAGE, 7)[1], strict=True):
         assert width == pytest.approx(score, abs=0.02)
     time = await page.run("document.getElementById('time').textContent")
     assert 'ms from here and back' in time and 'in the model (version 7)' in time
@@ -119,11 +119,11 @@ SIZES = ('Width', 'Height')
 
 @in_browser
 async def check_dropping_and_pasting(page, directory):
-    await page.run(drop(PICTURE))
-    assert await shown(page, 1) == expected(PICTURE)
+    await page.run(drop(IMAGE))
+    assert await shown(page, 1) == expected(IMAGE)
     photo = encode(image('RGB', 40, 60), 'JPEG')
     await page.run(paste(photo))
-    assert await shown(page, 2) != expected(PICTURE)
+    assert await shown(page, 2) != expected(IMAGE)
     size = [
         await page.run(f"document.getElementById('given').natural{s}") for s in SIZES
     ]
@@ -138,8 +138,8 @@ async def check_an_error(page, directory):
     assert 'neither JPEG, PNG, GIF nor BMP' in text
     assert await page.run("document.getElementById('result').hidden")
     # And it goes on from there.
-    await page.run(drop(PICTURE))
-    assert await shown(page, 2) == expected(PICTURE)
+    await page.run(drop(IMAGE))
+    assert await shown(page, 2) == expected(IMAGE)
     assert await page.run("document.getElementById('error').hidden")
 
 
@@ -167,8 +167,8 @@ async def check_what_it_says_and_how_it_is_reached(page, directory):
 
 
 @in_browser
-async def check_dark_colours_and_a_small_window(page, directory):
-    await page.run(drop(PICTURE))
+async def check_dark_colors_and_a_small_window(page, directory):
+    await page.run(drop(IMAGE))
     await shown(page, 1)
     ground = 'getComputedStyle(document.body).backgroundColor'
     light = await page.run(ground)
@@ -190,14 +190,14 @@ async def check_dark_colours_and_a_small_window(page, directory):
         check_choosing,
         check_dropping_and_pasting,
         check_what_it_says_and_how_it_is_reached,
-        check_dark_colours_and_a_small_window,
+        check_dark_colors_and_a_small_window,
     ],
 )
 def test_page(served, tmp_path, check):
     assert check(served, tmp_path) == []
 
 
-def test_what_is_no_picture(served, tmp_path):
+def test_what_is_no_image(served, tmp_path):
     errors = check_an_error(served, tmp_path)
     # The browser itself notes the answers 400, and nothing else is wrong.
     assert all('400' in text for text in errors)

@@ -16,7 +16,7 @@ from tests.helpers import serving_model as model
 from tests.helpers.images import by_pillow, encode, image
 
 BASE = f'/v1/models/{model.MODEL}'
-PICTURES = model.pictures(5)
+IMAGES = model.pictures(5)
 
 
 @pytest.fixture(scope='module')
@@ -82,7 +82,7 @@ ROWS = {
 
 @pytest.mark.parametrize('form', ROWS)
 def test_rows(served, form):
-    body = {'instances': [ROWS[form](p) for p in PICTURES]}
+    body = {'instances': [ROWS[form](p) for p in IMAGES]}
     answer = post(served, BASE + ':predict', body)
     assert list(answer) == ['predictions']
     assert set(answer['predictions'][0]) == {
@@ -92,19 +92,19 @@ def test_rows(served, form):
         'probabilities',
         'logits',
     }
-    for prediction, picture in zip(answer['predictions'], PICTURES, strict=True):
+    for prediction, picture in zip(answer['predictions'], IMAGES, strict=True):
         check(prediction, picture)
 
 
 def test_columns(served):
     for inputs in (
-        [b64(p) for p in PICTURES],
-        {'image_bytes': list(map(b64, PICTURES))},
+        [b64(p) for p in IMAGES],
+        {'image_bytes': list(map(b64, IMAGES))},
     ):
         answer = post(served, BASE + ':predict', {'inputs': inputs})
         assert list(answer) == ['outputs']
         columns = answer['outputs']
-        for number, picture in enumerate(PICTURES):
+        for number, picture in enumerate(IMAGES):
             check({name: x[number] for name, x in columns.items()}, picture)
 
 
@@ -117,10 +117,10 @@ def test_other_signatures_predict_the_same(served, name):
     }
     body = {
         'signature_name': name,
-        'instances': [values[name](p) for p in PICTURES],
+        'instances': [values[name](p) for p in IMAGES],
     }
     answer = post(served, BASE + ':predict', body)
-    for prediction, picture in zip(answer['predictions'], PICTURES, strict=True):
+    for prediction, picture in zip(answer['predictions'], IMAGES, strict=True):
         assert prediction['classes'] == model.expected(picture, 3)[0]
 
 
@@ -133,7 +133,7 @@ def example(picture):
 
 
 def test_one_output_loses_its_name(served):
-    image = [pixels(p) for p in PICTURES[:2]]
+    image = [pixels(p) for p in IMAGES[:2]]
     mean = [np.mean(x) / 255 for x in image]
     two = {'signature_name': 'two'}
     rows = [{'image': x, 'factor': 1.5} for x in image]
@@ -146,16 +146,16 @@ def test_one_output_loses_its_name(served):
 
 def test_classify(served):
     named = {'signature_name': 'classify'}
-    examples = [{'image/encoded': b64(p)} for p in PICTURES]
+    examples = [{'image/encoded': b64(p)} for p in IMAGES]
     bodies = [
         {**named, 'examples': examples},
-        {**named, 'examples': [{'image/encoded': [b64(p)]} for p in PICTURES]},
+        {**named, 'examples': [{'image/encoded': [b64(p)]} for p in IMAGES]},
         {**named, 'examples': [{}] * 5, 'context': examples[0]},
     ]
     for number, body in enumerate(bodies):
         answer = post(served, BASE + ':classify', body)
         assert list(answer) == ['results']
-        given = PICTURES if number < 2 else PICTURES[:1] * 5
+        given = IMAGES if number < 2 else IMAGES[:1] * 5
         for pairs, picture in zip(answer['results'], given, strict=True):
             names, scores = model.expected(picture, 3)
             assert [name for name, _ in pairs] == names
@@ -165,22 +165,22 @@ def test_classify(served):
 def test_regress(served):
     body = {
         'signature_name': 'regress',
-        'examples': [{'image/encoded': b64(p)} for p in PICTURES],
+        'examples': [{'image/encoded': b64(p)} for p in IMAGES],
     }
     results = post(served, BASE + ':regress', body)['results']
-    wanted = [np.mean(pixels(p)) / 255 for p in PICTURES]
+    wanted = [np.mean(pixels(p)) / 255 for p in IMAGES]
     np.testing.assert_allclose(results, wanted, rtol=1e-5)
 
 
 def test_float_has_the_digits_of_a_float(served):
-    body = {'instances': [b64(PICTURES[0])]}
+    body = {'instances': [b64(IMAGES[0])]}
     _, _, text = ask(served, 'POST', BASE + ':predict', body)
     scores = json.loads(text)['predictions'][0]['scores']
     assert all(len(repr(x)) <= 12 for x in scores), scores
 
 
 def test_versions_and_labels(served):
-    body = {'instances': [b64(PICTURES[0])]}
+    body = {'instances': [b64(IMAGES[0])]}
     latest = post(served, BASE + ':predict', body)
     for path in ('/versions/3', '/labels/stable', ''):
         assert post(served, f'{BASE}{path}:predict', body) == latest
@@ -240,7 +240,7 @@ def test_metadata(served):
     assert signatures['classify']['method_name'] == 'tensorflow/serving/classify'
 
 
-ONE = b64(PICTURES[0])
+ONE = b64(IMAGES[0])
 BAD_PREDICTIONS = {
     'nothing': (b'', 'The document is empty'),
     'not JSON': (b'{"instances": [', 'JSON Parse error'),
@@ -277,7 +277,7 @@ BAD_PREDICTIONS = {
     ),
     'plain text': ({'instances': ['text']}, 'neither JPEG, PNG, GIF nor BMP'),
     'not an image': ({'instances': [b64(b'text')]}, 'neither JPEG, PNG, GIF nor BMP'),
-    'truncated': ({'instances': [b64(PICTURES[0][:50])]}, 'Invalid PNG data'),
+    'truncated': ({'instances': [b64(IMAGES[0][:50])]}, 'Invalid PNG data'),
 }
 BAD_TENSORS = {
     'text': ('x', 'is not of expected type: uint8'),
@@ -336,12 +336,12 @@ def test_bad_examples(served, name):
 
 
 def test_base64_without_padding_and_with_spaces(served):
-    text = base64.b64encode(PICTURES[0]).decode()
+    text = base64.b64encode(IMAGES[0]).decode()
     lines = '\n '.join(text[i : i + 7] for i in range(0, len(text), 7))
     assert text.endswith('=')
     for written in (text.rstrip('='), lines):
         body = {'instances': [{'b64': written}]}
-        check(post(served, BASE + ':predict', body)['predictions'][0], PICTURES[0])
+        check(post(served, BASE + ':predict', body)['predictions'][0], IMAGES[0])
 
 
 @pytest.mark.parametrize('method', ['PUT', 'DELETE', 'OPTIONS', 'PATCH', 'GET'])
@@ -362,8 +362,8 @@ def test_large_body(served):
     assert fault(served, BASE + ':predict', body)[0] == 413
 
 
-def test_more_pictures_than_a_batch(served):
-    many = PICTURES * 5
+def test_more_images_than_a_batch(served):
+    many = IMAGES * 5
     answer = post(served, BASE + ':predict', {'instances': [b64(p) for p in many]})
     for prediction, picture in zip(answer['predictions'], many, strict=True):
         check(prediction, picture)
@@ -387,13 +387,13 @@ def test_more_pictures_than_a_batch(served):
         ('RGB', 'BMP'),
     ],
 )
-def test_pictures_of_other_kinds(served, mode, kind):
+def test_images_of_other_kinds(served, mode, kind):
     data = encode(image(mode, 30, 20), kind)
     answer = post(served, BASE + ':predict', {'instances': [b64(data)]})
     assert sum(answer['predictions'][0]['scores']) == pytest.approx(1)
 
 
-def test_the_smallest_and_too_large_a_picture(served):
+def test_the_smallest_and_too_large_a_image(served):
     data = encode(image('L', 1, 1), 'PNG')
     assert post(served, BASE + ':predict', {'instances': [b64(data)]})
     # A few bytes that claim 20,000 x 20,000 pixels.
@@ -443,7 +443,7 @@ def test_description_names_what_there_is(served):
             assert status in (200, 400) if wanted else status in (400, 405), path
 
 
-def test_the_picture_as_the_network_sees_it(served):
+def test_the_image_as_the_network_sees_it(served):
     data = encode(image('RGB', 40, 60), 'PNG')
     connection = http.client.HTTPConnection('127.0.0.1', served.server.port, timeout=60)
     connection.request('POST', '/seen', data)
@@ -462,7 +462,7 @@ def test_the_picture_as_the_network_sees_it(served):
 def test_without_batching(tmp_path):
     model.export(tmp_path)
     with model.running(tmp_path, batching=Batching(1, 0, 1)) as served:
-        body = {'instances': [b64(p) for p in PICTURES]}
+        body = {'instances': [b64(p) for p in IMAGES]}
         found = post(served, BASE + ':predict', body)['predictions']
-        for prediction, picture in zip(found, PICTURES, strict=True):
+        for prediction, picture in zip(found, IMAGES, strict=True):
             assert prediction['classes'] == model.expected(picture)[0]

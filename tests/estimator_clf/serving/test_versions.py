@@ -168,7 +168,7 @@ def test_who_gives_up_waiting_leaves_nothing_half_loaded(
     play(scenario, tmp_path)
 
 
-def test_a_folder_that_is_gone_leaves_what_is_served(exports, tmp_path):
+def test_a_directory_that_is_gone_leaves_what_is_served(exports, tmp_path):
     put(exports, tmp_path, 1)
 
     async def scenario(versions):

@@ -89,7 +89,7 @@ def test_a_warm_start_has_the_last_word(tmp_path):
     np.testing.assert_array_equal(found, kernel(tmp_path / 'first' / 'model.ckpt-2'))
 
 
-def test_the_pictures_are_always_the_same_and_of_all_classes(monkeypatch):
+def test_the_images_are_always_the_same_and_of_all_classes(monkeypatch):
     """Of a set that is sorted by class, and some at a time."""
     monkeypatch.setattr(data_dependent_init, '_NUMBERS', 20 * 16)
     labels = np.sort(np.arange(300, dtype=np.int32) % 3)

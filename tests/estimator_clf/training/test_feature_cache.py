@@ -17,7 +17,7 @@ from estimator_clf.training import factory
 from estimator_clf.training.trainer import train_and_evaluate
 from input import DataError
 from input.formats.arrays import from_arrays
-from tests.helpers.images import class_folders
+from tests.helpers.images import class_directories
 from tests.helpers.launching import launch, lines
 from tests.helpers.small_run import NAMES, Recorder, pictures, timeless, weights
 
@@ -108,7 +108,7 @@ def test_trains_as_without(tmp_path, settings):
 
 
 @pytest.mark.parametrize('precision', ['float32', 'bfloat16'])
-def test_evaluates_to_the_bit_what_the_pictures_give(tmp_path, precision):
+def test_evaluates_to_the_bit_what_the_images_give(tmp_path, precision):
     settings = {'cache_features': True, 'eval_precision': precision}
     cached = run(tmp_path / 'run', **settings)
     plain = run(tmp_path / 'run', Recorder(), **settings)
@@ -207,8 +207,8 @@ def test_what_cannot_be(tmp_path, settings, error, words):
         run(tmp_path, cache_features=True, **settings)
 
 
-def test_pictures_that_cannot_be_read_have_no_features(tmp_path):
-    class_folders(tmp_path / 'in', {'ant': 8, 'bee': 8})
+def test_images_that_cannot_be_read_have_no_features(tmp_path):
+    class_directories(tmp_path / 'in', {'ant': 8, 'bee': 8})
     (broken,) = (tmp_path / 'in' / 'ant').glob('*3.png')
     broken.write_bytes(broken.read_bytes()[:-30])
     done = launch(

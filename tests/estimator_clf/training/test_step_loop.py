@@ -262,7 +262,7 @@ def test_nothing_of_the_loop_stays_in_the_collections():
         assert found['first'].tolist() == [0.0, 4.0, 8.0]
 
 
-def test_pictures_are_those_of_the_last_step_and_keys_those_of_all():
+def test_images_are_those_of_the_last_step_and_keys_those_of_all():
     images = np.arange(10, dtype=np.uint8)[:, None, None, None] * np.ones(
         (1, 2, 2, 1), np.uint8
     )

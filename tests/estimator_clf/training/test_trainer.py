@@ -182,7 +182,7 @@ def test_events_of_training_and_evaluation_carry_the_same_tags(unbroken):
         )
 
 
-def test_events_show_pictures_histograms_and_the_graph(unbroken):
+def test_events_show_images_histograms_and_the_graph(unbroken):
     found = list(events(unbroken[0]))
     tags = {
         (value.WhichOneof('value'), value.tag)
@@ -319,7 +319,7 @@ def test_another_seed_is_another_run(plain, tmp_path):
 # -- Refusals --------------------------------------------------------------------------
 
 
-def test_a_folder_of_other_settings_is_refused_with_the_list(plain):
+def test_a_directory_of_other_settings_is_refused_with_the_list(plain):
     directory = plain[0]
     before = (directory / 'config.json').read_bytes(), sorted(os.listdir(directory))
     with pytest.raises(ConfigError) as caught:

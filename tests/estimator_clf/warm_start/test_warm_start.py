@@ -90,7 +90,7 @@ def test_a_checkpoint(tmp_path):
     assert set(states(hook.plan)) == set(WEIGHTS)
 
 
-def test_the_folder_of_a_run_and_its_index_file(tmp_path):
+def test_the_directory_of_a_run_and_its_index_file(tmp_path):
     write(tmp_path / 'model.ckpt-1', {k: 0 * v for k, v in WEIGHTS.items()})
     path = write(tmp_path / 'model.ckpt-2', WEIGHTS)
     for name in (str(tmp_path), path + '.index', path):
@@ -231,7 +231,7 @@ def test_only_at_step_0(tmp_path):
     assert not said
 
 
-def test_a_saved_model_and_the_folder_of_its_versions(tmp_path):
+def test_a_saved_model_and_the_directory_of_its_versions(tmp_path):
     directory = tmp_path / 'export' / '7'
     with tf.Graph().as_default(), v1.Session() as session:
         network()

@@ -159,7 +159,7 @@ def test_rotate_by_nothing_changes_nothing():
 
 
 @pytest.mark.parametrize('size', [(1, 1), (1, 6), (6, 1)])
-def test_pictures_one_pixel_high_or_wide(size):
+def test_images_one_pixel_high_or_wide(size):
     images = np.full([5, *size, 3], 99, np.uint8)
     for name in ('flip', 'vflip', 'zoom', 'resized_crop'):
         assert (_apply(name, images) == 99).all(), name
@@ -188,7 +188,7 @@ def test_resized_crop():
     _assert_near(_apply('resized_crop:0.25', images), expected)
 
 
-def _greys(values):
+def _grays(values):
     """The gray of each pixel, [B, H, W, 1], and their mean, [B, 1, 1, 1]."""
     weights = [0.299, 0.587, 0.114] if values.shape[-1] == 3 else [1.0]
     gray = (values @ weights)[..., None]
@@ -196,10 +196,10 @@ def _greys(values):
 
 
 @pytest.mark.parametrize('channels', [1, 3])
-def test_colours(channels):
+def test_colors(channels):
     images = _images(channels=channels)
     values = images.astype(np.float64)
-    gray, mean = _greys(values)
+    gray, mean = _grays(values)
 
     def factor(name):
         drawn = _draw().uniform(name, 0.5, 1.5).numpy().astype(np.float64)
@@ -227,12 +227,12 @@ def test_colours(channels):
         ('contrast', 'saturation', 'brightness'),
     ],
 )
-def test_colours_in_a_row_are_rounded_once_at_the_end(order, channels):
+def test_colors_in_a_row_are_rounded_once_at_the_end(order, channels):
     images = _images(channels=channels)
     values = images.astype(np.float64)
     for name in order:
         factor = _draw().uniform(name, 0.5, 1.5).numpy()[:, None, None, None]
-        gray, mean = _greys(values)
+        gray, mean = _grays(values)
         middle = {'brightness': 0.0, 'contrast': mean, 'saturation': gray}[name]
         values = middle + (values - middle) * factor.astype(np.float64)
     exact = np.round(np.clip(values, 0, 255))
@@ -241,7 +241,7 @@ def test_colours_in_a_row_are_rounded_once_at_the_end(order, channels):
 
 
 @pytest.mark.parametrize('size', [(1, 1), (3, 5), (5, 6), (32, 32)])
-def test_colours_of_pictures_of_any_size(size):
+def test_colors_of_images_of_any_size(size):
     images = _images(*size)
     text = 'brightness:0,contrast:0,saturation:0'
     np.testing.assert_array_equal(_apply(text, images), images)

@@ -88,12 +88,12 @@ def test_enhancers_are_pillows(name, sign):
 
 
 @pytest.mark.parametrize('name', ['translate_x', 'translate_y'])
-def test_something_of_a_picture_stays_whatever_the_strength(name):
+def test_something_of_a_image_stays_whatever_the_strength(name):
     moved = _apply(name, _images(), strength=3.0)
     assert (moved != 128).any((1, 2, 3)).all()
 
 
-def test_enhancers_of_grey_pictures():
+def test_enhancers_of_gray_images():
     images = np.repeat(_images(1, channels=1), 4, 0)
     changed = (_apply(list(_ENHANCERS), images) != images).any((1, 2, 3))
     assert changed.tolist() == [name != 'color' for name in _ENHANCERS]
@@ -142,7 +142,7 @@ def test_no_strength_and_far_too_much():
 
 
 @pytest.mark.parametrize('size', [(1, 1), (2, 5), (5, 2)])
-def test_tiny_pictures(size):
+def test_tiny_images(size):
     _apply(NAMES, np.repeat(_images(1, *size), len(NAMES), 0))
 
 

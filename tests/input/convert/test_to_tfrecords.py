@@ -252,7 +252,7 @@ def test_output_dir_that_holds_something(tmp_path):
         convert(args, tmp_path / 'file' / 'out')
 
 
-def test_numbers_are_no_pictures(tmp_path):
+def test_numbers_are_no_images(tmp_path):
     (tmp_path / 'line.csv').write_text('x,y\n1,2\n2,4\n3,6\n')
     args = {'name': 'csv', 'data_dir': str(tmp_path / 'line.csv')}
     with pytest.raises(DataError, match='no images to convert'):
@@ -260,7 +260,7 @@ def test_numbers_are_no_pictures(tmp_path):
 
 
 @pytest.mark.parametrize('workers', [1, 2])
-def test_a_bad_picture_is_named_and_nothing_is_left(tmp_path, workers):
+def test_a_bad_image_is_named_and_nothing_is_left(tmp_path, workers):
     args = _directory(tmp_path / 'in')
     bad = tmp_path / 'in' / 'train' / 'bee' / '4.png'
     bad.write_bytes(bad.read_bytes()[:50])
@@ -334,7 +334,7 @@ def test_a_header_that_only_pillow_minds(tmp_path):
     assert shapes == {(6, 6, 3)}
 
 
-def test_an_empty_folder_behind_a_link(tmp_path):
+def test_an_empty_directory_behind_a_link(tmp_path):
     (tmp_path / 'empty').mkdir()
     (tmp_path / 'out').symlink_to('empty')
     convert(_arrays(tmp_path, 8), tmp_path / 'out')
@@ -342,7 +342,7 @@ def test_an_empty_folder_behind_a_link(tmp_path):
     assert data.open_dataset('tfrecord', str(tmp_path / 'out')).num_examples
 
 
-def test_a_mounted_folder_is_refused_before_the_work(tmp_path, monkeypatch):
+def test_a_mounted_directory_is_refused_before_the_work(tmp_path, monkeypatch):
     (tmp_path / 'out').mkdir()
     monkeypatch.setattr(os.path, 'ismount', lambda path: path.endswith('out'))
     with pytest.raises(DataError, match='where a file system is mounted'):

@@ -104,7 +104,7 @@ def test_a_label_out_of_range(tmp_path):
         cifar10(str(tmp_path))
 
 
-def test_no_such_folder(tmp_path):
+def test_no_such_directory(tmp_path):
     with pytest.raises(DataError, match='`data_dir` must hold data_batch_1.bin .* not'):
         cifar10(str(tmp_path))
     with pytest.raises(DataError, match='none is no directory'):

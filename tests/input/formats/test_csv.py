@@ -86,7 +86,7 @@ def test_no_augmentation(augment):
         source.input_fn('train', 1, training=True, augment=augment)
 
 
-def test_no_pictures():
+def test_no_images():
     with pytest.raises(DataError, match='no images'):
         from_values({'train': ([1.0], [1.0])}).encoded('train')
 

@@ -39,6 +39,6 @@ def test_held_out():
     assert source.num_examples['test'] == digits().num_examples['test']
 
 
-def test_a_folder_is_refused():
+def test_a_directory_is_refused():
     with pytest.raises(DataError, match='`data_dir=images` has no meaning for'):
         digits('images')

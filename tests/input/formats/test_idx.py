@@ -146,7 +146,7 @@ def test_missing_labels(tmp_path):
         idx(str(tmp_path))
 
 
-def test_a_folder_without_training_files(tmp_path):
+def test_a_directory_without_training_files(tmp_path):
     _write(tmp_path, splits=('t10k',))
     with pytest.raises(DataError, match='must hold train-images-idx3-ubyte'):
         idx(str(tmp_path))
@@ -162,7 +162,7 @@ def test_one_class_and_none(tmp_path):
         idx(str(tmp_path))
 
 
-def test_no_such_folder(tmp_path):
+def test_no_such_directory(tmp_path):
     with pytest.raises(DataError, match='must hold train-images.* does not'):
         idx(str(tmp_path))
     with pytest.raises(DataError, match='none is no directory'):

@@ -8,7 +8,7 @@ import pytest
 from input import DataError
 from input.formats.image_folder import image_folder
 from tests.helpers.images import (
-    class_folders,
+    class_directories,
     encode,
     numbered_png,
     pixels,
@@ -24,10 +24,10 @@ def _labels(source, split='train'):
     return {key: source.class_names[label] for key, _, label in source.encoded(split)}
 
 
-def test_split_folders(tmp_path):
-    train = class_folders(tmp_path / 'train', {'dogs': 3, 'cats': 2})
-    valid = class_folders(tmp_path / 'valid', {'dogs': 1, 'cats': 1})
-    test = class_folders(tmp_path / 'test', {'cats': 1})
+def test_split_directories(tmp_path):
+    train = class_directories(tmp_path / 'train', {'dogs': 3, 'cats': 2})
+    valid = class_directories(tmp_path / 'valid', {'dogs': 1, 'cats': 1})
+    test = class_directories(tmp_path / 'test', {'cats': 1})
     source = image_folder(str(tmp_path))
     assert source.class_names == ('cats', 'dogs')
     assert source.num_examples == {'train': 5, 'validation': 2, 'test': 1}
@@ -40,7 +40,7 @@ def test_split_folders(tmp_path):
 
 
 def test_classes_only(tmp_path):
-    class_folders(tmp_path, {'test': 1, 'b': 2, 'a/deep/er': 2, 'a': 1})
+    class_directories(tmp_path, {'test': 1, 'b': 2, 'a/deep/er': 2, 'a': 1})
     source = image_folder(str(tmp_path))
     # Without a directory `train`, one called `test` is a class like the others.
     assert source.class_names == ('a', 'b', 'test')
@@ -52,7 +52,7 @@ def test_classes_only(tmp_path):
 
 
 def test_order_does_not_depend_on_the_file_system(tmp_path):
-    class_folders(tmp_path, {'b': 3, 'a': 3})
+    class_directories(tmp_path, {'b': 3, 'a': 3})
     paths = list(_labels(image_folder(str(tmp_path))))
     assert paths == sorted(paths)
 
@@ -70,14 +70,14 @@ def test_extensions_hidden_files_and_other_files(tmp_path):
     assert source.num_examples == {'train': 10}
 
 
-def test_a_folder_called_like_a_picture(tmp_path):
-    class_folders(tmp_path, {'a.png': 2, 'b.jpg': 2})
+def test_a_directory_called_like_a_image(tmp_path):
+    class_directories(tmp_path, {'a.png': 2, 'b.jpg': 2})
     assert image_folder(str(tmp_path)).class_names == ('a.png', 'b.jpg')
 
 
 def test_links(tmp_path):
-    class_folders(tmp_path / 'real', {'x': 2})
-    class_folders(tmp_path / 'data', {'b': 2})
+    class_directories(tmp_path / 'real', {'x': 2})
+    class_directories(tmp_path / 'data', {'b': 2})
     os.symlink(tmp_path / 'real' / 'x', tmp_path / 'data' / 'a')
     os.symlink(tmp_path / 'data' / 'b' / '000.png', tmp_path / 'data' / 'b' / '9.png')
     source = image_folder(str(tmp_path / 'data'))
@@ -86,15 +86,15 @@ def test_links(tmp_path):
 
 
 def test_links_in_a_circle_end(tmp_path):
-    class_folders(tmp_path, {'a': 2, 'b': 2})
+    class_directories(tmp_path, {'a': 2, 'b': 2})
     os.symlink(tmp_path, tmp_path / 'a' / 'up')
     os.symlink(tmp_path / 'b', tmp_path / 'b' / 'self')
     assert image_folder(str(tmp_path)).num_examples == {'train': 4}
 
 
-def test_links_of_folders_to_each_other_end(tmp_path):
-    class_folders(tmp_path / 'data', {'a': 2, 'b': 3})
-    class_folders(tmp_path / 'apart', {'c': 4})
+def test_links_of_directories_to_each_other_end(tmp_path):
+    class_directories(tmp_path / 'data', {'a': 2, 'b': 3})
+    class_directories(tmp_path / 'apart', {'c': 4})
     os.symlink(tmp_path / 'data' / 'b', tmp_path / 'data' / 'a' / 'other')
     os.symlink(tmp_path / 'data' / 'a', tmp_path / 'data' / 'b' / 'other')
     os.symlink(tmp_path / 'apart', tmp_path / 'data' / 'a' / 'apart')
@@ -105,7 +105,7 @@ def test_links_of_folders_to_each_other_end(tmp_path):
 
 def test_strange_class_names(tmp_path):
     names = ['grün 猫', ' leading', 'a,b;c', '100%', "it's"]
-    class_folders(tmp_path, {name: 1 for name in names})
+    class_directories(tmp_path, {name: 1 for name in names})
     source = image_folder(str(tmp_path))
     assert source.class_names == tuple(sorted(names))
     assert len(keys(evaluate(source, 'train', 5))) == 5
@@ -113,7 +113,7 @@ def test_strange_class_names(tmp_path):
 
 @pytest.mark.parametrize('name', [b'caf\xe9', b'two\nlines'])
 def test_class_names_that_cannot_be_written_down(tmp_path, name):
-    class_folders(tmp_path, {'a': 1})
+    class_directories(tmp_path, {'a': 1})
     directory = os.path.join(os.fsencode(tmp_path), name)
     try:
         os.mkdir(directory)
@@ -139,14 +139,14 @@ def test_kaggles_flat_names(tmp_path):
         assert os.path.basename(path).startswith(name)
 
 
-def test_a_test_folder_without_classes_is_left_out(tmp_path):
-    class_folders(tmp_path / 'train', {'a': 2, 'b': 2})
+def test_a_test_directory_without_classes_is_left_out(tmp_path):
+    class_directories(tmp_path / 'train', {'a': 2, 'b': 2})
     write(tmp_path / 'test' / '1.png', numbered_png(1))
     assert image_folder(str(tmp_path)).num_examples == {'train': 4}
 
 
 def test_size_and_channels(tmp_path):
-    class_folders(tmp_path, {'a': 100})
+    class_directories(tmp_path, {'a': 100})
     write(tmp_path / 'b' / '1.png', encode(pixels(9, 5), 'PNG'))
     # The sample reaches to the last of the files.
     assert image_folder(str(tmp_path), image_size='8x9').image_shape == (8, 9, 3)
@@ -157,7 +157,7 @@ def test_size_and_channels(tmp_path):
 
 
 def test_held_out_files_stay_held_out(tmp_path):
-    class_folders(tmp_path, {'a': 30, 'b': 30})
+    class_directories(tmp_path, {'a': 30, 'b': 30})
 
     def held():
         source = image_folder(str(tmp_path), validation_split=0.25)
@@ -173,14 +173,14 @@ def test_held_out_files_stay_held_out(tmp_path):
 
     before = held()
     assert 5 <= len(before) <= 28
-    class_folders(tmp_path, {'a0': 20})  # Shifts the numbers of all files of b.
+    class_directories(tmp_path, {'a0': 20})  # Shifts the numbers of all files of b.
     assert {p for p in held() if '/a0/' not in p} == before
 
 
-def test_held_out_files_do_not_depend_on_where_the_folder_lies(tmp_path):
+def test_held_out_files_do_not_depend_on_where_the_directory_lies(tmp_path):
     found = []
     for place in ('here', 'there/deeper'):
-        class_folders(tmp_path / place, {'a': 20, 'b': 20})
+        class_directories(tmp_path / place, {'a': 20, 'b': 20})
         source = image_folder(str(tmp_path / place) + '/', validation_split=0.3)
         root = tmp_path / place
         found.append([os.path.relpath(p, root) for p in _labels(source, 'validation')])
@@ -200,37 +200,37 @@ def _empty(tmp_path):
 
 
 def _one_class(tmp_path):
-    class_folders(tmp_path, {'cats': 2})
+    class_directories(tmp_path, {'cats': 2})
     return tmp_path
 
 
 def _no_class(tmp_path):
-    class_folders(tmp_path, {'cats': 2})
+    class_directories(tmp_path, {'cats': 2})
     write(tmp_path / 'loose.png', b'')
     return tmp_path
 
 
 def _two_tests(tmp_path):
     for name in ('train', 'test', 'testing'):
-        class_folders(tmp_path / name, {'a': 1, 'b': 1})
+        class_directories(tmp_path / name, {'a': 1, 'b': 1})
     return tmp_path
 
 
 def _other_names(tmp_path):
     for name in ('training_set', 'test_set'):
-        class_folders(tmp_path / name, {'a': 1, 'b': 1})
+        class_directories(tmp_path / name, {'a': 1, 'b': 1})
     return tmp_path
 
 
 def _no_train(tmp_path):
     for name in ('valid', 'test'):
-        class_folders(tmp_path / name, {'a': 1, 'b': 1})
+        class_directories(tmp_path / name, {'a': 1, 'b': 1})
     return tmp_path
 
 
 def _other_class(tmp_path):
-    class_folders(tmp_path / 'train', {'a': 1, 'b': 1})
-    class_folders(tmp_path / 'val', {'c': 1})
+    class_directories(tmp_path / 'train', {'a': 1, 'b': 1})
+    class_directories(tmp_path / 'val', {'c': 1})
     return tmp_path
 
 
@@ -248,13 +248,13 @@ def _other_class(tmp_path):
         (_other_class, "validation split has the class 'c' .*training split has not"),
     ],
 )
-def test_folders_that_are_not_as_they_must_be(tmp_path, make, match):
+def test_directories_that_are_not_as_they_must_be(tmp_path, make, match):
     with pytest.raises(DataError, match=match):
         image_folder(str(make(tmp_path)))
 
 
 def test_classes_whose_names_speak_of_splits(tmp_path):
-    class_folders(tmp_path, {'test_tubes': 1, 'training_shoes': 1})
+    class_directories(tmp_path, {'test_tubes': 1, 'training_shoes': 1})
     for name in ('test_tubes/left', 'training_shoes/left', 'training_shoes/right'):
         (tmp_path / name).mkdir()
     assert image_folder(str(tmp_path)).class_names == ('test_tubes', 'training_shoes')
@@ -268,7 +268,7 @@ def test_no_splits_where_the_class_is_in_the_name(tmp_path):
     assert found.num_examples == {'train': 4}
 
 
-def test_no_folder_named():
+def test_no_directory_named():
     with pytest.raises(DataError, match='`data_dir` is needed'):
         image_folder(None)
 
@@ -282,7 +282,7 @@ def test_no_folder_named():
     ],
 )
 def test_label_patterns_that_do_not_fit(tmp_path, pattern, match):
-    class_folders(tmp_path, {'a': 1, 'b': 1})
+    class_directories(tmp_path, {'a': 1, 'b': 1})
     write(tmp_path / 'a' / 'dog.png', b'')
     with pytest.raises(DataError, match=match):
         image_folder(str(tmp_path), label_pattern=pattern)
@@ -290,7 +290,7 @@ def test_label_patterns_that_do_not_fit(tmp_path, pattern, match):
 
 @pytest.mark.parametrize('fraction', [1.0, -0.5])
 def test_what_cannot_be_held_out(tmp_path, fraction):
-    class_folders(tmp_path, {'a': 3, 'b': 3})
+    class_directories(tmp_path, {'a': 3, 'b': 3})
     with pytest.raises(DataError, match='`validation_split`'):
         image_folder(str(tmp_path), validation_split=fraction)
 
@@ -305,12 +305,12 @@ def test_real_photos():
         assert f'/{source.class_names[label]}/' in name
 
 
-def test_a_folder_that_cannot_be_read(tmp_path, monkeypatch):
-    class_folders(tmp_path, {'a': 2, 'b': 2})
+def test_a_directory_that_cannot_be_read(tmp_path, monkeypatch):
+    class_directories(tmp_path, {'a': 2, 'b': 2})
     refuse_to_list(monkeypatch, 'b')
     with pytest.raises(DataError, match='/b cannot be read: Permission denied'):
         image_folder(str(tmp_path))
     # Unless it is of the disk itself.
-    class_folders(tmp_path, {'lost+found': 1})
+    class_directories(tmp_path, {'lost+found': 1})
     monkeypatch.undo()
     assert image_folder(str(tmp_path)).class_names == ('a', 'b')

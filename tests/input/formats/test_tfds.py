@@ -61,7 +61,7 @@ def _built(tmp_path_factory):
 
     _builder(
         tfds,
-        'tiny_pictures',
+        'tiny_images',
         {'image': image, 'label': label, 'note': tfds.features.Text()},
         ('image', 'label'),
         example,
@@ -89,7 +89,7 @@ def _built(tmp_path_factory):
     return directory
 
 
-def _open(directory, name='tiny_pictures', **options):
+def _open(directory, name='tiny_images', **options):
     return data.open_dataset(f'tfds:{name}', directory, **options)
 
 
@@ -104,7 +104,7 @@ def test_splits_classes_and_shape(directory):
     assert source.num_examples == {'train': 20, 'validation': 4, 'test': 6}
     assert source.class_names == ('ant', 'bee', 'cat')
     assert source.image_shape == (6, 5, 3)
-    assert source.name == 'tfds:tiny_pictures'
+    assert source.name == 'tfds:tiny_images'
 
 
 def test_pixels_and_labels(directory):
@@ -115,13 +115,13 @@ def test_pixels_and_labels(directory):
 
 def test_keys_name_file_and_record(directory):
     keys = [key for key, _, _ in _open(directory).encoded('test')]
-    assert keys[2] == 'tiny_pictures-test.tfrecord-00000-of-00001:2'
+    assert keys[2] == 'tiny_images-test.tfrecord-00000-of-00001:2'
 
 
 def test_with_config_and_version(directory):
-    assert _open(directory, 'tiny_pictures:1.0.0').num_examples['test'] == 6
+    assert _open(directory, 'tiny_images:1.0.0').num_examples['test'] == 6
     with pytest.raises(DataError, match='9.0.0'):
-        _open(directory, 'tiny_pictures:9.0.0')
+        _open(directory, 'tiny_images:9.0.0')
 
 
 def test_training_resumes(directory):
@@ -222,10 +222,7 @@ def test_shard_cut_short(tmp_path, directory):
     import shutil
 
     shutil.copytree(directory, tmp_path / 'copy')
-    path = (
-        tmp_path
-        / 'copy/tiny_pictures/1.0.0/tiny_pictures-train.tfrecord-00000-of-00001'
-    )
+    path = tmp_path / 'copy/tiny_images/1.0.0/tiny_images-train.tfrecord-00000-of-00001'
     os.truncate(path, path.stat().st_size - 3)
     with pytest.raises(DataError, match='is cut short, in record 19'):
         _open(str(tmp_path / 'copy'))
@@ -237,7 +234,7 @@ def test_shard_cut_short(tmp_path, directory):
 def test_in_a_fresh_process_and_without_noise(directory):
     program = (
         'import input, sys\n'
-        'source = input.open_dataset("tfds:tiny_pictures", sys.argv[1])\n'
+        'source = input.open_dataset("tfds:tiny_images", sys.argv[1])\n'
         'print(source.num_examples["train"], source.info.mean)\n'
     )
     done = subprocess.run(

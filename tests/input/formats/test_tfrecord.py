@@ -117,7 +117,7 @@ def test_bad_file_names(tmp_path, names, message):
         find_shards(str(tmp_path))
 
 
-def test_no_such_folder(tmp_path):
+def test_no_such_directory(tmp_path):
     with pytest.raises(DataError, match='does not exist'):
         _open(tmp_path / 'none')
     with pytest.raises(DataError, match='`data_dir` is needed'):
@@ -125,7 +125,7 @@ def test_no_such_folder(tmp_path):
 
 
 @pytest.mark.parametrize('compression', ['', 'GZIP', 'ZLIB'])
-def test_reads_pictures_labels_and_names(tmp_path, compression):
+def test_reads_images_labels_and_names(tmp_path, compression):
     write_split(tmp_path, 'train', 9, compression=compression)
     write_split(tmp_path, 'val', 4, shards=1, start=9, compression=compression)
     source = _open(tmp_path)

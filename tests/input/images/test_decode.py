@@ -70,13 +70,13 @@ _ENCODED = {
 
 
 @pytest.mark.parametrize('kind', _ENCODED)
-def test_colours_are_pillows(kind):
+def test_colors_are_pillows(kind):
     data = _ENCODED[kind]
     np.testing.assert_array_equal(_decode(data), by_pillow(data))
 
 
 @pytest.mark.parametrize('kind', _ENCODED)
-def test_grey_is_pillows(kind):
+def test_gray_is_pillows(kind):
     data = _ENCODED[kind]
     # A JPEG's own luma, which Pillow computes again from the rounded colors.
     most = 3 if kind.startswith('jpeg 4') or 'progressive' in kind else 1
@@ -125,7 +125,7 @@ def test_16_bit_samples_keep_their_upper_half():
     np.testing.assert_array_equal(_decode(data), upper.repeat(3, axis=2))
 
 
-def test_bmp_without_palette_is_grey():
+def test_bmp_without_palette_is_gray():
     data = encode(image('L'), 'BMP')
     start = 14 + 40
     bare = (
@@ -143,7 +143,7 @@ def test_one_pixel(kind):
 
 
 @pytest.mark.parametrize('height,width', [(1, 40), (40, 1), (3, 200)])
-def test_very_long_pictures(height, width):
+def test_very_long_images(height, width):
     data = encode(pixels(height, width), 'PNG')
     assert _decode(data, (8, 8), window=None).shape == (8, 8, 3)
 
@@ -182,7 +182,7 @@ def test_crop_of_other_formats_is_exact(kind, place):
 
 
 @pytest.mark.parametrize('kind', ['jpeg 4:2:0', 'png', 'gif', 'bmp'])
-def test_a_picture_of_the_right_size_is_left_alone(kind):
+def test_a_image_of_the_right_size_is_left_alone(kind):
     data = _ENCODED[kind]
     np.testing.assert_array_equal(_decode(data, window=None), by_pillow(data))
 
@@ -209,7 +209,7 @@ def test_central_window(fraction, aspect, shape, expected):
 
 
 @pytest.mark.parametrize('height', [*range(1, 70, 3), 333, 4000])
-def test_central_window_takes_all_of_a_picture_of_the_right_aspect(height):
+def test_central_window_takes_all_of_a_image_of_the_right_aspect(height):
     for width in (1, 7, 64, 499, 3001):
         window = central_window(1.0, width / height)
         found = window(tf.constant(height), tf.constant(width)).numpy().tolist()
@@ -348,12 +348,12 @@ def test_resize_rounds_instead_of_cutting_off():
 @pytest.mark.parametrize(
     'data', [b'', b'B', b'hello world', b'\x00' * 100, b'RIFF....WEBP', b'\xff\xd8']
 )
-def test_no_picture(data):
+def test_no_image(data):
     with pytest.raises(tf.errors.InvalidArgumentError, match='bad example <a b.jpg>: '):
         decode(tf.constant(data), (4, 4), 3, key=tf.constant('a b.jpg'))
 
 
-def test_no_picture_inside_tf_data():
+def test_no_image_inside_tf_data():
     dataset = tf.data.Dataset.from_tensors(b'hello').map(
         lambda d: decode(d, (4, 4), 3, key=tf.constant('a b.jpg'))
     )

@@ -107,7 +107,7 @@ def test_only_the_first_frame_of_a_gif_is_left(size):
     assert _frames(one) == one
 
 
-def test_a_gif_with_remarks_before_its_picture():
+def test_a_gif_with_remarks_before_its_image():
     data = encode(image('P'), 'GIF', comment=b'x' * 1000, loop=3)
     assert _frames(data) == data
 

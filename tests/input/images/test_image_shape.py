@@ -11,7 +11,7 @@ from tests.helpers.images import encode, image, pixels, write
 
 _SMALL = encode(pixels(8, 10), 'PNG')
 _LARGE = encode(pixels(20, 10), 'JPEG')
-_GREY = encode(pixels(8, 10, 1), 'PNG')
+_GRAY = encode(pixels(8, 10, 1), 'PNG')
 
 
 @pytest.mark.parametrize(
@@ -19,15 +19,15 @@ _GREY = encode(pixels(8, 10, 1), 'PNG')
     [
         ([_SMALL, _SMALL], {}, (8, 10, 3)),
         ([_SMALL, _LARGE], {}, (64, 64, 3)),
-        ([_GREY, _GREY], {}, (8, 10, 1)),
-        ([_GREY, _SMALL], {}, (8, 10, 3)),
-        ([_GREY, b'no image', b''], {}, (8, 10, 1)),
+        ([_GRAY, _GRAY], {}, (8, 10, 1)),
+        ([_GRAY, _SMALL], {}, (8, 10, 3)),
+        ([_GRAY, b'no image', b''], {}, (8, 10, 1)),
         ([b'no image'], {}, (64, 64, 3)),
         ([], {}, (64, 64, 3)),
         ([_SMALL], {'channels': 1}, (8, 10, 1)),
-        ([_GREY], {'channels': 3, 'image_size': 5}, (5, 5, 3)),
+        ([_GRAY], {'channels': 3, 'image_size': 5}, (5, 5, 3)),
         ([_SMALL, _LARGE], {'image_size': '48x64'}, (48, 64, 3)),
-        ([_GREY], {'image_size': '7'}, (7, 7, 1)),
+        ([_GRAY], {'image_size': '7'}, (7, 7, 1)),
     ],
 )
 def test_usual_shape(pictures, options, expected):
@@ -35,12 +35,12 @@ def test_usual_shape(pictures, options, expected):
 
 
 @pytest.mark.parametrize('mode', ['L', 'LA', '1', 'I;16'])
-def test_all_kinds_of_grey(mode):
+def test_all_kinds_of_gray(mode):
     assert infer_image_shape([encode(image(mode), 'PNG')])[2] == 1
 
 
 @pytest.mark.parametrize('mode', ['RGB', 'RGBA', 'P'])
-def test_all_kinds_of_colour(mode):
+def test_all_kinds_of_color(mode):
     assert infer_image_shape([encode(image(mode), 'PNG')])[2] == 3
 
 
@@ -67,7 +67,7 @@ def test_channels_that_are_none(channels):
         infer_image_shape([], channels=channels)
 
 
-def test_the_header_of_a_picture_of_very_many_pixels():
+def test_the_header_of_a_image_of_very_many_pixels():
     """Where Pillow would warn, and where it would refuse."""
     for side in (10_000, 20_000):
         huge = encode(Image.new('1', (side, side)), 'PNG')

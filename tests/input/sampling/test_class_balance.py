@@ -11,7 +11,7 @@ from input.formats.arrays import from_arrays
 from input.formats.csv import from_values
 from input.formats.image_folder import image_folder
 from input.sampling.class_balance import make_order
-from tests.helpers.images import class_folders
+from tests.helpers.images import class_directories
 from tests.helpers.read_dataset import assert_same, evaluate, keys, train
 
 _COUNTS = {'a': 40, 'b': 9, 'c': 4}
@@ -25,7 +25,7 @@ def _source(request, tmp_path_factory):
         images += np.arange(len(labels), dtype=np.uint8)[:, None, None, None]
         return from_arrays({'train': (images, labels)}, ['a', 'b', 'c', 'none'])
     root = tmp_path_factory.mktemp('directories')
-    class_folders(root, _COUNTS)
+    class_directories(root, _COUNTS)
     return image_folder(str(root))
 
 
@@ -69,7 +69,7 @@ def test_no_example_comes_again_before_all_others_of_its_class(source, sampling)
     assert len(set(longer)) == len(longer) > 10
 
 
-def test_labels_belong_to_their_pictures(source):
+def test_labels_belong_to_their_images(source):
     label_of = {key: label for key, _, label in source.encoded('train')}
     for names, labels, _ in train(source, 20, 8, sampling='sqrt'):
         assert labels == [label_of[name] for name in names]

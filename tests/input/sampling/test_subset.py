@@ -8,14 +8,14 @@ from input.convert.to_tfrecords import convert
 from input.formats.csv import from_values
 from input.sampling.subset import Subset, select
 from input.sources.base import as_numpy_batches
-from tests.helpers.images import class_folders
+from tests.helpers.images import class_directories
 
 COUNTS = {'ant': 5, 'bee': 9, 'cat': 7, 'dog': 8}
 
 
 def _directory(tmp_path):
     for split in ('train', 'test'):
-        class_folders(str(tmp_path / 'images' / split), COUNTS)
+        class_directories(str(tmp_path / 'images' / split), COUNTS)
     return {'name': 'image_folder', 'data_dir': str(tmp_path / 'images')}
 
 

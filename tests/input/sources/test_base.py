@@ -7,7 +7,7 @@ import tensorflow as tf
 from input import DataError
 from input.formats.arrays import from_arrays
 from input.formats.image_folder import image_folder
-from tests.helpers.images import class_folders, pixels
+from tests.helpers.images import class_directories, pixels
 from tests.helpers.read_dataset import assert_same, evaluate, keys, train
 
 _SIZE = 23
@@ -25,8 +25,8 @@ def _source(request, tmp_path_factory):
     if request.param == 'memory':
         return _in_memory()
     root = tmp_path_factory.mktemp('directories')
-    class_folders(root / 'train', {'a': 8, 'b': 8, 'c': 7})
-    class_folders(root / 'test', {'a': 3, 'b': 3, 'c': 1})
+    class_directories(root / 'train', {'a': 8, 'b': 8, 'c': 7})
+    class_directories(root / 'test', {'a': 3, 'b': 3, 'c': 1})
     return image_folder(str(root))
 
 
@@ -140,7 +140,7 @@ def test_evaluation_is_not_augmented(source):
     )
 
 
-def test_encoded_pictures_are_the_pictures(source):
+def test_encoded_images_are_the_images(source):
     (batch,) = evaluate(source, 'test', 7)
     for (key, data, label), name, number, image in zip(
         source.encoded('test'), *batch, strict=True
@@ -151,7 +151,7 @@ def test_encoded_pictures_are_the_pictures(source):
     assert some == [batch[0][1], batch[0][4]]
 
 
-def test_labels_belong_to_their_pictures(source):
+def test_labels_belong_to_their_images(source):
     label_of = {key: label for key, _, label in source.encoded('train')}
     for names, labels, _ in train(source, 10, 5):
         assert labels == [label_of[name] for name in names]

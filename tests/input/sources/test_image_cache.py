@@ -20,7 +20,7 @@ from input.formats.tfrecord import tfrecord
 from input.sources import image_cache
 from input.sources.base import as_numpy_batches
 from input.sources.image_files import ImageFileSource
-from tests.helpers.images import class_folders, encode, pixels, write
+from tests.helpers.images import class_directories, encode, pixels, write
 from tests.helpers.read_dataset import assert_same, evaluate, train
 from tests.helpers.record_examples import example, write_shard
 
@@ -78,13 +78,13 @@ def test_evaluation_sees_the_same(make, kind):
         _same(*[evaluate(source, split, 4, eval_crop=crop) for source in sources])
 
 
-def test_random_windows_of_encoded_pictures(make):
+def test_random_windows_of_encoded_images(make):
     sources = make('none'), make('encoded')
     options = {'augment': 'resized_crop:0.3,flip', 'start_step': 5}
     _same(*[train(source, 4, 4, **options) for source in sources])
 
 
-def test_decoded_pictures_have_one_window_only(make):
+def test_decoded_images_have_one_window_only(make):
     with pytest.raises(DataError, match='`cache=decoded` cannot be with .*encoded'):
         train(make('decoded'), 1, 4, augment='resized_crop')
 
@@ -196,7 +196,7 @@ def test_other_formats_refuse_or_need_it_not(tmp_path):
 
 @pytest.mark.parametrize('kind', ['encoded', 'decoded'])
 def test_the_setting_reaches_the_source(kind, tmp_path):
-    class_folders(tmp_path, {'a': 4, 'b': 4})
+    class_directories(tmp_path, {'a': 4, 'b': 4})
     config = Config(dataset='image_folder', data_dir=str(tmp_path), cache=kind)
     source = factory.open_source(config)
     train(source, 1, 4)
@@ -207,7 +207,7 @@ def test_the_setting_reaches_the_source(kind, tmp_path):
 
 @pytest.mark.parametrize('kind', ['encoded', 'decoded'])
 def test_a_run_goes_on_with_it_as_without(kind, tmp_path):
-    class_folders(tmp_path / 'data', {'a': 6, 'b': 6})
+    class_directories(tmp_path / 'data', {'a': 6, 'b': 6})
     metrics = []
     for cache, legs in (('none', [4]), (kind, [2, 4])):
         for max_steps in legs:

@@ -8,7 +8,14 @@ import tensorflow as tf
 
 from input.sources.base import as_numpy_batches
 from input.sources.image_files import ImageFileSource
-from tests.helpers.images import by_pillow, class_folders, encode, image, pixels, write
+from tests.helpers.images import (
+    by_pillow,
+    class_directories,
+    encode,
+    image,
+    pixels,
+    write,
+)
 from tests.helpers.read_dataset import evaluate, keys, train
 
 
@@ -31,7 +38,7 @@ def test_the_first_bytes_tell_the_format_not_the_name(tmp_path):
             np.testing.assert_array_equal(decoded, by_pillow(file.read()))
 
 
-def test_pictures_of_all_sizes_become_one(tmp_path):
+def test_images_of_all_sizes_become_one(tmp_path):
     shapes = [(1, 1), (8, 8), (100, 3), (3, 100), (9, 7)]
     paths = [
         write(tmp_path / f'{n}.jpg', encode(pixels(*shape), 'JPEG'))
@@ -76,7 +83,7 @@ _STRANGE = [
 
 
 def test_strange_names(tmp_path):
-    class_folders(tmp_path, {name: 1 for name in _STRANGE})
+    class_directories(tmp_path, {name: 1 for name in _STRANGE})
     paths = [tmp_path / name / '000.png' for name in _STRANGE]
     ((names, _, images),) = evaluate(_source(paths), 'train', len(paths))
     assert names == [str(path) for path in paths]
@@ -105,7 +112,7 @@ def test_names_that_are_not_utf8(tmp_path):
 
 @pytest.fixture(name='corrupt')
 def _damaged(tmp_path):
-    paths = class_folders(tmp_path, {'a': 4, 'b': 4})
+    paths = class_directories(tmp_path, {'a': 4, 'b': 4})
     whole = encode(pixels(60, 20), 'JPEG')
     bad = {
         'text.jpg': b'this is no image',
@@ -152,7 +159,7 @@ def test_damage_below_the_middle_is_found(tmp_path):
 
 
 def test_nothing_to_explain(tmp_path):
-    source = _source(class_folders(tmp_path, {'a': 3}))
+    source = _source(class_directories(tmp_path, {'a': 3}))
     assert source.unreadable() == []
     assert source.explain(ValueError('something else')) is None
 
@@ -168,7 +175,7 @@ def test_names_are_no_part_of_the_graph():
 
 
 def test_keys_are_paths(tmp_path):
-    paths = class_folders(tmp_path, {'a': 3, 'b': 2})
+    paths = class_directories(tmp_path, {'a': 3, 'b': 2})
     run = train(_source(paths), 1, 5)
     assert sorted(keys(run)) == sorted(paths)
     for features, _ in as_numpy_batches(_source(paths).input_fn('train', 5)):

@@ -21,7 +21,7 @@ def _source(validation_split=0.0, names=('a', 'b', 'c', 'd'), **arrays):
     return ArraySource('m', names, arrays, validation_split)
 
 
-def test_pictures_labels_and_keys_belong_together():
+def test_images_labels_and_keys_belong_together():
     for names, labels, images in train(_source(), 20, 6):
         assert names == [f'm/train/{n}' for n in images[:, 0, 0, 0]]
         assert labels == [n % 4 for n in images[:, 0, 0, 0]]
@@ -64,7 +64,7 @@ def test_augmentation_of_an_example_does_not_depend_on_what_is_held_out():
         np.testing.assert_array_equal(all_of_them[name], image)
 
 
-def test_grey_pictures():
+def test_gray_images():
     source = _source(train=_arrays(shape=(4, 5, 1)))
     assert source.image_shape == (4, 5, 1)
     assert train(source, 1, 6)[0][2].shape == (6, 4, 5, 1)
@@ -109,7 +109,7 @@ def test_splits_of_different_shapes():
         _source(train=_arrays(shape=(4, 4, 3)), test=_arrays(shape=(5, 4, 3)))
 
 
-def test_pictures_are_not_cut():
+def test_images_are_not_cut():
     source = _source(train=_arrays())
     for training in (True, False):
         with pytest.raises(DataError, match='`eval_crop=0.875` is for images of'):

@@ -68,7 +68,7 @@ def test_every_example_once_per_epoch(shards):
     assert keys[:23] != keys[23:46]
 
 
-def test_pictures_and_labels_belong_to_their_keys(shards):
+def test_images_and_labels_belong_to_their_keys(shards):
     first = {shard.name: 0 for shard in shards}
     first.update({shards[1].name: 9, shards[2].name: 17})
     for keys, labels, images in _run(_source(shards), 5):
@@ -268,7 +268,7 @@ def test_records_that_are_missing_are_an_error(tmp_path):
     assert 'the file has 5 records, where 6 belong' in source.explain(error.value)
 
 
-def test_pictures_that_cannot_be_decoded_are_named(tmp_path):
+def test_images_that_cannot_be_decoded_are_named(tmp_path):
     whole = labelled(0)
     text = whole.replace(png(0)[:8], b'notapict')
     path = write_shard(tmp_path / 'a', [whole, text, whole])

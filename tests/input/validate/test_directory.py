@@ -14,9 +14,9 @@ def found(scan):
     return sorted((f.kind, os.path.basename(f.where)) for f in scan.findings)
 
 
-def test_a_good_folder_has_no_findings_and_the_examples_of_the_format(tmp_path):
-    images.class_folders(tmp_path / 'train', {'ant': 3, 'bee': 2})
-    images.class_folders(tmp_path / 'val', {'ant': 1, 'bee': 2})
+def test_a_good_directory_has_no_findings_and_the_examples_of_the_format(tmp_path):
+    images.class_directories(tmp_path / 'train', {'ant': 3, 'bee': 2})
+    images.class_directories(tmp_path / 'val', {'ant': 1, 'bee': 2})
     scan = DirectoryScan(str(tmp_path))
     assert not scan.findings
     source = image_folder(str(tmp_path))
@@ -27,7 +27,7 @@ def test_a_good_folder_has_no_findings_and_the_examples_of_the_format(tmp_path):
 
 
 def test_the_examples_held_out_are_those_of_training(tmp_path):
-    images.class_folders(tmp_path, {'ant': 20, 'bee': 20})
+    images.class_directories(tmp_path, {'ant': 20, 'bee': 20})
     scan = DirectoryScan(str(tmp_path), validation_split=0.25)
     source = image_folder(str(tmp_path), validation_split=0.25)
     for split in ('train', 'validation'):
@@ -35,8 +35,8 @@ def test_the_examples_held_out_are_those_of_training(tmp_path):
         assert [path for path, _ in scan.examples[split]] == paths
 
 
-def test_everything_that_is_no_picture_of_a_class(tmp_path):
-    images.class_folders(tmp_path, {'ant': 3, 'bee': 2, 'Bee ': 1})
+def test_everything_that_is_no_image_of_a_class(tmp_path):
+    images.class_directories(tmp_path, {'ant': 3, 'bee': 2, 'Bee ': 1})
     png = images.numbered_png(7)
     os.makedirs(tmp_path / 'cow' / 'deep')
     images.write(tmp_path / 'stray.png', png)
@@ -47,8 +47,8 @@ def test_everything_that_is_no_picture_of_a_class(tmp_path):
     scan = DirectoryScan(str(tmp_path))
     assert found(scan) == [
         ('empty_class', 'cow'),
-        ('hidden_picture', 'a.webp'),
-        ('hidden_picture', 'noname'),
+        ('hidden_image', 'a.webp'),
+        ('hidden_image', 'noname'),
         ('ignored', 'Thumbs.db'),
         ('no_class', 'stray.png'),
         ('similar_names', 'Bee '),
@@ -56,9 +56,9 @@ def test_everything_that_is_no_picture_of_a_class(tmp_path):
     assert len(scan.examples['train']) == 6
 
 
-def test_two_folders_of_one_split(tmp_path):
+def test_two_directories_of_one_split(tmp_path):
     for name in ('train', 'val', 'valid'):
-        images.class_folders(tmp_path / name, {'ant': 1, 'bee': 1})
+        images.class_directories(tmp_path / name, {'ant': 1, 'bee': 1})
     images.write(tmp_path / 'labels.csv', b'1')
     scan = DirectoryScan(str(tmp_path))
     assert found(scan) == [('ignored', 'labels.csv'), ('layout', 'valid')]
@@ -66,16 +66,16 @@ def test_two_folders_of_one_split(tmp_path):
 
 
 def test_a_class_that_is_not_trained_on(tmp_path):
-    images.class_folders(tmp_path / 'train', {'ant': 3})
-    images.class_folders(tmp_path / 'valid', {'ant': 1, 'bee': 2})
+    images.class_directories(tmp_path / 'train', {'ant': 3})
+    images.class_directories(tmp_path / 'valid', {'ant': 1, 'bee': 2})
     (one,) = DirectoryScan(str(tmp_path)).findings
     assert (one.kind, one.where) == ('class_not_in_train', 'bee')
     assert one.detail == '2 in validation'
 
 
 def test_without_a_training_split_the_others_are_classes(tmp_path):
-    images.class_folders(tmp_path / 'test', {'ant': 3, 'bee': 1})
-    images.class_folders(tmp_path / 'valid', {'ant': 3, 'bee': 1})
+    images.class_directories(tmp_path / 'test', {'ant': 3, 'bee': 1})
+    images.class_directories(tmp_path / 'valid', {'ant': 3, 'bee': 1})
     scan = DirectoryScan(str(tmp_path))
     assert found(scan) == [('layout', 'test'), ('layout', 'valid')]
     assert {name for _, name in scan.examples['train']} == {'test', 'valid'}
@@ -83,7 +83,7 @@ def test_without_a_training_split_the_others_are_classes(tmp_path):
 
 def test_splits_of_other_names_are_classes(tmp_path):
     for name in ('seg_train', 'seg_test'):
-        images.class_folders(tmp_path / name, {'ant': 3, 'bee': 1})
+        images.class_directories(tmp_path / name, {'ant': 3, 'bee': 1})
     assert found(DirectoryScan(str(tmp_path))) == [
         ('layout', 'seg_test'),
         ('layout', 'seg_train'),
@@ -106,8 +106,8 @@ def test_mistakes_in_the_arguments(tmp_path):
         DirectoryScan(str(tmp_path), '(cat')
 
 
-def test_a_folder_that_cannot_be_read(tmp_path, monkeypatch):
-    images.class_folders(tmp_path, {'a': 2, 'b': 2})
+def test_a_directory_that_cannot_be_read(tmp_path, monkeypatch):
+    images.class_directories(tmp_path, {'a': 2, 'b': 2})
     images.refuse_to_list(monkeypatch, 'b')
     (finding,) = DirectoryScan(str(tmp_path)).findings
     assert (finding.kind, finding.where) == ('unreadable', str(tmp_path / 'b'))

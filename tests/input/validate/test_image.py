@@ -23,23 +23,21 @@ def photo(mode='RGB', height=40, width=50, **options):
     return images.image(mode, height, width, **options)
 
 
-def test_a_usual_picture_has_no_findings(look):
+def test_a_usual_image_has_no_findings(look):
     for kind in ('JPEG', 'PNG', 'BMP'):
         found = look(images.encode(photo(), kind), f'a.{kind.lower()}')
         assert not found.findings and found.data and found.pixels
 
 
-def test_bytes_that_are_no_picture(look):
+def test_bytes_that_are_no_image(look):
     assert kinds(look(b'')) == ['empty_file']
-    assert look(b'hello there').findings == [
-        ('not_a_picture', "begins with b'hello th'")
-    ]
+    assert look(b'hello there').findings == [('not_a_image', "begins with b'hello th'")]
     (only,) = look(images.encode(photo(), 'WEBP'), 'a.jpg').findings
-    assert only[0] == 'not_a_picture' and 'is WEBP' in only[1]
+    assert only[0] == 'not_a_image' and 'is WEBP' in only[1]
 
 
 @pytest.mark.parametrize('kind', ['JPEG', 'PNG', 'GIF', 'BMP'])
-def test_a_truncated_picture_cannot_be_decoded(look, kind):
+def test_a_truncated_image_cannot_be_decoded(look, kind):
     data = images.encode(photo(), kind)
     found = look(data[: len(data) * 2 // 3])
     assert 'unreadable' in kinds(found) and found.pixels == 0
@@ -101,7 +99,7 @@ def test_sizes_are_seen_against_the_networks(look):
     assert not eight(images.encode(images.pixels(8, 8, 1), 'PNG')).findings
 
 
-def test_a_single_colour(look):
+def test_a_single_color(look):
     red = np.full([40, 40, 3], (250, 0, 0), np.uint8)
     found = look(images.encode(red, 'PNG')).findings
     assert found == [('blank', 'all pixels are 250, 0, 0')]

@@ -39,7 +39,7 @@ def directory(root, splits=('train', 'valid'), each=3):
     return str(root)
 
 
-def test_a_good_folder(tmp_path):
+def test_a_good_directory(tmp_path):
     done = []
     counts = check_data(
         {'name': 'image_folder', 'data_dir': directory(tmp_path)},
@@ -54,7 +54,7 @@ def test_a_good_folder(tmp_path):
     assert done == [(n, 12) for n in range(1, 13)]
 
 
-def test_a_spoiled_folder(tmp_path):
+def test_a_spoiled_directory(tmp_path):
     root = directory(tmp_path)
     pictures.write(tmp_path / 'train/ant/0.jpg', b'')
     pictures.write(tmp_path / 'train/ant/cut.png', photo(50)[:-100])
@@ -79,7 +79,7 @@ def test_a_spoiled_folder(tmp_path):
     assert facts[4][2] == f"the same pixels as {train}/bee/again.bmp, 'bee'"
 
 
-def test_what_held_out_pictures_have_in_common_with_the_others_is_a_leak(tmp_path):
+def test_what_held_out_images_have_in_common_with_the_others_is_a_leak(tmp_path):
     for name in ('ant', 'bee'):
         for k in range(12):
             pictures.write(tmp_path / name / f'{k}.png', photo(ord(name[0])))
@@ -91,7 +91,7 @@ def test_what_held_out_pictures_have_in_common_with_the_others_is_a_leak(tmp_pat
     assert sum(counts['validation'].values()) + sum(counts['train'].values()) == 24
 
 
-def test_a_folder_that_training_refuses_is_looked_at_all_the_same(tmp_path):
+def test_a_directory_that_training_refuses_is_looked_at_all_the_same(tmp_path):
     pictures.write(tmp_path / 'ant' / '1.png', photo(1))
     pictures.write(tmp_path / 'ant' / '2.png', photo(2)[:-50])
     counts, facts = check(name='image_folder', data_dir=str(tmp_path))

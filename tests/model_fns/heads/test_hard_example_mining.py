@@ -267,7 +267,7 @@ def test_a_wrong_proxy_is_said_at_once(proxy, args, said):
     assert said in str(caught.value)
 
 
-def test_pictures_are_needed():
+def test_images_are_needed():
     features = {
         'no_image': tf.zeros([12, 8, 8, 0]),
         'features': tf.zeros([12, 4]),

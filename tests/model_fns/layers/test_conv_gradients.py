@@ -111,7 +111,7 @@ def test_few_filters_are_not_worth_it(monkeypatch):
 
 @pytest.mark.parametrize('batch', [7, 13, 16])
 @pytest.mark.parametrize('known', [True, False])
-def test_any_number_of_pictures(batch, known, monkeypatch):
+def test_any_number_of_images(batch, known, monkeypatch):
     """What is missing in the last block counts for nothing."""
     monkeypatch.setattr(conv_gradients, '_BLOCK', 5 * 16)
     ours, theirs = both((batch, 4, 4, 3), 4, 3, known=known)

@@ -63,6 +63,6 @@ def test_signs_and_batches_do_not_matter():
     )
 
 
-def test_without_pictures():
+def test_without_images():
     with pytest.raises(ValueError, match='at least one image'):
         patch_whitening.filters([], 2)

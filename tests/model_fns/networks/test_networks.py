@@ -190,7 +190,7 @@ def test_settings_change_the_network():
         ((4, 4, 1), 2, 64),
     ],
 )
-def test_cnn_has_more_convolutions_for_larger_pictures(shape, convolutions, features):
+def test_cnn_has_more_convolutions_for_larger_images(shape, convolutions, features):
     found = variables('cnn', shape)
     assert sum(name.endswith('/kernel') for name in found) == convolutions + 2
     assert found['dense1/kernel'] == [features, 1024]
@@ -198,7 +198,7 @@ def test_cnn_has_more_convolutions_for_larger_pictures(shape, convolutions, feat
     assert sum(name.endswith('/kernel') for name in given) == 3
 
 
-def test_cnn_refuses_a_picture_that_its_poolings_use_up():
+def test_cnn_refuses_a_image_that_its_poolings_use_up():
     with pytest.raises(SettingError) as e:
         variables('cnn', shape=(3, 8, 1))
     assert 'at least 4x4 pixels, got 3x8' in str(e.value)

@@ -115,7 +115,7 @@ def test_confusion_matrix_and_tables(trained, tmp_path, batch):
     assert picture.size == confusion_matrix.draw(truth, NAMES).size
 
 
-def test_confusion_picture_is_blue_where_right_and_red_where_wrong():
+def test_confusion_image_is_blue_where_right_and_red_where_wrong():
     counts = np.array([[9, 1], [0, 4]])
     picture = np.asarray(confusion_matrix.draw(counts, ['cat', 'dog'])).astype(int)
     red, _, blue = (picture[..., k] for k in range(3))
@@ -133,7 +133,7 @@ def test_confusion_picture_is_blue_where_right_and_red_where_wrong():
 
 
 @pytest.mark.parametrize('count', [1, 30, 50])
-def test_confusion_picture_has_room_for_long_names(count):
+def test_confusion_image_has_room_for_long_names(count):
     names = [f'a very long name of a class, number {k}' for k in range(count)]
     counts = np.full((count, count), 12345)
     picture = confusion_matrix.draw(counts, names)

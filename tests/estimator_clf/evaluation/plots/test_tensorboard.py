@@ -135,7 +135,7 @@ def test_scalars(board, runs):
     assert all(x['peak_memory_mb'] > 100 for x in logged if x['split'] == 'train')
 
 
-def test_pictures_tables_and_curves(board):
+def test_images_tables_and_curves(board):
     images = get(board, 'plugin/images/tags')
     text = get(board, 'plugin/text/tags')
     curves = get(board, 'plugin/pr_curves/tags')
