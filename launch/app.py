@@ -12,6 +12,8 @@ import sys
 from absl import flags
 
 from estimator_clf.config.config import Config
+from estimator_clf.core.errors import ConfigError
+from launch import recipes
 
 FLAGS = flags.FLAGS
 
@@ -35,6 +37,10 @@ def run(main, help_text):
         print(help_text())
         sys.exit(0)
     try:
+        sys.argv = recipes.expand(sys.argv)
+    except ConfigError as error:
+        _fail(error, 2)
+    try:
         arguments = FLAGS(sys.argv)[1:]
     except (flags.Error, ValueError) as error:  # --noxla=3 is a ValueError.
         _fail(_explain_flag_error(error), 2)
@@ -43,7 +49,7 @@ def run(main, help_text):
 
 def _guarded(main, arguments):
     """Calls main; says a user's mistake in words and lets a bug of ours show."""
-    from estimator_clf.core.errors import ConfigError, DataError, RunError, SettingError
+    from estimator_clf.core.errors import DataError, RunError, SettingError
 
     try:
         return main(arguments) or 0
@@ -68,8 +74,6 @@ def _guarded(main, arguments):
 
 def no_arguments(arguments):
     """Raises ConfigError if there are positional arguments."""
-    from estimator_clf.core.errors import ConfigError
-
     if arguments:
         raise ConfigError(
             f'takes flags only, got {" ".join(arguments)!r}; a value belongs behind '

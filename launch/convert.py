@@ -108,6 +108,11 @@ def _help():
     return f'{__doc__}\n{own}\n\n' + flags.config_help(_SETTINGS)
 
 
-if __name__ == '__main__':
+def run() -> None:
+    """Runs the program on `sys.argv` and exits."""
     define_flags()
     app.run(main, _help)
+
+
+if __name__ == '__main__':
+    run()

@@ -1,7 +1,9 @@
 """Trains, evaluates, checkpoints and exports a classifier.
 
     python -m launch.train --dataset=image_folder --data_dir=DIR --model_dir=RUN
-    python -m launch.train --flagfile=launch/flagfiles/digits.flags
+    python -m launch.train --recipe=digits
+
+--recipe=NAME reads a flagfile that comes with the package (launch/flagfiles/).
 
 Killed or interrupted, the same command goes on from the last checkpoint.
 """
@@ -86,6 +88,11 @@ def main(arguments):
     return 0
 
 
-if __name__ == '__main__':
+def run() -> None:
+    """Runs the program on `sys.argv` and exits."""
     flags.define_config()
     app.run(main, lambda: __doc__ + '\n' + flags.config_help())
+
+
+if __name__ == '__main__':
+    run()
