@@ -48,7 +48,7 @@ _HEAD = (
 )
 
 # As the heads of flagfiles put it.
-_KNOWN = re.compile(r"(?:lesson|paper)'s figure is ([0-9.]+[0-9])")
+_KNOWN = re.compile(r"(?:tutorial|paper)'s figure is ([0-9.]+[0-9])")
 
 
 def main(directories, file=None):
