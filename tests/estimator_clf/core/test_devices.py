@@ -67,7 +67,7 @@ def test_session_places_softly():
 
 SCRIPT = """
     import json
-    from estimator_clf import devices
+    from estimator_clf.core import devices
     from estimator_clf.core.errors import ConfigError
     import tensorflow as tf
 

@@ -51,7 +51,7 @@ def things(tmp_path, monkeypatch):
     for name, text in FILES.items():
         (directory / name).write_text(textwrap.dedent(text))
     monkeypatch.syspath_prepend(str(tmp_path))
-    yield Registry('registered_things', '--thing', NoSuchThing)
+    yield Registry('registered_things', 'thing', NoSuchThing)
     for name in [n for n in sys.modules if n.startswith('registered_things')]:
         del sys.modules[name]
 
@@ -91,7 +91,7 @@ def test_a_misspelt_name_suggests_the_near_one(things, ask):
     with pytest.raises(NoSuchThing) as caught:
         getattr(things, ask)('twoo')
     assert str(caught.value) == (
-        "--thing: there is no 'twoo'; did you mean 'two'? There are: one, two, uno"
+        "`thing`: there is no 'twoo'; did you mean 'two'? There are: one, two, uno"
     )
 
 

@@ -7,12 +7,12 @@ from estimator_clf.core.errors import SettingError
 
 
 def test_lists_are_read():
-    assert variable_patterns.parse_patterns('`freeze`', ' conv1, norm. ,') == (
+    assert variable_patterns.parse_patterns('freeze', ' conv1, norm. ,') == (
         'conv1',
         'norm.',
     )
-    assert variable_patterns.parse_patterns('`freeze`', '') == ()
-    found = variable_patterns.parse_multipliers('`lr_multipliers`', 'a:b$:0.1,bias:1e1')
+    assert variable_patterns.parse_patterns('freeze', '') == ()
+    found = variable_patterns.parse_multipliers('lr_multipliers', 'a:b$:0.1,bias:1e1')
     assert found == (('a:b$', 0.1), ('bias', 10.0))
 
 
@@ -36,18 +36,18 @@ def test_the_first_pattern_counts():
 )
 def test_what_is_no_multiplier_is_refused(text, message):
     with pytest.raises(SettingError) as e:
-        variable_patterns.parse_multipliers('`lr_multipliers`', text)
+        variable_patterns.parse_multipliers('lr_multipliers', text)
     assert '`lr_multipliers`' in str(e.value) and message in str(e.value)
 
 
 def test_what_is_no_pattern_is_refused():
     with pytest.raises(SettingError, match=r"`freeze` must be regular .* got 'a\["):
-        variable_patterns.parse_patterns('`freeze`', 'a[')
+        variable_patterns.parse_patterns('freeze', 'a[')
 
 
 def test_a_pattern_that_finds_nothing_lists_the_names():
-    variable_patterns.check_found('`freeze`', ['v1'], ['net/conv1/kernel'])
+    variable_patterns.check_found('freeze', ['v1'], ['net/conv1/kernel'])
     with pytest.raises(SettingError, match=r"'conv2' in its name.*net/conv1/kernel"):
         variable_patterns.check_found(
-            '`freeze`', ['conv1', 'conv2'], ['net/conv1/kernel']
+            'freeze', ['conv1', 'conv2'], ['net/conv1/kernel']
         )

@@ -145,7 +145,7 @@ def test_include_exclude_and_renames(tmp_path):
         ({'exclude': 'cnov'}, 'exclude'),
         ({'renames': 'cnov=x'}, 'map'),
     ):
-        with pytest.raises(ConfigError, match=f"_{flag}: no variable .* 'cnov'"):
+        with pytest.raises(ConfigError, match=f"_{flag}`: no variable .* 'cnov'"):
             restored(**wrong)
     with pytest.raises(ConfigError, match='calls both'):
         restored(renames='kernel|bias=x')
