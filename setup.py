@@ -59,6 +59,7 @@ setup(
         'tensorboard',  # TensorFlow 2.21 no longer brings it.
         'tensorflow-datasets',
         'absl-py',
+        'psutil',
         'tqdm',
         'Pillow>=10.1',  # Its own font in any size.
         'scikit-learn',

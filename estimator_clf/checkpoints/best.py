@@ -14,7 +14,11 @@ import re
 import shutil
 
 from estimator_clf.checkpoints.listing import latest_checkpoint
-from estimator_clf.core.atomic_files import PARTIAL, write_atomically
+from estimator_clf.core.atomic_files import (
+    partial_directory,
+    remove_partial,
+    write_atomically,
+)
 from estimator_clf.core.errors import ConfigError
 
 STATE_FILE = 'best.json'
@@ -178,10 +182,11 @@ class BestCheckpoints:
     def _remove_orphans(self):
         if not os.path.isdir(self._directory):
             return
+        remove_partial(self._directory)
         kept = {entry['path'] for entry in self._entries}
         for name in os.listdir(self._directory):
             path = os.path.join(self._directory, name)
-            hidden = name.startswith('.') and not name.startswith(PARTIAL)
+            hidden = name.startswith('.')
             if os.path.isdir(path) and name not in kept and not hidden:
                 shutil.rmtree(path, ignore_errors=True)
 
@@ -249,19 +254,17 @@ def copy_checkpoint(checkpoint, step, directory):
       Path of the new directory, which `tf.train.latest_checkpoint` understands.
     """
     target = os.path.join(directory, str(step))
-    partial = os.path.join(directory, f'.partial-{step}')
-    shutil.rmtree(partial, ignore_errors=True)
-    os.makedirs(partial)
     source, prefix = os.path.split(checkpoint)
-    for name in os.listdir(source or '.'):
-        # The dot: model.ckpt-1 is also the beginning of model.ckpt-10.
-        if name.startswith(prefix + '.'):
-            _link(os.path.join(source, name), os.path.join(partial, name))
-    write_atomically(
-        os.path.join(partial, 'checkpoint'), f'model_checkpoint_path: "{prefix}"\n'
-    )
-    shutil.rmtree(target, ignore_errors=True)
-    os.rename(partial, target)
+    with partial_directory(directory) as partial:
+        for name in os.listdir(source or '.'):
+            # The dot: model.ckpt-1 is also the beginning of model.ckpt-10.
+            if name.startswith(prefix + '.'):
+                _link(os.path.join(source, name), os.path.join(partial, name))
+        write_atomically(
+            os.path.join(partial, 'checkpoint'), f'model_checkpoint_path: "{prefix}"\n'
+        )
+        shutil.rmtree(target, ignore_errors=True)
+        os.rename(partial, target)
     return target
 
 

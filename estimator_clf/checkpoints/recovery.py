@@ -4,7 +4,6 @@ A full disk, a pulled plug or a copy cut short leave a checkpoint that is listed
 cannot be read, or a list that cannot. What was saved before it is not lost with it.
 """
 
-import contextlib
 import os
 import re
 import shutil
@@ -14,7 +13,7 @@ import estimator_clf.compat  # noqa: F401  Loads TensorFlow without its chatter.
 import tensorflow as tf
 
 from estimator_clf.checkpoints.listing import names_of_checkpoints
-from estimator_clf.core.atomic_files import PARTIAL, write_atomically
+from estimator_clf.core.atomic_files import remove_partial, write_atomically
 from estimator_clf.core.errors import RunError
 
 
@@ -62,14 +61,11 @@ def sweep(model_dir):
     """
     if not os.path.isdir(model_dir):
         return
+    remove_partial(model_dir)
     for name in os.listdir(model_dir):
-        path = os.path.join(model_dir, name)
-        # TensorFlow writes a checkpoint there first; the other is `files`'s.
+        # TensorFlow writes a checkpoint there before it renames its files.
         if re.fullmatch(r'model\.ckpt-\d+_temp', name):
-            shutil.rmtree(path, ignore_errors=True)
-        elif name.startswith(PARTIAL) and os.path.isfile(path):
-            with contextlib.suppress(OSError):
-                os.remove(path)
+            shutil.rmtree(os.path.join(model_dir, name), ignore_errors=True)
 
 
 def step_back(model_dir):

@@ -1,11 +1,20 @@
-"""Files that are whole or not there at all."""
+"""Atomic files and directories, and the removal of leftovers."""
 
 import os
+import signal
 import stat
+import subprocess
+import sys
 
 import pytest
 
-from estimator_clf.core.atomic_files import write_atomically
+from estimator_clf.core.atomic_files import (
+    PARTIAL,
+    partial_directory,
+    remove_partial,
+    write_atomically,
+)
+from tests.helpers.launching import ROOT
 
 
 def test_writes_and_replaces(tmp_path):
@@ -46,3 +55,50 @@ def test_a_failure_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch, b
 def test_no_such_directory(tmp_path):
     with pytest.raises(FileNotFoundError):
         write_atomically(tmp_path / 'none' / 'a', '')
+
+
+def test_partial_directory_is_renamed_or_removed(tmp_path):
+    with partial_directory(tmp_path) as path:
+        assert os.path.basename(path).startswith(PARTIAL)
+        os.rename(path, tmp_path / 'whole')
+    with pytest.raises(ZeroDivisionError), partial_directory(tmp_path) as path:
+        (tmp_path / path / 'half').write_text('')
+        raise ZeroDivisionError
+    assert os.listdir(tmp_path) == ['whole']
+
+
+HOLD = """
+import sys, time
+from estimator_clf.core.atomic_files import partial_directory
+with partial_directory(sys.argv[1]) as path:
+    print(path, flush=True)
+    time.sleep(600)
+"""
+
+
+def test_leftovers_of_killed_processes_are_removed_and_no_others(tmp_path):
+    process = subprocess.Popen(
+        [sys.executable, '-c', HOLD, str(tmp_path)],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        held = os.path.basename(process.stdout.readline().strip())
+        (tmp_path / f'{PARTIAL}file').write_text('')
+        (tmp_path / f'{PARTIAL}directory' / 'inside').mkdir(parents=True)
+        (tmp_path / 'whole').mkdir()
+        with partial_directory(tmp_path) as own:
+            assert sorted(os.listdir(tmp_path)) == sorted(
+                [held, os.path.basename(own), 'whole']
+            )
+            remove_partial(tmp_path)
+            assert os.path.isdir(own)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        remove_partial(tmp_path)
+        assert os.listdir(tmp_path) == ['whole']
+        remove_partial(tmp_path / 'missing')
+    finally:
+        process.kill()
+        process.communicate()
