@@ -1,10 +1,13 @@
-"""A record of which examples each step saw."""
+"""Log of the examples of each training step."""
 
 import json
 import os
 
+import estimator_clf.compat  # noqa: F401  Configures TensorFlow's logging first.
+
 import tensorflow as tf
 
+from estimator_clf.core.graph_collections import EXAMPLE_KEYS
 from estimator_clf.hooks.base import StepHook
 
 FILE_NAME = 'keys.jsonl'
@@ -13,16 +16,18 @@ FILE_NAME = 'keys.jsonl'
 class ExampleKeysHook(StepHook):
     """Writes the keys of the examples of each step to `keys.jsonl`.
 
-    After a kill and a restart the file holds each step once, as an unbroken run's does.
+    After a kill and a restart the file contains each step once, like that of an
+    uninterrupted run.
     """
 
-    def __init__(self, model_dir, collection):
+    def __init__(self, model_dir: str, collection: str = EXAMPLE_KEYS) -> None:
         """Makes the hook.
 
         Args:
           model_dir: directory of the file.
           collection: graph collection of string tensors [b]: the keys, one tensor per
-            replica; or one ragged tensor [steps, b] where a run is a loop of several.
+            replica; or one ragged tensor [steps, b] where a `session.run` takes
+            several steps.
         """
         self._path = os.path.join(model_dir, FILE_NAME)
         self._collection = collection
@@ -31,18 +36,18 @@ class ExampleKeysHook(StepHook):
         self._keys = tf.compat.v1.get_collection(self._collection)
 
     def on_start(self, session):
-        # Cut off, not written again: it may be larger than the memory.
+        # Truncated in place, not rewritten: the file may be larger than the memory.
         with open(self._path, 'a+b') as file:
             file.seek(0)
             end = 0
             for line in file:
-                if not self._is_kept(line):
+                if not self._is_current(line):
                     break
                 end += len(line)
             file.truncate(end)
 
-    def _is_kept(self, line):
-        """Whether a line is whole, and of a step that does not come again."""
+    def _is_current(self, line):
+        """Whether a line is complete and of a step that is not taken again."""
         try:
             return line.endswith(b'\n') and json.loads(line)['step'] <= self.step
         except (ValueError, KeyError, TypeError):

@@ -6,7 +6,7 @@ import types
 import pytest
 import tensorflow as tf
 
-from estimator_clf.loggers.corrupt_images import FILE_NAME, CorruptImagesLog, leave_out
+from estimator_clf.loggers.corrupt_images import FILE_NAME, CorruptImagesLog, skip_corrupt_images
 from input.formats.image_folder import image_folder
 from tests.helpers.images import class_directories, write
 from tests.helpers.launching import lines
@@ -47,7 +47,7 @@ def test_nothing_is_written_before_there_is_a_directory(tmp_path):
 
 def test_no_limit_no_object():
     source = types.SimpleNamespace(corrupt_images=None)
-    leave_out(source, 0, print).flush()
+    skip_corrupt_images(source, 0, print).flush()
     assert source.corrupt_images is None
 
 
