@@ -15,7 +15,8 @@ class UserError(Exception):
     `launch/` print it without a traceback and exit with `exit_code`.
 
     Attributes:
-      exit_code: 2: the settings or the data must be changed; 1: the run cannot continue.
+      exit_code: 2: the settings or the data must be changed; 1: the run cannot
+        continue.
     """
 
     exit_code = 2
@@ -96,7 +97,7 @@ def unknown(
 
 @contextlib.contextmanager
 def for_argument(argument: str) -> Iterator[None]:
-    """Rewords errors about `network` and its settings for another network's argument."""
+    """Rewords errors about `network` and its options for another argument."""
     try:
         yield
     except SettingError as error:

@@ -1,11 +1,11 @@
-"""Checkpoints at steps that depend on the step alone, and listeners that follow them."""
+"""Checkpoints at steps that depend on the step alone, and their listeners."""
 
 import contextlib
 import glob
 import os
 import shutil
 from collections.abc import Callable, Iterable, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 import estimator_clf.compat  # noqa: F401  Configures TensorFlow's logging first.
 
@@ -67,7 +67,7 @@ class CheckpointHook(StepHook):
         self._given = saver
         self._saved: int | None = None
 
-    def begin(self):
+    def begin(self) -> None:
         finite = [
             tf.reduce_all(tf.math.is_finite(v))
             for v in v1.trainable_variables()
@@ -75,7 +75,7 @@ class CheckpointHook(StepHook):
         ]
         self._finite = tf.reduce_all(tf.stack(finite)) if finite else tf.constant(True)
 
-    def on_start(self, session):
+    def on_start(self, session: tf.compat.v1.Session) -> None:
         savers = session.graph.get_collection(v1.GraphKeys.SAVERS)
         if self._given:
             self._saver = self._given() if callable(self._given) else self._given
@@ -84,8 +84,8 @@ class CheckpointHook(StepHook):
         else:
             raise RuntimeError(
                 'CheckpointHook: the Scaffold of this session has its own saver, which '
-                'is invisible to hooks; pass it as CheckpointHook(…, saver=…), or add it '
-                'to the collection tf.compat.v1.GraphKeys.SAVERS in the model_fn'
+                'is invisible to hooks; pass it as CheckpointHook(…, saver=…), or add '
+                'it to the collection tf.compat.v1.GraphKeys.SAVERS in the model_fn'
             )
         if self.step == 0:
             self._save(session)
@@ -95,11 +95,11 @@ class CheckpointHook(StepHook):
             # listeners; they skip what is done already.
             self._notify(final=False)
 
-    def after_step(self, run_context, results):
+    def after_step(self, run_context: Any, results: Any) -> None:
         if any(due(self.step, n) for n in self._every):
             self._save(run_context.session)
 
-    def end(self, session):
+    def end(self, session: tf.compat.v1.Session) -> None:
         if self._saved != self.step:
             self._save(session)
         self._notify(final=True)

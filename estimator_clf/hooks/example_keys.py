@@ -2,6 +2,7 @@
 
 import json
 import os
+from typing import Any
 
 import estimator_clf.compat  # noqa: F401  Configures TensorFlow's logging first.
 
@@ -32,10 +33,10 @@ class ExampleKeysHook(StepHook):
         self._path = os.path.join(model_dir, FILE_NAME)
         self._collection = collection
 
-    def begin(self):
+    def begin(self) -> None:
         self._keys = tf.compat.v1.get_collection(self._collection)
 
-    def on_start(self, session):
+    def on_start(self, session: tf.compat.v1.Session) -> None:
         # Truncated in place, not rewritten: the file may be larger than the memory.
         with open(self._path, 'a+b') as file:
             file.seek(0)
@@ -53,10 +54,10 @@ class ExampleKeysHook(StepHook):
         except (ValueError, KeyError, TypeError):
             return False
 
-    def before_run(self, run_context):
+    def before_run(self, run_context: Any) -> Any:
         return tf.compat.v1.train.SessionRunArgs(self._keys)
 
-    def after_step(self, run_context, results):
+    def after_step(self, run_context: Any, results: Any) -> None:
         if len(results) == 1 and hasattr(results[0], 'to_list'):
             rows = results[0].to_list()
         else:

@@ -48,7 +48,7 @@ class InputSamplesHook(StepHook):
         self._count = count
         self._fetch_next = True
 
-    def begin(self):
+    def begin(self) -> None:
         images = v1.get_collection(self._collection)
         self._fetches: dict[str, Any] = {}
         if images:
@@ -65,13 +65,13 @@ class InputSamplesHook(StepHook):
                 collections=[],
             )
 
-    def on_start(self, session):
+    def on_start(self, session: tf.compat.v1.Session) -> None:
         self._writer.add_graph(session.graph)
 
-    def before_run(self, run_context):
+    def before_run(self, run_context: Any) -> Any:
         return v1.train.SessionRunArgs(self._fetches if self._fetch_next else {})
 
-    def after_step(self, run_context, results):
+    def after_step(self, run_context: Any, results: Any) -> None:
         if 'images' in results:
             grid = drawing.grid(results['images'], _EDGE, _COLUMNS)
             self._writer.add_summary(summary_protos.image('input', grid), self.step)

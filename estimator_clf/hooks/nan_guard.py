@@ -1,5 +1,7 @@
 """Stops training when the loss is no longer finite."""
 
+from typing import Any
+
 from estimator_clf.compat import estimator
 
 import numpy as np
@@ -39,19 +41,19 @@ class NanGuardHook(StepHook):
         """Makes the hook.
 
         Args:
-          collection: graph collection of (name, tensor), one of which is 'loss';
+          collection: graph collection of (name, tensor), among them 'loss';
             without it the hook does nothing.
         """
         self._collection = collection
 
-    def begin(self):
+    def begin(self) -> None:
         metrics = published(self._collection)
         self._fetches = {name: t for name, t in metrics.items() if name == 'loss'}
 
-    def before_run(self, run_context):
+    def before_run(self, run_context: Any) -> Any:
         return tf.compat.v1.train.SessionRunArgs(self._fetches)
 
-    def after_step(self, run_context, results):
+    def after_step(self, run_context: Any, results: Any) -> None:
         # A step loop ends after the first loss that is not finite.
         if not np.all(np.isfinite(results.get('loss', 0.0))):
             raise NonFiniteError(self.step, 'loss')

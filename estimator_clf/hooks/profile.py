@@ -13,8 +13,8 @@ from estimator_clf.hooks.base import StepHook
 class ProfileHook(StepHook):
     """Records the activity of each device and thread in a range of steps.
 
-    TensorFlow's ProfilerHook writes a timeline that TensorBoard does not show; this hook
-    writes `plugins/profile/`, which TensorBoard's profile plugin opens.
+    TensorFlow's ProfilerHook writes a timeline that TensorBoard does not show; this
+    hook writes `plugins/profile/`, which TensorBoard's profile plugin opens.
     """
 
     def __init__(
@@ -40,13 +40,13 @@ class ProfileHook(StepHook):
         self._recording = False
         self._trace: Any = None
 
-    def on_start(self, session):
+    def on_start(self, session: tf.compat.v1.Session) -> None:
         if self.step >= self._last:
             self._log(
                 f'`profile`: no recording, as step {self._last} is already in the past'
             )
 
-    def before_run(self, run_context):
+    def before_run(self, run_context: Any) -> Any:
         step = self.step + 1
         if not self._recording and self._first <= step <= self._last:
             self._start()
@@ -55,14 +55,14 @@ class ProfileHook(StepHook):
             self._trace = tf.profiler.experimental.Trace('train', step_num=step, _r=1)
             self._trace.__enter__()
 
-    def after_step(self, run_context, results):
+    def after_step(self, run_context: Any, results: Any) -> None:
         if not self._recording:
             return
         self._end_trace()
         if self.step >= self._last:
             self._stop()
 
-    def end(self, session):
+    def end(self, session: tf.compat.v1.Session) -> None:
         if self._recording:
             self._end_trace()
             self._stop()

@@ -15,7 +15,7 @@ v1 = tf.compat.v1
 _MAX_STEPS = 10_000
 
 
-class StepLoopHook(v1.train.SessionRunHook):
+class StepLoopHook(tf.compat.v1.train.SessionRunHook):
     """Lets a step loop run until the next step after which a hook must act.
 
     Made by `StepLoop.hook`. It must be the first hook: the others read the step from
@@ -38,25 +38,25 @@ class StepLoopHook(v1.train.SessionRunHook):
         self._alone = alone or (lambda step: False)
         self._most = most or last_step
 
-    def after_create_session(self, session, coord):
+    def after_create_session(self, session: tf.compat.v1.Session, coord: Any) -> None:
         del coord
         self._loop.step, self._loop.runs = _global_step(session), 0
         self._begin = self._loop.step
 
-    def before_run(self, run_context):
+    def before_run(self, run_context: Any) -> Any:
         loop = self._loop
         return v1.train.SessionRunArgs(
             loop.taken,
             {loop.count: self._count(), loop.done: loop.step - self._begin},
         )
 
-    def after_run(self, run_context, run_values):
+    def after_run(self, run_context: Any, run_values: Any) -> None:
         self._loop.step += int(run_values.results)
         self._loop.runs += 1
         if self._loop.step >= self._last_step:
             run_context.request_stop()
 
-    def end(self, session):
+    def end(self, session: tf.compat.v1.Session) -> None:
         # `after_run` is not called if the input ends in the middle of a run.
         self._loop.step = _global_step(session)
 

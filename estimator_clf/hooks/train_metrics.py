@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterable
+from typing import Any
 
 import estimator_clf.compat  # noqa: F401  Configures TensorFlow's logging first.
 
@@ -52,17 +53,17 @@ class TrainMetricsHook(StepHook):
         self._collection = collection
         self._on_step = on_step
 
-    def begin(self):
+    def begin(self) -> None:
         self._tensors = published(self._collection)
 
-    def on_start(self, session):
+    def on_start(self, session: tf.compat.v1.Session) -> None:
         self._counted = self.step
         self._reset()
 
-    def before_run(self, run_context):
+    def before_run(self, run_context: Any) -> Any:
         return v1.train.SessionRunArgs(self._tensors)
 
-    def after_step(self, run_context, results):
+    def after_step(self, run_context: Any, results: Any) -> None:
         rows = {name: np.ravel(values) for name, values in results.items()}
         for name, values in rows.items():
             # One after the other: the rounding is that of single steps.
@@ -77,7 +78,7 @@ class TrainMetricsHook(StepHook):
         if any(due(self.step, n) for n in self._every):
             self._report_means()
 
-    def end(self, session):
+    def end(self, session: tf.compat.v1.Session) -> None:
         if self._count:
             self._report_means()
 
