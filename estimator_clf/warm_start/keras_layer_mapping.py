@@ -114,8 +114,9 @@ def _mismatch(path, wanted, there):
     for name, weights in wanted.items():
         if not _fit(there.get(name, []), weights):
             shapes = [list(shape) for _, shape in weights if shape is not None]
-            text += f'{name!r} has {shapes}, in the source '
+            text += f'{name!r} has {shapes}, '
             if name in there:
-                return text + str([list(array.shape) for array in there[name]])
-            return text + f'is none of this name; there are {listed(there, 6)}'
+                found = [list(array.shape) for array in there[name]]
+                return f'{text}in the source {found}'
+            return f'{text}which the source does not have, but {listed(there, 6)}'
     return text
