@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from estimator_clf.config.config import Config
+from estimator_clf.config.config import make_config
 from estimator_clf.config.warm_start_rules import WarmStartRules
 from estimator_clf.core.errors import ConfigError
 from estimator_clf.warm_start.assignment import make_assignment
@@ -355,12 +355,12 @@ def test_invalid_sources_are_refused(tmp_path):
     wrong(tmp_path / 'y.keras', 'or corrupt: .*CRC')
     (tmp_path / 'z.index').write_bytes(b'')
     wrong(tmp_path / 'z', 'cannot be read')
-    with pytest.raises(ConfigError, match='`warm_start_include` needs `warm_start`'):
-        Config(warm_start_include='a')
+    with pytest.raises(ConfigError, match='`warm_start_include` requires `warm_start`'):
+        make_config(warm_start_include='a')
     # The initial weights of a run cannot be changed.
-    assert Config().differences(Config(warm_start='a'))
+    assert make_config().differences(make_config(warm_start='a'))
     with pytest.raises(ConfigError, match='`warm_start_map` must be written'):
-        Config(warm_start='a', warm_start_map='b')
+        make_config(warm_start='a', warm_start_map='b')
 
 
 def test_run_starts_with_the_weights_of_another(tmp_path):
