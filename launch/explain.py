@@ -201,11 +201,11 @@ def _images(arguments, config, info):
 
         return images.load(_files(find_files(arguments)), decoder)
     from estimator_clf.config.step_plan import evaluation_split
-    from estimator_clf.loggers.corrupt_images import leave_out
+    from estimator_clf.loggers.corrupt_images import skip_corrupt_images
     from launch.data_errors import translate_tf_errors
 
     source = factory.open_source(config, info)
-    leave_out(source, config.max_corrupt_images, app.log_message)
+    skip_corrupt_images(source, config.max_corrupt_images, app.log_message)
     split = FLAGS.split or evaluation_split(config, source) or config.train_split
     if split not in source.num_examples:
         from estimator_clf.core.errors import ConfigError

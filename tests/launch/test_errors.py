@@ -97,7 +97,7 @@ def test_a_truncated_jpeg_is_left_out_and_said(tmp_path):
         f'--model_dir={tmp_path}/run',
     )
     assert done.returncode == 0, done.stderr
-    assert f'Left out, since it cannot be read: {bad}: ' in done.stderr
+    assert f'Skipped, since it cannot be read: {bad}: ' in done.stderr
     assert done.stderr.count(str(bad)) == 1
     assert 'user-defined function' not in done.stderr
     assert (tmp_path / 'run' / 'corrupt_images.jsonl').exists()

@@ -243,7 +243,7 @@ def test_what_xla_cannot_compile_is_said_in_words():
 def test_a_checkpoint_that_is_gone_is_said_in_words(tmp_path):
     with tf.Graph().as_default(), tf.compat.v1.Session() as session:
         saver = tf.compat.v1.train.Saver([tf.Variable(0.0)])
-        with pytest.raises(RunError, match='not there any more.*`checkpoint=best`'):
+        with pytest.raises(RunError, match='no longer exists.*`checkpoint=best`'):
             with translate_tf_errors([small_run.source()]):
                 saver.restore(session, str(tmp_path / 'model.ckpt-1'))
     with (
