@@ -123,7 +123,7 @@ def eval_sets(config, source, plan, open_directory=None, cache=None):
         raise ConfigError(
             f'`eval_split={plan.eval_split}`: the run needs this name itself, in '
             'metrics.jsonl or for a directory; give the split another: '
-            f'`extra_eval_sets=on_`{plan.eval_split}={plan.eval_split}'
+            f'`extra_eval_sets=on_{plan.eval_split}={plan.eval_split}`'
         )
     if plan.eval_split:
         made, plain = input_of(plan.eval_split)

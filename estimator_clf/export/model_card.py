@@ -184,12 +184,12 @@ def _settings(config):
         return ''
     # What is free to differ between the parts of a run does not make the weights.
     rows = [
-        [f'`--{field.name}`', f'`{_cell(str(value))}`']
+        [f'`{field.name}`', f'`{_cell(str(value))}`']
         for field in dataclasses.fields(config)
         if not field.metadata['free']
         and (value := getattr(config, field.name)) not in ('', None)
     ]
-    return '## Settings\n\n' + _table(['flag', 'value'], rows)
+    return '## Settings\n\n' + _table(['setting', 'value'], rows)
 
 
 def _versions():

@@ -79,12 +79,12 @@ def test_samples_are_spread_and_have_the_pixels_of_the_pipeline(parts):
 
 
 @pytest.mark.parametrize('corrupt', [(), (0,), (4,), (5, 11)])
-def test_samples_of_records_that_share_a_name(damaged, tmp_path):
+def test_samples_of_records_that_share_a_name(corrupt, tmp_path):
     # As an image of each class is called 0.png: every third has the same name here.
     name = 'caf\xe9-{}.png'.encode('latin-1')
     records = [
         example(
-            image__encoded=b'no image' if n in damaged else png(n),
+            image__encoded=b'no image' if n in corrupt else png(n),
             image__class__label=n % 2,
             image__filename=name.replace(b'{}', str(n % 3).encode()),
         )
@@ -98,7 +98,7 @@ def test_samples_of_records_that_share_a_name(damaged, tmp_path):
         with Image.open(io.BytesIO(sample.encoded)) as picture:
             np.testing.assert_array_equal(picture, sample.features['image'])
     # Those of a corrupt one's name cannot be told from it.
-    others = [n for n in range(12) if n % 3 not in {d % 3 for d in damaged}]
+    others = [n for n in range(12) if n % 3 not in {d % 3 for d in corrupt}]
     assert len(found) == len(others)
     assert {s.name for s in check_examples.take(data, 'train', 3)} <= {
         f'caf\ufffd-{n}.png' for n in range(3)

@@ -323,7 +323,7 @@ def test_words_are_shortened_to_their_room():
     for keep in ('start', 'end'):
         short = drawing.shorten(path, 12, 90, keep)
         assert drawing.text_width(short, 12) <= 90 and len(short) < len(path)
-    assert drawing.shorten(path, 12, 90, 'end').endswith('ture.jpg')
+    assert drawing.shorten(path, 12, 90, 'end').endswith('image.jpg')
     assert drawing.shorten('two\nlines', 12, 500) == 'two lines'
 
 
