@@ -357,7 +357,7 @@ def test_features_need_a_layer_with_places(cnn, tmp_path):
     assert figure.name == 'features-conv1-relu-1'
     [(_, one)] = make(layer='conv2', units=(5,))
     assert one.picture.size[0] < figure.picture.size[0] + 1
-    with pytest.raises(ConfigError, match=r'`what=features.*dense1` \[8\] is not'):
+    with pytest.raises(ConfigError, match=r'`what=features.*dense1 \[8\] is not'):
         make(layer='dense1')
     with pytest.raises(ConfigError, match='`unit` must be from 0 to 5.*got 6'):
         make(layer='conv2', units=(6,))
