@@ -60,6 +60,7 @@ setup(
         'tensorflow-datasets',
         'absl-py',
         'tqdm',
+        'matplotlib',  # The confusion matrix in TensorBoard, loaded on first use.
         'Pillow>=10.1',  # Its own font in any size.
         'scikit-learn',
         'scipy',
@@ -78,7 +79,7 @@ setup(
         'keras': KERAS,
         # What benchmarks/training.py compares with; for a CPU, PyTorch has wheels of
         # its own: --index-url=https://download.pytorch.org/whl/cpu.
-        'benchmarks': ['keras>=3.0', 'matplotlib', 'torch==2.13.0'],
+        'benchmarks': ['keras>=3.0', 'torch==2.13.0'],
         # TensorFlow Datasets prepares its largest sets with it.
         'beam': ['apache-beam'],
         # TensorFlow's own extra: the CUDA libraries as wheels.

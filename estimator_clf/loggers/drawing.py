@@ -52,15 +52,6 @@ def canvas(width, height):
     return picture, ImageDraw.Draw(picture)
 
 
-def upright(picture, x, bottom, text, size, ink=INK):
-    """Writes a line upwards, centred on x, that begins at `bottom`."""
-    width, height = text_width(text, size) + 2, size + 4
-    label, draw = canvas(width, height)
-    draw.text((0, height // 2), text, ink, font(size), anchor='lm')
-    label = label.transpose(Image.Transpose.ROTATE_90)
-    picture.paste(label, (x - height // 2, bottom - width))
-
-
 def grid(images, edge, columns):
     """Lays images out in lines, the first at the top left.
 

@@ -112,12 +112,12 @@ def test_confusion_matrix_and_tables(trained, tmp_path, batch):
     picture = Image.open(
         io.BytesIO(found['evaluation/confusion_matrix'].image.encoded_image_string)
     )
-    assert picture.size == confusion_matrix.draw(truth, NAMES).size
+    assert picture.size == confusion_matrix.render_confusion_matrix(truth, NAMES).size
 
 
 def test_confusion_image_is_blue_where_right_and_red_where_wrong():
     counts = np.array([[9, 1], [0, 4]])
-    picture = np.asarray(confusion_matrix.draw(counts, ['cat', 'dog'])).astype(int)
+    picture = np.asarray(confusion_matrix.render_confusion_matrix(counts, ['cat', 'dog'])).astype(int)
     red, _, blue = (picture[..., k] for k in range(3))
     # The cells: 28 pixels wide, the last one 8 from the edge.
     height, width = red.shape
@@ -136,7 +136,7 @@ def test_confusion_image_is_blue_where_right_and_red_where_wrong():
 def test_confusion_image_has_room_for_long_names(count):
     names = [f'a very long name of a class, number {k}' for k in range(count)]
     counts = np.full((count, count), 12345)
-    picture = confusion_matrix.draw(counts, names)
+    picture = confusion_matrix.render_confusion_matrix(counts, names)
     assert picture.width < 3200
     edge = np.asarray(picture)[:, :3]  # Nothing is cut off at the left.
     assert (edge == 255).all()
