@@ -2,87 +2,91 @@
 
 import io
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from PIL import Image
 
-from estimator_clf.evaluation.plots.eval_callback import EvalCallback, choose
+from estimator_clf.evaluation.plots.eval_callback import (
+    EvalCallback,
+    Tensors,
+    Values,
+    select_tensors,
+)
 from estimator_clf.loggers import drawing, summary_protos
 
-# Above this neither the image nor the table of the classes can be read.
+# With more classes neither the image nor the table of classes is readable.
 MAX_CLASSES = 50
 
-# The counts grow with the square of the classes; these take 32 MB.
-_MOST = 2000
+# The counts grow with the square of the number of classes; these take 32 MB.
+_MAX_COUNTED_CLASSES = 2000
 
 _PAIRS = 20
 
 _DPI = 72  # One point is one pixel.
-_COLORS = ('#be281e', '#ffffff', '#1558b0')  # Wrong, no example, right.
+_COLORS = ('#be281e', '#ffffff', '#1558b0')  # Wrong, no example, correct.
 
 
 class ConfusionMatrix(EvalCallback):
-    """Counts which class was taken for which, exactly.
+    """Counts the predicted classes of each true class.
 
     Writes the image 'evaluation/confusion_matrix' and the texts 'tables/classes'
-    (precision, recall, F1, count of each) and 'tables/confused' (the pairs confused
-    most often). With more than `MAX_CLASSES` classes it writes the last only, with more
-    than 2,000 nothing.
+    (precision, recall, F1 and count per class) and 'tables/confused' (the most
+    frequently confused pairs). With more than `MAX_CLASSES` classes it writes only the
+    pairs, with more than 2,000 nothing.
     """
 
-    def __init__(self, writer, class_names):
-        """Makes the eval_callback.
+    def __init__(self, writer: Any, class_names: Sequence[str]) -> None:
+        """Stores the arguments.
 
         Args:
-          writer: `tf.compat.v1.summary.FileWriter`.
+          writer: `tf.compat.v1.summary.FileWriter` or `LazyWriter`.
           class_names: in the order of the labels.
         """
         self._writer = writer
         self._names = [str(name) for name in class_names]
 
-    def fetches(self, tensors):
-        if len(self._names) > _MOST:
+    def fetches(self, tensors: Tensors) -> Tensors:
+        if len(self._names) > _MAX_COUNTED_CLASSES:
             return {}
-        return choose(tensors, 'labels', 'probabilities')
+        return select_tensors(tensors, 'labels', 'probabilities')
 
-    def on_begin(self):
+    def on_begin(self) -> None:
         size = len(self._names)
         self._counts = np.zeros((size, size), np.int64)
 
-    def on_batch(self, values):
+    def on_batch(self, values: Values) -> None:
         predicted = np.argmax(values['probabilities'], axis=1)
         np.add.at(self._counts, (values['labels'], predicted), 1)
 
-    def on_end(self, step):
+    def on_end(self, step: int) -> None:
         if len(self._names) <= MAX_CLASSES:
-            # Few colors: a third of the size.
+            # A palette reduces the file to a third.
             image = render_confusion_matrix(self._counts, self._names)
             summary = summary_protos.image(
-                'evaluation/confusion_matrix', image.quantize(64, dither=0)
+                'evaluation/confusion_matrix',
+                image.quantize(64, dither=Image.Dither.NONE),
             )
-            self._write(summary, step)
+            self._writer.add_summary(summary, step)
             table = class_table(self._counts, self._names)
-            self._write(summary_protos.text('tables/classes', table), step)
-        pairs = confused_table(self._counts, self._names)
-        self._write(summary_protos.text('tables/confused', pairs), step)
-
-    def _write(self, summary, step):
-        self._writer.add_summary(summary, step)
+            self._writer.add_summary(summary_protos.text('tables/classes', table), step)
+        pairs = confused_pairs_table(self._counts, self._names)
+        self._writer.add_summary(summary_protos.text('tables/confused', pairs), step)
 
 
-def class_table(counts, names):
-    """Lays out precision, recall, F1 and count of each class, in Markdown.
+def class_table(counts: np.ndarray, names: Sequence[str]) -> str:
+    """Formats precision, recall, F1 and count of each class as a Markdown table.
 
     Args:
       counts: int64 [classes, classes]: true class by predicted class.
-      names: of the classes.
+      names: class names in the order of the labels.
     """
-    right = np.diag(counts)
+    correct = np.diag(counts)
     actual, predicted = counts.sum(axis=1), counts.sum(axis=0)
-    # 0 where it would be 0 / 0, as the scalars have it.
-    precision = right / predicted.clip(min=1)
-    recall = right / actual.clip(min=1)
-    f1 = 2 * right / (actual + predicted).clip(min=1)
+    # 0 in place of 0 / 0, as in the scalar metrics.
+    precision = correct / predicted.clip(min=1)
+    recall = correct / actual.clip(min=1)
+    f1 = 2 * correct / (actual + predicted).clip(min=1)
     columns = (names, precision.tolist(), recall.tolist(), f1.tolist(), actual.tolist())
     rows = list(zip(*columns, strict=True))
     return summary_protos.markdown_table(
@@ -90,15 +94,15 @@ def class_table(counts, names):
     )
 
 
-def confused_table(counts, names):
-    """Lays out the pairs of classes that are confused most often, in Markdown.
+def confused_pairs_table(counts: np.ndarray, names: Sequence[str]) -> str:
+    """Formats the most frequently confused pairs of classes as a Markdown table.
 
     Args:
       counts: int64 [classes, classes]: true class by predicted class.
-      names: of the classes.
+      names: class names in the order of the labels.
     """
     wrong = counts * (1 - np.eye(len(names), dtype=np.int64))
-    # Stable: of equals, the order of the classes.
+    # A stable sort: pairs with equal counts stay in the order of the classes.
     order = np.argsort(-wrong, axis=None, kind='stable')[:_PAIRS]
     rows = []
     for true, predicted in zip(*np.unravel_index(order, wrong.shape), strict=True):
@@ -107,7 +111,7 @@ def confused_table(counts, names):
             share = float(count / counts[true].sum())
             rows.append([names[true], names[predicted], count, share])
     if not rows:
-        return 'No example was taken for one of another class.'
+        return 'All examples were classified correctly.'
     header = ['true class', 'predicted', 'count', 'share of the true class']
     return summary_protos.markdown_table(header, rows)
 
