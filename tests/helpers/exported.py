@@ -32,12 +32,12 @@ class Model:
             checkpoint,
             os.path.join(directory, 'export'),
             BatchDecoder(info.image_shape[:2], info.image_shape[2]),
-            examples=check_examples.take(source, split, 3),
+            examples=check_examples.from_source(source, split, 3),
             **options,
         )
-        self.samples = check_examples.take(source, split, count)
+        self.samples = check_examples.from_source(source, split, count)
         self.wanted = check_examples.predict(model_fn, checkpoint, self.samples)
-        self.pictures = [sample.encoded for sample in self.samples]
+        self.images = [sample.encoded for sample in self.samples]
         self.directory = directory
 
     def tensors(self, signature):
