@@ -71,22 +71,22 @@ def from_source(
       tf.errors.OpError: the data cannot be read.
     """
     size = min(source.num_examples[split], MAX_POSITION)
-    wanted = evenly_spaced_indices(size, count)
+    indices = evenly_spaced_indices(size, count)
     batches = as_numpy_batches(source.input_fn(split, _BATCH, eval_crop=eval_crop))
     all_rows = itertools.chain.from_iterable(_rows(features) for features, _ in batches)
-    rows = itertools.islice(all_rows, wanted[-1] + 1)
+    rows = itertools.islice(all_rows, indices[-1] + 1)
     if not source.class_names:
         return [
-            _check_example(row) for number, row in enumerate(rows) if number in wanted
+            _check_example(row) for number, row in enumerate(rows) if number in indices
         ]
     # Matched by key, since corrupt images are missing among the rows; repeated keys are
     # matched by their occurrence too.
     if source.unique_keys:
-        encoded = {(key, 0): data for key, data, _ in source.encoded(split, wanted)}
+        encoded = {(key, 0): data for key, data, _ in source.encoded(split, indices)}
     else:
-        everything = source.encoded(split, range(wanted[-1] + 1))
+        everything = source.encoded(split, range(indices[-1] + 1))
         counted = enumerate(_with_occurrence(everything, lambda e: e[0]))
-        encoded = {key: e[1] for number, (key, e) in counted if number in wanted}
+        encoded = {key: e[1] for number, (key, e) in counted if number in indices}
     examples = []
     for key, row in _with_occurrence(rows, lambda row: row['key']):
         if key not in encoded or _is_corrupt(source, row['key']):

@@ -41,14 +41,16 @@ def test_metrics_match_estimator(trained):
     evaluator = Evaluator(model_fn, data.input_fn('test', 8))
     for step in (4, 2, 4):  # Later checkpoints before earlier ones too.
         path = checkpoint_of(model, step)
-        theirs = model.evaluate(data.input_fn('test', 8), checkpoint_path=path)
-        assert theirs.pop('global_step') == step
-        ours = evaluator.evaluate(path)
+        stock = model.evaluate(data.input_fn('test', 8), checkpoint_path=path)
+        assert stock.pop('global_step') == step
+        metrics = evaluator.evaluate(path)
         # Estimator's loss weights the short last batch as much as the others.
-        theirs['loss'] = theirs.pop('average_loss')
-        assert set(ours) == set(theirs)
-        assert ours == pytest.approx({k: float(v) for k, v in theirs.items()}, rel=1e-6)
-        assert all(type(value) is float for value in ours.values())
+        stock['loss'] = stock.pop('average_loss')
+        assert set(metrics) == set(stock)
+        assert metrics == pytest.approx(
+            {k: float(v) for k, v in stock.items()}, rel=1e-6
+        )
+        assert all(type(value) is float for value in metrics.values())
     evaluator.close()
 
 
@@ -194,11 +196,11 @@ def test_input_without_labels(trained):
 
     path = checkpoint_of(model, 4)
     evaluator = Evaluator(custom_model_fn, unlabeled)
-    ours = evaluator.evaluate(path)
-    theirs = bare_estimator(model.model_dir, custom_model_fn).evaluate(
+    metrics = evaluator.evaluate(path)
+    stock = bare_estimator(model.model_dir, custom_model_fn).evaluate(
         unlabeled, checkpoint_path=path
     )
-    assert ours['accuracy'] == pytest.approx(float(theirs['accuracy']))
+    assert metrics['accuracy'] == pytest.approx(float(stock['accuracy']))
     evaluator.close()
 
 
@@ -239,5 +241,5 @@ def test_weights_are_restored_by_the_saver_of_the_scaffold(tmp_path):
     found = evaluator.evaluate(checkpoint)
     evaluator.close()
     assert found['w'] == pytest.approx(average)
-    wanted = trained.evaluate(line_input_fn(repeat=False))
-    np.testing.assert_array_equal(found['precisions'], wanted['precisions'])
+    expected = trained.evaluate(line_input_fn(repeat=False))
+    np.testing.assert_array_equal(found['precisions'], expected['precisions'])

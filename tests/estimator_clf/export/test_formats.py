@@ -48,18 +48,18 @@ def images():
 
 
 @pytest.fixture(scope='module')
-def wanted(parts, images):
+def expected(parts, images):
     """The checkpoint's own predictions."""
     model_fn, _, checkpoint = parts
     some = [check_examples.CheckExample('', b'', {'image': image}) for image in images]
     return check_examples.predict(model_fn, checkpoint, some)
 
 
-def check(outputs, wanted):
+def check(outputs, expected):
     assert set(outputs) == {'probabilities', 'logits', 'scores', 'class_index'}
     for name in ('probabilities', 'scores', 'logits'):
-        assert np.abs(outputs[name] - wanted[name]).max() <= 1e-5, name
-    np.testing.assert_array_equal(outputs['class_index'], wanted['class_index'])
+        assert np.abs(outputs[name] - expected[name]).max() <= 1e-5, name
+    np.testing.assert_array_equal(outputs['class_index'], expected['class_index'])
 
 
 def labels(path):
@@ -67,19 +67,19 @@ def labels(path):
         return file.read().splitlines()
 
 
-def test_tensor_only_graph_has_no_strings(parts, images, wanted, tmp_path):
+def test_tensor_only_graph_has_no_strings(parts, images, expected, tmp_path):
     path = formats.export('tensor_only', *parts, str(tmp_path))
     assert labels(path) == ['dark', 'middle', 'bright']
     loaded = tf.saved_model.load(path)
     for name in ('serving_default', 'tensor'):
         signature = loaded.signatures[name]
         out = signature(image=tf.constant(images))
-        check({k: v.numpy() for k, v in out.items()}, wanted)
+        check({k: v.numpy() for k, v in out.items()}, expected)
         for op in signature.graph.get_operations():
             assert not any(t.dtype == tf.string for t in op.outputs), op.name
 
 
-def test_openvino(parts, images, wanted, tmp_path):
+def test_openvino(parts, images, expected, tmp_path):
     openvino = pytest.importorskip('openvino', reason='extra: openvino')
     path = formats.export('tensor_only', *parts, str(tmp_path))
     core = openvino.Core()
@@ -90,10 +90,10 @@ def test_openvino(parts, images, wanted, tmp_path):
     for count in (1, 20):
         results = model(images[:count])
         out = {name: v for k, v in results.items() for name in k.names}
-        check(out, {k: v[:count] for k, v in wanted.items()})
+        check(out, {k: v[:count] for k, v in expected.items()})
 
 
-def test_onnxruntime(parts, images, wanted, tmp_path):
+def test_onnxruntime(parts, images, expected, tmp_path):
     pytest.importorskip('tf2onnx', reason='extra: onnx')
     path = formats.export('onnx', *parts, str(tmp_path))
     assert sorted(os.listdir(path)) == ['labels.txt', 'model.onnx']
@@ -102,19 +102,19 @@ def test_onnxruntime(parts, images, wanted, tmp_path):
     assert (model_input.name, model_input.shape) == ('image', ['N', 8, 8, 1])
     for count in (1, 20):
         out = ask_onnx(session, images[:count])
-        check(out, {k: v[:count] for k, v in wanted.items()})
+        check(out, {k: v[:count] for k, v in expected.items()})
 
 
-def test_tflite(parts, images, wanted, tmp_path):
+def test_tflite(parts, images, expected, tmp_path):
     path = formats.export('tflite', *parts, str(tmp_path))
     assert labels(path) == ['dark', 'middle', 'bright']
     run = tflite_runner(path)
     for count in (1, 20):
         out = run(image=images[:count])
-        check(out, {k: v[:count] for k, v in wanted.items()})
+        check(out, {k: v[:count] for k, v in expected.items()})
 
 
-def test_tflite_in_int8(parts, images, wanted, tmp_path):
+def test_tflite_in_int8(parts, images, expected, tmp_path):
     calibration = formats.calibration_inputs(source(), 'train', 40)
     assert calibration.shape == (40, 8, 8, 1) and calibration.dtype == np.uint8
     path = formats.export(
@@ -127,8 +127,8 @@ def test_tflite_in_int8(parts, images, wanted, tmp_path):
     assert scale == pytest.approx(1.0, abs=0.2) and zero in (0, 1)
     out = run(image=images)
     # 8 bits are coarse for a network of 8 filters; see test_other_readers for photos.
-    assert np.abs(out['probabilities'] - wanted['probabilities']).mean() < 0.1
-    assert (out['class_index'] == wanted['class_index']).mean() >= 0.8
+    assert np.abs(out['probabilities'] - expected['probabilities']).mean() < 0.1
+    assert (out['class_index'] == expected['class_index']).mean() >= 0.8
     interpreter = tf.lite.Interpreter(os.path.join(path, 'model.tflite'))
     types = [t['dtype'] for t in interpreter.get_tensor_details()]
     assert types.count(np.int8) > 2 * types.count(np.float32)
@@ -166,7 +166,7 @@ def test_regression(tmp_path):
     path = formats.export('tflite', *parts, str(tmp_path / 'lite'))
     out = tflite_runner(path, 'serving_default')(x=x)
     some = [check_examples.CheckExample('', None, {'x': row}) for row in x]
-    wanted = check_examples.predict(model_fn, parts[2], some)
-    np.testing.assert_allclose(out['y'], wanted['y'], rtol=1e-5)
+    expected = check_examples.predict(model_fn, parts[2], some)
+    np.testing.assert_allclose(out['y'], expected['y'], rtol=1e-5)
     with tf.Graph().as_default():
         assert tensor_receiver(info)[0]['x'].dtype == tf.float32

@@ -142,16 +142,16 @@ def test_check_without_a_home_directory(copy, monkeypatch):
 
 def test_examples_survive_a_round_trip(parts, tmp_path):
     path = str(tmp_path / 'examples')
-    wanted = check_examples.predict(
+    expected = check_examples.predict(
         parts['model_fn'], parts['checkpoint'], parts['examples']
     )
-    check_examples.write(path, parts['examples'], wanted, 0.25)
+    check_examples.write(path, parts['examples'], expected, 0.25)
     records, found, predictions, tolerance = check_examples.read(path)
     assert len(records) == 5 and tolerance == 0.25
     assert [s.name for s in found] == [s.name for s in parts['examples']]
     assert [s.encoded for s in found] == [s.encoded for s in parts['examples']]
-    assert set(predictions) == set(wanted)
-    for name, array in wanted.items():
+    assert set(predictions) == set(expected)
+    for name, array in expected.items():
         np.testing.assert_array_equal(predictions[name], array)
         assert predictions[name].dtype.kind == array.dtype.kind
 
@@ -203,19 +203,19 @@ def test_nan_fails(copy):
 
 
 def test_equally_probable_classes_may_be_in_any_order():
-    wanted = {
+    expected = {
         'scores': np.array([[0.4, 0.4, 0.2], [0.5, 0.3, 0.2]], np.float32),
         'classes': np.array([[b'a', b'b', b'c'], [b'a', b'b', b'c']], object),
         'class_index': np.array([0, 0]),
     }
-    wanted['probabilities'] = wanted['scores'][:, [2, 0, 1]]
-    distinct = parity_check._is_distinct(wanted, 2, 1e-5)
+    expected['probabilities'] = expected['scores'][:, [2, 0, 1]]
+    distinct = parity_check._is_distinct(expected, 2, 1e-5)
     assert distinct.tolist() == [[False, False, True], [True, True, True]]
-    assert parity_check._is_distinct(wanted, 1, 1e-5).tolist() == [False, True]
+    assert parity_check._is_distinct(expected, 1, 1e-5).tolist() == [False, True]
     # A tie of the last listed class and the first unlisted one.
-    wanted['probabilities'] = np.array([[0.1, 0.2, 0.4, 0.1, 0.2]], np.float32)
-    wanted['scores'] = np.array([[0.4, 0.2]], np.float32)
-    distinct = parity_check._is_distinct(wanted, 2, 1e-5)
+    expected['probabilities'] = np.array([[0.1, 0.2, 0.4, 0.1, 0.2]], np.float32)
+    expected['scores'] = np.array([[0.4, 0.2]], np.float32)
+    distinct = parity_check._is_distinct(expected, 2, 1e-5)
     assert distinct.tolist() == [[True, False]]
 
 

@@ -111,8 +111,8 @@ def has_loaded(board):
         images = get(board, 'plugin/images/tags')
     except urllib.error.URLError:
         return False
-    wanted = {'digits/validation', 'digits/test', 'small/test'}
-    return wanted <= set(scalars) and wanted <= set(images)
+    expected = {'digits/validation', 'digits/test', 'small/test'}
+    return expected <= set(scalars) and expected <= set(images)
 
 
 def test_dashboards(board):
@@ -161,13 +161,13 @@ def test_runs_can_be_compared(board):
     names = [info['name'] for info in experiment['hparamInfos']]
     shown = ['batch_size', 'learning_rate', 'network', 'optimizer', 'steps']
     assert names[:5] == shown
-    wanted = {
+    expected = {
         'startIndex': 0,
         'sliceSize': 10,
         'allowedStatuses': ['STATUS_UNKNOWN', 'STATUS_SUCCESS', 'STATUS_RUNNING'],
         'colParams': [{'metric': {'group': 'test', 'tag': 'accuracy'}}],
     }
-    found = get(board, 'plugin/hparams/session_groups', request=json.dumps(wanted))
+    found = get(board, 'plugin/hparams/session_groups', request=json.dumps(expected))
     groups = {group['name']: group for group in found['sessionGroups']}
     digits, small = (groups[name] for name in ('digits', 'small'))
     assert digits['hparams']['batch_size'] == 64 and small['hparams']['steps'] == 14
@@ -198,15 +198,15 @@ def test_in_the_browser(board):
 
     async def main():
         async with browser() as page:
-            for dashboard, wanted in EXPECTED.items():
+            for dashboard, expected in EXPECTED.items():
                 # A change after the # alone would load nothing.
                 await page.open('about:blank')
                 await page.open(f'{board}/#{dashboard}')
-                conditions = [f'{TEXT}.includes({json.dumps(x)})' for x in wanted]
+                conditions = [f'{TEXT}.includes({json.dumps(x)})' for x in expected]
                 try:
                     await page.until(' && '.join(conditions))
                 except TimeoutError:
                     found = await page.run(TEXT)
-                    raise AssertionError(f'{dashboard}: {wanted}\n{found}') from None
+                    raise AssertionError(f'{dashboard}: {expected}\n{found}') from None
 
     asyncio.run(main())
