@@ -129,7 +129,7 @@ def _loop(options, batch, threads):
 
 def _this(options, *flags):
     """The command that runs this file once more."""
-    pictures, seconds = f'--images={options.pictures}', f'--seconds={options.seconds}'
+    pictures, seconds = f'--images={options.images}', f'--seconds={options.seconds}'
     return [sys.executable, os.path.abspath(__file__), pictures, seconds, *flags]
 
 
@@ -178,10 +178,10 @@ def _state(url, number):
 
 def _read(options):
     """The encoded images, 256 at most."""
-    paths = glob.glob(os.path.join(options.pictures, '**', '*.*'), recursive=True)
+    paths = glob.glob(os.path.join(options.images, '**', '*.*'), recursive=True)
     paths = [p for p in sorted(paths) if p.lower().endswith(('jpg', 'jpeg', 'png'))]
     if not paths:
-        sys.exit(f'--images must be a directory of images, got {options.pictures!r}')
+        sys.exit(f'--images must be a directory of images, got {options.images!r}')
     found = []
     for path in random.Random(0).sample(paths, min(256, len(paths))):
         with open(path, 'rb') as file:

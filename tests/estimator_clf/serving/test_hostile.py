@@ -329,6 +329,6 @@ def test_a_port_that_is_taken(exports, served):
         ('port', served.server.port),
         ('grpc_port', served.server.port),
     ):
-        with pytest.raises(ConfigError, match=f'--{flag}={port} .* cannot be had'):
+        with pytest.raises(ConfigError, match=f'`{flag}={port}` .* cannot be had'):
             with model.running(exports, **{flag: port}):
                 pass

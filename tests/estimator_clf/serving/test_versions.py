@@ -63,7 +63,7 @@ def spec(version=None, label=None):
     return made
 
 
-async def resolve_auto(versions):
+async def drain(versions):
     await asyncio.gather(*versions._drains)
 
 
@@ -74,7 +74,7 @@ def test_the_latest_replaces_the_one_before(exports, tmp_path):
         assert states(versions) == {1: 'AVAILABLE'}
         put(exports, tmp_path, 3)
         await versions.poll()
-        await resolve_auto(versions)
+        await drain(versions)
         assert states(versions) == {3: 'AVAILABLE', 1: 'END'}
         with versions.use(spec()) as version:
             assert version.number == 3
@@ -95,7 +95,7 @@ def test_an_old_version_stays_until_its_last_answer(exports, tmp_path):
             assert old.number == 1 and old.servable.signatures
             with versions.use(spec()) as new:
                 assert new.number == 2
-        await resolve_auto(versions)
+        await drain(versions)
         assert states(versions) == {2: 'AVAILABLE', 1: 'END'}
         assert old.servable is None
 
@@ -118,7 +118,7 @@ def test_a_damaged_version_does_not_replace_a_whole_one(exports, tmp_path):
         shutil.rmtree(tmp_path / '5')
         shutil.copytree(exports / '2', tmp_path / '5')
         await versions.poll()
-        await resolve_auto(versions)
+        await drain(versions)
         assert states(versions) == {5: 'AVAILABLE', 1: 'END'}
 
     play(scenario, tmp_path)
@@ -134,7 +134,7 @@ def test_a_copy_under_way_is_taken_when_it_is_whole(exports, tmp_path):
         assert states(versions) == {1: 'AVAILABLE', 2: 'END'}
         shutil.copytree(exports / '2', tmp_path / '2', dirs_exist_ok=True)
         await versions.poll()
-        await resolve_auto(versions)
+        await drain(versions)
         assert states(versions) == {2: 'AVAILABLE', 1: 'END'}
 
     play(scenario, tmp_path)
@@ -158,11 +158,11 @@ def test_who_gives_up_waiting_leaves_nothing_half_loaded(
             await asyncio.wait_for(versions.reconfigure(policy, {}), 0.1)
         for _ in range(2):
             await versions.poll()
-            await resolve_auto(versions)
+            await drain(versions)
         # What was asked for and given up is not there, and can be asked for again.
         assert states(versions) == {1: 'END', 2: 'AVAILABLE'}
         await versions.reconfigure(policy, {})
-        await resolve_auto(versions)
+        await drain(versions)
         assert states(versions) == {1: 'AVAILABLE', 2: 'END'}
 
     play(scenario, tmp_path)
@@ -186,7 +186,7 @@ def test_going_back_to_an_older_version(exports, tmp_path):
         assert states(versions) == {2: 'AVAILABLE'}
         shutil.rmtree(tmp_path / '2')
         await versions.poll()
-        await resolve_auto(versions)
+        await drain(versions)
         assert states(versions) == {1: 'AVAILABLE', 2: 'END'}
 
     play(scenario, tmp_path)
@@ -198,17 +198,17 @@ def test_going_back_to_a_version_that_was_served_before(exports, tmp_path):
     async def scenario(versions):
         put(exports, tmp_path, 2)
         await versions.poll()
-        await resolve_auto(versions)
+        await drain(versions)
         assert states(versions) == {1: 'END', 2: 'AVAILABLE'}
         await versions.reconfigure(Policy(specific=(1,)), {})
-        await resolve_auto(versions)
+        await drain(versions)
         assert states(versions) == {1: 'AVAILABLE', 2: 'END'}
         await versions.reconfigure(Policy(), {})
-        await resolve_auto(versions)
+        await drain(versions)
         assert states(versions) == {1: 'END', 2: 'AVAILABLE'}
         shutil.rmtree(tmp_path / '2')
         await versions.poll()
-        await resolve_auto(versions)
+        await drain(versions)
         assert states(versions) == {1: 'AVAILABLE', 2: 'END'}
 
     play(scenario, tmp_path)
@@ -226,7 +226,7 @@ def test_labels_keep_a_version(exports, tmp_path):
         await versions.reconfigure(Policy(every=True), {'stable': 1})
         assert set(states(versions)) == {1, 2, 3}
         await versions.reconfigure(Policy(), {'stable': 2})
-        await resolve_auto(versions)
+        await drain(versions)
         assert states(versions)[1] == 'END'
 
     play(scenario, tmp_path, labels={'stable': 1})
@@ -272,7 +272,7 @@ def test_nothing_to_serve(tmp_path):
 
 
 def test_a_label_of_nothing(exports):
-    with pytest.raises(ConfigError, match='`version_labels=a`:7: there is no such'):
+    with pytest.raises(ConfigError, match='`version_labels=a:7`: there is no such'):
         play(None, exports, labels={'a': 7})
 
 
