@@ -32,7 +32,7 @@ def served(tmp_path_factory):
     directory = tmp_path_factory.mktemp('export')
     model.export(directory)
     with model.running(
-        directory, timeout=60, max_body=1 << 20, labels={'a': 1}
+        directory, timeout=60, max_body=1 << 20, version_labels={'a': 1}
     ) as running:
         yield running
 
