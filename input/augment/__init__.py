@@ -6,6 +6,7 @@ and dtype. Whole batches, since for small images the cost of a tf.data element i
 than the cost of its pixels.
 """
 
-from input.augment.pipeline import OPS, apply, check_size, mix, parse
+from input.augment.parser import parse
+from input.augment.pipeline import OPS, apply, check_size, mix
 
 __all__ = ['OPS', 'apply', 'check_size', 'mix', 'parse']
