@@ -93,7 +93,6 @@ def _through_server(options, api, flags, during=None):
         where = re.search(rf'^{api}: +(\S+)', text, re.MULTILINE)[1]
         clients = subprocess.Popen(
             _this(options, f'--load={where}', f'--clients={options.clients}'),
-            env=_environment(),
             stdout=subprocess.PIPE,
             text=True,
         )
@@ -117,7 +116,6 @@ def _loop(options, batch, threads):
             f'--threads={threads}',
             f'--export_dir={options.export_dir}',
         ),
-        env=_environment(),
         stdout=subprocess.PIPE,
         text=True,
         check=True,
@@ -130,10 +128,6 @@ def _this(options, *flags):
     """Returns the command that runs this file in a subprocess."""
     images, seconds = f'--images={options.images}', f'--seconds={options.seconds}'
     return [sys.executable, os.path.abspath(__file__), images, seconds, *flags]
-
-
-def _environment():
-    return {**os.environ, 'PYTHONPATH': _ROOT}
 
 
 def _swaps(options):
@@ -342,6 +336,7 @@ def _options():
 
 
 if __name__ == '__main__':
+    sys.path[0] = _ROOT  # Not this directory, whose input.py would shadow a package.
     chosen = _options()
     if chosen.load:
         print(json.dumps(asyncio.run(load(chosen))))
