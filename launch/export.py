@@ -66,8 +66,8 @@ def main(arguments: list[str]) -> None:
 
     if parse_eval_tta(FLAGS.eval_tta) and not config.exports.export_tta:
         raise ConfigError(
-            f'--eval_tta={FLAGS.eval_tta} has no effect on an export without --export_tta; '
-            'give both'
+            f'--eval_tta={FLAGS.eval_tta} has no effect on an export without '
+            '--export_tta; give both'
         )
     for name in ('check_export', 'max_pixels') if FLAGS.format != 'saved_model' else ():
         if getattr(FLAGS, name):
@@ -129,7 +129,7 @@ def _other(model, config, info):
 
 
 def _examples(config, info):
-    """Examples of the data for the parity check; None if it is not readable any more."""
+    """Examples of the data for the parity check; None if it cannot be read."""
     from estimator_clf.core.errors import DataError
     from estimator_clf.core.tf_errors import translate_tf_errors
     from estimator_clf.export import check_examples

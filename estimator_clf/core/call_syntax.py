@@ -104,8 +104,10 @@ def quote(text: str) -> str:
     bare = _BARE.fullmatch(text) and text == text.strip()
     if bare:
         return text
-    escaped = text.replace('\\', '\\\\').replace('"', '\\"')
-    return f'"{escaped}"'
+    mark = "'" if '"' in text and "'" not in text else '"'
+    # A backslash is written twice only where it would start an escape.
+    escaped = re.sub(rf'\\(?=[\\{mark}]|$)', r'\\\\', text).replace(mark, f'\\{mark}')
+    return f'{mark}{escaped}{mark}'
 
 
 def write_value(value: Value) -> str:

@@ -16,7 +16,7 @@ class Stop:
       requested: name of the signal, or None.
     """
 
-    requested = None
+    requested: str | None = None
     _at_once = False
 
     def __bool__(self):

@@ -2,8 +2,9 @@
 
 import estimator_clf.compat  # noqa: F401  Loads TensorFlow without its chatter.
 
-from estimator_clf.config.fields import FIELDS, TYPES
 from tensorboard.plugins.hparams import api_pb2, summary
+
+from estimator_clf.config.fields import FIELDS, TYPES
 
 # Metrics that get a column, of each of these sets.
 _CLASSIFICATION = ('accuracy', 'macro_f1', 'loss')

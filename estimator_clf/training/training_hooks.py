@@ -93,8 +93,11 @@ def make_training_hooks(
     ]
     if config.run.record_keys:
         hooks.insert(0, ExampleKeysHook(model_dir, EXAMPLE_KEYS))
-    if config.run.profile:
-        steps = intervals.step_range(config.run.profile, 'profile')
+    steps = intervals.step_range(config.run.profile, 'profile')
+    if steps:
         # First, so that the work of the other hooks is not booked on the step.
-        hooks.insert(0, ProfileHook(model_dir, *steps, callback.on_message))
+        first_step, last_step = steps
+        hooks.insert(
+            0, ProfileHook(model_dir, first_step, last_step, callback.on_message)
+        )
     return hooks

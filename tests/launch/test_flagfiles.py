@@ -12,7 +12,6 @@ from absl import flags as absl_flags
 from absl.testing import flagsaver
 
 from estimator_clf.training import models
-from estimator_clf.training.config_checks import check
 from input.formats.arrays import from_arrays
 from launch import flags
 from tests.helpers.launching import ROOT, launch, lines
@@ -51,7 +50,6 @@ def test_its_training_can_be_built(path):
     """All that is refused is refused before the first step."""
     config = _config(path)
     source = _source(config)
-    check(config)
     config = models.resolve_auto(config, source)
     model_fn = models.build_model_fn(config, source.info, 1000)
     with tf.Graph().as_default():
