@@ -324,7 +324,9 @@ def _find_versions(directory: str) -> dict[int, str]:
         name = os.path.basename(os.path.abspath(directory))
         number = int(name) if name.isascii() and name.isdecimal() else 1
         return {number: directory}
-    return {int(os.path.basename(path)): path for path in export.list_versions(directory)}
+    return {
+        int(os.path.basename(path)): path for path in export.list_versions(directory)
+    }
 
 
 def _fingerprint(directory: str) -> tuple:

@@ -57,9 +57,7 @@ class StepLoop:
       taken: int32 scalar: number of steps of the run.
     """
 
-    def __init__(
-        self, seconds: float = SECONDS, keys: bool = False, pack: int = 1
-    ):
+    def __init__(self, seconds: float = SECONDS, keys: bool = False, pack: int = 1):
         """Makes the loop.
 
         Args:

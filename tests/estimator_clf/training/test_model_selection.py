@@ -85,7 +85,9 @@ def test_the_exports_of_two_runs_do_not_mix(tmp_path):
         return train_and_evaluate(config, source=_data())
 
     train('a')
-    with pytest.raises(ConfigError, match='models-best contains the best exports of another run'):
+    with pytest.raises(
+        ConfigError, match='models-best contains the best exports of another run'
+    ):
         train('b')
     assert not (tmp_path / 'b').exists()
     assert train('a').step == 2
@@ -93,7 +95,9 @@ def test_the_exports_of_two_runs_do_not_mix(tmp_path):
     path = tmp_path / 'models-best' / 'best.json'
     state = {k: v for k, v in json.loads(path.read_text()).items() if k != 'run'}
     path.write_text(json.dumps(state))
-    with pytest.raises(ConfigError, match='models-best contains the best exports of another run'):
+    with pytest.raises(
+        ConfigError, match='models-best contains the best exports of another run'
+    ):
         train('b')
     assert train('a').step == 2
 

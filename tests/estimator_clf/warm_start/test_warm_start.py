@@ -129,7 +129,9 @@ def test_include_exclude_and_renames(tmp_path):
 
     def restored(variables=shapes, **texts):
         return set(
-            make_assignment(source, variables, WarmStartRules.parse(**texts)).source_names
+            make_assignment(
+                source, variables, WarmStartRules.parse(**texts)
+            ).source_names
         )
 
     assert restored(include='conv') == {'net/conv/kernel', 'net/conv/bias'}
