@@ -98,7 +98,7 @@ class StepLoop:
     def input_fn(self, input_fn: Callable) -> Callable:
         """Wraps an input_fn so that the loop can fetch from its dataset.
 
-        A run in the middle of which the dataset ends has trained its steps, but their
+        If the dataset ends in the middle of a run, its steps are trained, but their
         metrics are lost.
 
         Args:

@@ -170,7 +170,7 @@ def test_label_out_of_range(records, tmp_path):
     assert 'label' in said and '-1' in said
 
 
-def test_batch_larger_than_the_data_set(tmp_path):
+def test_batch_larger_than_the_dataset(tmp_path):
     _directory(tmp_path / 'data')
     said = _refused(
         tmp_path, *DIRECTORY, f'--data_dir={tmp_path}/data', '--batch_size=100'
