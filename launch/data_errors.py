@@ -49,5 +49,5 @@ def _own_message(error):
             'that could not then, or the reverse. Remove the directory features in '
             '--model_dir and start again'
         )
-    match = re.search(r'bad example <(.*?)>: ([^\]"]*)', str(error), re.DOTALL)
+    match = re.search(r'(?:corrupt|bad) example <(.*?)>: ([^\]"]*)', str(error), re.DOTALL)
     return f'{match[1]}: {match[2].strip()}' if match else None

@@ -1,7 +1,11 @@
-"""What `augment` says, and doing it."""
+"""Parses the augmentation of `augment` and applies it."""
 
 import itertools
 import re
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import tensorflow as tf
 
 from estimator_clf.core.errors import DataError
 from estimator_clf.core.registry import suggest
@@ -9,9 +13,13 @@ from input.augment import color, geometric
 from input.augment.cutout import cutout, cutout_inside
 from input.augment.mixup_cutmix import BLENDS, blend
 from input.augment.randaugment import randaugment
+from input.sampling.stateless_random import ExampleRng
 
-# name -> (function, amount if none is given, lowest and highest amount)
-OPS = {
+# Parsed augmentation: (name, amount), of randaugment (name, (N, M)).
+Steps = Sequence[tuple[str, Any]]
+
+# name -> (function, default amount, lowest and highest amount)
+OPS: dict[str, tuple[Callable[..., tf.Tensor], float, float, float]] = {
     'flip': (geometric.flip, 0.5, 0.0, 1.0),
     'alternating_flip': (geometric.alternating_flip, 0.5, 0.0, 1.0),
     'vflip': (geometric.vflip, 0.5, 0.0, 1.0),
@@ -27,25 +35,25 @@ OPS = {
     'randaugment': (randaugment, 9.0, 0.0, 30.0),
 }
 
-# Those that are done together where they are neighbours.
+# Ops that are applied together where they are adjacent.
 COLORS = ('brightness', 'contrast', 'saturation')
 
 # Amounts that are pixels.
 _WHOLE = ('crop', 'cutout', 'cutout_inside')
 
-# How many ops RandAugment does if only their magnitude is given, and at the most.
+# Number of RandAugment's ops if only their magnitude is given, and its maximum.
 _LAYERS, _MOST_LAYERS = 2, 14
 
 _KNOWN = {**OPS, **BLENDS}
 
 
-def parse(text):
-    """Reads what `augment` says: `flip,crop:4,brightness:0.2`.
+def parse(text: str | None) -> tuple[tuple[str, Any], ...]:
+    """Parses augmentation such as `flip,crop:4,brightness:0.2`.
 
     Args:
-      text: names of `OPS`, each with an amount behind a colon if it is not to be
-        the usual one; applied in this order. Then those of `BLENDS`, which come
-        last wherever they are named: a crop would change the shares of a mixed label.
+      text: names of `OPS`, each with an amount after a colon where it is not the
+        default; applied in this order. Those of `BLENDS` are applied last wherever
+        they are named: a crop would change the shares of a mixed label.
 
     Returns:
       Tuple of (name, amount); the amount is a float, of randaugment a pair (N, M).
@@ -53,7 +61,7 @@ def parse(text):
     Raises:
       DataError: unknown name, or an amount out of range.
     """
-    steps = {}
+    steps: dict[str, Any] = {}
     for part in filter(None, (p.strip() for p in (text or '').split(','))):
         name, _, given = part.partition(':')
         if name not in _KNOWN:
@@ -63,7 +71,7 @@ def parse(text):
             )
         amount = _layers(given) if name == 'randaugment' else _amount(name, given)
         if name in steps:
-            # It would draw the same numbers again: two flips are none.
+            # It would use the same random numbers: two flips are none.
             raise DataError(f'`augment`: {name} must be named once only')
         steps[name] = amount
     if {'flip', 'alternating_flip'} <= set(steps):
@@ -73,7 +81,7 @@ def parse(text):
     return tuple(sorted(steps.items(), key=lambda step: step[0] in BLENDS))
 
 
-def _amount(name, given):
+def _amount(name: str, given: str) -> float:
     _, usual, low, high = _KNOWN[name]
     try:
         amount = float(given) if given else usual
@@ -91,11 +99,11 @@ def _amount(name, given):
     return amount
 
 
-def _layers(given):
-    """(N, M) of `M` or `NxM`."""
+def _layers(given: str) -> tuple[int, float]:
+    """Parses RandAugment's `M` or `NxM` into (N, M)."""
     match = re.fullmatch(r'(?:(\d+)x)?([^x]*)', given)
     layers = int(match[1] or _LAYERS) if match else 0
-    if not 1 <= layers <= _MOST_LAYERS:
+    if not match or not 1 <= layers <= _MOST_LAYERS:
         raise DataError(
             '`augment`: randaugment must be randaugment:M or randaugment:NxM, with N '
             f'from 1 to {_MOST_LAYERS} and M from 0 to 30, got {given!r}'
@@ -103,12 +111,12 @@ def _layers(given):
     return layers, _amount('randaugment', match[2])
 
 
-def apply(images, draw, steps):
-    """Applies those of the parsed steps that leave the labels alone, in order.
+def apply(images: tf.Tensor, rng: ExampleRng, steps: Steps) -> tf.Tensor:
+    """Applies the parsed steps that do not change labels, in order.
 
     Args:
       images: uint8 [B, H, W, C].
-      draw: `ExampleRng` for the B examples.
+      rng: random numbers of the B examples.
       steps: see `parse`.
 
     Returns:
@@ -118,36 +126,42 @@ def apply(images, draw, steps):
     steps = [step for step in steps if step[0] in OPS]
     for is_color, row in itertools.groupby(steps, lambda step: step[0] in COLORS):
         if is_color:
-            images = color.change_colors(images, draw, list(row))
+            images = color.change_colors(images, rng, list(row))
         else:
             for name, amount in row:
-                images = OPS[name][0](images, draw, amount)
+                images = OPS[name][0](images, rng, amount)
         images.set_shape(shape)
     return images
 
 
-def mix(images, labels, draw, steps, num_classes):
-    """Applies those of the parsed steps that mix examples.
+def mix(
+    images: tf.Tensor,
+    labels: tf.Tensor,
+    rng: ExampleRng,
+    steps: Steps,
+    num_classes: int,
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Applies the parsed steps that mix examples.
 
     Args:
       images: uint8 [B, H, W, C].
       labels: int32 [B].
-      draw: `ExampleRng` for the B examples.
+      rng: random numbers of the B examples.
       steps: see `parse`.
       num_classes: number of classes.
 
     Returns:
       (images, labels): uint8 [B, H, W, C], float32 [B, num_classes]; without such
-      steps as they came.
+      steps unchanged.
     """
     steps = [step for step in steps if step[0] in BLENDS]
     if not steps:
         return images, labels
-    return blend(images, labels, draw, steps, num_classes)
+    return blend(images, labels, rng, steps, num_classes)
 
 
-def check_size(steps, image_shape):
-    """Raises DataError if a step cannot work on images of this shape."""
+def check_size(steps: Steps, image_shape: Sequence[int]) -> None:
+    """Raises DataError if a step is not possible on images of this shape."""
     for name, amount in steps:
         if name in _WHOLE and amount >= min(image_shape[:2]):
             raise DataError(

@@ -16,7 +16,7 @@ from input.images.decode import kind_of
 from input.images.image_shape import header
 from input.images.tf_messages import short_reason
 from input.sources.base import as_numpy_batches
-from input.sources.tfrecords import record_dataset
+from input.sources.records import record_dataset
 
 ENDINGS = {'': '.tfrecord', 'GZIP': '.tfrecord.gz', 'ZLIB': '.tfrecord.zlib'}
 

@@ -11,7 +11,8 @@ import numpy as np
 from estimator_clf.core.errors import DataError
 from estimator_clf.core.registry import register, suggest
 from input.images.image_shape import infer_image_shape
-from input.sources.tfrecords import SHUFFLE_BUFFER, TFRecordSource, sample_images
+from input.sources.records import Parser, sample_images
+from input.sources.tfrecords import SHUFFLE_BUFFER, TFRecordSource
 from input.split_names import canonical
 from input.tfrecord.files import Shard, count_records
 

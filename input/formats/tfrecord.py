@@ -11,13 +11,13 @@ from estimator_clf.core.registry import register
 from input.images.image_shape import infer_image_shape
 from input.images.tf_messages import short_reason
 from input.sources.base import as_numpy_batches
-from input.sources.tfrecords import (
-    SHUFFLE_BUFFER,
-    TFRecordSource,
+from input.sources.records import (
+    Parser,
     corrupt_example,
     record_dataset,
     sample_images,
 )
+from input.sources.tfrecords import SHUFFLE_BUFFER, TFRecordSource
 from input.text_files import read_names
 from input.tfrecord.files import Shard, compression_of, count_records
 from input.tfrecord.manifest import read_manifest

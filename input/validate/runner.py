@@ -54,7 +54,7 @@ def check_data(source_args, report, *, workers=None, progress=None):
             check.records()
         elif isinstance(source, ArraySource):
             check.arrays()
-        elif source is not None:
+        elif source is not None and source.class_names:
             check.encoded()
     if refusal:
         report.add(Finding('refused', args.get('data_dir', args['name']), refusal))
@@ -159,12 +159,10 @@ class _Check:
             )
 
     def arrays(self):
-        """Checks decoded images in memory; of a table of numbers the labels only."""
-        if not self._source.class_names:
-            return
+        """Checks decoded images in memory."""
         self._total = sum(self._source.num_examples.values())
         for split in self._source.num_examples:
-            for key, image, label in self._source.pictures(split):
+            for key, image, label in self._source.images(split):
                 name = self._source.class_names[label]
                 if is_blank(image):
                     detail = f'all pixels are {image[0, 0].tolist()}'

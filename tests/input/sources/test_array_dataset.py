@@ -5,7 +5,7 @@ import estimator_clf.compat  # noqa: F401  Loads TensorFlow without its chatter.
 import numpy as np
 import tensorflow as tf
 
-from input.sources.array_dataset import with_arrays
+from input.sources.array_dataset import array_dataset
 from input.sources.base import as_numpy_batches
 
 
@@ -14,7 +14,7 @@ def _dataset(load, like):
         assert words.shape == [3] and words.dtype == tf.string
         return tf.data.Dataset.from_tensor_slices((words, numbers))
 
-    return with_arrays(load, like, run)
+    return array_dataset(load, like, run)
 
 
 def test_hands_the_arrays_over_as_they_are():

@@ -5,8 +5,9 @@ import time
 import pytest
 import tensorflow as tf
 
-from input.sources.base import as_numpy_batches, options
+from input.sources.base import as_numpy_batches
 from input.sources.input_wait import timed
+from input.sources.pipeline import dataset_options
 
 
 def _measure(produce, consume, count=12):
@@ -22,7 +23,7 @@ def _measure(produce, consume, count=12):
     def input_fn():
         dataset = tf.data.Dataset.range(count).map(slowly)
         dataset = dataset.map(lambda n: ({'image': n}, n)).prefetch(tf.data.AUTOTUNE)
-        return timed(dataset).with_options(options())
+        return timed(dataset).with_options(dataset_options())
 
     waits = []
     for number, (features, labels) in enumerate(as_numpy_batches(input_fn)):
