@@ -8,7 +8,7 @@ C++ side to keep to errors. Set `TF_CPP_MIN_LOG_LEVEL=0` to see everything.
 
 import os
 
-__version__ = '0.1.0'
+__version__ = '0.2.0'
 
 # TensorFlow reads this once, while its library loads: it has to stand before the
 # first `import tensorflow` anywhere in the process. Child processes inherit it.

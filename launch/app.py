@@ -1,24 +1,26 @@
-"""How every program starts and ends: flags, help, errors in words, exit codes.
+"""Start and end of every program: flags, help, error messages, exit codes.
 
-0: done. 1: the data or the machine stopped it. 2: a flag or a setting has to be mended.
-130: interrupted from the keyboard.
+0: done. 1: the data or the machine stopped it. 2: an invalid flag or setting. 130:
+interrupted from the keyboard.
 """
 
-import dataclasses
 import os
 import re
 import sys
+from collections.abc import Callable, Sequence
 
 from absl import flags
 
-from estimator_clf.config.config import Config
+from estimator_clf.config.fields import FIELDS
+from estimator_clf.core.errors import ConfigError, RunError, UserError
+from launch import flag_errors, recipes
 
 FLAGS = flags.FLAGS
 
-_ASKED_FOR_HELP = {'--help', '-help', '-h', '--h', '-?'}
+_HELP_FLAGS = {'--help', '-help', '-h', '--h', '-?'}
 
 
-def run(main, help_text):
+def run(main: Callable[[list[str]], int | None], help_text: Callable[[], str]) -> None:
     """Runs a program to its end and exits.
 
     Args:
@@ -28,67 +30,64 @@ def run(main, help_text):
     for name in ('stdout', 'stderr'):
         if getattr(sys, name) is None:  # It is closed: `2>&-`.
             setattr(sys, name, open(os.devnull, 'w', encoding='utf-8'))
-    # File names of any bytes are printed as they are.
+    # File names with any bytes are printed unchanged.
     if getattr(sys.stdout, 'errors', None) == 'strict':
-        sys.stdout.reconfigure(errors='surrogateescape')
-    if _ASKED_FOR_HELP & set(sys.argv[1:]):
+        sys.stdout.reconfigure(errors='surrogateescape')  # type: ignore[union-attr]
+    if _HELP_FLAGS & set(sys.argv[1:]):
         print(help_text())
         sys.exit(0)
     try:
+        sys.argv = recipes.expand(sys.argv)
         arguments = FLAGS(sys.argv)[1:]
+    except ConfigError as error:
+        _fail(error, 2)
     except (flags.Error, ValueError) as error:  # --noxla=3 is a ValueError.
-        _fail(_explain_flag_error(error), 2)
+        _fail(flag_errors.message_of(error, sys.argv), 2)
     sys.exit(_guarded(main, arguments))
 
 
 def _guarded(main, arguments):
-    """Calls main; says a user's mistake in words and lets a bug of ours show."""
-    from estimator_clf.core.errors import ConfigError, DataError, RunError, SettingError
-
+    """Calls main; prints user errors as one line, lets tracebacks of bugs through."""
     try:
         return main(arguments) or 0
-    except (ConfigError, SettingError, DataError) as error:
-        _fail(error, 2)
-    except RunError as error:
-        _fail(error, 1)
+    except UserError as error:
+        _fail(error, 1 if isinstance(error, RunError) else 2)
     except KeyboardInterrupt:
         _fail('interrupted', 130)
     except BrokenPipeError:
-        # The reader of a pipe (`| head`) has had enough. Python would complain once
-        # more when it flushes at exit.
+        # The reader of a pipe (`| head`) has ended. Python would raise again when it
+        # flushes at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except OSError as error:
-        if error.errno is None:  # Not from the system: somebody's own use of the class.
+        if error.errno is None:  # Not from the system: a library's use of the class.
             raise
-        # No right to read or write, a full disk: nothing that a traceback explains.
+        # Permissions, a full disk: a traceback would not explain more.
         where = f'{error.filename}: ' if error.filename else ''
         _fail(f'{where}{error.strerror}', 1)
 
 
-def no_arguments(arguments):
+def no_arguments(arguments: Sequence[str]) -> None:
     """Raises ConfigError if there are positional arguments."""
-    from estimator_clf.core.errors import ConfigError
-
     if arguments:
         raise ConfigError(
-            f'takes flags only, got {" ".join(arguments)!r}; a value belongs behind '
-            'an equals sign: --name=value'
+            f'takes flags only, got {" ".join(arguments)!r}; a value follows an equals '
+            'sign: --name=value'
         )
 
 
-def log_message(text):
+def log_message(text: str) -> None:
     """Prints a message on standard error; standard output is for results."""
     print(flag_names(text), file=sys.stderr, flush=True)
 
 
-def flag_names(text):
+def flag_names(text: object) -> str:
     """Writes arguments that a library names, `batch_size=0`, as flags: --batch_size=0.
 
     Libraries below `launch/` do not know flags: their messages name arguments in
-    backticks. Text in backticks that is not the name of a flag is left alone.
+    backticks. Text in backticks that is not the name of a flag is not changed.
     """
-    known = {*FLAGS, *(field.name for field in dataclasses.fields(Config))}
+    known = {*FLAGS, *FIELDS}
 
     def as_flag(match):
         return f'--{match[1]}{match[2]}' if match[1] in known else match[0]
@@ -99,53 +98,3 @@ def flag_names(text):
 def _fail(message, code):
     print(f'error: {flag_names(message)}', file=sys.stderr, flush=True)
     sys.exit(code)
-
-
-def _explain_flag_error(error):
-    """absl's message, in our words, with the place in a flagfile where there is one."""
-    text = str(error).replace('ERROR:: ', '')
-    # flag --batch_size=0: must be at least 1, got 0
-    match = re.match(r'flag --(\w+)=.*?: (.*)', text, re.DOTALL)
-    if match:
-        text = f'--{match[1]} {_wanted(match[2])}'
-        value = re.match(r'flag --\w+=(.*?): value should be', str(error), re.DOTALL)
-        if value:
-            text += f', got {value[1]!r}'
-    name = getattr(error, 'flagname', None) or (match and match[1])
-    place = name and _place_in_flagfile(name)
-    return f'{place}: {text}' if place else text
-
-
-def _wanted(text):
-    """What absl says of a value, as what must hold and what came."""
-    if text.endswith('must have a value other than None.'):
-        return 'is needed'
-    for pattern, wanted in (
-        (r"could not convert string to float: ('.*')", 'must be a number'),
-        (r"invalid literal for int\(\).*: ('.*')", 'must be a whole number'),
-        (r'(.*) is not a positive integer', 'must be at least 1'),
-        (r'value should be one of <(.*)>', 'must be one of'),
-        (r"\('Non-boolean argument to boolean flag', (.*)\)", 'must be true or false'),
-    ):
-        match = re.match(pattern, text)
-        if match and wanted.endswith('of'):
-            return f'{wanted} {match[1].replace("|", ", ")}'
-        if match:
-            return f'{wanted}, got {match[1]}'
-    return text
-
-
-def _place_in_flagfile(name):
-    for argument in sys.argv[1:]:
-        match = re.match(r'--?flagfile=(.*)', argument)
-        if not match:
-            continue
-        try:
-            with open(match[1], encoding='utf-8') as file:
-                lines = file.readlines()
-        except OSError:
-            continue
-        for number, line in enumerate(lines, 1):
-            if re.match(rf'\s*--?(no)?{re.escape(name)}\b', line):
-                return f'{match[1]}, line {number}'
-    return None

@@ -1,11 +1,10 @@
-"""Looks a dataset over before a training: every file is read, every image decoded.
+"""Checks a dataset before training: reads every file and decodes every image.
 
     python -m launch.check_data --dataset=image_folder --data_dir=DIR
 
-Finds what cannot be read, the same image in two splits or classes, empty classes,
-labels out of range, odd sizes and more; see docs/data_problems.md. Nothing is
-changed. The exit code is 1 if there is an error among what it found, 0 if there are
-warnings and notes only.
+Finds corrupt files, duplicates across splits or classes, empty classes, labels out of
+range, unusual sizes and more; see docs/data_problems.md. Changes nothing. The exit code
+is 1 if it finds an error, 0 if it finds warnings and notes only.
 """
 
 import os
@@ -17,7 +16,7 @@ from launch import app, flags
 
 FLAGS = flags.FLAGS
 
-# Settings of a run that say which data to read.
+# Settings of a run that select the data to read.
 _SETTINGS = (
     'dataset',
     'data_dir',
@@ -26,42 +25,34 @@ _SETTINGS = (
     'validation_split',
     'train_split',
     'eval_split',
-    'label_pattern',
-    'cifar100_labels',
-    'idx_prefix',
-    'compression',
-    'image_key',
-    'label_key',
-    'text_key',
-    'label_offset',
 )
 _OWN = ('report', 'examples', 'workers')
 
-# Rows of the table of classes; of more, the largest and the smallest are shown.
+# Maximum rows of the table of classes: of more, the largest and the smallest.
 _CLASSES = 24
 
 
-def define_flags():
+def define_flags() -> None:
     """Defines the flags of this program."""
     flags.define_config(_SETTINGS)
     absl_flags.DEFINE_string(
-        'report', '', 'File for all that is found, a JSON object a line.'
+        'report', '', 'File for all findings, one JSON object per line.'
     )
     absl_flags.DEFINE_integer(
-        'examples', 5, 'How many of each kind to print.', lower_bound=1
+        'examples', 5, 'Number of findings of each kind to print.', lower_bound=1
     )
     absl_flags.DEFINE_integer(
-        'workers', None, 'Threads. Default: one per core.', lower_bound=1
+        'workers', None, 'Number of threads. Default: one per core.', lower_bound=1
     )
 
 
-def main(arguments):
+def main(arguments: list[str]) -> int:
     """Checks as the flags say."""
-    from estimator_clf.training import factory
+    from estimator_clf.training.datasets import source_args
 
     app.no_arguments(arguments)
-    args = factory.source_args(flags.config_from_flags())
-    # What its decoders would log in the midst of it is in the report, with the name.
+    args = source_args(flags.config_from_flags())
+    # TensorFlow's decoders would log what the report has, with file names.
     if os.environ['TF_CPP_MIN_LOG_LEVEL'] == '2':
         os.environ['TF_CPP_MIN_LOG_LEVEL'] = '3'
 
@@ -92,16 +83,16 @@ def _print(report, counts):
     for name in report.kinds():
         print(_kind_table(report, name) + '\n')
     if report.counts and not FLAGS.report:
-        print('All of it goes into a file with --report=check.jsonl')
+        print('Write all findings to a file with --report=check.jsonl')
     elif report.counts:
         worst = next(level for level, n in report.levels().items() if n)
-        print(f'All {worst}s, a line each, with all names:')
+        print(f'All {worst}s, one per line, with all names:')
         print(f'  grep \'"level": "{worst}"\' {shlex.quote(FLAGS.report)}')
     print(_verdict(report, sum(sum(n.values()) for n in counts.values())))
 
 
 def _class_table(counts):
-    """Table of the examples per class and split; of many classes, the extremes."""
+    """Table of the examples per class and split; the extremes of many classes."""
     from launch.terminal import table
 
     classes = list(dict.fromkeys(c for split in counts.values() for c in split))
@@ -140,16 +131,16 @@ def _verdict(report, examples):
         f'{n} {level}{"" if n == 1 else "s"}' for level, n in levels.items()
     )
     if levels['error']:
-        text = 'to be mended before a training'
+        text = 'to be fixed before training'
     elif levels['warning']:
         text = 'can be trained on; see the warnings'
     else:
-        text = 'nothing stands in the way of a training'
+        text = 'ready for training'
     return f'{examples} examples: {facts}; {text}.'
 
 
 def _safe(text):
-    """Text that can be printed, whatever bytes a name has."""
+    """Printable text of a name with any bytes."""
     return ''.join(c if c.isprintable() else '\ufffd' for c in text)
 
 
@@ -158,6 +149,11 @@ def _help():
     return f'{__doc__}\n{own}\n\n' + flags.config_help(_SETTINGS)
 
 
-if __name__ == '__main__':
+def run() -> None:
+    """Runs the program on `sys.argv` and exits."""
     define_flags()
     app.run(main, _help)
+
+
+if __name__ == '__main__':
+    run()

@@ -1,11 +1,11 @@
-"""Checks an exported model against the predictions that its checkpoint made.
+"""Checks an exported model against the predictions of its checkpoint.
 
     python -m launch.check_export RUN/export
 
-Every signature is fed the examples that lie in the export, the first alone and all
-together; also looked at are the signatures' form, the labels, the warm-up requests, and
-whether the graph names a directory of this machine. Of a directory of versions the last
-counts. The exit code is 1 if something is wrong.
+Feeds every signature the examples in the export, the first one alone and all together;
+also checks the form of the signatures, the labels, the warm-up requests, and that the
+graph contains no path of this machine. In a directory of versions it checks the last
+one. The exit code is 1 if something is wrong.
 """
 
 from absl import flags as absl_flags
@@ -15,19 +15,19 @@ from launch import app, flags
 FLAGS = flags.FLAGS
 
 
-def define_flags():
+def define_flags() -> None:
     """Defines the flags of this program."""
     absl_flags.DEFINE_float(
         'tolerance',
         None,
-        'Largest difference of a probability. Default: what the export itself asks '
-        'for, usually 1e-5.',
+        'Maximum difference of a probability. Default: that of the export, usually '
+        '1e-5.',
         lower_bound=0.0,
     )
 
 
-def main(arguments):
-    """Checks the directory that is named."""
+def main(arguments: list[str]) -> None:
+    """Checks the directory that the argument names."""
     from estimator_clf.core.errors import ConfigError
 
     if len(arguments) != 1:
@@ -42,13 +42,18 @@ def main(arguments):
     path = newest(arguments[0])
     for line in parity_check.check(path, FLAGS.tolerance):
         print(line)
-    print(f'{path} is as it should be')
+    print(f'{path} is valid')
 
 
 def _help():
     return __doc__ + '\n' + flags.flag_help('tolerance')
 
 
-if __name__ == '__main__':
+def run() -> None:
+    """Runs the program on `sys.argv` and exits."""
     define_flags()
     app.run(main, _help)
+
+
+if __name__ == '__main__':
+    run()

@@ -2,7 +2,7 @@
 
     python -m launch.convert --dataset=image_folder --data_dir=DIR --output_dir=OUT
 
-Nothing is written under the name OUT until all of it is there.
+OUT appears when it is complete.
 """
 
 import shlex
@@ -13,26 +13,18 @@ from launch import app, flags
 
 FLAGS = flags.FLAGS
 
-# Settings of a run that say which data to read. Without `compression`, which here is
-# what to write; of files to read, their first bytes tell.
+# Settings of a run that select the data to read.
 _SETTINGS = (
     'dataset',
     'data_dir',
     'image_size',
     'channels',
     'validation_split',
-    'label_pattern',
-    'cifar100_labels',
-    'idx_prefix',
-    'image_key',
-    'label_key',
-    'text_key',
-    'label_offset',
 )
 _OWN = ('output_dir', 'shards', 'compression', 'workers')
 
 
-def define_flags():
+def define_flags() -> None:
     """Defines the flags of this program."""
     flags.define_config(_SETTINGS)
     absl_flags.DEFINE_string(
@@ -44,31 +36,31 @@ def define_flags():
     absl_flags.DEFINE_integer(
         'shards',
         None,
-        'Files of the training split, the other splits in proportion. Default: as many '
-        'as make about 150 MB each.',
+        'Number of files of the training split; the other splits in proportion. '
+        'Default: files of about 150 MB.',
         lower_bound=1,
     )
     absl_flags.DEFINE_enum(
         'compression',
         'none',
         ['none', 'GZIP', 'ZLIB'],
-        'Of the files; encoded images hardly get smaller.',
+        'Compression of the files; encoded images hardly become smaller.',
         case_sensitive=False,
     )
     absl_flags.DEFINE_integer(
         'workers',
         None,
-        'Processes. Default: one per core, where there are thousands of images.',
+        'Number of processes. Default: one per core for thousands of images.',
         lower_bound=1,
     )
 
 
-def main(arguments):
+def main(arguments: list[str]) -> None:
     """Converts as the flags say."""
-    from estimator_clf.training import factory
+    from estimator_clf.training.datasets import source_args
 
     app.no_arguments(arguments)
-    args = factory.source_args(flags.config_from_flags(compression=''))
+    args = source_args(flags.config_from_flags())
 
     from input.convert.to_tfrecords import convert
     from launch.progress import Progress
@@ -108,6 +100,11 @@ def _help():
     return f'{__doc__}\n{own}\n\n' + flags.config_help(_SETTINGS)
 
 
-if __name__ == '__main__':
+def run() -> None:
+    """Runs the program on `sys.argv` and exits."""
     define_flags()
     app.run(main, _help)
+
+
+if __name__ == '__main__':
+    run()

@@ -227,6 +227,11 @@ def _help():
     return __doc__ + '\n' + '\n'.join(map(flags.flag_help, _NAMES))
 
 
-if __name__ == '__main__':
+def run() -> None:
+    """Runs the program on `sys.argv` and exits."""
     define_flags()
     app.run(main, _help)
+
+
+if __name__ == '__main__':
+    run()

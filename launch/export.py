@@ -2,8 +2,8 @@
 
     python -m launch.export --model_dir=RUN [--checkpoint=STEP] [--export_dir=DIR]
 
-Or for another runtime, which takes pixels and gives numbers: --format=tensor_only (a
-SavedModel without text in its graph, for OpenVINO), onnx, tflite [--quantize=int8].
+Or for another runtime, from pixels to numbers: --format=tensor_only (a SavedModel
+without text in its graph, for OpenVINO), onnx, tflite [--quantize=int8].
 """
 
 import os
@@ -16,7 +16,7 @@ from launch import app, flags
 FLAGS = flags.FLAGS
 
 
-def define_flags():
+def define_flags() -> None:
     """Defines the flags of this program."""
     absl_flags.DEFINE_string('model_dir', None, 'Directory of the run.', required=True)
     absl_flags.DEFINE_string(
@@ -31,7 +31,7 @@ def define_flags():
         'format',
         'saved_model',
         ['saved_model', 'tensor_only', 'onnx', 'tflite'],
-        'What to make.',
+        'Format of the export.',
     )
     absl_flags.DEFINE_enum(
         'quantize',
@@ -41,14 +41,18 @@ def define_flags():
     )
 
 
-def main(arguments):
+def main(arguments: list[str]) -> None:
     """Exports as the flags say."""
     from estimator_clf.core.errors import ConfigError
-    from estimator_clf.training import factory
+    from estimator_clf.training.saved_runs import (
+        find_checkpoint,
+        load_config,
+        load_info,
+    )
     from model_fns.optimizers.config import parse_views
 
     app.no_arguments(arguments)
-    config = factory.load_config(
+    config = load_config(
         FLAGS.model_dir,
         export=True,
         check_export=FLAGS.check_export,
@@ -58,12 +62,12 @@ def main(arguments):
         eval_tta=FLAGS.eval_tta,
         export_tta=FLAGS.export_tta,
     )
-    info = factory.load_info(FLAGS.model_dir)
+    info = load_info(FLAGS.model_dir)
 
-    if parse_views(FLAGS.eval_tta) and not config.export_tta:
+    if parse_views(FLAGS.eval_tta) and not config.exports.export_tta:
         raise ConfigError(
-            f'--eval_tta={FLAGS.eval_tta}: the export would look once all the same; '
-            'give --export_tta as well'
+            f'--eval_tta={FLAGS.eval_tta} has no effect on an export without --export_tta; '
+            'give both'
         )
     for name in ('check_export', 'max_pixels') if FLAGS.format != 'saved_model' else ():
         if getattr(FLAGS, name):
@@ -72,12 +76,13 @@ def main(arguments):
         raise ConfigError('--quantize is for --format=tflite')
 
     from estimator_clf.core import devices
+    from estimator_clf.training.models import build_model_fn
 
     devices.set_up('cpu')
     model = (
-        factory.model_fn_maker(config)(info),
+        build_model_fn(config, info),
         info,
-        factory.checkpoint_of(FLAGS.model_dir, FLAGS.checkpoint),
+        find_checkpoint(FLAGS.model_dir, FLAGS.checkpoint),
     )
     if FLAGS.format == 'saved_model':
         print(_saved_model(model, config, info))
@@ -87,31 +92,31 @@ def main(arguments):
 
 def _saved_model(model, config, info):
     from estimator_clf.export import export_saved_model
-    from estimator_clf.training import factory
+    from estimator_clf.training.models import build_decoder
 
     return export_saved_model(
         *model,
         FLAGS.export_dir or os.path.join(FLAGS.model_dir, 'export'),
-        factory.make_decoder(config, info),
+        build_decoder(config, info),
         config=config,
         examples=_examples(config, info),
-        check=config.check_export,
+        check=config.exports.check_export,
     )
 
 
 def _other(model, config, info):
     from estimator_clf.export import formats
     from estimator_clf.loggers.corrupt_images import leave_out
-    from estimator_clf.training import factory
-    from launch.data_errors import translate_tf_errors
+    from estimator_clf.core.tf_errors import translate_tf_errors
+    from estimator_clf.training.datasets import open_source
 
     calibration = None
     if FLAGS.quantize:
-        source = factory.open_source(config, info)
-        leave_out(source, config.max_corrupt_images, app.log_message)
-        with translate_tf_errors(source):
+        source = open_source(config, info)
+        leave_out(source, config.data.max_corrupt_images, app.log_message)
+        with translate_tf_errors([source]):
             calibration = formats.calibration_inputs(
-                source, config.train_split, eval_crop=config.eval_crop
+                source, config.data.train_split, eval_crop=config.data.eval_crop
             )
     name = '-'.join(filter(None, ['export', FLAGS.format, FLAGS.quantize]))
     return formats.export(
@@ -124,22 +129,24 @@ def _other(model, config, info):
 
 
 def _examples(config, info):
-    """Some of the data; None if it is not there any more."""
+    """Examples of the data for the parity check; None if it is not readable any more."""
     from estimator_clf.core.errors import DataError
     from estimator_clf.export import check_examples
     from estimator_clf.loggers.corrupt_images import leave_out
-    from estimator_clf.training import factory
-    from launch.data_errors import translate_tf_errors
+    from estimator_clf.core.tf_errors import translate_tf_errors
+    from estimator_clf.training.datasets import open_source
 
     try:
-        source = factory.open_source(config, info)
-        leave_out(source, config.max_corrupt_images, app.log_message)
-        with translate_tf_errors(source):
+        source = open_source(config, info)
+        leave_out(source, config.data.max_corrupt_images, app.log_message)
+        with translate_tf_errors([source]):
             return check_examples.of_run(config, source)
     except DataError as error:
         print(
-            f'The data cannot be read ({error}): the export is checked on made-up '
-            'images. --data_dir says where the data is now.',
+            app.flag_names(
+                f'The data cannot be read ({error}): the export is checked on random '
+                'images. Set --data_dir to where the data is now.'
+            ),
             file=sys.stderr,
         )
         return None
@@ -152,6 +159,11 @@ def _help():
     return __doc__ + '\n' + '\n'.join(map(flags.flag_help, names))
 
 
-if __name__ == '__main__':
+def run() -> None:
+    """Runs the program on `sys.argv` and exits."""
     define_flags()
     app.run(main, _help)
+
+
+if __name__ == '__main__':
+    run()

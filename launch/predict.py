@@ -3,14 +3,14 @@
     python -m launch.predict --export_dir=RUN/export IMAGE|DIR|'GLOB'|TFRECORDS...
     python -m launch.predict --model_dir=RUN [--checkpoint=STEP] IMAGE...
 
-An image that cannot be read is named on the standard error, the others are classified
-all the same, and the exit code is 1. With --output_file the same command goes on where
-a killed one stopped.
+A corrupt image is reported on standard error, the others are classified, and the exit
+code is 1. With --output_file the same command resumes where a killed one stopped.
 """
 
 import functools
 import os
 import sys
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 
 from absl import flags as absl_flags
 
@@ -19,7 +19,7 @@ from launch import app, flags
 FLAGS = flags.FLAGS
 
 
-def define_flags():
+def define_flags() -> None:
     """Defines the flags of this program."""
     absl_flags.DEFINE_string(
         'export_dir', '', 'SavedModel, or the directory of its versions.'
@@ -27,25 +27,25 @@ def define_flags():
     absl_flags.DEFINE_string(
         'model_dir',
         '',
-        'Directory of a run, to take a checkpoint instead of an export.',
+        'Directory of a run, to use a checkpoint instead of an export.',
     )
     flags.define_run('checkpoint', 'device')
     absl_flags.DEFINE_enum(
         'output', 'table', ['table', 'csv', 'jsonl'], 'What to print.'
     )
     absl_flags.DEFINE_string(
-        'output_file', '', 'Write csv or jsonl there, which appears when all is done.'
+        'output_file', '', 'File for csv or jsonl; it appears when it is complete.'
     )
     absl_flags.DEFINE_integer(
-        'top', 1, 'How many classes to name for each image, 5 at most.', lower_bound=1
+        'top', 1, 'Number of classes per image, at most 5.', lower_bound=1
     )
     absl_flags.DEFINE_string(
         'image_key', 'image/encoded', 'Feature of the image in TFRecords.'
     )
-    absl_flags.DEFINE_integer('batch_size', 32, 'Images in a batch.', lower_bound=1)
+    absl_flags.DEFINE_integer('batch_size', 32, 'Images per batch.', lower_bound=1)
 
 
-def main(arguments):
+def main(arguments: list[str]) -> int:
     """Classifies as the flags say."""
     from estimator_clf.core.errors import ConfigError
     from launch import predictions
@@ -53,9 +53,9 @@ def main(arguments):
     if bool(FLAGS.export_dir) == bool(FLAGS.model_dir):
         raise ConfigError('give either --export_dir or --model_dir')
     if FLAGS.checkpoint and not FLAGS.model_dir:
-        raise ConfigError('--checkpoint is one of a run: give its --model_dir')
+        raise ConfigError('--checkpoint requires --model_dir, the directory of its run')
     if FLAGS.output_file and FLAGS.output == 'table':
-        raise ConfigError('--output_file needs --output=csv or --output=jsonl')
+        raise ConfigError('--output_file requires --output=csv or --output=jsonl')
     files = find_files(arguments)
 
     from estimator_clf.core import devices
@@ -64,14 +64,14 @@ def main(arguments):
     predictor = _predictor()
     facts = {
         'model': os.path.realpath(predictor.source),
-        'model_file': _stamp(predictor.source),
+        'model_file': _fingerprint(predictor.source),
         'image_key': FLAGS.image_key,
         'output': FLAGS.output,
         'top': FLAGS.top,
     }
     failed = 0
     with predictions.Output(FLAGS.output, FLAGS.top, FLAGS.output_file, facts) as out:
-        pairs = pictures(files, FLAGS.image_key, out.done)
+        pairs = images(files, FLAGS.image_key, out.done)
         for key, result in predictor.predict_all(pairs, FLAGS.batch_size):
             if isinstance(result, Exception):
                 failed += 1
@@ -81,15 +81,15 @@ def main(arguments):
     return 1 if failed else 0
 
 
-def find_files(arguments):
-    """Returns the paths that files, directories and globs stand for.
+def find_files(arguments: Sequence[str]) -> list[str]:
+    """Returns the paths of images given as files, directories and globs.
 
     Args:
-      arguments: list of str. A file is taken whatever it is called; of a directory, all
-        below it with an image's extension.
+      arguments: files, whatever their names; directories, for all files below them
+        with the extension of an image; or globs.
 
     Raises:
-      ConfigError: nothing given, or something that is not there.
+      ConfigError: no argument, or one without images.
     """
     import glob
 
@@ -114,14 +114,16 @@ def find_files(arguments):
     return paths
 
 
-def pictures(files, image_key, done=()):
-    """Yields what `Predictor.predict_all` takes.
+def images(
+    files: Iterable[str], image_key: str, done: Collection[str] = ()
+) -> Iterator[tuple[str, Callable[[], bytes]]]:
+    """Yields (key, function that reads the encoded image) for `Predictor.predict_all`.
 
     Args:
       files: paths of images and of TFRecord files.
       image_key: feature of the image in the records.
-      done: keys to leave out. The key of an image is its path, that of a record
-        `path:number`, that of what is corrupt in a TFRecord file its path.
+      done: keys to skip. The key of an image file is its path, the key of a record is
+        `path:number`, the key of a corrupt TFRecord file is its path.
     """
     from estimator_clf.core.errors import DataError
     from input.tfrecord.iter_images import is_record_file, read_images
@@ -155,16 +157,23 @@ def _predictor():
     if FLAGS.export_dir:
         return Predictor(FLAGS.export_dir)
     from estimator_clf.core.errors import ConfigError
-    from estimator_clf.training import factory
+    from estimator_clf.training.models import build_decoder, build_model_fn
+    from estimator_clf.training.saved_runs import (
+        find_checkpoint,
+        load_config,
+        load_info,
+    )
 
-    config = factory.load_config(FLAGS.model_dir)
-    info = factory.load_info(FLAGS.model_dir)
-    decoder = factory.make_decoder(config, info)
+    config = load_config(FLAGS.model_dir)
+    info = load_info(FLAGS.model_dir)
+    decoder = build_decoder(config, info)
     if decoder is None:
-        raise ConfigError(f'--model_dir={FLAGS.model_dir} does not take images')
+        raise ConfigError(
+            f'--model_dir={FLAGS.model_dir} is of a regression, which has no images'
+        )
     return Predictor.of_checkpoint(
-        factory.model_fn_maker(config)(info),
-        factory.checkpoint_of(FLAGS.model_dir, FLAGS.checkpoint),
+        build_model_fn(config, info),
+        find_checkpoint(FLAGS.model_dir, FLAGS.checkpoint),
         decoder,
     )
 
@@ -177,8 +186,8 @@ def _reason(error):
     return str(error) if isinstance(error, ValueError) else short_reason(error)
 
 
-def _stamp(source):
-    """What tells a model from another of the same path."""
+def _fingerprint(source):
+    """Size and time of a model's file: they differ for another model at its path."""
     for name in (os.path.join(source, 'saved_model.pb'), f'{source}.index'):
         if os.path.exists(name):
             return [os.path.getsize(name), os.stat(name).st_mtime_ns]
@@ -191,6 +200,11 @@ def _help():
     return __doc__ + '\n' + '\n'.join(map(flags.flag_help, names))
 
 
-if __name__ == '__main__':
+def run() -> None:
+    """Runs the program on `sys.argv` and exits."""
     define_flags()
     app.run(main, _help)
+
+
+if __name__ == '__main__':
+    run()

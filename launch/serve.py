@@ -1,5 +1,4 @@
-"""Serves an export on this machine, to try it out: REST, gRPC and a page to drop
-images on.
+"""Serves an export on this machine, to try it out: REST, gRPC and a web page.
 
     python -m launch.serve --export_dir=RUN/export
 
@@ -160,6 +159,11 @@ def _help():
     return __doc__ + '\n' + '\n'.join(map(flags.flag_help, NAMES))
 
 
-if __name__ == '__main__':
+def run() -> None:
+    """Runs the program on `sys.argv` and exits."""
     define_flags()
     app.run(main, _help)
+
+
+if __name__ == '__main__':
+    run()

@@ -1,8 +1,11 @@
-"""What a person reads while a program runs, and at its end."""
+"""Terminal output of a run: progress, messages, tables of metrics."""
 
 import sys
 import time
+from collections.abc import Mapping, Sequence
+from typing import Any, TextIO
 
+from estimator_clf.config.step_plan import StepPlan
 from estimator_clf.training.callbacks import Callback
 from launch.app import flag_names
 
@@ -10,25 +13,25 @@ from launch.app import flag_names
 class TerminalCallback(Callback):
     """A progress bar on a terminal, one plain line per interval in a log."""
 
-    def __init__(self, stream=None):
-        """Makes the observer.
+    def __init__(self, stream: TextIO | None = None):
+        """Makes the callback.
 
         Args:
-          stream: where to write; the standard error by default, since the standard
-            output is for results.
+          stream: where to write; standard error by default, since standard output is
+            for results.
         """
         self._stream = stream or sys.stderr
-        self._bar = None
+        self._bar: Any = None
 
-    def on_start(self, plan):
+    def on_start(self, plan: StepPlan) -> None:
         self._plan = plan
-        self._first, self._begin = plan.start_step, time.monotonic()
+        self._first, self._start = plan.start_step, time.monotonic()
         if plan.start_step:
-            self.on_message(f'Going on from step {plan.start_step}.')
+            self.on_message(f'Resuming from step {plan.start_step}.')
         if plan.eval_split is None:
             self.on_message(
                 'There is no validation and no test split, so nothing is evaluated; '
-                'hold some out with --validation_split=0.1'
+                'hold out some training examples with `validation_split=0.1`'
             )
         if self._stream.isatty() and plan.start_step < plan.total_steps:
             from tqdm import tqdm
@@ -43,11 +46,11 @@ class TerminalCallback(Callback):
                 '[{elapsed}<{remaining}{postfix}]',
             )
 
-    def on_step(self, step):
+    def on_step(self, step: int) -> None:
         if self._bar is not None:
             self._bar.update(step - self._bar.n)  # Below 0 after a rollback.
 
-    def on_train(self, step, metrics):
+    def on_train(self, step: int, metrics: Mapping[str, float]) -> None:
         shown = {
             'loss': f'{metrics["loss"]:.4f}',
             'accuracy': f'{metrics["accuracy"]:.4f}' if 'accuracy' in metrics else None,
@@ -61,8 +64,8 @@ class TerminalCallback(Callback):
             self._bar.set_description_str(f'epoch {metrics["epoch"]:.1f} ')
             self._bar.set_postfix(shown, refresh=False)
             return
-        if step <= self._first:  # A rollback to before where this process began.
-            self._first, self._begin = step, time.monotonic()
+        if step <= self._first:  # A rollback to before the start of this process.
+            self._first, self._start = step, time.monotonic()
         facts = ', '.join(f'{name} {text}' for name, text in shown.items())
         self.on_message(
             f'step {step}/{self._plan.total_steps}, epoch {metrics["epoch"]:.2f}, '
@@ -73,40 +76,40 @@ class TerminalCallback(Callback):
     def _left(self, step):
         if step == self._first:
             return 'unknown'
-        each = (time.monotonic() - self._begin) / (step - self._first)
+        each = (time.monotonic() - self._start) / (step - self._first)
         return _duration((self._plan.total_steps - step) * each)
 
-    def on_evaluate(self, step, split, metrics):
+    def on_evaluate(self, step: int, split: str, metrics: Mapping[str, float]) -> None:
         names = ('loss', 'accuracy', 'macro_f1', 'root_mean_squared_error')
         facts = ', '.join(f'{n} {metrics[n]:.4f}' for n in names if n in metrics)
         self.on_message(f'step {step}, {split}: {facts}')
 
-    def on_stop(self, signal_name):
+    def on_stop(self, signal_name: str) -> None:
         self.on_message(f'{signal_name}: saving a checkpoint, then stopping.')
 
-    def on_message(self, text):
+    def on_message(self, text: str) -> None:
         text = flag_names(text)
         if self._bar is not None:
             self._bar.write(text, file=self._stream)
         else:
             print(text, file=self._stream, flush=True)
 
-    def close(self):
-        """Leaves the bar as it is and goes on below it."""
+    def close(self) -> None:
+        """Leaves the bar on the terminal; output continues below it."""
         if self._bar is not None:
             self._bar.close()
             self._bar = None
 
 
-def table(header, rows):
-    """Lays out a table.
+def table(header: Sequence[str], rows: Sequence[Sequence[str | float]]) -> str:
+    """Formats a table as text.
 
     Args:
-      header: list of str.
-      rows: list of lists of str or float; floats get four decimals and stand right.
+      header: titles of the columns.
+      rows: cells; floats have four decimals and are aligned right.
 
     Returns:
-      Text of several lines, no newline at the end.
+      Text of several lines, without a newline at the end.
     """
     cells = [[f'{c:.4f}' if isinstance(c, float) else str(c) for c in r] for r in rows]
     widths = [max(map(len, column)) for column in zip(header, *cells, strict=True)]
@@ -122,14 +125,11 @@ def table(header, rows):
     return '\n'.join([line(header), line(['-' * w for w in widths]), *map(line, cells)])
 
 
-def metrics_tables(metrics):
-    """Lays out the metrics of some splits: the overall ones, then those per class.
+def metrics_tables(metrics: Mapping[str, Mapping[str, float]]) -> str:
+    """Formats the metrics of some splits: overall ones first, then those per class.
 
     Args:
-      metrics: dict split -> dict name -> float.
-
-    Returns:
-      Text of several lines.
+      metrics: metrics by split and name.
     """
     splits = list(metrics)
     names = list(dict.fromkeys(n for m in metrics.values() for n in m))

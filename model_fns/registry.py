@@ -11,6 +11,7 @@ import math
 from collections.abc import Callable, Mapping
 
 from estimator_clf.core import errors
+from estimator_clf.core.call_syntax import Call, write_value
 from estimator_clf.core.registry import Registry, register
 
 __all__ = [
@@ -151,6 +152,57 @@ def parse_args(name: str, text: str) -> dict[str, object]:
             raise errors.SettingError(f'`network_args`: {key!r} is given twice')
         parsed[key] = _parse_value(key, value, defaults[key])
     return parsed
+
+
+def typed_options(call: Call) -> dict[str, object]:
+    """Returns the options of a network, `mlp(hidden=256)`, with their defaults' types.
+
+    Args:
+        call: name of a network and its options.
+
+    Returns:
+        The options that the call names, and only those.
+
+    Raises:
+        SettingError: an unknown network or option, a positional value, or a value of
+            another type than the default.
+    """
+    defaults = settings(call.name)
+    if call.args:
+        raise errors.SettingError(
+            f'`network`: options are written key=value, as in {call.name}('
+            f'{next(iter(defaults), "option")}=...), got {call}'
+        )
+    typed = {}
+    for key, value in call.kwargs.items():
+        _check_key(call.name, key, defaults)
+        typed[key] = _typed(key, value, defaults[key])
+    return typed
+
+
+def _typed(key, value, default):
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if isinstance(default, tuple):
+        kind = 'a tuple of whole numbers'
+        value = value if isinstance(value, tuple) else (value,)
+        valid = all(type(part) is int for part in value)
+    elif isinstance(default, bool):
+        kind, valid = 'true or false', isinstance(value, bool)
+    elif isinstance(default, int):
+        kind, valid = 'a whole number', is_number and value == int(value)
+        value = int(value) if valid else value
+    elif isinstance(default, float):
+        kind, valid = 'a number', is_number
+        value = float(value) if valid else value
+    else:
+        kind, valid = 'text', True
+        value = 'none' if value is None else str(value)
+    if not valid:
+        raise errors.SettingError(
+            f'`network`: the option {key} must be {kind}, as in '
+            f'{key}={write_value(default)}; got {write_value(value)}'
+        )
+    return value
 
 
 def check_args(build: Callable, network_args: Mapping[str, object]) -> None:

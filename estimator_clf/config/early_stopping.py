@@ -1,5 +1,8 @@
-"""Stopping when evaluation gets no better."""
+"""Early stopping: ends a run when a metric no longer improves."""
 
+from collections.abc import Mapping
+
+from estimator_clf.config.metric_goal import MetricGoal
 from estimator_clf.core import intervals
 from estimator_clf.core.errors import ConfigError
 
@@ -7,39 +10,44 @@ _EVALUATIONS = ('evaluations', 'evaluation', 'evals', 'eval')
 
 
 class EarlyStopping:
-    """Waits for a metric to get better, and says when it has waited enough.
+    """Decides from evaluation results when a metric has not improved for long enough.
 
-    It is told the results of the evaluations directly. All that it knows follows from
-    them, so a restarted run tells it those of the run before, in order, and it is
-    where it was.
+    Its state follows from the results alone: a restarted run passes in the earlier
+    results, in order, and is where it was.
     """
 
-    def __init__(self, goal, patience, unit='evaluations', min_delta=0.0):
-        """Makes it.
+    def __init__(
+        self,
+        goal: MetricGoal,
+        patience: float,
+        unit: str = 'evaluations',
+        min_delta: float = 0.0,
+    ):
+        """Makes the criterion.
 
         Args:
-          goal: `estimator_clf.config.metric_goal.MetricGoal`.
+          goal: the metric and its direction.
           patience: how long to wait after the best result.
-          unit: of the patience: 'evaluations' or 'steps'.
-          min_delta: what counts as better is better by more than this.
+          unit: unit of the patience: 'evaluations' or 'steps'.
+          min_delta: a result counts as better if it is better by more than this.
         """
         self._goal = goal
         self._patience = patience
         self._unit = unit
         self._min_delta = min_delta
         self._best = float('nan')
-        self._best_step = None
+        self._best_step: int | None = None
         self._since = 0
 
-    def update(self, step, metrics):
-        """Takes the result of an evaluation.
+    def update(self, step: int, metrics: Mapping[str, float]) -> bool:
+        """Adds the result of an evaluation.
 
         Args:
-          step: global step that was evaluated.
-          metrics: dict name -> float.
+          step: the global step that was evaluated.
+          metrics: its metrics by name.
 
         Returns:
-          Whether it is time to stop.
+          Whether to stop.
         """
         value = self._goal.value(metrics)
         if self._best_step is None:
@@ -51,23 +59,27 @@ class EarlyStopping:
         waited = self._since if self._unit == 'evaluations' else step - self._best_step
         return waited >= self._patience
 
-    def why(self):
-        """Returns a sentence about the stop."""
+    def why(self) -> str:
+        """Returns the reason for the stop, as a clause."""
         return (
             f'{self._goal.metric} has not become better than {self._best:.4f} since '
             f'step {self._best_step}'
         )
 
 
-def parse_patience(text, flag):
-    """Reads a patience: '5evals', or a duration as `estimator_clf.core.intervals` reads it.
+def parse_patience(text: str, argument: str) -> tuple[float, str] | None:
+    """Parses a patience: '5evals', or a duration of `estimator_clf.core.intervals`.
+
+    Args:
+      text: what was given.
+      argument: name of the argument, for messages.
 
     Returns:
-      (number, unit), unit 'evaluations', 'steps', 'epochs' or '%'; None if text is
-      empty or 0.
+      (number, unit), unit one of 'evaluations', 'steps', 'epochs', '%'; None for '' and
+      '0'.
 
     Raises:
-      ConfigError: it is none of these.
+      ConfigError: another form.
     """
     if not text or text == '0':
         return None
@@ -76,7 +88,7 @@ def parse_patience(text, flag):
         if number != text:
             if not number.strip().isdigit() or int(number) < 1:
                 raise ConfigError(
-                    f'`{flag}` must be a whole number of evaluations, got {text!r}'
+                    f'`{argument}` must be a whole number of evaluations, got {text!r}'
                 )
             return float(number), 'evaluations'
-    return intervals.parse(text, flag)
+    return intervals.parse(text, argument)

@@ -1,24 +1,25 @@
-"""From the durations of the settings to steps of the dataset at hand."""
+"""Converts the durations of the settings to steps of a dataset."""
 
 import dataclasses
 import math
+from collections.abc import Callable
 
+from estimator_clf.config.config import Config
 from estimator_clf.core.errors import ConfigError
 
 
 @dataclasses.dataclass(frozen=True)
-class Plan:
-    """A run in numbers of steps.
+class StepPlan:
+    """Length and intervals of a run, in steps.
 
     Attributes:
-      start_step: where this process begins; above 0 if it goes on.
+      start_step: where this process starts; above 0 for a resumed run.
       total_steps: where the run ends.
-      steps_per_epoch: float.
-      log_every: interval of the training metrics, see
-      `estimator_clf.core.intervals.due`.
-      save_every: interval of the checkpoints.
-      eval_every: interval of evaluation; 0: at the end only.
-      eval_split: what is evaluated while training, or None.
+      steps_per_epoch: not necessarily whole.
+      log_every: interval of training metrics, see `estimator_clf.core.intervals.due`.
+      save_every: interval of checkpoints.
+      eval_every: interval of evaluations; 0: at the end only.
+      eval_split: the split that is evaluated while training, or None.
     """
 
     start_step: int
@@ -30,46 +31,43 @@ class Plan:
     eval_split: str | None
 
     @property
-    def sample_every(self):
-        """Interval of the sample images and of the histograms."""
+    def sample_every(self) -> float:
+        """Interval of sample images and histograms."""
         return self.eval_every or self.total_steps
 
     @property
-    def complete(self):
-        """Whether nothing is left to do."""
+    def complete(self) -> bool:
+        """Whether the run has all its steps."""
         return self.start_step >= self.total_steps
 
 
-def make_plan(config, source, start_step=0):
-    """Turns the durations of the settings into steps of this dataset.
+def make_plan(config: Config, source, start_step: int = 0) -> StepPlan:
+    """Converts the durations of the settings to steps.
 
     Args:
-      config: `estimator_clf.config.config.Config`.
-      source: `input.sources.base.DataSource`.
-      start_step: where this process begins.
-
-    Returns:
-      `Plan`.
+      config: settings of the run.
+      source: `input.sources.base.DataSource` of its data.
+      start_step: where this process starts.
 
     Raises:
-      ConfigError: a split that there is not.
+      ConfigError: a split that does not exist.
     """
-    if config.train_split not in source.num_examples:
+    split = config.data.train_split
+    if split not in source.num_examples:
         raise ConfigError(
-            f'`train_split={config.train_split}`: {source.name} has no such split; it '
-            f'has: {", ".join(source.num_examples)}'
+            f'`train_split={split}`: {source.name} has no such split; it has: '
+            + ', '.join(source.num_examples)
         )
-    size = source.num_examples[config.train_split]
-    total = config.total_steps(size)
-    per_epoch = size / config.batch_size
-    # An equal part of the epoch, so that no rest of it is left at its checkpoint.
-    log_every = max(1.0, per_epoch / math.ceil(per_epoch / 100))
-    if config.log_every:
+    size = source.num_examples[split]
+    steps_per_epoch = size / config.optimization.batch_size
+    # Divides the epoch evenly, so that no partial interval remains at its checkpoint.
+    log_every = max(1.0, steps_per_epoch / math.ceil(steps_per_epoch / 100))
+    if config.run.log_every:
         log_every = config.interval('log_every', size)
-    return Plan(
+    return StepPlan(
         start_step=start_step,
-        total_steps=total,
-        steps_per_epoch=per_epoch,
+        total_steps=config.total_steps(size),
+        steps_per_epoch=steps_per_epoch,
         log_every=log_every,
         save_every=config.interval('save_every', size),
         eval_every=config.interval('eval_every', size),
@@ -77,30 +75,35 @@ def make_plan(config, source, start_step=0):
     )
 
 
-def evaluation_split(config, source):
-    """Returns the split to evaluate on while training, or None."""
-    if config.eval_split:
-        if config.eval_split not in source.num_examples:
+def evaluation_split(config: Config, source) -> str | None:
+    """Returns the split that is evaluated while training, or None.
+
+    Raises:
+      ConfigError: `eval_split` names a split that does not exist or is trained on.
+    """
+    split = config.evaluation.eval_split
+    if split:
+        if split not in source.num_examples:
             raise ConfigError(
-                f'`eval_split={config.eval_split}`: {source.name} has no such split; '
-                f'it has: {", ".join(source.num_examples)}'
+                f'`eval_split={split}`: {source.name} has no such split; it has: '
+                + ', '.join(source.num_examples)
             )
-        if config.eval_split == config.train_split:
+        if split == config.data.train_split:
             raise ConfigError(
-                f'`eval_split={config.eval_split}` is the split that is trained on; '
-                'hold some out with `validation_split=0.1`'
+                f'`eval_split={split}` is the split that is trained on; hold out some '
+                'of it with `validation_split=0.1`'
             )
-        return config.eval_split
-    for split in ('validation', 'test'):
-        if split in source.num_examples and split != config.train_split:
-            return split
+        return split
+    for default in ('validation', 'test'):
+        if default in source.num_examples and default != config.data.train_split:
+            return default
     return None
 
 
-def evaluation_input(config, source, split):
+def evaluation_input(config: Config, source, split: str) -> Callable:
     """Makes the input_fn of an evaluation."""
     return source.input_fn(
         split,
-        config.eval_batch_size or config.batch_size,
-        eval_crop=config.eval_crop,
+        config.evaluation.eval_batch_size or config.optimization.batch_size,
+        eval_crop=config.data.eval_crop,
     )

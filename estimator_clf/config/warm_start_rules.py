@@ -1,8 +1,11 @@
-"""Which variables a warm start restores, under which names. Free of TensorFlow."""
+"""Rules of a warm start: which variables it restores, under which names."""
 
 import dataclasses
 import re
+from collections.abc import Iterable, Sequence
 
+from estimator_clf.config.model import ModelConfig
+from estimator_clf.core.call_syntax import parse_list, parse_mapping
 from estimator_clf.core.errors import ConfigError
 from estimator_clf.core.variable_patterns import matches
 
@@ -12,93 +15,106 @@ class WarmStartRules:
     """Patterns are searched for anywhere in a name (`re.search`).
 
     Attributes:
-      include: patterns of the new network's variables; none: all of them.
-      exclude: patterns of those of them that begin fresh all the same.
-      renames: pairs (pattern, replacement) for the names of the source, applied in
-        this order as `re.sub` does.
+      include: patterns of the new network's variables to restore; none: all of them.
+      exclude: patterns of variables among these that are not restored.
+      renames: pairs (pattern, replacement) for names of the source, applied in this
+        order as `re.sub` does.
     """
 
-    include: tuple = ()
-    exclude: tuple = ()
-    renames: tuple = ()
+    include: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+    renames: tuple[tuple[str, str], ...] = ()
 
     @classmethod
-    def parse(cls, include='', exclude='', renames=''):
-        """Reads what the flags say: patterns between commas, `FROM=TO` for renames.
+    def of(cls, config: ModelConfig) -> 'WarmStartRules':
+        """Makes the rules that the settings `warm_start_...` describe.
 
         Raises:
-          ConfigError: no regular expression, or a rename that is not written so.
+          ConfigError: rules without `warm_start`, or an invalid rule.
         """
-        pairs = []
-        for part in _parts(renames):
-            pattern, equals, replacement = part.partition('=')
-            if not equals or not pattern:
+        texts = {
+            name: getattr(config, f'warm_start_{name}')
+            for name in ('include', 'exclude', 'map')
+        }
+        for name, text in texts.items():
+            if text and not config.warm_start:
                 raise ConfigError(
-                    f'`warm_start_map` must be written FROM=TO, as in ^vgg/=cnn/, got '
-                    f'{part!r}'
+                    f'`warm_start_{name}` requires `warm_start`, got {text!r}'
                 )
+        return cls.parse(*texts.values())
+
+    @classmethod
+    def parse(
+        cls, include: str = '', exclude: str = '', renames: str = ''
+    ) -> 'WarmStartRules':
+        """Parses lists of patterns, and `FROM=TO` pairs for renames.
+
+        Raises:
+          ConfigError: an invalid regular expression, or another syntax.
+        """
+        rules = cls(
+            parse_list(include, 'warm_start_include'),
+            parse_list(exclude, 'warm_start_exclude'),
+            tuple(parse_mapping(renames, 'warm_start_map').items()),
+        )
+        for pattern in rules.include:
+            _check('warm_start_include', pattern)
+        for pattern in rules.exclude:
+            _check('warm_start_exclude', pattern)
+        for pattern, replacement in rules.renames:
             _check('warm_start_map', pattern, replacement)
-            pairs.append((pattern, replacement))
-        rules = cls(tuple(_parts(include)), tuple(_parts(exclude)), tuple(pairs))
-        for flag in ('include', 'exclude'):
-            for pattern in getattr(rules, flag):
-                _check(f'warm_start_{flag}', pattern)
         return rules
 
-    def wants(self, name):
-        """Tells whether a variable of the new network is to be taken over."""
+    def wants(self, name: str) -> bool:
+        """Returns whether a variable of the new network is to be restored."""
         if self.include and not matches(self.include, name):
             return False
         return not matches(self.exclude, name)
 
-    def renamed(self, name):
-        """Returns what a variable of the source is called in the new network."""
+    def renamed(self, name: str) -> str:
+        """Returns the new network's name for a variable of the source."""
         for pattern, replacement in self.renames:
             name = re.sub(pattern, replacement, name)
         return name
 
-    def check_found(self, targets, sources):
-        """Makes sure that each pattern is found in a name: one that is not is a slip.
+    def check_found(self, targets: Sequence[str], sources: Sequence[str]) -> None:
+        """Checks that each pattern occurs in a name: one that does not is a mistake.
 
         Args:
           targets: names of the new network's variables.
           sources: names of the source's variables.
 
         Raises:
-          ConfigError: one is not.
+          ConfigError: a pattern occurs in no name.
         """
-        for flag, patterns, names in (
+        for rule, patterns, names in (
             ('include', self.include, targets),
             ('exclude', self.exclude, targets),
             ('map', [pattern for pattern, _ in self.renames], sources),
         ):
             for pattern in patterns:
                 if not any(re.search(pattern, name) for name in names):
-                    where = 'the source' if flag == 'map' else 'the network'
+                    where = 'the source' if rule == 'map' else 'the network'
                     raise ConfigError(
-                        f'`warm_start_{flag}`: no variable of {where} has {pattern!r} '
+                        f'`warm_start_{rule}`: no variable of {where} has {pattern!r} '
                         f'in its name. There are: {listed(names)}'
                     )
 
 
-def listed(names, count=12):
-    """Words a list of names, the first few of them."""
+def listed(names: Iterable[str], count: int = 12) -> str:
+    """Returns a comma-separated list of at most `count` names."""
     names = list(names)
     more = f', … ({len(names)} in all)' if len(names) > count else ''
     return (', '.join(names[:count]) or 'none') + more
 
 
-def _parts(text):
-    return [part for part in map(str.strip, text.split(',')) if part]
-
-
-def _check(flag, pattern, replacement=''):
+def _check(argument, pattern, replacement=''):
     try:
-        # A group that the pattern does not have is found by the use of it only.
+        # Missing groups of the pattern are found only by using the replacement.
         re.compile(pattern).sub(replacement, '')
     except (re.error, IndexError) as error:
         raise ConfigError(
-            f'`{flag}` must be regular expressions, got {pattern!r}'
+            f'`{argument}` must be regular expressions, got {pattern!r}'
             + (f' and {replacement!r}' if replacement else '')
             + f': {error}'
         ) from None

@@ -49,7 +49,7 @@ def shorten(text, size, width, keep='start'):
 def canvas(width, height):
     """Returns a white image and what draws on it."""
     picture = Image.new('RGB', (width, height), 'white')
-    return picture, ImageDraw.ExampleRng(picture)
+    return picture, ImageDraw.Draw(picture)
 
 
 def upright(picture, x, bottom, text, size, ink=INK):

@@ -1,29 +1,38 @@
-"""The exports of a run: of the last weights, of the best, of each new best."""
+"""Exports of a run: of the last weights, of the best, of each new best."""
 
 import functools
+from collections.abc import Callable
 
 from estimator_clf.checkpoints.best import best_checkpoint
+from estimator_clf.config.config import Config
 from estimator_clf.export import check_examples, export_saved_model
 
 
 class RunExporter:
-    """Exports checkpoints of a run; all of its exports are made here."""
+    """Exports checkpoints of one run."""
 
-    def __init__(self, config, source, model_fn, decode, say):
-        """Makes the object; reads nothing yet.
+    def __init__(
+        self,
+        config: Config,
+        source,
+        model_fn: Callable,
+        decode: Callable | None,
+        log_message: Callable[[str], None],
+    ):
+        """Makes the exporter; reads nothing yet.
 
         Args:
-          config: `Config`.
-          source: `input.sources.base.DataSource`.
+          config: settings of the run.
+          source: `input.sources.base.DataSource` of its data.
           model_fn: function (features, labels, mode) -> EstimatorSpec.
           decode: see `export_saved_model`.
-          say: function (text) for what a person should know.
+          log_message: receives messages for the user.
         """
         self._config, self._source = config, source
         self._model_fn, self._decode = model_fn, decode
-        self._say = say
+        self._log_message = log_message
 
-    def export(self, checkpoint, directory):
+    def export(self, checkpoint: str, directory: str) -> str:
         """Exports a checkpoint as a version in a directory; returns the path."""
         return export_saved_model(
             self._model_fn,
@@ -33,30 +42,30 @@ class RunExporter:
             self._decode,
             config=self._config,
             examples=self._examples,
-            check=self._config.check_export,
+            check=self._config.exports.check_export,
         )
 
-    def export_chosen(self, last):
-        """Exports the last weights, or the best if `export_weights` says so.
+    def export_chosen(self, last: str) -> str:
+        """Exports the last weights, or the best ones with `export_weights=best`.
 
         Args:
           last: path prefix of the last checkpoint.
 
         Returns:
-          The path.
+          The path of the version.
         """
         checkpoint = last
-        if self._config.export_weights == 'best':
-            checkpoint = best_checkpoint(self._config.model_dir)
+        if self._config.exports.export_weights == 'best':
+            checkpoint = best_checkpoint(self._config.run.model_dir)
             if checkpoint is None:
-                self._say(
-                    'No evaluation gave a number, so there are no best weights to '
-                    'export; the last are.'
+                self._log_message(
+                    'No evaluation has a finite result, so there are no best weights; '
+                    'exporting the last weights.'
                 )
                 checkpoint = last
-        return self.export(checkpoint, self._config.export_dir)
+        return self.export(checkpoint, self._config.exports.export_dir)
 
     @functools.cached_property
     def _examples(self):
-        """Examples that every export is held against, with the data's own pixels."""
+        """Examples of the data for the parity check of every export."""
         return check_examples.of_run(self._config, self._source)

@@ -1,8 +1,8 @@
-"""What the frozen part of a network makes of each image, computed once.
+"""Cached features: the output of a network's frozen part, computed once per image.
 
-In `MODEL_DIR/features/<key>/`, which appears all at once. The key is a hash of the
-frozen part, its ops and its weights, and of what is read and how; so a run that goes on
-finds its features, and another network's are never taken for them.
+They are in `MODEL_DIR/features/<key>/`, which appears atomically. The key is a hash of
+the frozen part, its ops and its weights, and of the data and how it is read: a resumed
+run finds its features, and never uses those of another network or other data.
 """
 
 import dataclasses
@@ -12,17 +12,20 @@ import json
 import os
 import shutil
 import tempfile
+from collections.abc import Callable
 
 import estimator_clf.compat  # noqa: F401  Loads TensorFlow without its chatter.
 
 import numpy as np
 import tensorflow as tf
 
-from estimator_clf.config import config as configuration
+from estimator_clf.config.config import Config
 from estimator_clf.core.atomic_files import PARTIAL
 from estimator_clf.core.devices import session_config
-from estimator_clf.core.signals import Stopped
+from estimator_clf.core.signals import Stop, Stopped
 from estimator_clf.core.variable_patterns import name_of
+from estimator_clf.training.data_dependent_init import DataDependentInitHook
+from estimator_clf.warm_start.hook import WarmStartHook
 from input import augment
 from input.sources.base import as_numpy_batches
 from input.sources.cached_features import ARRAYS, FACTS, FeatureSet, check_augment
@@ -33,52 +36,57 @@ DIRECTORY = 'features'
 
 
 class FeatureCache:
-    """The features of the splits of a run."""
+    """The cached features of the splits of a run."""
 
     def __init__(
-        self, config, source, model_fn, data_dependent_init, warm_start, say, stop=False
+        self,
+        config: Config,
+        source,
+        model_fn,
+        init_hook: DataDependentInitHook | None,
+        warm_start: WarmStartHook | None,
+        log_message: Callable[[str], None],
+        stop: Stop | None = None,
     ):
-        """Makes the object; computes nothing yet.
+        """Makes the cache; computes nothing yet.
 
         Args:
-          config: `Config`.
-          source: `input.sources.base.DataSource`.
+          config: settings of the run.
+          source: `input.sources.base.DataSource` of its data.
           model_fn: of `model_fns.make_model_fn`, with its `frozen_backbone`.
-          fitted: `DataDependentInitHook` of a run that begins, or None.
-          warm_start: `WarmStartHook` of a run that begins, or None.
-          say: function (text) for what a person should know.
-          stop: `stopping.Stop`; once it is true, computing ends with
-            `stopping.Stopped`.
+          init_hook: data-dependent initial weights of a new run, or None.
+          warm_start: restored initial weights of a new run, or None.
+          log_message: receives messages for the user.
+          stop: once it is requested, the computation ends with `Stopped`.
 
         Raises:
-          DataError: augmentation that does not go together with it.
+          DataError: augmentation that cannot be used with cached features.
         """
         self._config, self._source = config, source
-        self._model_fn, self._say = model_fn, say
-        self._fitted, self._warm_start, self._stop = (
-            data_dependent_init,
-            warm_start,
-            stop,
-        )
-        self._variants = check_augment(augment.parse(config.augment))
-        self._open = {}
+        self._model_fn, self._log_message = model_fn, log_message
+        self._init_hook, self._warm_start = init_hook, warm_start
+        self._stop = stop or Stop()
+        self._variants = check_augment(augment.parse(config.data.augment))
+        self._open: dict[tuple[str, bool], FeatureSet] = {}
 
-    def training_input(self, replicas, start_step, time_input):
-        """Computes what is not there yet; returns the input_fn of the training."""
+    def training_input(
+        self, replicas: int, start_step: int | Callable[[], int], time_input: bool
+    ) -> Callable:
+        """Computes missing features; returns the input_fn of training."""
         config = self._config
-        found = self._features(config.train_split, True, self._variants)
+        found = self._features(config.data.train_split, True, self._variants)
         return found.training_input(
-            config.batch_size,
-            seed=config.seed,
+            config.optimization.batch_size,
+            seed=config.run.seed,
             start_step=start_step,
-            augment=config.augment,
-            sampling=config.sampling,
+            augment=config.data.augment,
+            sampling=config.data.sampling,
             replicas=replicas,
             time_input=time_input,
         )
 
-    def evaluation_input(self, input_fn, split):
-        """Returns the input_fn of an evaluation with the features beside the images.
+    def evaluation_input(self, input_fn: Callable, split: str) -> Callable:
+        """Returns the input_fn of an evaluation, with features added to the images.
 
         They are computed when it is called.
         """
@@ -95,10 +103,13 @@ class FeatureCache:
         return self._open[split, training]
 
     def _directory(self, split, training, variants):
-        """Makes the features, if need be; returns their directory."""
-        batch = self._config.eval_batch_size or self._config.batch_size
-        pictures = self._source.input_fn(
-            split, batch, eval_crop=self._config.eval_crop, with_index=True
+        """Computes the features if they are missing; returns their directory."""
+        config = self._config
+        input_fn = self._source.input_fn(
+            split,
+            config.evaluation.eval_batch_size or config.optimization.batch_size,
+            eval_crop=config.data.eval_crop,
+            with_index=True,
         )
         shape = self._source.image_shape
         with tf.Graph().as_default() as graph:
@@ -108,14 +119,15 @@ class FeatureCache:
             values = self._values(variables)
             facts = {'split': split, 'variants': variants, 'image_shape': list(shape)}
             key = self._key(graph, found, values, facts)
-            parent = os.path.join(self._config.model_dir, DIRECTORY)
+            parent = os.path.join(config.run.model_dir, DIRECTORY)
             directory = os.path.join(parent, f'{split.replace("/", "_")}-{key}')
             if os.path.isdir(directory):
                 return directory
             _remove_partial(parent)
-            self._say(
-                f'`cache_features`: {split}, {self._source.num_examples[split]} '
-                f'examples of {list(found.shape[1:])} numbers, once'
+            self._log_message(
+                f'`cache_features`: computing the features of {split}, '
+                f'{self._source.num_examples[split]} examples of '
+                f'{list(found.shape[1:])} numbers, once'
             )
             with v1.Session(config=session_config()) as session:
                 session.run(
@@ -131,15 +143,15 @@ class FeatureCache:
                 size = self._source.num_examples[split]
                 shape = (variants, size, *found.shape[1:].as_list())
                 try:
-                    _write(directory, compute, pictures, shape, facts)
+                    _write(directory, compute, input_fn, shape, facts)
                 except BaseException:
                     _remove_partial(parent)
                     raise
         return directory
 
     def _values(self, variables):
-        """dict name -> array: the frozen weights, which are those of every step."""
-        latest = tf.train.latest_checkpoint(self._config.model_dir)
+        """dict name -> array: the frozen weights, the same at every step."""
+        latest = tf.train.latest_checkpoint(self._config.run.model_dir)
         names = [name_of(v) for v in variables]
         if latest:
             reader = tf.train.load_checkpoint(latest)
@@ -147,8 +159,8 @@ class FeatureCache:
         with v1.Session(config=session_config()) as session:
             session.run([v.initializer for v in variables])
             values = dict(zip(names, session.run(variables), strict=True))
-        if self._fitted:
-            computed = self._fitted.values
+        if self._init_hook:
+            computed = self._init_hook.values
             values.update((n, computed[n]) for n in names if n in computed)
         if self._warm_start:
             for name, value in self._warm_start.values(names).items():
@@ -163,16 +175,13 @@ class FeatureCache:
             digest.update(name.encode())
             digest.update(np.ascontiguousarray(values[name]).tobytes())
         config = self._config
-        data = {
-            field.name: getattr(config, field.name)
-            for field in dataclasses.fields(configuration.Config)
-            if field.metadata['group'] == 'Data'
-            and field.name not in ('augment', 'sampling', 'cache', 'max_corrupt_images')
-        }
+        data = dataclasses.asdict(config.data)
+        for name in ('augment', 'sampling', 'cache', 'max_corrupt_images'):
+            del data[name]
         facts = {
             **facts,
             'data': data,
-            'seed': config.seed if config.examples_per_class else None,
+            'seed': config.run.seed if config.data.examples_per_class else None,
             'examples': self._source.num_examples,
             'fingerprint': self._source.fingerprint(facts['split']),
             'classes': self._source.class_names,
@@ -191,30 +200,30 @@ def _variables_of(tensor):
 
 
 def _write(directory, compute, input_fn, shape, facts):
-    """Fills a directory of `FeatureSet`, which appears when it is whole.
+    """Writes the directory of a `FeatureSet`, which appears atomically.
 
     Args:
       directory: its path.
-      compute: function from images, uint8 [b, H, W, C], to features [b, …].
-      input_fn: of the examples in natural order.
-      shape: of the features, [variants, examples, …]; there may be fewer examples,
-        where some cannot be read.
-      facts: what is written beside them.
+      compute: function from images, uint8 [b, H, W, C], to features [b, ...].
+      input_fn: input_fn of the examples in natural order.
+      shape: shape of the features, [variants, examples, ...]; fewer examples are
+        written where some images are corrupt.
+      facts: JSON values to write next to them.
     """
     parent = os.path.dirname(directory)
     os.makedirs(parent, exist_ok=True)
     partial = tempfile.mkdtemp(dir=parent, prefix=PARTIAL)
     path = os.path.join(partial, 'features.npy')
-    # On the disk at once: they may be more than the memory holds.
+    # Directly on disk: they may exceed the memory.
     rows = np.lib.format.open_memmap(path, 'w+', np.float32, shape)
-    # A full disk is an error here. Later it would be a signal that kills the process.
+    # A full disk is an error here; later it would be a signal that kills the process.
     if hasattr(os, 'posix_fallocate'):
         with open(path, 'r+b') as file:
             try:
                 os.posix_fallocate(file.fileno(), 0, os.path.getsize(path))
             except OSError as error:
                 if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-                    raise  # Others: not every file system can do it.
+                    raise  # Other errors: not every file system supports it.
     count, others = 0, {name: [] for name in ARRAYS[1:]}
     for features, labels in as_numpy_batches(input_fn):
         images = features['image']
@@ -227,7 +236,7 @@ def _write(directory, compute, input_fn, shape, facts):
         others['index'].append(features['index'])
     rows.flush()
     if count < shape[1]:
-        _save(f'{path}.fewer', rows[:, :count])  # NumPy writes it piece by piece.
+        _save(f'{path}.fewer', rows[:, :count])  # NumPy writes it in chunks.
         os.replace(f'{path}.fewer', path)
     del rows
     for name, parts in others.items():

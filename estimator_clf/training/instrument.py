@@ -1,6 +1,6 @@
-"""Hands to the hooks what passes through a model_fn."""
+"""Publishes the training batch of a model_fn for hooks."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from estimator_clf.compat import estimator
 
@@ -10,33 +10,34 @@ from estimator_clf.core.graph_collections import (
     EXAMPLE_IMAGES,
     EXAMPLE_KEYS,
     TRAIN_METRICS,
-    NamedTensor,
+    publish,
+    published,
 )
 
 v1 = tf.compat.v1
 
 
-def instrument(model_fn):
-    """Wraps a model_fn so that its input can be watched by hooks.
+def instrument(model_fn: Callable) -> Callable:
+    """Wraps a model_fn so that hooks can fetch its training batch.
 
-    In training, the feature 'input_wait' joins the graph collection `TRAIN_METRICS`,
-    'key'
-    `EXAMPLE_KEYS` and 'image' `EXAMPLE_IMAGES`; the model_fn sees all other features as
-    they are.
+    In training, the feature 'input_wait' is added to the graph collection
+    `TRAIN_METRICS` and removed, 'key' is added to `EXAMPLE_KEYS` and 'image' to
+    `EXAMPLE_IMAGES`; the model_fn receives all other features unchanged.
 
     Args:
       model_fn: function (features, labels, mode) -> EstimatorSpec.
 
     Returns:
-      The same kind of function.
+      A function with the same signature.
     """
 
     def wrapped(features, labels, mode):
         if mode == estimator.ModeKeys.TRAIN and isinstance(features, Mapping):
             features = dict(features)
             wait = features.pop('input_wait', None)
-            if wait is not None and not _known('input_wait'):
-                v1.add_to_collection(TRAIN_METRICS, NamedTensor('input_wait', wait))
+            # Every replica calls this; the clock of the first one is enough.
+            if 'input_wait' not in published(TRAIN_METRICS):
+                publish(TRAIN_METRICS, input_wait=wait)
             if 'key' in features:
                 v1.add_to_collection(EXAMPLE_KEYS, features['key'])
             if 'image' in features:
@@ -44,8 +45,3 @@ def instrument(model_fn):
         return model_fn(features, labels, mode=mode)
 
     return wrapped
-
-
-def _known(name):
-    # Every replica passes by; the first one's clock is enough.
-    return any(n == name for n, _ in v1.get_collection(TRAIN_METRICS))

@@ -1,4 +1,6 @@
-"""What a run chooses by its evaluations: what it keeps, and when it is enough."""
+"""Model selection: best checkpoints, best exports and early stopping."""
+
+from collections.abc import Callable, Mapping
 
 from estimator_clf.checkpoints.best import (
     BestCheckpoints,
@@ -6,155 +8,162 @@ from estimator_clf.checkpoints.best import (
     check_directory,
     copy_checkpoint,
 )
+from estimator_clf.config.config import Config
+from estimator_clf.config.config_json import run_id
 from estimator_clf.config.early_stopping import EarlyStopping, parse_patience
 from estimator_clf.config.metric_goal import MetricGoal
+from estimator_clf.config.step_plan import StepPlan
 from estimator_clf.core.errors import ConfigError
 from estimator_clf.core.signals import Stop
-from estimator_clf.training.run_directory import run_id
+from estimator_clf.evaluation.run_evaluations import Evaluations
 
 
 class ModelSelection:
-    """The goal of a run, and all that follows from it.
+    """Selects by the results of evaluations: what to retain, and when to stop.
 
     Attributes:
-      goal: `MetricGoal`; None if there is nothing to choose by.
-      enough: `Stop`, true once evaluation has not become better for long enough.
+      goal: `MetricGoal`; None if there is no split to select by.
+      stop_early: `Stop`, requested once the metric has not improved for long enough.
     """
 
-    def __init__(self, config, plan, evaluations):
-        """Checks what is wished for; writes nothing.
-
-        Args:
-          config: `Config`.
-          plan: `Plan`.
-          evaluations: `Evaluations`.
+    def __init__(self, config: Config, plan: StepPlan, evaluations: Evaluations):
+        """Checks the settings; writes nothing.
 
         Raises:
-          ConfigError: no such metric, or nothing to choose by but the test split.
+          ConfigError: no such metric, or no split to select by but the test split.
         """
         self._config = config
         self._split = plan.eval_split
         self._evaluations = evaluations
-        self.goal = _goal(config, plan, evaluations)
+        self.goal = _make_goal(config, plan, evaluations)
         _check(config, plan, self.goal)
-        if self.goal and config.export_best:
-            check_directory(_exports(config), run_id(config.model_dir))
+        if self.goal and config.exports.export_best:
+            check_directory(_best_export_dir(config), run_id(config.run.model_dir))
         self.stop_early = Stop()
-        self._keepers, self._early, self._patience = [], None, None
+        self._keepers: list[BestCheckpoints] = []
+        self._early: EarlyStopping | None = None
+        self._patience: tuple[float, str] | None = None
 
-    def restore(self, num_examples, export):
-        """Takes up what the run before has kept and how long it has waited.
+    def restore(self, num_examples: int, export: Callable[[str, str], str]) -> None:
+        """Restores the selection of the run so far.
 
         Args:
-          num_examples: of the training split.
+          num_examples: number of training examples.
           export: function (checkpoint, directory) that exports and returns the path.
         """
         config = self._config
         known = self._evaluations.results(self._split) if self.goal else {}
-        by = {'split': self._split, 'known': known}
-        if self.goal and config.keep_best:
-            directory = best_directory(config.model_dir)
+        source = {'split': self._split, 'known': known}
+        if self.goal and config.evaluation.keep_best:
             self._keepers.append(
                 BestCheckpoints(
-                    directory, self.goal, config.keep_best, copy_checkpoint, **by
+                    best_directory(config.run.model_dir),
+                    self.goal,
+                    config.evaluation.keep_best,
+                    copy_checkpoint,
+                    **source,
                 )
             )
-        if self.goal and config.export_best:
+        if self.goal and config.exports.export_best:
             self._keepers.append(
                 BestCheckpoints(
-                    _exports(config),
+                    _best_export_dir(config),
                     self.goal,
-                    config.export_best,
+                    config.exports.export_best,
                     lambda path, step, directory: export(path, directory),
                     records_only=True,
-                    run=run_id(config.model_dir),
-                    **by,
+                    run=run_id(config.run.model_dir),
+                    **source,
                 )
             )
         self._patience = config.patience(num_examples)
-        self._wait(known)
+        self._restart_early_stopping(known)
 
-    def rewind(self, step):
-        """Forgets what was found behind a step to which the run has gone back."""
+    def rewind(self, step: int) -> None:
+        """Forgets results after a step to which the run has rolled back."""
         for keeper in self._keepers:
             keeper.rewind(step)
-        self._wait(self._evaluations.results(self._split))
+        self._restart_early_stopping(self._evaluations.results(self._split))
 
-    def _wait(self, known):
-        """Begins to wait, with all that is known already."""
+    def _restart_early_stopping(self, known):
         if self._patience:
             self._early = EarlyStopping(
-                self.goal, *self._patience, self._config.min_delta
+                self.goal, *self._patience, self._config.evaluation.min_delta
             )
             for step in sorted(known):
                 self.on_evaluation(step, self._split, known[step])
 
-    def on_evaluation(self, step, name, metrics):
-        """Takes the result of an evaluation of the set `name`."""
+    def on_evaluation(self, step: int, name: str, metrics: Mapping[str, float]) -> None:
+        """Updates early stopping with the result of an evaluation of the set `name`."""
         if self._early and name == self._split and self._early.update(step, metrics):
             self.stop_early.requested = self._early.why()
 
-    def save_if_best(self, checkpoint, step, metrics):
-        """Keeps what is made of a checkpoint, if it is among the best."""
+    def save_if_best(
+        self, checkpoint: str, step: int, metrics: Mapping[str, float]
+    ) -> None:
+        """Copies or exports a checkpoint if it is among the best."""
         for keeper in self._keepers:
             keeper.maybe_save(checkpoint, step, metrics)
 
-    def save_last_if_best(self, checkpoint, step, metrics):
-        """Does so behind the training, of which not all may have been offered."""
+    def save_last_if_best(
+        self, checkpoint: str, step: int, metrics: Mapping[str, float]
+    ) -> None:
+        """Does so after the training, with the results that a kill left unhandled."""
         known = self._evaluations.results(self._split)
         for keeper in self._keepers:
             keeper.maybe_save(checkpoint, step, metrics, known)
 
 
-def _exports(config):
-    return config.export_dir.rstrip('/') + '-best'
+def _best_export_dir(config):
+    return config.exports.export_dir.rstrip('/') + '-best'
 
 
-def _goal(config, plan, evaluations):
+def _make_goal(config, plan, evaluations):
     if not plan.eval_split:
         return None
-    if plan.complete and config.best_metric:  # Not worth building a graph for.
-        goal = MetricGoal(config.best_metric, config.best_mode)
-        names = {
-            n for found in evaluations.results(plan.eval_split).values() for n in found
-        }
+    metric, mode = config.evaluation.best_metric, config.evaluation.best_mode
+    if plan.complete and metric:  # Not worth building a graph for.
+        goal = MetricGoal(metric, mode)
+        results = evaluations.results(plan.eval_split).values()
+        names = {name for metrics in results for name in metrics}
         if names:
             goal.check(names)
     else:
         names = evaluations.metric_names(plan.eval_split)
-        usual = 'accuracy' if 'accuracy' in names else 'loss'
-        goal = MetricGoal(config.best_metric or usual, config.best_mode)
+        default = 'accuracy' if 'accuracy' in names else 'loss'
+        goal = MetricGoal(metric or default, mode)
         goal.check(names)
-    # Nothing is chosen by test accuracy, unless somebody insists.
-    by_test = plan.eval_split == 'test' and config.eval_split != 'test'
+    # Test results never select, unless the user names the test split.
+    by_test = plan.eval_split == 'test' and config.evaluation.eval_split != 'test'
     return None if by_test else goal
 
 
 def _check(config, plan, goal):
-    patience = parse_patience(config.early_stopping, 'early_stopping')
+    text = config.evaluation.early_stopping
+    patience = parse_patience(text, 'early_stopping')
     if patience and patience[0] == 0:
         raise ConfigError(
-            '`early_stopping` must be more than 0, or 0 for never, got '
-            f'{config.early_stopping!r}'
+            f'`early_stopping` must be more than 0, or 0 for never, got {text!r}'
         )
     if patience and goal and not plan.eval_every:
         raise ConfigError(
-            '`early_stopping` needs evaluations while training, and `eval_every=0` has '
-            'none; give `eval_every=1epochs`'
+            '`early_stopping` requires evaluations while training, and `eval_every=0` '
+            'has none; set `eval_every=1epochs`'
         )
-    wishes = {
+    best_weights = config.exports.export_weights == 'best'
+    requested = {
         'early_stopping': patience,
-        'export_best': config.export_best,
-        'export_weights': config.export_weights == 'best',
+        'export_best': config.exports.export_best,
+        'export_weights': best_weights,
     }
-    wanted = [name for name, wish in wishes.items() if wish]
-    if wanted and goal is None:
+    names = [name for name, value in requested.items() if value]
+    if names and goal is None:
         raise ConfigError(
-            f'`{wanted[0]}` needs something to choose by that is not the test split; '
-            'hold some of the training set out with `validation_split=0.1`, or name a '
+            f'`{names[0]}` requires a split to select by that is not the test split; '
+            'hold out some of the training split with `validation_split=0.1`, or name a '
             'split with `eval_split`'
         )
-    if config.export_weights == 'best' and not config.keep_best:
+    if best_weights and not config.evaluation.keep_best:
         raise ConfigError(
-            '`export_weights=best` needs `keep_best` of at least 1, got 0'
+            '`export_weights=best` requires `keep_best` of at least 1, got 0'
         )

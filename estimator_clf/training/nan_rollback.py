@@ -1,4 +1,4 @@
-"""Going on with a smaller learning rate when the loss was not finite any more."""
+"""Rolls back to the last checkpoint with a lower learning rate after a NaN loss."""
 
 import contextlib
 import json
@@ -10,19 +10,19 @@ FILE_NAME = 'rollbacks.json'
 
 
 class NanRollback:
-    """How often a run went back to its last checkpoint, and what rate that left.
+    """The rollbacks of a run, and the learning rate scale that they leave.
 
-    It is kept in `rollbacks.json`, so that a run that is killed and started again
-    goes on with the rate that it had.
+    They are saved in `rollbacks.json`, so that a run that is killed and started again
+    continues with the learning rate that it had.
     """
 
-    def __init__(self, model_dir, most, factor):
-        """Reads what there is.
+    def __init__(self, model_dir: str, most: int, factor: float):
+        """Reads the rollbacks so far.
 
         Args:
           model_dir: directory of the run.
-          most: how often a run may go back, all its processes together.
-          factor: what the learning rate is multiplied with each time.
+          most: maximum number of rollbacks, over all processes of the run.
+          factor: factor of the learning rate at each rollback.
         """
         self._path = os.path.join(model_dir, FILE_NAME)
         self._most = most
@@ -30,49 +30,49 @@ class NanRollback:
         self._done = self._read()
 
     @property
-    def rate(self):
-        """What the learning rate is to be multiplied with."""
+    def rate(self) -> float:
+        """Scale of the learning rate: the product of the factors so far."""
         product = 1.0
         for entry in self._done:
             product *= entry['factor']
         return product
 
-    def forget(self):
-        """Drops what there is, for a run that begins again."""
+    def forget(self) -> None:
+        """Removes all rollbacks, for a run that starts over."""
         self._done = []
         with contextlib.suppress(FileNotFoundError):
             os.remove(self._path)
 
-    def allowed(self):
-        """Tells whether the run may go back once more."""
+    def allowed(self) -> bool:
+        """Returns whether the run may roll back once more."""
         return len(self._done) < self._most
 
-    def made_no_progress(self, step):
-        """Tells whether the run has gone back to this step the last time, too.
+    def made_no_progress(self, step: int) -> bool:
+        """Returns whether the last rollback was to this step too.
 
-        Weights may be lost while they are still finite: what was saved of them is
-        nothing to go on from, at whatever rate.
+        Weights can be lost while they are still finite: a checkpoint of such weights
+        leads to NaN at every learning rate.
         """
         return bool(self._done) and self._done[-1]['from_step'] == step
 
-    def note(self, error, step):
-        """Notes that the run goes back.
+    def note(self, error, step: int) -> str:
+        """Records a rollback.
 
         Args:
           error: `NonFiniteError`.
-          step: the step of the checkpoint that it goes on from.
+          step: the step of the checkpoint from which the run continues.
 
         Returns:
-          A sentence for a person.
+          A message for the user.
         """
         self._done.append(
             {'failed_at': error.step, 'from_step': step, 'factor': self._factor}
         )
         write_atomically(self._path, json.dumps(self._done, indent=2) + '\n')
-        what = str(error)
+        reason = str(error)
         return (
-            f'{what[0].upper()}{what[1:]}. Going back to step {step}, from there with '
-            f'the learning rate times {self.rate:g} (time {len(self._done)} of at most '
+            f'{reason[0].upper()}{reason[1:]}. Rolling back to step {step}, with the '
+            f'learning rate times {self.rate:g} (rollback {len(self._done)} of at most '
             f'{self._most}, see `max_rollbacks`).'
         )
 

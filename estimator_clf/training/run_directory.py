@@ -1,23 +1,25 @@
-"""The directory of a run: whose it is, and how far it got."""
+"""Checks and claims the directory of a run."""
 
-import json
 import os
 import uuid
 
-import estimator_clf.compat  # noqa: F401  Loads TensorFlow without its chatter.
+import estimator_clf.compat  # noqa: F401  Configures TensorFlow's logging first.
 
 import tensorflow as tf
 
 from estimator_clf.checkpoints import dataset_json
 from estimator_clf.checkpoints.listing import names_of_checkpoints
-from estimator_clf.config import config as configuration
+from estimator_clf.config import config_json, eval_set_specs
+from estimator_clf.config.config import Config
+from estimator_clf.config.eval_set_specs import EvalSetSpec
 from estimator_clf.core import provenance
 from estimator_clf.core.atomic_files import write_atomically
 from estimator_clf.core.errors import ConfigError
-from estimator_clf.evaluation import eval_sets
+from estimator_clf.core.file_lock import DirectoryLock
+from input.dataset_info import DatasetInfo
 
 
-def latest_step(model_dir):
+def latest_step(model_dir: str) -> int:
     """Returns the global step of the latest checkpoint, 0 if there is none."""
     checkpoint = tf.train.latest_checkpoint(model_dir)
     if not checkpoint:
@@ -25,132 +27,117 @@ def latest_step(model_dir):
     return int(tf.train.load_variable(checkpoint, 'global_step'))
 
 
-def run_id(model_dir):
-    """Returns what tells a run from all others.
+def check_resume(config: Config) -> None:
+    """Checks `resume` against the checkpoints in the directory.
 
-    None for one that only begins; '' for one that an older version has begun.
+    Raises:
+      ConfigError: `resume=never` with checkpoints, or `resume=must` without.
     """
-    path = os.path.join(model_dir, configuration.FILE_NAME)
-    if not os.path.exists(path):
-        return None
-    try:
-        with open(path, encoding='utf-8') as file:
-            return json.load(file).get('run', '')
-    except (OSError, ValueError, AttributeError):
-        return ''
-
-
-def check_resume(config):
-    """Raises ConfigError if `resume` and what is in the directory do not agree."""
-    there = names_of_checkpoints(config.model_dir)
-    if config.resume == 'never' and there:
+    model_dir, resume = config.run.model_dir, config.run.resume
+    exists = bool(names_of_checkpoints(model_dir))
+    if resume == 'never' and exists:
         raise ConfigError(
-            f'`resume=never`, but `model_dir={config.model_dir}` holds checkpoints; '
-            'take another directory'
+            f'`resume=never`, but `model_dir={model_dir}` holds checkpoints; use '
+            'another directory'
         )
-    if config.resume == 'must' and not there:
+    if resume == 'must' and not exists:
         raise ConfigError(
-            f'`resume=must`, but `model_dir={config.model_dir}` holds no checkpoint'
+            f'`resume=must`, but `model_dir={model_dir}` holds no checkpoint'
         )
 
 
-def known_data(config):
-    """Returns the `DatasetInfo` that a run goes on with, None if it only begins.
+def known_data(config: Config) -> DatasetInfo | None:
+    """Returns the description of the data of the run that is resumed, else None.
 
     Raises:
       ConfigError: it is corrupt.
     """
-    if not names_of_checkpoints(config.model_dir):
+    if not names_of_checkpoints(config.run.model_dir):
         return None
     try:
-        return dataset_json.load(config.model_dir)
+        return dataset_json.load(config.run.model_dir)
     except FileNotFoundError:
         return None
 
 
-def check(config, info):
-    """Checks that a run may go into the model_dir; writes nothing.
+def check(config: Config, info: DatasetInfo) -> None:
+    """Checks that a run may use the directory; writes nothing.
 
     Args:
-      config: `Config`.
-      info: `DatasetInfo`.
+      config: settings of the run.
+      info: description of its data.
 
     Raises:
-      ConfigError: the directory cannot be written, or belongs to a run of other
-      settings
+      ConfigError: the directory is not writable, or belongs to a run of other settings
         or other data.
     """
-    _check_writable('model_dir', config.model_dir)
-    if config.export:  # Found out now, and not after the training.
-        _check_writable('export_dir', config.export_dir)
-    if os.path.exists(os.path.join(config.model_dir, configuration.FILE_NAME)):
-        before = configuration.load(config.model_dir)  # Refuses what is not ours.
-        # What a mistake has stopped before its first step left nothing to go on from.
-        if names_of_checkpoints(config.model_dir):
+    model_dir = config.run.model_dir
+    _check_writable('model_dir', model_dir)
+    if config.exports.export:  # Before the training rather than after it.
+        _check_writable('export_dir', config.exports.export_dir)
+    if os.path.exists(os.path.join(model_dir, config_json.FILE_NAME)):
+        before = config_json.load(model_dir)  # Refuses files of other programs.
+        # A run that failed before its first checkpoint left nothing to resume from.
+        if names_of_checkpoints(model_dir):
             _check_same_run(before, config, info)
-    elif latest_step(config.model_dir):
+    elif latest_step(model_dir):
         raise ConfigError(
-            f'`model_dir={config.model_dir}` holds checkpoints but no '
-            f'{configuration.FILE_NAME}: it is not ours; take another directory'
+            f'`model_dir={model_dir}` holds checkpoints but no '
+            f'{config_json.FILE_NAME}: they are of another program; use another '
+            'directory'
         )
 
 
-def take(config, lock):
-    """Makes the model_dir, if need be, and locks it.
-
-    Args:
-      config: `Config`.
-      lock: `DirectoryLock` of the directory.
+def take(config: Config, lock: DirectoryLock) -> None:
+    """Creates the directory if it does not exist, and locks it.
 
     Raises:
-      ConfigError: it cannot be made, or another process is training in it.
+      ConfigError: it cannot be created, or another process is training in it.
     """
+    model_dir = config.run.model_dir
     try:
-        os.makedirs(config.model_dir, exist_ok=True)
+        os.makedirs(model_dir, exist_ok=True)
     except OSError as error:
         raise ConfigError(
-            f'`model_dir={config.model_dir}` cannot be made: {error.strerror}; name '
-            'another'
+            f'`model_dir={model_dir}` cannot be created: {error.strerror}; use another'
         ) from None
-    lock.acquire()  # Only now, if the directory is new.
+    lock.acquire()  # A directory that did not exist could not be locked before.
 
 
-def claim(config, info, lock):
-    """Writes the settings into the model_dir, once all has been checked.
-
-    Args:
-      config: `Config`.
-      info: `DatasetInfo`.
-      lock: `DirectoryLock` of the directory.
+def claim(config: Config, info: DatasetInfo, lock: DirectoryLock) -> None:
+    """Writes the settings into the directory, after everything has been checked.
 
     Raises:
       ConfigError: see `check` and `take`.
     """
-    check(config, info)  # Once more: it may have become another's meanwhile.
+    check(config, info)  # Again: another run may have claimed it meanwhile.
     take(config, lock)
-    run = run_id(config.model_dir) or uuid.uuid4().hex
-    record = {'run': run, 'settings': config.to_dict(), **provenance.collect()}
-    path = os.path.join(config.model_dir, configuration.FILE_NAME)
-    write_atomically(path, json.dumps(record, indent=2) + '\n')
-    dataset_json.save(info, config.model_dir)
+    model_dir = config.run.model_dir
+    run = config_json.run_id(model_dir) or uuid.uuid4().hex
+    path = os.path.join(model_dir, config_json.FILE_NAME)
+    text = config_json.to_json(config, run=run, **provenance.collect())
+    write_atomically(path, text)
+    dataset_json.save(info, model_dir)
 
 
-def _check_writable(flag, directory):
+def _check_writable(argument, directory):
     path = os.path.abspath(directory)
     while not os.path.lexists(path):
         path = os.path.dirname(path)
     if not os.path.isdir(path):
-        wrong = 'is a file'
+        problem = 'is a file'
     elif not os.access(path, os.W_OK | os.X_OK):
-        wrong = 'may not be written to'
+        problem = 'is not writable'
     else:
         return
     raise ConfigError(
-        f'`{flag}`={directory} cannot be made or written: {path} {wrong}; name another'
+        f'`{argument}={directory}` cannot be created or written: {path} {problem}; use '
+        'another'
     )
 
 
 def _check_same_run(before, config, info):
+    model_dir = config.run.model_dir
     different = before.differences(config)
     if different:
         listed = '\n'.join(
@@ -158,48 +145,48 @@ def _check_same_run(before, config, info):
             for name, there, now in different
         )
         raise ConfigError(
-            f'`model_dir={config.model_dir}` belongs to a run of other settings:\n'
-            f'{listed}\nTake another `model_dir`, or the same settings to go on.'
+            f'`model_dir={model_dir}` belongs to a run of other settings:\n{listed}\n'
+            'Use another `model_dir`, or the same settings to resume that run.'
         )
-    _check_same_sets(before, config)
-    there = known_data(config)
-    if there:
+    _check_same_eval_sets(before, config)
+    known = known_data(config)
+    if known:
         for name in ('class_names', 'image_shape', 'num_examples'):
-            old, new = getattr(there, name), getattr(info, name)
-            if name == 'num_examples' and config.dataset.startswith('tfds:'):
-                # Which splits there are follows from what is trained on.
-                common = old.keys() & new.keys() | {config.train_split}
+            old, new = getattr(known, name), getattr(info, name)
+            if name == 'num_examples' and config.data.dataset.startswith('tfds:'):
+                # Which splits exist depends on which one is trained on.
+                common = old.keys() & new.keys() | {config.data.train_split}
                 old, new = ({s: n.get(s) for s in common} for n in (old, new))
             if old != new:
                 raise ConfigError(
-                    f'`model_dir={config.model_dir}`: the data has changed since: '
-                    f'{name} was {old}, is {new}. Take another `model_dir`.'
+                    f'`model_dir={model_dir}`: the data has changed since: {name} was '
+                    f'{old}, is {new}. Use another `model_dir`.'
                 )
 
 
-def _check_same_sets(before, config):
-    """Under one name is one set of examples: its results are known by that."""
-    known = {wish.name: wish for wish in eval_sets.parse(before.extra_eval_sets)}
-    for wish in eval_sets.parse(config.extra_eval_sets):
-        old = known.get(wish.name, wish)
-        if _differ(old, wish):
+def _check_same_eval_sets(before, config):
+    """One name stands for one set of examples: its results are filed under it."""
+    known = {
+        spec.name: spec
+        for spec in eval_set_specs.parse(before.evaluation.extra_eval_sets)
+    }
+    for spec in eval_set_specs.parse(config.evaluation.extra_eval_sets):
+        old = known.get(spec.name, spec)
+        if _differ(old, spec):
             raise ConfigError(
-                f'`extra_eval_sets`: {wish.name!r} was {_shown(old)} in '
-                f'`model_dir={config.model_dir}` so far, is {_shown(wish)}; give that another name'
+                f'`extra_eval_sets`: {spec.name!r} was {old.source} in '
+                f'`model_dir={config.run.model_dir}` so far, is {spec.source}; give '
+                'that another name'
             )
 
 
-def _differ(old, new):
+def _differ(old: EvalSetSpec, new: EvalSetSpec) -> bool:
     if bool(old.data_dir) != bool(new.data_dir):
         return True
     if not new.data_dir:
         return old.split != new.split
     if old.split and new.split and old.split != new.split:
         return True
-    # A directory that is not there any more may have been moved.
-    directories = [os.path.realpath(wish.data_dir) for wish in (old, new)]
+    # A directory that does not exist any more may have been moved.
+    directories = [os.path.realpath(spec.data_dir) for spec in (old, new)]
     return directories[0] != directories[1] and os.path.isdir(directories[0])
-
-
-def _shown(wish):
-    return wish.split + (wish.data_dir and f'@{wish.data_dir}')

@@ -1,4 +1,4 @@
-"""TF_CONFIG, which describes a cluster: not for this program, but often left set."""
+"""Checks the environment variable TF_CONFIG, which describes a cluster."""
 
 import json
 import os
@@ -8,12 +8,15 @@ from estimator_clf.compat import estimator
 from estimator_clf.core.errors import ConfigError
 
 
-def refuse():
-    """Raises ConfigError if TF_CONFIG describes a cluster, which is not for us."""
+def refuse() -> None:
+    """Raises ConfigError if TF_CONFIG is invalid or describes a cluster.
+
+    It is often left set, and Estimator would wait for the other machines.
+    """
     try:
         cluster = json.loads(os.environ.get('TF_CONFIG') or '{}').get('cluster')
         if not cluster:
-            estimator.RunConfig()  # It reads the rest, and raises whatever comes.
+            estimator.RunConfig()  # Parses the rest, and raises errors of many kinds.
     except (ValueError, AttributeError, TypeError) as error:
         raise ConfigError(
             'TF_CONFIG must be a JSON object that describes this machine, got '

@@ -1,49 +1,49 @@
-"""The main job: train, evaluate while training, evaluate at the end, export.
+"""The training run: load, resume, warm-start, train, evaluate, export.
 
-    replicas = devices.set_up(config.device, config.replicas)
-    results = train_and_evaluate(config, source, make_model_fn, make_decode, replicas)
+    results = train_and_evaluate(make_config(dataset='digits'), callbacks=[...])
 
-Everything that is written goes into `config.model_dir`, see README.md.
+Everything is written into `config.run.model_dir`; README.md lists the files.
 """
 
 import contextlib
 import dataclasses
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from estimator_clf.compat import estimator
 
 import tensorflow as tf
 
 from estimator_clf.checkpoints.recovery import recover, step_back, sweep
+from estimator_clf.config.config import Config
 from estimator_clf.config.step_plan import make_plan
 from estimator_clf.core import devices, signals
-from estimator_clf.core import intervals as duration
 from estimator_clf.core.errors import RunError, disk_full_message
 from estimator_clf.core.file_lock import DirectoryLock
-from estimator_clf.core.graph_collections import (
-    EXAMPLE_IMAGES,
-    EXAMPLE_KEYS,
-    TRAIN_METRICS,
-)
+from estimator_clf.core.tf_errors import translate_tf_errors
 from estimator_clf.evaluation.eval_sets import eval_sets
 from estimator_clf.evaluation.plots.factory import eval_callbacks
 from estimator_clf.evaluation.run_evaluations import Evaluations
-from estimator_clf.hooks.checkpoint import CheckpointHook
-from estimator_clf.hooks.example_keys import ExampleKeysHook
-from estimator_clf.hooks.input_samples import InputSamplesHook
 from estimator_clf.hooks.nan_guard import NanGuardHook, NonFiniteError
-from estimator_clf.hooks.profile import ProfileHook
-from estimator_clf.hooks.train_metrics import TrainMetricsHook
 from estimator_clf.loggers import tensorboard_hparams, tensorboard_writer
 from estimator_clf.loggers.corrupt_images import leave_out
 from estimator_clf.loggers.jsonl import MetricsLog
-from estimator_clf.training import instrument, run_directory, run_loop, tf_config
-from estimator_clf.training.callbacks import Callback
+from estimator_clf.training import run_directory, tf_config
+from estimator_clf.training.callbacks import Callback, CallbackList
 from estimator_clf.training.data_dependent_init import make_init_hook
+from estimator_clf.training.datasets import open_directory, open_source
 from estimator_clf.training.exports import RunExporter
 from estimator_clf.training.feature_cache import FeatureCache
+from estimator_clf.training.instrument import instrument
 from estimator_clf.training.model_selection import ModelSelection
+from estimator_clf.training.models import (
+    build_decoder,
+    build_model_fn,
+    published_weights,
+    resolve_auto,
+)
 from estimator_clf.training.nan_rollback import NanRollback
-from estimator_clf.training.step_loop import StepLoop
+from estimator_clf.training.step_loop import make_step_loop
+from estimator_clf.training.training_hooks import make_training_hooks
 from estimator_clf.warm_start.from_config import warm_start_of
 
 v1 = tf.compat.v1
@@ -51,397 +51,423 @@ v1 = tf.compat.v1
 
 @dataclasses.dataclass(frozen=True)
 class Results:
-    """What a run left.
+    """Outcome of a run.
 
     Attributes:
       step: the last step.
-      metrics: dict split -> dict metric -> float, of the last weights.
-      export_path: the SavedModel's directory, or None.
+      metrics: metrics of the last weights, by split and name.
+      export_path: directory of the exported SavedModel, or None.
       stopped: name of the signal that stopped the run before its end, or None.
     """
 
     step: int
-    metrics: dict
+    metrics: Mapping[str, Mapping[str, float]]
     export_path: str | None
     stopped: str | None = None
 
 
 def train_and_evaluate(
-    config,
-    source,
-    make_model_fn,
-    make_decode,
-    replicas=1,
-    observer=None,
-    open_directory=None,
-    published=None,
-):
-    """Runs a training to its end; goes on where a killed one stopped.
+    config: Config,
+    callbacks: Iterable[Callback] = (),
+    *,
+    source=None,
+    make_model_fn: Callable | None = None,
+) -> Results:
+    """Trains, evaluates, checkpoints and exports; resumes an interrupted run.
 
-    SIGTERM and SIGINT end it after the step at hand, with a checkpoint; before the
+    SIGTERM and SIGINT stop it after the current step, with a checkpoint; before the
     first step at once.
 
     Args:
-      config: `estimator_clf.config.config.Config`.
-      source: `input.sources.base.DataSource`.
-      make_model_fn: function (DatasetInfo, total steps, rate) -> model_fn, whose
-        learning rate is `rate` times that of the settings.
-      make_decode: function DatasetInfo -> `decode` of `export_saved_model`.
-      replicas: what `devices.set_up` returned.
-      observer: `Callback`.
-      open_directory: function from a directory to the `DataSource` of it, for evaluation
-      sets
-        that lie elsewhere.
-      published: see `warm_start_of`.
+      config: settings of the run.
+      callbacks: receive its progress.
+      source: `input.sources.base.DataSource` to train on; by default the data that the
+        settings name.
+      make_model_fn: function (config, DatasetInfo, total steps, learning rate scale)
+        -> model_fn, in place of `training.models.build_model_fn`.
 
     Returns:
       `Results`.
 
     Raises:
-      ConfigError: settings that cannot be, or a model_dir of other settings.
-      RunError: what stopped it: a full disk, a loss that is not finite, an export that
-        is not what its checkpoint is.
-      tf.errors.OpError: data that cannot be read.
+      ConfigError: invalid settings, or a model_dir of other settings or data.
+      DataError: invalid data.
+      RunError: what stopped the run: unreadable data, a full disk, a non-finite loss,
+        an export that differs from its checkpoint.
     """
     with contextlib.ExitStack() as stack:
         stop = stack.enter_context(signals.on_signals())
-        lock = DirectoryLock(config.model_dir)
-        stack.callback(lock.release)
-        lock.acquire()
+        trainer = Trainer(config, CallbackList(callbacks), stop)
+        stack.callback(trainer.close)
+        stack.enter_context(translate_tf_errors(trainer.sources))
+        stack.enter_context(_translate_disk_full(trainer))
         try:
             with stop.raise_immediately():
-                run = _Run(
-                    config,
-                    source,
-                    make_model_fn,
-                    make_decode,
-                    replicas,
-                    observer or Callback(),
-                    stop,
-                    lock,
-                    open_directory,
-                    published,
-                )
-            stack.callback(run.close)
-            stack.enter_context(_room_is_needed(run))
-            run.train()
-            metrics = run.final_metrics()
+                trainer.prepare_directory()
+                trainer.load_data(source)
+                trainer.build_model(make_model_fn or build_model_fn)
+                trainer.initialize_weights()
+                trainer.prepare_evaluation()
+                trainer.start_or_resume()
+            trainer.train()
+            metrics = trainer.evaluate()
         except signals.Stopped:
-            # Of a corrupt checkpoint the step cannot be read; nobody has mended it yet.
+            # The step of a corrupt checkpoint that is not repaired yet is unreadable.
             step = 0
             with contextlib.suppress(tf.errors.OpError):
-                step = run_directory.latest_step(config.model_dir)
+                step = trainer.last_step()
             return Results(step, {}, None, stop.requested)
-        path = run.export() if config.export and not stop else None
-        # A wish that came during the export came too late to stop anything.
-        return Results(run.last_step(), metrics, path, None if path else stop.requested)
+        path = trainer.export() if config.exports.export and not stop else None
+        # A signal during the export came too late to stop anything.
+        return Results(
+            trainer.last_step(), metrics, path, None if path else stop.requested
+        )
 
 
-@contextlib.contextmanager
-def _room_is_needed(run):
-    """Raises RunError, in words, for a full disk."""
-    try:
-        yield
-    except Exception as error:
-        words = disk_full_message(error)
-        if words is None or isinstance(error, RunError):
-            raise
-        step, directory = run.last_step(), run.config.model_dir
-        text = f'{words}, writing to `model_dir={directory}`. Make room there'
-        if step:
-            text += f'; its checkpoint of step {step} is whole, and the same command '
-            text += 'goes on from it'
-        raise RunError(text) from None
+class Trainer:
+    """The stages of a run, in the order in which `train_and_evaluate` calls them.
 
+    Attributes:
+      config: settings of the run, with data-dependent values once data is loaded.
+      sources: the `DataSource`s that are open, the training data first.
+      plan: `StepPlan`.
+      info: `DatasetInfo` of the training data.
+    """
 
-class _Run:
-    """The parts of a run, wired together."""
+    def __init__(self, config: Config, callback: Callback, stop: signals.Stop):
+        self.config = config
+        self.sources: list = []
+        self._callback = callback
+        self._stop = stop
+        self._lock = DirectoryLock(config.run.model_dir)
+        self._closers: list[Callable[[], None]] = [self._lock.release]
+        self._features: FeatureCache | None = None
 
-    def __init__(
-        self,
-        config,
-        source,
-        make_model_fn,
-        make_decode,
-        replicas,
-        observer,
-        stop,
-        lock,
-        open_directory,
-        published,
-    ):
+    def close(self) -> None:
+        """Releases what the run holds, however it ends."""
+        for close in reversed(self._closers):
+            close()
+
+    def last_step(self) -> int:
+        """Returns the step of the latest checkpoint, 0 without one."""
+        return run_directory.latest_step(self.config.run.model_dir)
+
+    # -- Load and resume ---------------------------------------------------------------
+
+    def prepare_directory(self) -> None:
+        """Locks the directory and repairs what a killed run left there."""
         tf_config.refuse()
-        self.config, self.source, self.observer = config, source, observer
-        self.replicas, self.stop = replicas, stop
-        run_directory.check_resume(config)
-        sweep(config.model_dir)
-        damage = recover(config.model_dir)
+        self._lock.acquire()
+        self.replicas = devices.set_up(
+            self.config.hardware.device, self.config.hardware.replicas
+        )
+        run_directory.check_resume(self.config)
+        sweep(self.config.run.model_dir)
+        damage = recover(self.config.run.model_dir)
         if damage:
-            observer.on_message(damage)
-        self.plan = make_plan(config, source, self.last_step())
-        self.corrupt_images = leave_out(
-            source, config.max_corrupt_images, observer.on_message, config.model_dir
+            self._callback.on_message(damage)
+
+    def load_data(self, source=None) -> None:
+        """Opens the data and derives from it the length of the run in steps."""
+        self.source = source or open_source(self.config)
+        self.sources.append(self.source)
+        self.config = config = self._resolve_auto()
+        self.plan = make_plan(config, self.source, self.last_step())
+        log = leave_out(
+            self.source,
+            config.data.max_corrupt_images,
+            self._callback.on_message,
+            config.run.model_dir,
         )
-        # Also the first check of the input's settings, before anything is written.
-        self.features = None
-        train_input = self._train_input()
-        source.keep_statistics(run_directory.known_data(config))
-        self.info = source.info
-        self.make_model_fn = make_model_fn
-        self.rollbacks = NanRollback(
-            config.model_dir, config.max_rollbacks, config.rollback_factor
-        )
+        self._closers.append(log.flush)
+        # Checks the input's settings before anything is written.
+        self._train_input = self._make_train_input()
+        self.source.keep_statistics(run_directory.known_data(config))
+        self.info = self.source.info
         run_directory.check(config, self.info)
-        # Evaluation and export do not move the weights: no rate is the wrong one.
-        self.model_fn = make_model_fn(self.info, self.plan.total_steps)
-        self.exports = RunExporter(
+
+    def _resolve_auto(self):
+        before, config = self.config.to_flat(), resolve_auto(self.config, self.source)
+        for name in ('precision', 'eval_precision', 'class_weights'):
+            value = config.to_flat()[name]
+            if value != before[name]:
+                self._callback.on_message(f'`{name}={before[name]}`: {value}')
+        return config
+
+    # -- Model and initial weights -----------------------------------------------------
+
+    def build_model(self, make_model_fn: Callable) -> None:
+        """Builds the model_fn, and the exporter that shares it."""
+        config = self.config
+        self._make_model_fn = make_model_fn
+        self._rollback = NanRollback(
+            config.run.model_dir, config.run.max_rollbacks, config.run.rollback_factor
+        )
+        # Evaluation and export do not use the learning rate: its scale stays 1.
+        self.model_fn = make_model_fn(config, self.info, self.plan.total_steps, 1.0)
+        self._exporter = RunExporter(
             config,
-            source,
+            self.source,
             self.model_fn,
-            make_decode(self.info),
-            observer.on_message,
+            build_decoder(config, self.info),
+            self._callback.on_message,
         )
-        self.log = MetricsLog(config.model_dir)
-        self.warm_start = warm_start_of(
-            config, self.model_fn, train_input, observer.on_message, published
+
+    def initialize_weights(self) -> None:
+        """Prepares a warm start, data-dependent initialization, cached features."""
+        config = self.config
+        self._warm_start = warm_start_of(
+            config,
+            self.model_fn,
+            self._train_input,
+            self._callback.on_message,
+            lambda: published_weights(config),
         )
-        self.data_dependent_init = make_init_hook(config, source, self.model_fn)
-        if config.cache_features:
-            run_directory.take(config, lock)  # Features are written into it.
-            self.features = FeatureCache(
+        self._init_hook = make_init_hook(config, self.source, self.model_fn)
+        if config.optimization.cache_features:
+            run_directory.take(config, self._lock)  # Features are written into it.
+            self._features = FeatureCache(
                 config,
-                source,
+                self.source,
                 self.model_fn,
-                self.data_dependent_init,
-                self.warm_start,
-                observer.on_message,
-                stop,
+                self._init_hook,
+                self._warm_start,
+                self._callback.on_message,
+                self._stop,
             )
-        self.evaluations = Evaluations(
+
+    # -- Evaluation and model selection ------------------------------------------------
+
+    def prepare_evaluation(self) -> None:
+        """Sets up evaluations, and what they select: best checkpoints, early stop."""
+        config = self.config
+        self._log = MetricsLog(config.run.model_dir)
+        sets = eval_sets(
+            config, self.source, self.plan, self._open_directory, self._features
+        )
+        self._evaluations = Evaluations(
             self.model_fn,
-            eval_sets(config, source, self.plan, open_directory, self.features),
-            config.model_dir,
-            self.log,
-            self._report_evaluation,
-            stop,
+            sets,
+            config.run.model_dir,
+            self._log,
+            self._on_evaluation,
+            self._stop,
             lambda known: eval_callbacks(config, self.info.class_names, known),
         )
-        self.choice = ModelSelection(config, self.plan, self.evaluations)
-        run_directory.claim(config, self.info, lock)
-        self.log.rewind(self.plan.start_step)
-        if not self._checkpoint():  # Somebody has removed them, to begin again.
-            self.rollbacks.forget()
-        size = source.num_examples[config.train_split]
-        self.choice.restore(size, self.exports.export)
-        # Killed between going back and forgetting; or checkpoints were corrupt, or are
-        # gone because somebody wants to begin again.
-        self.choice.rewind(self.plan.start_step)
+        self._closers.append(self._evaluations.close)
+        self._selection = ModelSelection(config, self.plan, self._evaluations)
 
-    def last_step(self):
-        """The step of the latest checkpoint."""
-        return run_directory.latest_step(self.config.model_dir)
+    def start_or_resume(self) -> None:
+        """Writes the settings, or restores the state of the run that is resumed."""
+        config = self.config
+        run_directory.claim(config, self.info, self._lock)
+        self._log.rewind(self.plan.start_step)
+        if not self._latest_checkpoint():  # A user removed them, to start over.
+            self._rollback.forget()
+        size = self.source.num_examples[config.data.train_split]
+        self._selection.restore(size, self._exporter.export)
+        # Evaluations past the last checkpoint: the run was killed after a rollback, or
+        # checkpoints were corrupt or removed.
+        self._selection.rewind(self.plan.start_step)
 
-    def close(self):
-        """Gives back what the run holds, however it ends."""
-        self.corrupt_images.flush()
-        self.evaluations.close()
+    # -- Train -------------------------------------------------------------------------
 
-    def train(self):
-        """Trains to the end, or until there is a reason to stop."""
-        self.observer.on_start(self.plan)
-        enough = self.choice.stop_early
-        if enough:
-            self.observer.on_message(
-                f'This run has stopped early: {enough.requested}. To train '
-                'further, give it more patience (`early_stopping`).'
+    def train(self) -> None:
+        """Trains to the end, to an early stop, or to a signal; rolls back after NaN."""
+        self._callback.on_start(self.plan)
+        stopped = self._selection.stop_early
+        if stopped:
+            self._callback.on_message(
+                f'This run has stopped early: {stopped.requested}. To train further, '
+                'raise its patience (`early_stopping`).'
             )
             return
         if self.plan.complete:
-            self.observer.on_message(
-                f'{self.config.model_dir} has all {self.plan.total_steps} steps of '
+            self._callback.on_message(
+                f'{self.config.run.model_dir} has all {self.plan.total_steps} steps of '
                 'this run already; raise `epochs` or `max_steps` to train further'
             )
             return
         while True:
             try:
-                return self._train()
+                return self._train_from_checkpoint()
             except NonFiniteError as error:
-                step = self.last_step()
-                if not self.rollbacks.allowed():
-                    raise RunError(self._not_finite(error, step)) from None
-                if self.rollbacks.made_no_progress(step) and step_back(
-                    self.config.model_dir
-                ):
-                    step = self.last_step()
-                self.observer.on_message(self.rollbacks.note(error, step))
-                self.plan = dataclasses.replace(self.plan, start_step=step)
-                self.log.rewind(step)
-                self.choice.rewind(step)
+                self._roll_back(error)
 
-    def _train_input(self, pack=1, time_input=False):
-        """The input_fn of the training; the arguments are those of `DataSource`'s."""
-        config = self.config
-        if self.features:
-            return self.features.training_input(
-                self.replicas, self.last_step, time_input
-            )
-        return self.source.input_fn(
-            config.train_split,
-            config.batch_size,
-            training=True,
-            seed=config.seed,
-            start_step=self.last_step,
-            augment=config.augment,
-            eval_crop=config.eval_crop,
-            sampling=config.sampling,
-            replicas=self.replicas,
-            time_input=time_input,
-            pack=pack,
-        )
-
-    def _pack(self):
-        """How many steps' batches an element of the input may hold."""
-        if self.features:
-            return 1
-        config = self.config
-        return self.source.steps_per_pack(
-            config.train_split, config.batch_size, config.augment
-        )
-
-    def final_metrics(self):
-        """Evaluates what was not yet, on every split that was not trained on; ends."""
-        checkpoint, step = self._checkpoint(), self.last_step()
-        found = self.evaluations.evaluate_remaining(checkpoint, step)
-        # A run that was killed in its last evaluation has not kept anything of it.
-        if self.plan.eval_split in found:
-            self.choice.save_last_if_best(checkpoint, step, found[self.plan.eval_split])
-        # Behind the evaluation, and if need be again: it may have been killed here.
-        if not self.stop:
-            tensorboard_hparams.write_end(
-                tensorboard_writer.event_writer(self.config.model_dir)
-            )
-        return found
-
-    def export(self):
-        """Exports the weights that are asked for; returns the path."""
-        return self.exports.export_chosen(self._checkpoint())
-
-    def _checkpoint(self):
-        return tf.train.latest_checkpoint(self.config.model_dir)
-
-    def _train(self):
-        make, rate = self.make_model_fn, self.rollbacks.rate
+    def _train_from_checkpoint(self):
+        config, scale = self.config, self._rollback.rate
         model_fn = self.model_fn
-        if rate != 1.0:
-            model_fn = make(self.info, self.plan.total_steps, rate)
-        model_fn, hooks = instrument.instrument(model_fn), self._hooks()
-        if run_loop.wanted(self.config, self.replicas, self.observer.on_message):
-            pack = self._pack()
-            loop = StepLoop(keys=self.config.record_keys, pack=pack)
-            model_fn = loop.model_fn(model_fn)
-            train_input = loop.input_fn(self._train_input(pack))
-            intervals = self.evaluations.intervals()
-            hooks.insert(0, run_loop.hook_of(loop, self.config, self.plan, intervals))
+        if scale != 1.0:
+            model_fn = self._make_model_fn(
+                config, self.info, self.plan.total_steps, scale
+            )
+        hooks = make_training_hooks(
+            config,
+            self.plan,
+            self.info,
+            self._evaluations,
+            self._selection,
+            self._stop,
+            self._callback,
+            on_train_metrics=self._on_train_metrics,
+            first=[hook for hook in (self._init_hook, self._warm_start) if hook],
+        )
+        loop = make_step_loop(
+            config,
+            self.plan,
+            self._evaluations.intervals(),
+            self.replicas,
+            1 if self._features else self._steps_per_pack(),
+            self._callback.on_message,
+        )
+        if loop:
+            train_input = loop.input_fn(self._make_train_input(loop.pack))
+            model_fn, hooks = loop.model_fn(model_fn), [loop.hook(), *hooks]
         else:
-            train_input = self._train_input(time_input=True)
+            train_input = self._make_train_input(time_input=True)
+            model_fn = instrument(model_fn)
         classifier = estimator.Estimator(
             model_fn,
-            model_dir=self.config.model_dir,
-            config=run_config(self.config, self.replicas),
+            model_dir=config.run.model_dir,
+            config=make_run_config(config, self.replicas),
         )
         try:
             classifier.train(train_input, hooks=hooks, max_steps=self.plan.total_steps)
         except NonFiniteError:
             raise
         except estimator.NanLossDuringTrainingError:
-            # Of another replica than the first, whose loss is all that hooks are shown.
+            # Of another replica than the first, whose loss is all that hooks get.
             step = next(hook.step for hook in hooks if isinstance(hook, NanGuardHook))
             raise NonFiniteError(step, 'loss') from None
 
-    def _not_finite(self, error, step):
-        text = f'{error}; the last good checkpoint, of step {step}, is kept. Try a '
-        text += 'smaller `learning_rate`, `clip_norm=1`, or `max_rollbacks=3` to go on '
-        text += 'from it with a smaller learning rate'
-        if self.config.max_rollbacks:
-            text = f'{error}, after {self.config.max_rollbacks} rollbacks; the last '
-            text += f'good checkpoint, of step {step}, is kept. Take another '
-            text += '`model_dir` with a smaller `learning_rate` or `clip_norm=1`'
-        return text
+    def _roll_back(self, error):
+        """Returns to the last checkpoint with a lower learning rate, if allowed."""
+        step = self.last_step()
+        if not self._rollback.allowed():
+            raise RunError(self._non_finite_message(error, step)) from None
+        if self._rollback.made_no_progress(step) and step_back(
+            self.config.run.model_dir
+        ):
+            step = self.last_step()
+        self._callback.on_message(self._rollback.note(error, step))
+        self.plan = dataclasses.replace(self.plan, start_step=step)
+        self._log.rewind(step)
+        self._selection.rewind(step)
 
-    def _hooks(self):
-        config, plan = self.config, self.plan
-        self.writer = tensorboard_writer.event_writer(config.model_dir)
-        # TensorBoard then drops what a killed run wrote about later steps.
-        self.writer.add_session_log(
-            v1.SessionLog(status=v1.SessionLog.START), plan.start_step + 1
-        )
-        regression = not self.info.class_names
-        tensorboard_hparams.write_start(
-            self.writer, config, plan.total_steps, regression
-        )
-        saved = [plan.save_every, *self.evaluations.intervals()]
-        metrics_hook = TrainMetricsHook(
-            [plan.log_every, *saved],
-            config.batch_size,
-            self._report_training,
-            TRAIN_METRICS,
-            self.observer.on_step,
-        )
-        listeners = self.evaluations.listeners(
-            after={plan.eval_split: self.choice.save_if_best}, clock=metrics_hook
-        )
-        hooks = [
-            NanGuardHook(TRAIN_METRICS),
-            metrics_hook,
-            InputSamplesHook(
-                self.writer,
-                plan.sample_every,
-                EXAMPLE_IMAGES,
-                config.histograms,
-            ),
-            # Behind the metrics: a line about a step is there before its checkpoint.
-            CheckpointHook(config.model_dir, saved, listeners),
-            signals.StopHook(self.stop, self.observer.on_stop),
-            signals.StopHook(
-                self.choice.stop_early,
-                lambda why: self.observer.on_message(f'Stopping early: {why}.'),
-            ),
-        ]
-        if self.warm_start:  # First: the checkpoint of step 0 is to have its weights.
-            hooks.insert(0, self.warm_start)
-        if self.data_dependent_init:
-            hooks.insert(0, self.data_dependent_init)
-        if config.record_keys:
-            hooks.insert(0, ExampleKeysHook(config.model_dir, EXAMPLE_KEYS))
-        if config.profile:
-            steps = duration.step_range(config.profile, 'profile')
-            # First, so that what the others do does not count as the step's.
-            hooks.insert(
-                0, ProfileHook(config.model_dir, *steps, self.observer.on_message)
+    def _non_finite_message(self, error, step):
+        most = self.config.run.max_rollbacks
+        if most:
+            return (
+                f'{error}, after {most} rollbacks; the last good checkpoint, of step '
+                f'{step}, is retained. Use another `model_dir` with a lower '
+                '`learning_rate` or `clip_norm=1`'
             )
-        return hooks
+        return (
+            f'{error}; the last good checkpoint, of step {step}, is retained. Try a '
+            'lower `learning_rate`, `clip_norm=1`, or `max_rollbacks=3` to continue '
+            'from it with a lower learning rate'
+        )
 
-    def _report_training(self, step, metrics):
+    def _make_train_input(self, pack=1, time_input=False):
+        """The input_fn of training; the arguments are those of `DataSource.input_fn`."""
+        data, optimization = self.config.data, self.config.optimization
+        if self._features:
+            return self._features.training_input(
+                self.replicas, self.last_step, time_input
+            )
+        return self.source.input_fn(
+            data.train_split,
+            optimization.batch_size,
+            training=True,
+            seed=self.config.run.seed,
+            start_step=self.last_step,
+            augment=data.augment,
+            eval_crop=data.eval_crop,
+            sampling=data.sampling,
+            replicas=self.replicas,
+            time_input=time_input,
+            pack=pack,
+        )
+
+    def _steps_per_pack(self):
+        data = self.config.data
+        return self.source.steps_per_pack(
+            data.train_split, self.config.optimization.batch_size, data.augment
+        )
+
+    # -- Evaluate and export -----------------------------------------------------------
+
+    def evaluate(self) -> dict[str, dict[str, float]]:
+        """Evaluates the last weights where that is not done yet.
+
+        Returns:
+          Metrics by set and name.
+        """
+        checkpoint, step = self._latest_checkpoint(), self.last_step()
+        found = self._evaluations.evaluate_remaining(checkpoint, step)
+        # A run that was killed in its last evaluation has not saved its result.
+        if self.plan.eval_split in found:
+            result = found[self.plan.eval_split]
+            self._selection.save_last_if_best(checkpoint, step, result)
+        # After the evaluation, and again if need be: a run may be killed during it.
+        if not self._stop:
+            tensorboard_hparams.write_end(
+                tensorboard_writer.event_writer(self.config.run.model_dir)
+            )
+        return found
+
+    def export(self) -> str:
+        """Exports the last or the best weights; returns the directory."""
+        return self._exporter.export_chosen(self._latest_checkpoint())
+
+    def _latest_checkpoint(self):
+        return tf.train.latest_checkpoint(self.config.run.model_dir)
+
+    def _open_directory(self, directory):
+        self.sources.append(open_directory(self.config, self.source, directory))
+        return self.sources[-1]
+
+    def _on_train_metrics(self, step, metrics):
         metrics = {**metrics, 'epoch': step / self.plan.steps_per_epoch}
-        self.log.write(step, 'train', metrics)
-        tensorboard_writer.write_scalars(self.writer, step, metrics)
-        self.observer.on_train(step, metrics)
+        self._log.write(step, 'train', metrics)
+        writer = tensorboard_writer.event_writer(self.config.run.model_dir)
+        tensorboard_writer.write_scalars(writer, step, metrics)
+        self._callback.on_train(step, metrics)
 
-    def _report_evaluation(self, step, split, metrics):
-        self.observer.on_evaluate(step, split, metrics)
-        self.choice.on_evaluation(step, split, metrics)
+    def _on_evaluation(self, step, split, metrics):
+        self._callback.on_evaluate(step, split, metrics)
+        self._selection.on_evaluation(step, split, metrics)
 
 
-def run_config(config, replicas=1):
-    """Makes the RunConfig: no saving and no summaries but by our own hooks."""
+def make_run_config(config: Config, replicas: int = 1):
+    """Makes the `RunConfig`: our own hooks save and summarize, Estimator does not."""
     return estimator.RunConfig(
-        model_dir=config.model_dir,
-        tf_random_seed=config.seed + 1,  # 0 and 0 together would mean no seed at all.
+        model_dir=config.run.model_dir,
+        tf_random_seed=config.run.seed + 1,  # 0 and 0 together would mean no seed.
         save_summary_steps=None,
         save_checkpoints_steps=None,
         save_checkpoints_secs=None,
         log_step_count_steps=None,
-        keep_checkpoint_max=config.keep_checkpoints,
+        keep_checkpoint_max=config.run.keep_checkpoints,
         session_config=devices.session_config(),
         train_distribute=devices.strategy(replicas),
     )
+
+
+@contextlib.contextmanager
+def _translate_disk_full(trainer: Trainer) -> Iterator[None]:
+    """Raises RunError for a full disk, with the step that is safe."""
+    try:
+        yield
+    except Exception as error:
+        message = disk_full_message(error)
+        if message is None or isinstance(error, RunError):
+            raise
+        step, directory = trainer.last_step(), trainer.config.run.model_dir
+        text = f'{message}, writing to `model_dir={directory}`. Free space there'
+        if step:
+            text += (
+                f'; the checkpoint of step {step} is complete, and the same command '
+                'resumes from it'
+            )
+        raise RunError(text) from None

@@ -1,0 +1,252 @@
+"""Rules about settings that involve more than one of them, each stated once.
+
+Needs neither TensorFlow nor the data: a mistake in a flag is reported at once.
+"""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from estimator_clf.config import class_weights, early_stopping, eval_set_specs
+from estimator_clf.config.fields import FIELDS
+from estimator_clf.config.model_options import network_options, proxy_options
+from estimator_clf.config.warm_start_rules import WarmStartRules
+from estimator_clf.core import intervals, variable_patterns
+from estimator_clf.core.call_syntax import parse_list
+from estimator_clf.core.errors import ConfigError
+from input import FORMATS
+from model_fns import registry
+from model_fns.optimizers.config import parse_lookahead, parse_views
+
+if TYPE_CHECKING:
+    from estimator_clf.config.config import Config
+
+# Names reserved by checkpoints' file patterns: TensorFlow expands them in paths.
+_PATTERN_CHARACTERS = '*?['
+
+
+def validate(config: 'Config') -> None:
+    """Checks everything that can be checked before anything is opened.
+
+    Raises:
+      ConfigError, SettingError, DataError: an invalid combination of settings, an
+        unknown format or network, or an invalid option of one. The message names the
+        settings.
+    """
+    for rule in _RULES:
+        rule(config)
+
+
+def unused_settings(config: 'Config') -> list[str]:
+    """Lists settings without effect, in one sentence each.
+
+    These are not errors: a flagfile may set what another optimizer would use.
+    """
+    values, found = config.to_flat(), []
+    for name, (chooser, users) in _USED_BY.items():
+        if values[name] != FIELDS[name].default and values[chooser] not in users:
+            found.append(
+                f'`{name}={values[name]}` has no effect with '
+                f'`{chooser}={values[chooser]}`; it is for ' + ', '.join(users)
+            )
+    if values['warmup_from'] and values['warmup'] == FIELDS['warmup'].default:
+        value = values['warmup_from']
+        found.append(f'`warmup_from={value}` has no effect without `warmup`')
+    return found
+
+
+# Settings that only some optimizers and schedules use.
+_USED_BY = {
+    'momentum': ('optimizer', ('momentum', 'nesterov', 'muon')),
+    'decay_at': ('schedule', ('step',)),
+    'decay_rate': ('schedule', ('step', 'exponential')),
+    'decay_power': ('schedule', ('polynomial',)),
+    'end_learning_rate': ('schedule', ('polynomial', 'cosine')),
+}
+
+
+def _syntax(config):
+    """Every structured setting can be parsed."""
+    optimization, run = config.optimization, config.run
+    intervals.parse(optimization.warmup, 'warmup')
+    intervals.parse(run.save_every, 'save_every')
+    intervals.parse(config.evaluation.eval_every, 'eval_every')
+    if run.log_every:
+        intervals.parse(run.log_every, 'log_every')
+    intervals.step_range(run.profile, 'profile')
+    early_stopping.parse_patience(config.evaluation.early_stopping, 'early_stopping')
+    eval_set_specs.parse(config.evaluation.extra_eval_sets)
+    parse_list(config.data.classes, 'classes')
+    parse_list(config.data.exclude_classes, 'exclude_classes')
+    class_weights.parse(optimization.class_weights)
+    parse_lookahead(optimization.lookahead)
+    parse_views(config.evaluation.eval_tta)
+    for name in ('freeze', 'train_only'):
+        variable_patterns.parse_patterns(name, getattr(optimization, name))
+    for name in ('lr_multipliers', 'decay_multipliers'):
+        variable_patterns.parse_multipliers(name, getattr(optimization, name))
+
+
+def _dataset(config):
+    FORMATS.facts(config.dataset_call.name.partition(':')[0])
+    if config.dataset_call.args:
+        raise ConfigError(
+            f'`dataset={config.data.dataset}`: options are written key=value, as in '
+            'tfrecord(image_key=img)'
+        )
+
+
+def _length(config):
+    if config.run.epochs and config.run.max_steps:
+        raise ConfigError('`epochs` and `max_steps` both set the length; give one')
+
+
+def _batch(config):
+    steps = config.optimization.gradient_accumulation_steps
+    parts = steps * (config.hardware.replicas or 1)
+    size = config.optimization.batch_size
+    if steps > 1 and size % parts:
+        raise ConfigError(
+            '`batch_size` must be a multiple of `gradient_accumulation_steps` (times '
+            f'`replicas`), {parts}, got {size}'
+        )
+
+
+def _class_balance(config):
+    balanced = config.optimization.class_weights == 'balanced'
+    if balanced and config.data.sampling != 'natural':
+        raise ConfigError(
+            '`class_weights=balanced` and `sampling` both give rare classes more '
+            'weight; give one of them'
+        )
+
+
+def _hard_example_mining(config):
+    optimization = config.optimization
+    selects = optimization.hard_example_fraction < 1
+    if selects != bool(optimization.proxy):
+        raise ConfigError(
+            '`hard_example_fraction` below 1 requires `proxy`, and `proxy` requires '
+            '`hard_example_fraction` below 1; got '
+            f'`hard_example_fraction={optimization.hard_example_fraction:g}`, '
+            f'`proxy={optimization.proxy}`'
+        )
+    for name in ('class_weights', 'cache_features'):
+        if selects and getattr(optimization, name):
+            raise ConfigError(f'`hard_example_fraction` cannot be used with `{name}`')
+    if selects and registry.weights(config.proxy_call.name, proxy_options(config)):
+        raise ConfigError(
+            f'`proxy={optimization.proxy}` must start without published weights: give '
+            'it the option weights=none, or use a smaller network, which is the purpose'
+        )
+
+
+def _lookahead(config):
+    replicas = config.hardware.replicas or 1
+    if config.optimization.lookahead and replicas > 1:
+        raise ConfigError(
+            f'`lookahead` is for one device, not for `replicas={replicas}`; `ema_decay` '
+            'works on several'
+        )
+
+
+def _ftrl(config):
+    optimization = config.optimization
+    if optimization.optimizer != 'ftrl':
+        return
+    network = config.network_call.name
+    if not network.startswith('linear'):
+        raise ConfigError(
+            '`optimizer=ftrl` is for `network=linear` and linear_regression: it starts '
+            f'with all weights at 0, from where {network} learns nothing'
+        )
+    # Its weights are a sum of gradients times the current rate.
+    values = config.to_flat()
+    for name in ('warmup', 'warm_start', 'max_rollbacks'):
+        if values[name] != FIELDS[name].default:
+            raise ConfigError(
+                '`optimizer=ftrl` starts with all weights at 0, and scales them with '
+                f'the learning rate: it cannot be used with `{name}`'
+            )
+    if optimization.schedule != 'constant':
+        raise ConfigError(
+            '`optimizer=ftrl` shrinks all weights with the learning rate: it requires '
+            f'`schedule=constant`, got {optimization.schedule}'
+        )
+
+
+def _test_time_augmentation(config):
+    views = config.evaluation.eval_tta not in ('', 'none')
+    if config.exports.export_tta and not views:
+        raise ConfigError('`export_tta` requires `eval_tta`, which defines it')
+    if views and config.optimization.cache_features:
+        raise ConfigError('`eval_tta` cannot be used with `cache_features`')
+
+
+def _network(config):
+    network_options(config)
+    name, samples = config.network_call.name, config.evaluation.eval_samples
+    if samples > 1 and not registry.random(name):
+        raise ConfigError(
+            f'`eval_samples={samples}`: nothing in `network={name}` is random outside '
+            'of training, so all forward passes would be equal; omit it (fmp is a '
+            'network that benefits)'
+        )
+
+
+def _regression(config):
+    numbers = config.dataset_call.name.partition(':')[0] == 'csv'
+    network = config.network_call.name
+    if (registry.head(network) == 'regression') != numbers:
+        raise ConfigError(
+            f'`network={network}` cannot be used with `dataset={config.data.dataset}`: '
+            'numbers (csv) are for linear_regression, images for the other networks'
+        )
+    for name in ('cache_features', 'class_weights', 'label_smoothing', 'proxy'):
+        if numbers and getattr(config.optimization, name):
+            raise ConfigError(f'`{name}` is for images, not for numbers (csv)')
+
+
+def _warm_start(config):
+    model = config.model
+    WarmStartRules.of(model)
+    if not model.warm_start:
+        return
+    options = network_options(config)
+    if str(options.get('name', '')).startswith('EfficientNetB'):
+        # It exists in two variants, with and without a layer that has no weights.
+        if 'weights' not in options:
+            raise ConfigError(
+                f'`warm_start` with {options["name"]}: the network option weights must '
+                "say whether its initial weights were Keras's for ImageNet "
+                '(weights=imagenet: images are rescaled for them) or not (weights=none)'
+            )
+    elif options.get('weights', 'none') != 'none':
+        raise ConfigError(
+            f'`warm_start={model.warm_start}` and the network option '
+            f'weights={options["weights"]} both name the initial weights; give one'
+        )
+
+
+def _paths(config):
+    if set(config.run.model_dir) & set(_PATTERN_CHARACTERS):
+        raise ConfigError(
+            '`model_dir` must not contain any of * ? [, which TensorFlow expands as a '
+            f'pattern when it looks for checkpoints; got {config.run.model_dir!r}'
+        )
+
+
+_RULES: tuple[Callable[['Config'], None], ...] = (
+    _syntax,
+    _dataset,
+    _regression,
+    _network,
+    _length,
+    _batch,
+    _class_balance,
+    _hard_example_mining,
+    _lookahead,
+    _ftrl,
+    _test_time_augmentation,
+    _warm_start,
+    _paths,
+)

@@ -1,0 +1,69 @@
+"""Opens the data that the settings name."""
+
+from typing import Any
+
+from estimator_clf.config.config import Config
+from estimator_clf.core.call_syntax import parse_list
+from input import open_dataset
+from input.dataset_info import DatasetInfo
+
+
+def open_source(config: Config, info: DatasetInfo | None = None):
+    """Opens the dataset of a run.
+
+    Args:
+      config: settings of the run.
+      info: description of the data of an earlier run; its pixel statistics are used,
+        and other classes or another image shape are an error.
+
+    Returns:
+      An `input.sources.base.DataSource`.
+
+    Raises:
+      DataError: invalid data or an invalid option of the format.
+    """
+    from input.sampling.subset import Subset
+
+    data = config.data
+    subset = Subset(
+        classes=parse_list(data.classes, 'classes'),
+        exclude=parse_list(data.exclude_classes, 'exclude_classes'),
+        per_class=data.examples_per_class,
+        split=data.train_split,
+        seed=config.run.seed,
+    )
+    source = open_dataset(**source_args(config), selection=subset, info=info)
+    source.set_cache(data.cache)
+    return source
+
+
+def open_directory(config: Config, source, directory: str):
+    """Opens another directory of images of the same classes, for evaluation.
+
+    Args:
+      config: settings of the run.
+      source: the run's own `DataSource`.
+      directory: the other directory.
+
+    Returns:
+      Its `DataSource`, with the classes and the image shape of `source`.
+    """
+    other = config.replace(
+        data_dir=directory, validation_split=0.0, examples_per_class=None
+    )
+    return open_source(other, source.info)
+
+
+def source_args(config: Config) -> dict[str, Any]:
+    """Returns the keyword arguments of `input.open_dataset` for a run's data."""
+    data, call = config.data, config.dataset_call
+    options = {
+        'image_size': data.image_size or None,
+        'channels': data.channels,
+        'validation_split': data.validation_split or None,
+        **call.kwargs,
+    }
+    if call.name.startswith('tfds:'):  # Its splits may be slices.
+        options['train_split'] = data.train_split
+        options['eval_split'] = config.evaluation.eval_split
+    return dict(options, name=call.name, data_dir=data.data_dir or None)

@@ -1,0 +1,177 @@
+"""Builds the model_fn and the serving decoder that the settings describe."""
+
+from collections.abc import Callable
+
+from estimator_clf.config import class_weights
+from estimator_clf.config.config import Config
+from estimator_clf.config.model_options import network_options, proxy_options
+from estimator_clf.core.call_syntax import parse_list
+from estimator_clf.core.errors import ConfigError
+from estimator_clf.core.intervals import in_steps
+from input.dataset_info import DatasetInfo
+from model_fns import registry
+
+
+def build_model_fn(
+    config: Config,
+    info: DatasetInfo,
+    total_steps: int | None = None,
+    learning_rate_scale: float = 1.0,
+) -> Callable:
+    """Builds the model_fn of a run.
+
+    Args:
+      config: settings of the run.
+      info: description of its data.
+      total_steps: length of the run, for schedules; by default that of the settings.
+      learning_rate_scale: factor of all learning rates, after rollbacks.
+
+    Returns:
+      `model_fn(features, labels, mode) -> EstimatorSpec`, see `make_model_fn`.
+
+    Raises:
+      SettingError, ConfigError: invalid settings of the network or the optimizer.
+    """
+    # Here, because they import TensorFlow.
+    from estimator_clf.core import mixed_precision, variable_patterns
+    from model_fns.heads.test_time_augmentation import check_size
+    from model_fns.model_fn import make_model_fn
+    from model_fns.optimizers.config import OptimizerSpec, parse_lookahead, parse_views
+
+    optimization, hardware = config.optimization, config.hardware
+    dtype = mixed_precision.resolve(hardware.precision)
+    size = info.num_examples.get(config.data.train_split) or optimization.batch_size
+    total_steps = total_steps or config.total_steps(size)
+    steps_per_epoch = size / optimization.batch_size
+    eval_views = parse_views(config.evaluation.eval_tta)
+    if eval_views and info.image_shape:
+        check_size(eval_views[1], *info.image_shape[:2])
+
+    def steps(text, name):
+        return in_steps(text, name, steps_per_epoch, total_steps)
+
+    optimizer = OptimizerSpec(
+        name=optimization.optimizer,
+        learning_rate=optimization.learning_rate * learning_rate_scale,
+        momentum=optimization.momentum,
+        weight_decay=optimization.weight_decay,
+        normalize_weights=optimization.normalize_weights,
+        clip_norm=optimization.clip_norm,
+        schedule=optimization.schedule,
+        warmup_steps=steps(optimization.warmup, 'warmup'),
+        warmup_from=optimization.warmup_from,
+        total_steps=total_steps,
+        decay_rate=optimization.decay_rate,
+        boundaries=tuple(
+            steps(part, 'decay_at')
+            for part in parse_list(optimization.decay_at, 'decay_at')
+        )
+        if optimization.schedule == 'step'
+        else (),
+        power=optimization.decay_power,
+        end_learning_rate=optimization.end_learning_rate * learning_rate_scale,
+        ema_decay=optimization.ema_decay,
+        lookahead=parse_lookahead(optimization.lookahead),
+        freeze=variable_patterns.parse_patterns('freeze', optimization.freeze),
+        train_only=variable_patterns.parse_patterns(
+            'train_only', optimization.train_only
+        ),
+        lr_multipliers=variable_patterns.parse_multipliers(
+            'lr_multipliers', optimization.lr_multipliers
+        ),
+        decay_multipliers=variable_patterns.parse_multipliers(
+            'decay_multipliers', optimization.decay_multipliers
+        ),
+    )
+    return make_model_fn(
+        config.network_call.name,
+        num_classes=info.num_classes,
+        class_names=info.class_names or None,
+        mean=info.mean,
+        stddev=info.stddev,
+        network_args=network_options(config),
+        optimizer=optimizer,
+        label_smoothing=optimization.label_smoothing,
+        class_weights=class_weights.in_order(
+            optimization.class_weights, info.class_names
+        ),
+        loss=optimization.loss,
+        eval_samples=config.evaluation.eval_samples,
+        eval_views=eval_views,
+        export_views=config.exports.export_tta,
+        seed=config.run.seed,
+        compute_dtype=dtype,
+        eval_dtype=mixed_precision.resolve(hardware.eval_precision),
+        gradient_accumulation_steps=optimization.gradient_accumulation_steps,
+        xla=hardware.xla,
+        conv_gradients=mixed_precision.conv_gradients(hardware.conv_gradients, dtype),
+        hard_example_fraction=optimization.hard_example_fraction,
+        proxy=config.proxy_call.name if config.proxy_call else None,
+        proxy_args=proxy_options(config),
+    )
+
+
+def build_decoder(config: Config, info: DatasetInfo):
+    """Builds the decoder of encoded images in an exported model.
+
+    Args:
+      config: settings of the run.
+      info: description of its data.
+
+    Returns:
+      An `input.images.batch_decoder.BatchDecoder`; None for regression.
+
+    Raises:
+      ConfigError: the export would refuse images of the network's own size.
+    """
+    if not info.class_names:
+        return None
+    from input.images.batch_decoder import BatchDecoder
+    from input.images.decode import central_window
+
+    height, width, channels = info.image_shape
+    exports = config.exports
+    if exports.export and exports.max_pixels < height * width:
+        raise ConfigError(
+            f'`max_pixels` must be at least {height * width}, the {height} x {width} '
+            f'pixels of the network input, got {exports.max_pixels}'
+        )
+    return BatchDecoder(
+        size=(height, width),
+        channels=channels,
+        window=central_window(config.data.eval_crop, width / height),
+        max_pixels=exports.max_pixels,
+    )
+
+
+def published_weights(config: Config):
+    """Returns how Keras's files lay out the network, see `registry.published`."""
+    return registry.published(config.network_call.name, network_options(config))
+
+
+def resolve_auto(config: Config, source) -> Config:
+    """Replaces settings that depend on the data or the machine by their values.
+
+    `config.json` then records what the run did, and a resumed run is refused where
+    the same word would mean something else.
+
+    Args:
+      config: settings of the run.
+      source: its `DataSource`.
+
+    Raises:
+      ConfigError, DataError: class weights that cannot be balanced.
+    """
+    from estimator_clf.core import mixed_precision
+
+    weights = config.optimization.class_weights
+    if weights == 'balanced':
+        counts = source.class_counts(config.data.train_split)
+        weights = class_weights.balanced(counts, source.class_names)
+    return config.replace(
+        precision=mixed_precision.resolve(config.hardware.precision),
+        eval_precision=mixed_precision.resolve(config.hardware.eval_precision),
+        class_weights=weights,
+        warm_start=config.model.warm_start
+        or registry.weights(config.network_call.name, network_options(config)),
+    )

@@ -1,0 +1,1 @@
+"""Runnable examples: one part of the package per file, each in a bare Estimator."""
