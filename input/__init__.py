@@ -1,16 +1,16 @@
-"""Bytes on disk in, batches of images and labels out.
+"""Input pipeline: reads images from disk into batches of images and labels.
 
     import input as data
     source = data.open_dataset('image_folder', data_dir='dogscats')
     input_fn = source.input_fn('train', batch_size=32, training=True, augment='flip')
 
-Knows file formats, order, decoding, augmentation and batches; knows nothing of
-models, Estimators or flags. Importing it does not import TensorFlow.
+It contains file formats, example order, decoding, augmentation and batching, and is
+independent of models, Estimators and flags. Importing it does not import TensorFlow.
 """
 
 import os
 
-# Before TensorFlow is first imported: its C++ start-up lines are not for a user.
+# Before TensorFlow is first imported: hides the log lines of its C++ start-up.
 os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '2')
 
 from estimator_clf.core.errors import DataError  # noqa: E402

@@ -10,7 +10,7 @@ from estimator_clf.core.errors import DataError
 class CorruptImages:
     """Counts the images that a run skips, up to a limit.
 
-        source.corrupt_images = CorruptImages(10, lambda key, reason: print(key, reason))
+        source.corrupt_images = CorruptImages(10, lambda name, reason: print(name))
         input_fn = source.input_fn('train', 32, training=True)
 
     In training another image of the same batch replaces a corrupt one, so that all

@@ -113,8 +113,8 @@ def _weights(channels: int) -> tf.Tensor:
 def _thousand_grays(flat: tf.Tensor) -> tf.Tensor:
     """Returns 1000 times the gray of each pixel, for each channel.
 
-    With integer weights, whose sums are exact: a matrix product may add in another order
-    for a batch of another size, and an example must not depend on it.
+    With integer weights, whose sums are exact: a matrix product may add in another
+    order for a batch of another size, and an example must not depend on it.
 
     Args:
       flat: float32 [B, H * W * 3].

@@ -13,9 +13,9 @@ def cutout(images: tf.Tensor, rng: ExampleRng, amount: float) -> tf.Tensor:
 
     DeVries and Taylor 2017 ("Improved regularization of convolutional neural networks
     with cutout"): the center is sampled uniformly from all pixels. They fill with 0
-    after standardization, which is the mean color of the dataset. Here it is the image's
-    own mean color, which equals it on average and depends on the example alone; black
-    would be far from the mean, a mark that a network can learn.
+    after standardization, which is the mean color of the dataset. Here it is the
+    image's own mean color, which equals it on average and depends on the example alone;
+    black would be far from the mean, a mark that a network can learn.
     """
     side = int(amount)
 

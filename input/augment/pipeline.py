@@ -165,6 +165,6 @@ def check_size(steps: Steps, image_shape: Sequence[int]) -> None:
     for name, amount in steps:
         if name in _WHOLE and amount >= min(image_shape[:2]):
             raise DataError(
-                f'`augment={name}`:{amount:g} must be smaller than the images, which '
+                f'`augment={name}:{amount:g}` must be smaller than the images, which '
                 f'are {image_shape[0]}x{image_shape[1]}'
             )

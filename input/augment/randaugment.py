@@ -2,7 +2,7 @@
 
 Cubuk et al. 2020 ("RandAugment: Practical automated data augmentation with a reduced
 search space"). The ops of a layer differ from example to example, but a batch does not
-go through all of them: they form three families, each of which is one computation with
+go through all of them: they form three families, each one computation with
 parameters per example (where pixels move to, a table of values, what to blend an image
 with), and is applied to the examples that sampled it.
 """
@@ -32,10 +32,10 @@ def randaugment(
 ) -> tf.Tensor:
     """Applies N ops of magnitude M to each image.
 
-    At M = 10, the end of the paper's scale: 30 degrees, a shear of 0.3, a translation by
-    45 % of the side (the reference's 100 pixels of 224), values of 4 bits, all of them
-    inverted, color, contrast, brightness and sharpness times 0.1 or 1.9; linear in M,
-    and beyond 10 as far as possible. As in torchvision and timm, and unlike the
+    At M = 10, the end of the paper's scale: 30 degrees, a shear of 0.3, a translation
+    by 45 % of the side (the reference's 100 pixels of 224), values of 4 bits, all of
+    them inverted, color, contrast, brightness and sharpness times 0.1 or 1.9; linear in
+    M, and beyond 10 as far as possible. As in torchvision and timm, and unlike the
     reference, M = 0 is no change, except for the two ops that have no strength.
 
     Args:
@@ -165,7 +165,7 @@ def _equalize(histogram: tf.Tensor) -> tf.Tensor:
 def _blend(
     images: tf.Tensor, number: tf.Tensor, sign: tf.Tensor, strength: float
 ) -> tf.Tensor:
-    """Changes color, contrast, brightness or sharpness: blends with an image without."""
+    """Changes color, contrast, brightness or sharpness by blending."""
     pixels = tf.cast(images, tf.float32)
     gray = to_gray(pixels)
     without = {

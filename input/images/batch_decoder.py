@@ -21,7 +21,7 @@ class BatchDecoder:
         window: decoding.Window | None = None,
         max_pixels: int | None = None,
     ):
-        """Makes the decoder; the arguments are those of `input.images.decode.decode`."""
+        """Makes the decoder; for the arguments see `input.images.decode.decode`."""
         self._size = tuple(size)
         self._channels = channels
         self._window = window

@@ -119,9 +119,9 @@ def decode(
     columns of a window differ by a few levels from those of the whole image. If both
     sides of the window are at least 2, 4 or 8 times the target's, it is decoded to a
     half, a quarter or an eighth, which takes less time, and then resampled with
-    anti-aliasing: on photos 1 level from decoding all of it, in the mean. Of an animated
-    GIF the first frame is used; transparency is dropped; 16-bit samples become 8-bit,
-    CMYK becomes RGB.
+    anti-aliasing: on photos 1 level from decoding all of it, in the mean. Of an
+    animated GIF the first frame is used; transparency is dropped; 16-bit samples become
+    8-bit, CMYK becomes RGB.
 
     Args:
       data: string scalar: JPEG, PNG, GIF or BMP.

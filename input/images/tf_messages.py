@@ -6,8 +6,8 @@ import tensorflow as tf
 
 _BEFORE = re.compile(r'^Error in user-defined function .* with iterator: \S+: ')
 
-# Our own message inside that of an Assert, see `decode.CORRUPT_EXAMPLE`. Exported models
-# of earlier versions have the second word for it.
+# Our own message inside that of an Assert, see `decode.CORRUPT_EXAMPLE`. Exported
+# models of earlier versions have the second word for it.
 _OURS = re.compile(r'(?:corrupt|bad) example.*?>: (.*)', re.DOTALL)
 
 

@@ -66,8 +66,8 @@ class _ByClass:
     """Each class as often as its quota, its examples by one permutation after another.
 
     The run repeats a fixed round of about N samples. In it the samples of a class are
-    evenly spaced (the j-th of q somewhere in the j-th of q equal parts), so that a short
-    interval also has the classes in their proportion. The n-th sample of a class,
+    evenly spaced (the j-th of q somewhere in the j-th of q equal parts), so that a
+    short interval also has the classes in their proportion. The n-th sample of a class,
     counted over all rounds, is number n % c of the (n // c)-th permutation of its c
     examples: no example is repeated before all others of its class were sampled.
     """

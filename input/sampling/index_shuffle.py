@@ -2,8 +2,8 @@
 
 A run is a sequence of positions 0, 1, 2, ...; position p belongs to epoch p // n, and
 inside an epoch the examples follow a permutation of all n indices that is computed, not
-buffered. Step s with batch size B takes positions s·B to (s+1)·B - 1. So the examples of
-a resumed run follow from its step; nothing has to be saved, and nothing read twice.
+buffered. Step s with batch size B takes positions s·B to (s+1)·B - 1. So the examples
+of a resumed run follow from its step; nothing has to be saved, and nothing read twice.
 """
 
 import functools
@@ -54,7 +54,8 @@ def locate(
 
 
 # Of so many elements TensorFlow's op (2.15 to 2.21) never returns the last: it counts
-# the bits of the largest index by its logarithm, and uses an even number of at least 16.
+# the bits of the largest index by its logarithm, and uses an even number of at least
+# 16.
 _UNFIT = tuple(2**bits + 1 for bits in range(16, 62, 2))
 
 
@@ -76,8 +77,8 @@ def shuffled(
     permuted = functools.partial(tf.raw_ops.RandomIndexShuffle, seed=seeds, rounds=4)
     if not set(_UNFIT) & {int(number) for number in known}:
         return permuted(index=indices, max_index=count - 1)
-    # A permutation of one more element: the index that it maps to that element is mapped
-    # on to where that element is.
+    # A permutation of one more element: the index that it maps to that element is
+    # mapped on to where that element is.
     unfit = tf.reduce_any(count[..., None] == tf.constant(_UNFIT, tf.int64), -1)
     largest = tf.where(unfit, count, count - 1)
     found = permuted(index=indices, max_index=largest)

@@ -73,7 +73,7 @@ class ExampleRng:
         self.odd_epoch = tf.equal(epoch % 2, 1)
 
     def constant(self, purpose: str) -> tf.Tensor:
-        """Returns numbers from [0, 1) that are the same in all epochs, see `uniform`."""
+        """Samples from [0, 1), the same in all epochs; see `uniform`."""
         return _bits(self._constant, purpose) * 2.0**-24
 
     def uniform(

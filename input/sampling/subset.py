@@ -82,7 +82,7 @@ def select(source: RestrictableSource, selection: Subset) -> None:
         labels = numbers[source.labels(split)]
         chosen = np.flatnonzero(labels >= 0)
         if selection.per_class and split == selection.split:
-            chosen = _some(source, selection, labels, retained)
+            chosen = _some(source, selection, selection.per_class, labels, retained)
         if not len(chosen):
             raise DataError(
                 f'`classes`: the split {split!r} of {source.name} has no example of '
@@ -122,6 +122,7 @@ def _retained_classes(source: RestrictableSource, selection: Subset) -> list[int
 def _some(
     source: RestrictableSource,
     selection: Subset,
+    per_class: int,
     labels: np.ndarray,
     retained: Sequence[int],
 ) -> np.ndarray:
@@ -131,11 +132,11 @@ def _some(
     chosen = []
     for number, name in enumerate(source.class_names[k] for k in retained):
         there = np.flatnonzero(labels == number)
-        if len(there) < selection.per_class:
+        if len(there) < per_class:
             raise DataError(
-                f'`examples_per_class={selection.per_class}` must be at most the '
+                f'`examples_per_class={per_class}` must be at most the '
                 f'{len(there)} examples of {name!r} in the split {selection.split!r}'
             )
-        best = np.argsort(rank[there], kind='stable')[: selection.per_class]
+        best = np.argsort(rank[there], kind='stable')[:per_class]
         chosen.append(there[best])
     return np.sort(np.concatenate(chosen))

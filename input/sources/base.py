@@ -118,6 +118,7 @@ class DataSource(abc.ABC):
 
     def _check_options(self, options: ReadOptions) -> None:
         """Raises DataError for options that this source does not support."""
+        del options
 
     def sample(self, split: str, count: int = 64) -> list[bytes]:
         """Returns a few encoded images, evenly spaced over a split."""
@@ -371,7 +372,8 @@ class DataSource(abc.ABC):
         # the cache: a sample is no reason to fill it.
         options = ReadOptions(split, Share(batch), training=True, use_cache=False)
         limit = min(_STATISTICS_SAMPLE, size) // batch
-        sums, squares, pixels = 0.0, 0.0, 0
+        sums = squares = np.zeros([self.image_shape[-1]])
+        pixels = 0
         for features, _ in as_numpy_batches(lambda: make_dataset(self, options), limit):
             images = features['image'].astype(np.float64)
             sums = sums + images.sum((0, 1, 2))

@@ -1,5 +1,6 @@
 """Encoded images that may be corrupt: reading one, recording it, naming the reason."""
 
+import functools
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -49,23 +50,17 @@ def record_corrupt(
       DataError: too many corrupt images, or no valid one in training.
     """
     valid = set(places.tolist())
-    keys, names = (
-        [text.decode('utf-8', 'replace') for text in texts] for texts in (keys, names)
-    )
-    names = [
-        name if name == key else f'{key} ({name})'
-        for key, name in zip(keys, names, strict=True)
-    ]
-    for place, name in enumerate(names):
+    described = []
+    for place in range(len(keys)):
+        key, name = (texts[place].decode('utf-8', 'replace') for texts in (keys, names))
+        described.append(name if name == key else f'{key} ({name})')
         if place not in valid:
-            corrupt_images.note(
-                name,
-                lambda p=place: why_unreadable({field: encoded[p]}, image_shape),
-                keys[place],
-            )
+            example = {field: encoded[place]}
+            find_reason = functools.partial(why_unreadable, example, image_shape)
+            corrupt_images.note(described[place], find_reason, key)
     if training and not valid:
-        corrupt_images.raise_no_valid_examples(names)
-    return np.int64(len(names) - len(valid))
+        corrupt_images.raise_no_valid_examples(described)
+    return np.int64(len(keys) - len(valid))
 
 
 def why_unreadable(example: Mapping[str, bytes], image_shape: Sequence[int]) -> str:

@@ -1,5 +1,6 @@
 """Encoded images in files of their own: only their names are in memory."""
 
+import functools
 import math
 import os
 import zlib
@@ -222,7 +223,7 @@ class ImageFileSource(DataSource):
                 if self.corrupt_images is None:
                     raise
                 reason = error.strerror or str(error)
-                self.corrupt_images.note(key, lambda reason=reason: reason)
+                self.corrupt_images.note(key, functools.partial(str, reason))
                 continue
             yield key, data, int(labels[index])
 
@@ -244,7 +245,7 @@ class ImageFileSource(DataSource):
         found = []
         for paths, _ in self._files.values():
             valid = set()
-            for batch in as_numpy_batches(lambda paths=paths: self._decodable(paths)):
+            for batch in as_numpy_batches(functools.partial(self._decodable, paths)):
                 valid.update(batch.tolist())
             for number, path in enumerate(paths):
                 if number not in valid:

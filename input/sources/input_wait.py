@@ -1,4 +1,4 @@
-"""Time for which the reader of a dataset waits for each batch, measured in the graph."""
+"""Measures in the graph how long the reader of a dataset waits for each batch."""
 
 import tensorflow as tf
 

@@ -1,8 +1,8 @@
 """The input pipeline: read, decode, skip corrupt, augment, format, prefetch.
 
 `make_dataset` is the whole path of an image from a source to a batch, a chain of the
-functions below it. AutoGraph is off in all of them (see `DataSource.input_fn`): there is
-no Python `if`, `for`, `and` or `not` over tensors here, nor may there be.
+functions below it. AutoGraph is off in all of them (see `DataSource.input_fn`): there
+is no Python `if`, `for`, `and` or `not` over tensors here, nor may there be.
 
 A batch on its way is a dict of tensors with b examples in the first dimension:
 
@@ -20,7 +20,6 @@ from typing import Any, Protocol
 
 import estimator_clf.compat  # noqa: F401  Loads TensorFlow without its chatter.
 
-import numpy as np
 import tensorflow as tf
 
 from input import augment
@@ -210,7 +209,7 @@ def fill_with_valid(
     image_shape: tuple[int, ...],
     corrupt_images: CorruptImages,
 ) -> Batch:
-    """Completes a batch of which some images could not be decoded.
+    """Completes a batch with images that could not be decoded.
 
     Args:
       batch: the batch with 'path' or 'data'.
@@ -267,7 +266,7 @@ def fill_with_valid(
 
 
 def without_empty(batches: tf.data.Dataset) -> tf.data.Dataset:
-    """Drops batches of which no image was valid."""
+    """Drops batches without a valid image."""
     return batches.filter(lambda batch: tf.size(batch['key']) > 0)
 
 

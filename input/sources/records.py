@@ -29,8 +29,8 @@ def numbered_records(
     """Returns the records of a shard with their numbers in the file.
 
     Args:
-      shards: the shards of which one is read.
-      number: its index, int or int64 scalar.
+      shards: the shards of a split.
+      number: index of the shard to read, int or int64 scalar.
       check: raise an error if there are fewer records than the shard lists.
 
     Returns:

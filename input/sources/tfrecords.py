@@ -1,7 +1,7 @@
 """Encoded images in TFRecord files: only their number is in memory.
 
 Records cannot be reached by number, so there is no global permutation: an epoch is a
-seeded order of the files, of which several are read in turns, and then a seeded shuffle
+seeded order of the files, several of them read in turns, and then a seeded shuffle
 buffer. Each is a function of (seed, epoch), so that the examples of any step are too; a
 run that resumes in mid-epoch reads the records of that epoch again up to its step, but
 does not decode them.
