@@ -1,4 +1,4 @@
-"""Every augmentation against NumPy, eagerly and inside tf.data."""
+"""Every augmentation compared with NumPy, eagerly and inside tf.data."""
 
 import numpy as np
 import pytest
@@ -22,7 +22,7 @@ def _draw(count=_COUNT, epoch=0, seed=7, first=0):
 
 
 def _apply(text, images, **options):
-    """Eagerly and inside tf.data; both must give the same."""
+    """Runs eagerly and inside tf.data; both must agree."""
     steps = augment.parse(text)
     count = len(images)
     eager = augment.apply(tf.constant(images), _draw(count, **options), steps).numpy()
@@ -68,7 +68,7 @@ def test_alternating_flip():
     )
 
 
-def test_two_flips_are_refused():
+def test_parse_refuses_two_flips():
     with pytest.raises(DataError, match='undo each other'):
         augment.parse('flip,crop:2,alternating_flip')
 
@@ -87,7 +87,7 @@ def test_crop(pad):
     np.testing.assert_array_equal(_apply(f'crop:{pad}', images), expected)
 
 
-def test_crop_moves_as_far_as_it_may_and_also_not_at_all():
+def test_crop_reaches_all_offsets():
     images = np.zeros([400, 9, 9, 1], np.uint8)
     images[:, 4, 4] = 255
     moved = _apply('crop:2', images)
@@ -96,7 +96,7 @@ def test_crop_moves_as_far_as_it_may_and_also_not_at_all():
 
 
 def _bilinear(image, rows, columns):
-    """Reads `image` at the crossings of fractional rows and columns."""
+    """Interpolates `image` at fractional rows and columns."""
 
     def blend(array, places, axis):
         low = np.clip(np.floor(places).astype(int), 0, array.shape[axis] - 1)
@@ -122,21 +122,21 @@ def test_zoom(size, amount):
         for side in size:
             middle = (side - 1) / 2
             places = middle + (np.arange(side) - middle) / factor
-            # Reflection, spelt out: -1 is 1, side is side - 2.
+            # Explicit reflection: -1 is 1, side is side - 2.
             places = np.abs(places)
             axes.append((side - 1) - np.abs((side - 1) - places))
         expected.append(np.round(_bilinear(image, *axes)))
     _assert_near(_apply(f'zoom:{amount}', images), expected)
 
 
-def test_zoom_by_nothing_changes_nothing():
+def test_zoom_of_zero_changes_nothing():
     images = _images()
     np.testing.assert_array_equal(_apply('zoom:0', images), images)
 
 
 @pytest.mark.parametrize('size', [(9, 12), (8, 8)])
 def test_rotate(size):
-    """Away from the edge, where nothing is filled, against a rotation spelt out."""
+    """Compares pixels away from the edge with an explicit rotation."""
     images = _images(*size)
     angles = np.radians(_draw().uniform('rotate', -30, 30).numpy())
     assert angles.min() < -0.1 and angles.max() > 0.1
@@ -153,13 +153,13 @@ def test_rotate(size):
             _assert_near(result[row, column], np.round(expected))
 
 
-def test_rotate_by_nothing_changes_nothing():
+def test_rotate_of_zero_changes_nothing():
     images = _images()
     np.testing.assert_array_equal(_apply('rotate:0', images), images)
 
 
 @pytest.mark.parametrize('size', [(1, 1), (1, 6), (6, 1)])
-def test_images_one_pixel_high_or_wide(size):
+def test_ops_accept_images_one_pixel_high_or_wide(size):
     images = np.full([5, *size, 3], 99, np.uint8)
     for name in ('flip', 'vflip', 'zoom', 'resized_crop'):
         assert (_apply(name, images) == 99).all(), name
@@ -189,7 +189,7 @@ def test_resized_crop():
 
 
 def _grays(values):
-    """The gray of each pixel, [B, H, W, 1], and their mean, [B, 1, 1, 1]."""
+    """Returns the gray of each pixel, [B, H, W, 1], and their mean, [B, 1, 1, 1]."""
     weights = [0.299, 0.587, 0.114] if values.shape[-1] == 3 else [1.0]
     gray = (values @ weights)[..., None]
     return gray, gray.mean((1, 2, 3), keepdims=True)
@@ -227,7 +227,7 @@ def test_colors(channels):
         ('contrast', 'saturation', 'brightness'),
     ],
 )
-def test_colors_in_a_row_are_rounded_once_at_the_end(order, channels):
+def test_adjacent_colors_are_rounded_once(order, channels):
     images = _images(channels=channels)
     values = images.astype(np.float64)
     for name in order:
@@ -241,7 +241,7 @@ def test_colors_in_a_row_are_rounded_once_at_the_end(order, channels):
 
 
 @pytest.mark.parametrize('size', [(1, 1), (3, 5), (5, 6), (32, 32)])
-def test_colors_of_images_of_any_size(size):
+def test_colors_accept_any_size(size):
     images = _images(*size)
     text = 'brightness:0,contrast:0,saturation:0'
     np.testing.assert_array_equal(_apply(text, images), images)
@@ -275,7 +275,7 @@ def test_cutout_inside(side):
         image[row : row + side, column : column + side] = mean
     found = _apply(f'cutout_inside:{side}', images)
     _assert_near(found, expected)
-    # All of the square, and in any place.
+    # The whole square, in any place.
     assert ((found != images).any(-1).sum((1, 2)) > 0.9 * side**2 - 1).all()
     assert rows.min() == 0 and rows.max() == 9 - side
 
@@ -288,14 +288,14 @@ def test_cutout_reaches_every_pixel():
     assert share.min() > 0.1 and share[2, 2] > share[0, 0]
 
 
-def test_steps_are_applied_in_their_order():
+def test_apply_keeps_the_order_of_steps():
     images = _images()
     one_by_one = _apply('flip', _apply('crop:3', images))
     np.testing.assert_array_equal(_apply('crop:3,flip', images), one_by_one)
     assert (_apply('flip,crop:3', images) != one_by_one).any()
 
 
-def test_an_example_is_changed_alike_in_any_batch():
+def test_augmentation_does_not_depend_on_the_batch():
     images = _images()
     text = 'flip,crop:2,zoom,brightness,contrast,saturation,vflip,resized_crop,'
     text += 'cutout:3,randaugment:2x9'
@@ -305,7 +305,7 @@ def test_an_example_is_changed_alike_in_any_batch():
 
 
 @pytest.mark.parametrize('other', [{'epoch': 1}, {'seed': 8}, {'first': 1}])
-def test_epoch_seed_and_index_change_it(other):
+def test_augmentation_depends_on_epoch_seed_and_index(other):
     images = _images()
     changed = _apply('crop:4', images) != _apply('crop:4', images, **other)
     assert changed.any((1, 2, 3)).mean() > 0.8
@@ -320,7 +320,7 @@ def test_parse():
     )
     assert augment.parse('randaugment') == (('randaugment', (2, 9)),)
     assert augment.parse('randaugment:3x4.5') == (('randaugment', (3, 4.5)),)
-    # Behind everything else, wherever they are named.
+    # After everything else, wherever they are named.
     assert augment.parse('cutmix,mixup:0.4,flip') == (
         ('flip', 0.5),
         ('cutmix', 1.0),
@@ -350,15 +350,15 @@ def test_parse():
         ('mixup:0', 'amount of mixup must be a number from 0.01 to 100'),
     ],
 )
-def test_what_makes_no_sense_is_refused(text, match):
+def test_invalid_options_are_refused(text, match):
     with pytest.raises(DataError, match=match) as raised:
         augment.parse(text)
     assert '`augment`' in str(raised.value)
 
 
-def test_crop_must_fit():
+def test_check_size_refuses_large_amounts():
     augment.check_size(augment.parse('crop:7'), (8, 9, 3))
-    with pytest.raises(DataError, match='`augment=crop`:8 must be smaller .* 8x9'):
+    with pytest.raises(DataError, match='`augment=crop:8` must be smaller .* 8x9'):
         augment.check_size(augment.parse('crop:8'), (8, 9, 3))
-    with pytest.raises(DataError, match='`augment=cutout`:8 must be smaller .* 8x9'):
+    with pytest.raises(DataError, match='`augment=cutout:8` must be smaller .* 8x9'):
         augment.check_size(augment.parse('cutout'), (8, 9, 3))
