@@ -40,7 +40,7 @@ def open_dataset(
     """
     format_name, _, variant = name.partition(':')
     FORMATS.facts(format_name)  # An unknown name is an error before TensorFlow loads.
-    import estimator_clf.compat  # noqa: F401  Loads TensorFlow without its chatter.
+    import estimator_clf.compat  # noqa: F401  Configures TensorFlow's logging first.
 
     factory = FORMATS.get(format_name)
     accepted = inspect.signature(factory).parameters

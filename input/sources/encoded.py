@@ -88,7 +88,7 @@ def why_unreadable(example: Mapping[str, bytes], image_shape: Sequence[int]) -> 
                 session.run(image.op, feed)
             except tf.errors.OpError as error:
                 return short_reason(error)
-    return 'could not be read a moment ago'
+    return 'could not be decoded at first, but can be now'
 
 
 def format_unreadable(unreadable: Sequence[tuple[str, str]], limit: int) -> str | None:

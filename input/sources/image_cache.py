@@ -4,7 +4,7 @@ import concurrent.futures
 import os
 from collections.abc import Callable, Iterable, Sequence
 
-import estimator_clf.compat  # noqa: F401  Loads TensorFlow without its chatter.
+import estimator_clf.compat  # noqa: F401  Configures TensorFlow's logging first.
 
 import numpy as np
 

@@ -18,7 +18,7 @@ import dataclasses
 import functools
 from typing import Any, Protocol
 
-import estimator_clf.compat  # noqa: F401  Loads TensorFlow without its chatter.
+import estimator_clf.compat  # noqa: F401  Configures TensorFlow's logging first.
 
 import tensorflow as tf
 

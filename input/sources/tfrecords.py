@@ -402,7 +402,7 @@ class TFRecordSource(DataSource):
                 pass
         except tf.errors.OpError as error:
             return short_reason(error)
-        return 'could not be read a moment ago'
+        return 'could not be decoded at first, but can be now'
 
 
 def _shuffle_seed(seed: int, epoch: tf.Tensor) -> tf.Tensor:

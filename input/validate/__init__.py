@@ -8,7 +8,7 @@
 `python -m launch.check_data` does the same on the command line.
 """
 
-import estimator_clf.compat  # noqa: F401  Loads TensorFlow without its chatter.
+import estimator_clf.compat  # noqa: F401  Configures TensorFlow's logging first.
 
 from input.validate.findings import KINDS, LEVELS
 from input.validate.report import Finding, Report, lines_file

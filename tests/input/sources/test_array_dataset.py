@@ -1,6 +1,6 @@
 """Datasets of arrays."""
 
-import estimator_clf.compat  # noqa: F401  Loads TensorFlow without its chatter.
+import estimator_clf.compat  # noqa: F401  Configures TensorFlow's logging first.
 
 import numpy as np
 import tensorflow as tf
