@@ -43,13 +43,13 @@ def define_flags() -> None:
 
 def main(arguments: list[str]) -> None:
     """Exports as the flags say."""
+    from estimator_clf.config.parsers import parse_eval_tta
     from estimator_clf.core.errors import ConfigError
     from estimator_clf.training.saved_runs import (
         find_checkpoint,
         load_config,
         load_info,
     )
-    from model_fns.optimizers.config import parse_views
 
     app.no_arguments(arguments)
     config = load_config(
@@ -64,7 +64,7 @@ def main(arguments: list[str]) -> None:
     )
     info = load_info(FLAGS.model_dir)
 
-    if parse_views(FLAGS.eval_tta) and not config.exports.export_tta:
+    if parse_eval_tta(FLAGS.eval_tta) and not config.exports.export_tta:
         raise ConfigError(
             f'--eval_tta={FLAGS.eval_tta} has no effect on an export without --export_tta; '
             'give both'
@@ -105,9 +105,9 @@ def _saved_model(model, config, info):
 
 
 def _other(model, config, info):
+    from estimator_clf.core.tf_errors import translate_tf_errors
     from estimator_clf.export import formats
     from estimator_clf.loggers.corrupt_images import leave_out
-    from estimator_clf.core.tf_errors import translate_tf_errors
     from estimator_clf.training.datasets import open_source
 
     calibration = None
@@ -131,9 +131,9 @@ def _other(model, config, info):
 def _examples(config, info):
     """Examples of the data for the parity check; None if it is not readable any more."""
     from estimator_clf.core.errors import DataError
+    from estimator_clf.core.tf_errors import translate_tf_errors
     from estimator_clf.export import check_examples
     from estimator_clf.loggers.corrupt_images import leave_out
-    from estimator_clf.core.tf_errors import translate_tf_errors
     from estimator_clf.training.datasets import open_source
 
     try:

@@ -99,7 +99,8 @@ class Config:
     def to_flat(self) -> dict[str, Any]:
         """Returns dict setting -> value, over all groups."""
         return {
-            name: getattr(getattr(self, group), name) for name, group in GROUP_OF.items()
+            name: getattr(getattr(self, group), name)
+            for name, group in GROUP_OF.items()
         }
 
     def differences(self, other: 'Config') -> list[tuple[str, Any, Any]]:

@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING, Any
 from estimator_clf.core.errors import for_argument
 from model_fns import registry
 
-
 if TYPE_CHECKING:
     from estimator_clf.config.config import Config
+
 
 def network_options(config: 'Config') -> dict[str, Any]:
     """Returns dict option -> value of the network, with the types of its defaults.

@@ -134,9 +134,9 @@ def _eval_sets(text):
         name, _, what = what.rpartition('=')
         split, _, data_dir = what.partition('@')
         args = (split,) if split and name else ()
-        given = {'data_dir': data_dir} if data_dir else {}
+        given: dict[str, Any] = {'data_dir': data_dir} if data_dir else {}
         if colon and every != '1epochs':
-            given['every'] = every
+            given['every'] = int(every) if every.isdigit() else every
         calls.append(str(Call(name or split, args, given)))
     return ', '.join(calls)
 

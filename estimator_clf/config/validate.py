@@ -6,16 +6,15 @@ Needs neither TensorFlow nor the data: a mistake in a flag is reported at once.
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from estimator_clf.config import class_weights, early_stopping, eval_set_specs
+from estimator_clf.config import class_weights, early_stopping, eval_set_specs, parsers
 from estimator_clf.config.fields import FIELDS
 from estimator_clf.config.model_options import network_options, proxy_options
 from estimator_clf.config.warm_start_rules import WarmStartRules
-from estimator_clf.core import intervals, variable_patterns
-from estimator_clf.core.call_syntax import parse_list
+from estimator_clf.core import intervals
+from estimator_clf.core.call_syntax import parse_calls, parse_list
 from estimator_clf.core.errors import ConfigError
 from input import FORMATS
 from model_fns import registry
-from model_fns.optimizers.config import parse_lookahead, parse_views
 
 if TYPE_CHECKING:
     from estimator_clf.config.config import Config
@@ -75,15 +74,16 @@ def _syntax(config):
     intervals.step_range(run.profile, 'profile')
     early_stopping.parse_patience(config.evaluation.early_stopping, 'early_stopping')
     eval_set_specs.parse(config.evaluation.extra_eval_sets)
+    parse_calls(config.data.augment, 'augment')
     parse_list(config.data.classes, 'classes')
     parse_list(config.data.exclude_classes, 'exclude_classes')
     class_weights.parse(optimization.class_weights)
-    parse_lookahead(optimization.lookahead)
-    parse_views(config.evaluation.eval_tta)
+    parsers.parse_lookahead(optimization.lookahead)
+    parsers.parse_eval_tta(config.evaluation.eval_tta)
     for name in ('freeze', 'train_only'):
-        variable_patterns.parse_patterns(name, getattr(optimization, name))
+        parsers.parse_patterns(getattr(optimization, name), name)
     for name in ('lr_multipliers', 'decay_multipliers'):
-        variable_patterns.parse_multipliers(name, getattr(optimization, name))
+        parsers.parse_multipliers(getattr(optimization, name), name)
 
 
 def _dataset(config):

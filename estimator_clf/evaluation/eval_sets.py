@@ -3,12 +3,10 @@
 import dataclasses
 from collections.abc import Callable
 
+from estimator_clf.config import eval_set_specs
 from estimator_clf.config.step_plan import evaluation_input
 from estimator_clf.core import intervals
 from estimator_clf.core.errors import ConfigError
-
-# The names of other things that write into the model_dir or metrics.jsonl.
-_TAKEN = ('train', 'best', 'export', 'export-best', 'plugins')
 
 # Which split of another directory is meant where none is named.
 _USUAL = ('test', 'validation', 'train')
@@ -33,61 +31,6 @@ class EvalSet:
     num_examples: int
     every: float | None = None
     plain_input_fn: Callable | None = None
-
-
-@dataclasses.dataclass(frozen=True)
-class Wish:
-    """One entry of `extra_eval_sets`, as it was written.
-
-    Attributes:
-      name: see `EvalSet`.
-      split: name of the split, or '' for the usual one of another directory.
-      data_dir: the directory of other data of the same kind, or ''.
-      every: a duration, see `estimator_clf.core.intervals.parse`.
-    """
-
-    name: str
-    split: str
-    data_dir: str
-    every: str
-
-
-def parse(text):
-    """Reads `extra_eval_sets`: `test:5epochs,phone=@photos/phone:1epochs`.
-
-    Args:
-      text: entries `[NAME=]SPLIT[@DIR][:INTERVAL]` between commas. Without an
-        interval, it is evaluated every epoch. SPLIT may be left out before @DIR.
-
-    Returns:
-      Tuple of `Wish`.
-
-    Raises:
-      ConfigError: an entry is not like this, or a name is taken.
-    """
-    wishes = []
-    for entry in filter(None, (part.strip() for part in text.split(','))):
-        what, colon, every = entry.rpartition(':')
-        if not colon:
-            what, every = entry, '1epochs'
-        intervals.parse(every, 'extra_eval_sets')
-        name, equals, what = what.rpartition('=')
-        split, _, data_dir = what.partition('@')
-        if not (split or data_dir) or (equals and not name):
-            raise ConfigError(
-                '`extra_eval_sets` must be [NAME=]SPLIT[@DIR][:INTERVAL] between commas, '
-                f'got {entry!r}'
-            )
-        name = name or split
-        if not name or name in _TAKEN or not name.replace('-', '_').isidentifier():
-            raise ConfigError(
-                f'`extra_eval_sets`: {entry!r} needs a name of its own, of letters, '
-                f'digits and underscores: my_name={what}'
-            )
-        if name in {wish.name for wish in wishes}:
-            raise ConfigError(f'`extra_eval_sets`: the name {name!r} is given twice')
-        wishes.append(Wish(name, split, data_dir, every))
-    return tuple(wishes)
 
 
 def eval_sets(config, source, plan, open_directory=None, cache=None):
@@ -119,18 +62,18 @@ def eval_sets(config, source, plan, open_directory=None, cache=None):
         usable = cache and config.eval_samples == 1
         return (cache.evaluation_input(made, split), made) if usable else (made, None)
 
-    if plan.eval_split in _TAKEN:
+    if plan.eval_split in eval_set_specs.RESERVED_NAMES:
         raise ConfigError(
             f'`eval_split={plan.eval_split}`: the run needs this name itself, in '
             'metrics.jsonl or for a directory; give the split another: '
-            f'`extra_eval_sets=on_`{plan.eval_split}={plan.eval_split}'
+            f'`extra_eval_sets=on_{plan.eval_split}({plan.eval_split})`'
         )
     if plan.eval_split:
         made, plain = input_of(plan.eval_split)
         size = source.num_examples[plan.eval_split]
         every = plan.eval_every
         sets.append(EvalSet(plan.eval_split, made, size, every, plain))
-    for wish in parse(config.extra_eval_sets):
+    for wish in eval_set_specs.parse(config.evaluation.extra_eval_sets):
         if wish.name in {known.name for known in sets}:
             raise ConfigError(
                 f'`extra_eval_sets`: {wish.name!r} is evaluated already (`eval_split`); '
@@ -142,7 +85,7 @@ def eval_sets(config, source, plan, open_directory=None, cache=None):
             raise ConfigError(
                 f'`extra_eval_sets`: {wish.name!r} is a split of {source.name} itself; '
                 'give the other examples a name of their own: '
-                f'NAME={wish.split}{wish.data_dir and "@" + wish.data_dir}'
+                f'NAME({wish.split or "data_dir=" + wish.data_dir})'
             )
         other = open_directory(wish.data_dir) if wish.data_dir else source
         other.corrupt_images = source.corrupt_images

@@ -1,6 +1,5 @@
 """`MODEL_CARD.md`: what a person wants to know of a model that lies on a disk."""
 
-import dataclasses
 import os
 import re
 import time
@@ -9,7 +8,8 @@ import estimator_clf.compat  # noqa: F401  Loads TensorFlow without its chatter.
 
 import tensorflow as tf
 
-from estimator_clf.config import config as configuration
+from estimator_clf.config import config_json
+from estimator_clf.config.fields import FIELDS
 from estimator_clf.core import provenance
 from estimator_clf.core.errors import ConfigError
 from estimator_clf.loggers import jsonl
@@ -126,7 +126,7 @@ def _inside(checkpoint, model_dir):
 def _otherwise(config):
     """A sentence, if the run's evaluation looked otherwise than the model does."""
     try:
-        run = configuration.load(config.model_dir)
+        run = config_json.load(config.model_dir)
     except ConfigError:
         run = config
     evaluated = _in_words(run.eval_tta, run.eval_samples)
@@ -184,10 +184,9 @@ def _settings(config):
         return ''
     # What is free to differ between the parts of a run does not make the weights.
     rows = [
-        [f'`--{field.name}`', f'`{_cell(str(value))}`']
-        for field in dataclasses.fields(config)
-        if not field.metadata['free']
-        and (value := getattr(config, field.name)) not in ('', None)
+        [f'`--{name}`', f'`{_cell(str(value))}`']
+        for name, value in config.to_flat().items()
+        if not FIELDS[name].metadata['changeable'] and value not in ('', None)
     ]
     return '## Settings\n\n' + _table(['flag', 'value'], rows)
 

@@ -1,9 +1,8 @@
 """TensorBoard's HParams: a table of runs, their settings and what they reached."""
 
-import dataclasses
-
 import estimator_clf.compat  # noqa: F401  Loads TensorFlow without its chatter.
 
+from estimator_clf.config.fields import FIELDS, TYPES
 from tensorboard.plugins.hparams import api_pb2, summary
 
 # Metrics that get a column, of each of these sets.
@@ -15,17 +14,8 @@ _SETS = ('validation', 'test')
 # marked as differing before the others.
 _FIRST = ('batch_size', 'learning_rate', 'network', 'optimizer', 'steps')
 
-# How the files are read, which makes no run better than another.
-_LEFT_OUT = (
-    'label_pattern',
-    'idx_prefix',
-    'compression',
-    'image_key',
-    'label_key',
-    'text_key',
-    'label_offset',
-    'log_every',
-)
+# Settings that do not change results.
+_EXCLUDED = ('log_every',)
 
 _TYPES = {
     str: api_pb2.DATA_TYPE_STRING,
@@ -44,10 +34,10 @@ def write_start(writer, config, total_steps, regression=False):
       total_steps: length of the run.
       regression: whether it predicts numbers, not classes.
     """
-    types = {f.name: _TYPES[f.type] for f in _fields(config)}
+    flat = config.to_flat()
+    types = {name: _TYPES[TYPES[name]] for name in _names()}
     types['steps'] = api_pb2.DATA_TYPE_FLOAT64
-    values = {f.name: getattr(config, f.name) for f in _fields(config)}
-    values = {name: value for name, value in values.items() if value is not None}
+    values = {name: flat[name] for name in types if flat.get(name) is not None}
     # All settings, those at their defaults too: TensorBoard takes the columns from one
     # of the runs, whichever it finds first, and that one cannot know the others.
     infos = [
@@ -78,9 +68,10 @@ def write_end(writer):
     writer.flush()
 
 
-def _fields(config):
+def _names():
+    """Settings that may differ between runs and change their results."""
     return [
-        field
-        for field in dataclasses.fields(config)
-        if not field.metadata['free'] and field.name not in _LEFT_OUT
+        name
+        for name, field in FIELDS.items()
+        if not field.metadata['changeable'] and name not in _EXCLUDED
     ]

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from estimator_clf.config import class_weights
+from estimator_clf.config import class_weights, parsers
 from estimator_clf.config.config import Config
 from estimator_clf.config.model_options import network_options, proxy_options
 from estimator_clf.core.call_syntax import parse_list
@@ -33,17 +33,17 @@ def build_model_fn(
       SettingError, ConfigError: invalid settings of the network or the optimizer.
     """
     # Here, because they import TensorFlow.
-    from estimator_clf.core import mixed_precision, variable_patterns
+    from estimator_clf.core import mixed_precision
     from model_fns.heads.test_time_augmentation import check_size
     from model_fns.model_fn import make_model_fn
-    from model_fns.optimizers.config import OptimizerSpec, parse_lookahead, parse_views
+    from model_fns.optimizers.config import OptimizerSpec
 
     optimization, hardware = config.optimization, config.hardware
     dtype = mixed_precision.resolve(hardware.precision)
     size = info.num_examples.get(config.data.train_split) or optimization.batch_size
     total_steps = total_steps or config.total_steps(size)
     steps_per_epoch = size / optimization.batch_size
-    eval_views = parse_views(config.evaluation.eval_tta)
+    eval_views = parsers.parse_eval_tta(config.evaluation.eval_tta)
     if eval_views and info.image_shape:
         check_size(eval_views[1], *info.image_shape[:2])
 
@@ -71,16 +71,14 @@ def build_model_fn(
         power=optimization.decay_power,
         end_learning_rate=optimization.end_learning_rate * learning_rate_scale,
         ema_decay=optimization.ema_decay,
-        lookahead=parse_lookahead(optimization.lookahead),
-        freeze=variable_patterns.parse_patterns('freeze', optimization.freeze),
-        train_only=variable_patterns.parse_patterns(
-            'train_only', optimization.train_only
+        lookahead=parsers.parse_lookahead(optimization.lookahead),
+        freeze=parsers.parse_patterns(optimization.freeze, 'freeze'),
+        train_only=parsers.parse_patterns(optimization.train_only, 'train_only'),
+        lr_multipliers=parsers.parse_multipliers(
+            optimization.lr_multipliers, 'lr_multipliers'
         ),
-        lr_multipliers=variable_patterns.parse_multipliers(
-            'lr_multipliers', optimization.lr_multipliers
-        ),
-        decay_multipliers=variable_patterns.parse_multipliers(
-            'decay_multipliers', optimization.decay_multipliers
+        decay_multipliers=parsers.parse_multipliers(
+            optimization.decay_multipliers, 'decay_multipliers'
         ),
     )
     return make_model_fn(

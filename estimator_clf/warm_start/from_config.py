@@ -8,6 +8,7 @@ import estimator_clf.compat  # noqa: F401  Loads TensorFlow without its chatter.
 
 import tensorflow as tf
 
+from estimator_clf.config.warm_start_rules import WarmStartRules
 from estimator_clf.core.atomic_files import write_atomically
 from estimator_clf.core.errors import ConfigError
 from estimator_clf.warm_start.assignment import make_plan, model_variables
@@ -45,7 +46,7 @@ def warm_start_of(config, model_fn, input_fn, say, published=None):
     """
     if not config.warm_start or tf.train.latest_checkpoint(config.model_dir):
         return None
-    rules = config.warm_start_rules()
+    rules = WarmStartRules.of(config.model)
     known = published() if published else None
     source = _source(config.warm_start, known)
     variables = model_variables(model_fn, input_fn)

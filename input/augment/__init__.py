@@ -6,6 +6,7 @@ shape and dtype. Whole batches, since for small images a tf.data element costs m
 its pixels.
 """
 
-from input.augment.pipeline import OPS, apply, check_size, mix, parse
+from input.augment.parser import parse
+from input.augment.pipeline import OPS, apply, check_size, mix
 
 __all__ = ['OPS', 'apply', 'check_size', 'mix', 'parse']

@@ -1,14 +1,12 @@
-"""Parses the augmentation of `augment` and applies it."""
+"""Applies parsed augmentation to batches of images."""
 
 import itertools
-import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import tensorflow as tf
 
 from estimator_clf.core.errors import DataError
-from estimator_clf.core.registry import suggest
 from input.augment import color, geometric
 from input.augment.cutout import cutout, cutout_inside
 from input.augment.mixup_cutmix import BLENDS, blend
@@ -39,76 +37,7 @@ OPS: dict[str, tuple[Callable[..., tf.Tensor], float, float, float]] = {
 COLORS = ('brightness', 'contrast', 'saturation')
 
 # Amounts that are pixels.
-_WHOLE = ('crop', 'cutout', 'cutout_inside')
-
-# Number of RandAugment's ops if only their magnitude is given, and its maximum.
-_LAYERS, _MOST_LAYERS = 2, 14
-
-_KNOWN = {**OPS, **BLENDS}
-
-
-def parse(text: str | None) -> tuple[tuple[str, Any], ...]:
-    """Parses augmentation such as `flip,crop:4,brightness:0.2`.
-
-    Args:
-      text: names of `OPS`, each with an amount after a colon where it is not the
-        default; applied in this order. Those of `BLENDS` are applied last wherever
-        they are named: a crop would change the shares of a mixed label.
-
-    Returns:
-      Tuple of (name, amount); the amount is a float, of randaugment a pair (N, M).
-
-    Raises:
-      DataError: unknown name, or an amount out of range.
-    """
-    steps: dict[str, Any] = {}
-    for part in filter(None, (p.strip() for p in (text or '').split(','))):
-        name, _, given = part.partition(':')
-        if name not in _KNOWN:
-            raise DataError(
-                f'`augment`: there is no {name!r}{suggest(name, _KNOWN)} There are: '
-                + ', '.join(sorted(_KNOWN))
-            )
-        amount = _layers(given) if name == 'randaugment' else _amount(name, given)
-        if name in steps:
-            # It would use the same random numbers: two flips are none.
-            raise DataError(f'`augment`: {name} must be named once only')
-        steps[name] = amount
-    if {'flip', 'alternating_flip'} <= set(steps):
-        raise DataError(
-            '`augment`: flip and alternating_flip undo each other; give one'
-        )
-    return tuple(sorted(steps.items(), key=lambda step: step[0] in BLENDS))
-
-
-def _amount(name: str, given: str) -> float:
-    _, usual, low, high = _KNOWN[name]
-    try:
-        amount = float(given) if given else usual
-    except ValueError:
-        amount = float('nan')
-    if not low <= amount <= high:
-        raise DataError(
-            f'`augment`: the amount of {name} must be a number from {low:g} to '
-            f'{high:g}, got {given!r}'
-        )
-    if name in _WHOLE and amount != int(amount):
-        raise DataError(
-            f'`augment`: the amount of {name} must be whole pixels, got {given!r}'
-        )
-    return amount
-
-
-def _layers(given: str) -> tuple[int, float]:
-    """Parses RandAugment's `M` or `NxM` into (N, M)."""
-    match = re.fullmatch(r'(?:(\d+)x)?([^x]*)', given)
-    layers = int(match[1] or _LAYERS) if match else 0
-    if not match or not 1 <= layers <= _MOST_LAYERS:
-        raise DataError(
-            '`augment`: randaugment must be randaugment:M or randaugment:NxM, with N '
-            f'from 1 to {_MOST_LAYERS} and M from 0 to 30, got {given!r}'
-        )
-    return layers, _amount('randaugment', match[2])
+WHOLE_PIXELS = ('crop', 'cutout', 'cutout_inside')
 
 
 def apply(images: tf.Tensor, rng: ExampleRng, steps: Steps) -> tf.Tensor:
@@ -117,7 +46,7 @@ def apply(images: tf.Tensor, rng: ExampleRng, steps: Steps) -> tf.Tensor:
     Args:
       images: uint8 [B, H, W, C].
       rng: random numbers of the B examples.
-      steps: see `parse`.
+      steps: see `input.augment.parser.parse`.
 
     Returns:
       uint8 [B, H, W, C].
@@ -147,7 +76,7 @@ def mix(
       images: uint8 [B, H, W, C].
       labels: int32 [B].
       rng: random numbers of the B examples.
-      steps: see `parse`.
+      steps: see `input.augment.parser.parse`.
       num_classes: number of classes.
 
     Returns:
@@ -163,8 +92,8 @@ def mix(
 def check_size(steps: Steps, image_shape: Sequence[int]) -> None:
     """Raises DataError if a step is not possible on images of this shape."""
     for name, amount in steps:
-        if name in _WHOLE and amount >= min(image_shape[:2]):
+        if name in WHOLE_PIXELS and amount >= min(image_shape[:2]):
             raise DataError(
-                f'`augment={name}:{amount:g}` must be smaller than the images, which '
+                f'`augment={name}({amount:g})` must be smaller than the images, which '
                 f'are {image_shape[0]}x{image_shape[1]}'
             )

@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from estimator_clf.core.errors import DataError
 from input.augment.mixup_cutmix import BLENDS
-from input.augment.pipeline import parse
+from input.augment.parser import parse
 from input.dataset_info import DatasetInfo
 from input.sampling.class_balance import make_order
 from input.sampling.stateless_random import is_validation_example

@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from estimator_clf.config.config import Config
-from estimator_clf.core import devices
+from estimator_clf.config.config import make_config
 from estimator_clf.training.callbacks import Callback
 from estimator_clf.training.trainer import train_and_evaluate
 from input.formats.arrays import from_arrays
@@ -44,62 +43,56 @@ def source(train=45, test=20, **options):
     return from_arrays(arrays, NAMES, name='small', **options)
 
 
-def model_fn_maker(config):
-    """Returns what `train_and_evaluate` takes: a rate that changes, and a network.
+def small_model_fn(config, info, total_steps, learning_rate_scale=1.0):
+    """Makes a small model_fn; see `make_model_fn` of `train_and_evaluate`.
 
-    Of config.network 'cnn' one with dropout and batch norm, which has everything that
-    could be lost at a restart; of 'linear' the one that is built the fastest.
+    For the network 'cnn', one with dropout and batch norm, which has everything that
+    could be lost at a restart; for 'linear', the one that builds the fastest.
     """
+    network = config.network_call.name
     args = {'filters': (4,), 'hidden': (8,), 'dropout': 0.5, 'batch_norm': True}
+    return make_model_fn(
+        network,
+        num_classes=info.num_classes,
+        class_names=info.class_names,
+        mean=info.mean,
+        stddev=info.stddev,
+        network_args=args if network == 'cnn' else None,
+        optimizer=OptimizerSpec(
+            name='adam',
+            learning_rate=config.optimization.learning_rate * learning_rate_scale,
+            schedule='cosine',
+            total_steps=total_steps,
+        ),
+        seed=config.run.seed,
+    )
 
-    def make(info, total_steps, rate=1.0):
+
+def small_mlp(optimizer, **kwargs):
+    """Returns a replacement of `small_model_fn`: a small mlp.
+
+    Args:
+      optimizer: settings of `OptimizerSpec`, except total_steps.
+      **kwargs: further arguments of `make_model_fn`.
+    """
+
+    def make(config, info, total_steps, learning_rate_scale=1.0):
         return make_model_fn(
-            config.network,
+            'mlp',
             num_classes=info.num_classes,
-            class_names=info.class_names,
+            network_args={'hidden': (4,)},
             mean=info.mean,
             stddev=info.stddev,
-            network_args=args if config.network == 'cnn' else None,
-            optimizer=OptimizerSpec(
-                name='adam',
-                learning_rate=config.learning_rate * rate,
-                schedule='cosine',
-                total_steps=total_steps,
-            ),
-            seed=config.seed,
+            optimizer=OptimizerSpec(**optimizer, total_steps=total_steps),
+            **kwargs,
         )
 
     return make
 
 
-def mlp_maker(optimizer, **kwargs):
-    """Returns what may take the place of `model_fn_maker`: a small mlp.
-
-    Args:
-      optimizer: settings of `OptimizerSpec`, but for total_steps.
-      **kwargs: further ones of `make_model_fn`.
-    """
-
-    def maker(config):
-        def make(info, total_steps, rate=1.0):
-            return make_model_fn(
-                'mlp',
-                num_classes=info.num_classes,
-                network_args={'hidden': (4,)},
-                mean=info.mean,
-                stddev=info.stddev,
-                optimizer=OptimizerSpec(**optimizer, total_steps=total_steps),
-                **kwargs,
-            )
-
-        return make
-
-    return maker
-
-
 def linear_model_fn(info):
-    """The model_fn that is built the fastest."""
-    return model_fn_maker(Config(network='linear'))(info, 100)
+    """Makes the model_fn that builds the fastest."""
+    return small_model_fn(make_config(network='linear'), info, 100)
 
 
 class Recorder(Callback):
@@ -130,7 +123,7 @@ class Recorder(Callback):
         self.messages.append(text)
 
 
-def run(model_dir, observer=None, data=None, **settings):
+def run(model_dir, callback=None, data=None, **settings):
     """Trains 14 steps of 9 examples, 5 steps an epoch; returns its `Results`."""
     settings = {
         'network': 'linear',
@@ -142,14 +135,15 @@ def run(model_dir, observer=None, data=None, **settings):
         'record_keys': True,
         'learning_rate': 0.01,
         'export': False,
-        'augment': 'flip,crop:1',
+        'augment': 'flip, crop(1)',
         **settings,
     }
-    config = Config(dataset='arrays', model_dir=str(model_dir), **settings)
-    replicas = devices.set_up(config.device, config.replicas)
-    data = data or source()
+    config = make_config(dataset='arrays', model_dir=str(model_dir), **settings)
     return train_and_evaluate(
-        config, data, model_fn_maker(config), lambda info: None, replicas, observer
+        config,
+        [callback] if callback else [],
+        source=data or source(),
+        make_model_fn=small_model_fn,
     )
 
 

@@ -80,7 +80,7 @@ def _numbers(batches):
     return [int(os.path.basename(key)[:2]) for key in keys(batches)]
 
 
-_OPTIONS = {'seed': 2, 'augment': 'flip,resized_crop:0.5'}
+_OPTIONS = {'seed': 2, 'augment': 'flip,resized_crop(0.5)'}
 
 
 @both

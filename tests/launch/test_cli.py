@@ -128,7 +128,6 @@ def test_train_with_a_recipe(tmp_path):
         'train',
         '--recipe=digits',
         '--network=linear',
-        '--network_args=',
         '--epochs=1',
         '--noexport',
         directory=tmp_path,

@@ -5,8 +5,7 @@ import os
 import pytest
 from PIL import Image
 
-from estimator_clf.config.config import Config
-from estimator_clf.training import factory
+from estimator_clf.config.config import make_config
 from estimator_clf.training.trainer import train_and_evaluate
 from tests.helpers.launching import launch
 from tests.helpers.small_run import events
@@ -15,7 +14,7 @@ from tests.helpers.small_run import events
 @pytest.fixture(scope='module')
 def run(tmp_path_factory):
     """The model_dir of a run of `linear` on the digits."""
-    config = Config(
+    config = make_config(
         dataset='digits',
         network='linear',
         model_dir=str(tmp_path_factory.mktemp('run')),
@@ -26,10 +25,8 @@ def run(tmp_path_factory):
         export=False,
         eval_plots=False,
     )
-    source = factory.open_source(config)
-    maker = factory.model_fn_maker(config)
-    train_and_evaluate(config, source, maker, lambda info: None, 1)
-    return config.model_dir
+    train_and_evaluate(config)
+    return config.run.model_dir
 
 
 def test_what_it_writes_and_says(run):

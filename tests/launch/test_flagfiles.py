@@ -11,7 +11,7 @@ import tensorflow as tf
 from absl import flags as absl_flags
 from absl.testing import flagsaver
 
-from estimator_clf.training import factory
+from estimator_clf.training import models
 from estimator_clf.training.config_checks import check
 from input.formats.arrays import from_arrays
 from launch import flags
@@ -52,12 +52,15 @@ def test_its_training_can_be_built(path):
     config = _config(path)
     source = _source(config)
     check(config)
-    config = factory.resolve_auto(config, source)
-    model_fn = factory.model_fn_maker(config)(source.info, 1000)
+    config = models.resolve_auto(config, source)
+    model_fn = models.build_model_fn(config, source.info, 1000)
     with tf.Graph().as_default():
         tf.compat.v1.train.get_or_create_global_step()
         batches = source.input_fn(
-            'train', config.batch_size, training=True, augment=config.augment
+            'train',
+            config.optimization.batch_size,
+            training=True,
+            augment=config.data.augment,
         )()
         features, labels = tf.compat.v1.data.make_one_shot_iterator(batches).get_next()
         spec = model_fn(features, labels, estimator.ModeKeys.TRAIN)
@@ -74,16 +77,16 @@ def _config(path):
 
 def _source(config):
     """As many random images as a batch takes, of the shape of the real ones."""
-    size = config.image_size or '32'
-    shape = SHAPES.get(config.dataset, (int(size), int(size), 3))
-    names = [str(n) for n in range(100 if config.dataset == 'cifar100' else 10)]
-    if config.dataset == 'cifar10':
+    size = config.data.image_size or '32'
+    shape = SHAPES.get(config.data.dataset, (int(size), int(size), 3))
+    names = [str(n) for n in range(100 if config.data.dataset == 'cifar100' else 10)]
+    if config.data.dataset == 'cifar10':
         names = CIFAR10
-    count = 2 * max(config.batch_size, 100)
+    count = 2 * max(config.optimization.batch_size, 100)
     images = np.random.default_rng(0).integers(0, 256, (count, *shape))
     labels = np.arange(count, dtype=np.int32) % len(names)
     splits = {split: (images.astype(np.uint8), labels) for split in ('train', 'test')}
-    return from_arrays(splits, tuple(names), name=config.dataset)
+    return from_arrays(splits, tuple(names), name=config.data.dataset)
 
 
 @pytest.mark.parametrize(

@@ -149,7 +149,7 @@ def test_evaluate_over_several_views(run):
     ]
     assert losses[0] == pytest.approx(written['loss'], abs=1e-6)
     assert abs(losses[1] - losses[0]) > 1e-3
-    wrong = launch(*test, '--eval_tta=shift:8')
+    wrong = launch(*test, '--eval_tta=shift(8)')
     assert wrong.returncode == 2
     assert 'shift must be less than the sides of the images, 8x8' in wrong.stderr
 

@@ -1,6 +1,5 @@
 """`--warm_start` as a user gives it, and on two devices."""
 
-import functools
 import json
 import subprocess
 import sys
@@ -10,8 +9,7 @@ import estimator_clf.compat  # noqa: F401  Loads TensorFlow without its chatter.
 import numpy as np
 import tensorflow as tf
 
-from estimator_clf.config.config import Config
-from estimator_clf.training import factory
+from estimator_clf.config.config import make_config
 from estimator_clf.training.trainer import train_and_evaluate
 from tests.helpers.launching import SMALL, launch
 
@@ -89,7 +87,7 @@ def test_every_replica_gets_the_values(tmp_path):
 
 
 def test_from_an_export(tmp_path):
-    config = Config(
+    config = make_config(
         dataset='digits',
         network='linear',
         batch_size=64,
@@ -99,12 +97,7 @@ def test_from_an_export(tmp_path):
         eval_every='0',
         check_export=False,
     )
-    results = train_and_evaluate(
-        config,
-        factory.open_source(config),
-        factory.model_fn_maker(config),
-        functools.partial(factory.make_decoder, config),
-    )
+    results = train_and_evaluate(config)
     second = tmp_path / 'second'
     done = launch(
         'train',

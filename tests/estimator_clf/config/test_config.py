@@ -1,4 +1,4 @@
-"""The settings of a run: checks, JSON, what may change when a run goes on."""
+"""Tests of the composed settings: checks, flat access, differences."""
 
 import dataclasses
 import json
@@ -6,10 +6,10 @@ import os
 
 import pytest
 
-from estimator_clf.config import config as configuration
-from estimator_clf.config.config import Config
+from estimator_clf.config import config_json
+from estimator_clf.config.config import Config, make_config
+from estimator_clf.config.fields import FIELDS, GROUPS, TYPES
 from estimator_clf.core.errors import ConfigError
-from estimator_clf.training.config_checks import unused_settings
 
 
 @pytest.mark.parametrize(
@@ -22,7 +22,7 @@ from estimator_clf.training.config_checks import unused_settings
         ({'batch_size': 1.5}, '`batch_size` must be a whole number, got 1.5'),
         ({'batch_size': True}, '`batch_size` must be a whole number, got True'),
         ({'histograms': 1}, '`histograms` must be a bool, got 1'),
-        ({'eval_every': 100}, '`eval_every` must be a text, got 100'),
+        ({'eval_every': 100}, '`eval_every` must be text, got 100'),
         ({'learning_rate': 0.0}, '`learning_rate` must be above 0, got 0.0'),
         ({'learning_rate': float('nan')}, '`learning_rate` must be above 0, got nan'),
         ({'learning_rate': float('inf')}, '`learning_rate` must be finite, got inf'),
@@ -42,45 +42,36 @@ from estimator_clf.training.config_checks import unused_settings
         ({'save_every': ''}, '`save_every` must be a number of steps'),
         ({'warmup': '1.5'}, '`warmup` must be a whole number of steps'),
         ({'log_every': 'x'}, '`log_every` must be a number of steps'),
-        ({'epochs': 1.0, 'max_steps': 1}, '`epochs` and `max_steps` both say how long'),
+        ({'epochs': 1.0, 'max_steps': 1}, '`epochs` and `max_steps` both set the'),
+        ({'warp': 9}, 'there is no setting warp'),
     ],
 )
-def test_what_cannot_be_is_refused_in_words(settings, message):
+def test_an_invalid_value_is_refused_with_its_name(settings, message):
     with pytest.raises(ConfigError) as caught:
-        Config(**settings)
+        make_config(**settings)
     assert message in str(caught.value)
 
 
-@pytest.mark.parametrize(
-    'settings, words',
-    [
-        ({}, []),
-        ({'optimizer': 'nesterov', 'momentum': 0.95}, []),
-        ({'schedule': 'step', 'decay_at': '10', 'decay_rate': 0.5}, []),
-        ({'warmup': '10%', 'warmup_from': 0.2}, []),
-        ({'optimizer': 'sgd', 'momentum': 0.95}, ['`momentum=0.95` does nothing with']),
-        ({'decay_at': '10'}, ['`decay_at=10` does nothing with `schedule`=']),
-        ({'warmup_from': 0.2}, ['`warmup_from=0.2` does nothing without `warmup`']),
-    ],
-)
-def test_what_does_nothing_beside_others_is_said(settings, words):
-    found = unused_settings(Config(**{'schedule': 'constant', **settings}))
-    assert len(found) == len(words)
-    assert all(a.startswith(b) for a, b in zip(found, words, strict=True))
-
-
 def test_every_default_passes_its_own_check():
-    config = Config()
-    for field in dataclasses.fields(config):
-        assert field.metadata['group'] and field.metadata['help'].endswith(('.', ')'))
-        assert field.type in (str, int, float, bool)
+    config = make_config()
+    for name, group in GROUPS.items():
+        assert group.TITLE and isinstance(getattr(config, name), group)
+    for name, field in FIELDS.items():
+        assert field.metadata['help'].endswith(('.', ')'))
+        assert TYPES[name] in (str, int, float, bool)
 
 
-def test_directories_that_follow_from_others():
-    config = Config(dataset='tfds:oxford/pets', network='mlp')
-    assert config.model_dir == os.path.join('runs', 'tfds_oxford_pets-mlp')
-    assert config.export_dir == os.path.join(config.model_dir, 'export')
-    assert Config(model_dir='x', export_dir='y').export_dir == 'y'
+def test_every_setting_belongs_to_one_group():
+    names = [field.name for g in GROUPS.values() for field in dataclasses.fields(g)]
+    assert len(names) == len(set(names)) == len(FIELDS)
+
+
+def test_directories_have_defaults_that_follow_from_other_settings():
+    config = make_config(dataset='tfds:oxford/pets', network='mlp(hidden=3)')
+    assert config.run.model_dir == os.path.join('runs', 'tfds_oxford_pets-mlp')
+    assert config.exports.export_dir == os.path.join(config.run.model_dir, 'export')
+    config = make_config(model_dir='x', export_dir='y')
+    assert config.exports.export_dir == 'y'
 
 
 @pytest.mark.parametrize(
@@ -96,83 +87,47 @@ def test_directories_that_follow_from_others():
     ],
 )
 def test_total_steps(settings, examples, steps):
-    assert Config(**settings).total_steps(examples) == steps
+    assert make_config(**settings).total_steps(examples) == steps
 
 
-def test_interval_counts_epochs_of_this_data():
-    config = Config(batch_size=32, epochs=2.0, save_every='0.5epochs', eval_every='50%')
+def test_an_interval_counts_epochs_of_this_data():
+    config = make_config(
+        batch_size=32, epochs=2.0, save_every='0.5epochs', eval_every='50%'
+    )
     assert config.interval('save_every', 1600) == 25
     assert config.interval('eval_every', 1600) == 50
 
 
-def test_there_and_back_through_json():
-    config = Config(dataset='idx', seed=3, learning_rate=1.0, max_steps=5)
-    again = Config.from_dict(json.loads(json.dumps(config.to_dict())))
-    assert again == config
+def test_flat_settings_give_the_same_config():
+    config = make_config(dataset='idx', seed=3, learning_rate=1.0, max_steps=5)
+    assert make_config(**json.loads(json.dumps(config.to_flat()))) == config
 
 
-def test_a_setting_of_a_newer_version_is_named():
-    with pytest.raises(ConfigError, match='does not know: warp'):
-        Config.from_dict({'warp': 9})
+def test_replace_changes_some_settings_and_validates():
+    config = make_config(seed=1)
+    assert config.replace(seed=2).run.seed == 2 and config.run.seed == 1
+    with pytest.raises(ConfigError, match='`seed` must be at least 0'):
+        config.replace(seed=-1)
 
 
-def test_differences_are_those_that_matter():
-    config = Config(seed=1, max_steps=5)
-    other = dataclasses.replace(
-        config, seed=2, max_steps=9, data_dir='elsewhere', eval_every='3', device='cpu'
+def test_differences_omit_settings_that_may_change():
+    config = make_config(seed=1, max_steps=5)
+    other = config.replace(
+        seed=2, max_steps=9, data_dir='elsewhere', eval_every='3', device='cpu'
     )
     assert config.differences(other) == [('seed', 1, 2)]
     assert config.differences(config) == []
 
 
-def write(directory, text):
-    (directory / configuration.FILE_NAME).write_text(text)
+def test_a_config_of_defaults_can_be_made_without_validation():
+    assert Config().run.seed == 0 and Config().to_flat()['optimizer'] == 'adam'
 
 
-def test_load_gives_back_the_settings(tmp_path):
-    config = Config(model_dir='runs/once', seed=4, export_dir='/served/there')
-    write(tmp_path, json.dumps({'settings': config.to_dict()}))
-    loaded = configuration.load(str(tmp_path))
-    assert loaded == dataclasses.replace(config, model_dir=str(tmp_path))
-
-
-def test_a_directory_that_was_moved_exports_into_itself(tmp_path):
-    write(tmp_path, json.dumps({'settings': Config(model_dir='runs/once').to_dict()}))
-    assert configuration.load(str(tmp_path)).export_dir == str(tmp_path / 'export')
-
-
-@pytest.mark.parametrize(
-    'text', ['', '{"settings": ', '[]', '{}', '{"settings": null}', '"x"']
-)
-def test_a_damaged_file_is_said_to_be(tmp_path, text):
-    write(tmp_path, text)
-    with pytest.raises(ConfigError, match='config.json is corrupt'):
-        configuration.load(str(tmp_path))
-
-
-def test_a_value_that_cannot_be_is_named_when_loaded(tmp_path):
-    write(tmp_path, json.dumps({'settings': {'batch_size': 'many'}}))
-    with pytest.raises(ConfigError, match="`batch_size`.*got 'many'"):
-        configuration.load(str(tmp_path))
-
-
-def test_no_run_there(tmp_path):
-    with pytest.raises(ConfigError, match='`model_dir` must be the directory of a run'):
-        configuration.load(str(tmp_path))
-
-
-def test_names_that_tensorflow_takes_for_patterns():
+def test_characters_that_tensorflow_expands_are_refused_in_model_dir():
     for name in ('run [1]/m', 'runs/*', 'what?'):
-        with pytest.raises(ConfigError, match='`model_dir` must not have any of'):
-            Config(model_dir=name)
+        with pytest.raises(ConfigError, match='`model_dir` must not contain any of'):
+            make_config(model_dir=name)
 
 
-def test_a_directory_that_was_renamed(tmp_path):
-    for name in ('a [1]', 'b'):
-        settings = {**Config().to_dict(), 'model_dir': f'runs/{name}'}
-        settings['export_dir'] = f'runs/{name}/export'
-        text = json.dumps({'settings': settings})
-        (tmp_path / 'config.json').write_text(text)
-        config = configuration.load(str(tmp_path))
-        assert config.model_dir == str(tmp_path)
-        assert config.export_dir == str(tmp_path / 'export')
+def test_the_file_name_is_that_of_earlier_versions():
+    assert config_json.FILE_NAME == 'config.json'

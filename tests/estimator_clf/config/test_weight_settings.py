@@ -1,6 +1,5 @@
 """The settings of weights and precision, from the flags to what a run leaves."""
 
-import dataclasses
 import json
 import types
 
@@ -9,23 +8,21 @@ import pytest
 import tensorflow as tf
 from sklearn.utils.class_weight import compute_class_weight
 
-from estimator_clf.config.config import Config
+from estimator_clf.config import class_weights
+from estimator_clf.config.config import make_config
 from estimator_clf.core.errors import ConfigError, RunError, SettingError
-from estimator_clf.training import factory
-from estimator_clf.training.callbacks import Callback
-from estimator_clf.training.config_checks import check
+from estimator_clf.core.tf_errors import translate_tf_errors
+from estimator_clf.training import models
 from estimator_clf.training.trainer import train_and_evaluate
-from launch.data_errors import translate_tf_errors
 from model_fns.optimizers.ema import SUFFIX
 from tests.helpers import small_run, stepping
 from tests.helpers.launching import SMALL, launch, lines
 
 
 def run(model_dir, max_steps=4, **settings):
-    config = Config(
+    config = make_config(
         dataset='arrays',
-        network='mlp',
-        network_args='hidden=8',
+        network='mlp(hidden=8)',
         batch_size=8,
         max_steps=max_steps,
         save_every='2',
@@ -34,10 +31,7 @@ def run(model_dir, max_steps=4, **settings):
         model_dir=str(model_dir),
         **{'export': False, **settings},
     )
-    source = small_run.source()
-    config = factory.resolve_auto(config, source)
-    maker = factory.model_fn_maker(config)
-    return train_and_evaluate(config, source, maker, lambda info: None, 1, Callback())
+    return train_and_evaluate(config, source=small_run.source())
 
 
 def values(model_dir):
@@ -46,7 +40,7 @@ def values(model_dir):
 
 
 SETTINGS = [
-    {'ema_decay': 0.9, 'freeze': 'dense1/bias', 'lr_multipliers': 'dense:0.1'},
+    {'ema_decay': 0.9, 'freeze': 'dense1/bias', 'lr_multipliers': 'dense=0.1'},
     {
         'precision': 'float16',
         'gradient_accumulation_steps': 4,
@@ -73,18 +67,18 @@ def test_each_setting_reaches_the_training():
     images, labels = small_run.pictures(8)
 
     def trained(**settings):
-        config = Config(network='mlp', network_args='hidden=8', **settings)
-        model_fn = factory.model_fn_maker(config)(small_run.source().info, 10)
+        config = make_config(network='mlp(hidden=8)', **settings)
+        model_fn = models.build_model_fn(config, small_run.source().info, 10)
         return stepping.train(model_fn, 3, images=images, labels=labels)[0][-1]
 
     plain = trained()
     frozen = trained(freeze='dense1')
-    first = trained(lr_multipliers='dense1:1e-9')
+    first = trained(lr_multipliers='dense1=1e-9')
     kernel = 'mlp/dense1/kernel'
     np.testing.assert_allclose(first[kernel], frozen[kernel], atol=1e-7)
     assert not np.allclose(plain[kernel], frozen[kernel], atol=1e-7)
     decayed = trained(weight_decay=0.5)
-    other = trained(weight_decay=0.5, decay_multipliers='dense1:0.1')
+    other = trained(weight_decay=0.5, decay_multipliers='dense1=0.1')
     assert not np.allclose(decayed[kernel], other[kernel], atol=1e-7)
     assert 'loss_scale/value' in trained(precision='float16')
     assert kernel + SUFFIX in trained(ema_decay=0.9)
@@ -97,22 +91,23 @@ def test_each_setting_reaches_the_training():
 def test_balanced_weights_are_those_of_scikit_learn():
     labels = np.repeat([0, 1, 2], [50, 7, 3])
     expected = compute_class_weight('balanced', classes=np.arange(3), y=labels)
-    found = factory.balanced(np.bincount(labels), 'abc')
-    np.testing.assert_allclose(found, expected)
-    with pytest.raises(ConfigError, match="the class 'b' has no example"):
-        factory.balanced([3, 0], 'ab')
+    found = class_weights.parse(class_weights.balanced(np.bincount(labels), 'abc'))
+    np.testing.assert_allclose([found[name] for name in 'abc'], expected, rtol=1e-5)
+    with pytest.raises(ConfigError, match="the class 'b' has no training example"):
+        class_weights.balanced([3, 0], 'ab')
 
 
 def test_what_words_stand_for_is_in_the_settings():
     source = small_run.source()
-    config = Config(dataset='arrays', class_weights='balanced', precision='auto')
-    resolve_auto = factory.resolve_auto(config, source)
+    config = make_config(dataset='arrays', class_weights='balanced', precision='auto')
+    resolved = models.resolve_auto(config, source)
     counts = np.bincount(small_run.pictures(45)[1])
-    weights = [float(w) for w in resolve_auto.class_weights.split(',')]
+    text = resolved.optimization.class_weights
+    weights = class_weights.in_order(text, source.class_names)
     np.testing.assert_allclose(weights, 45 / (3 * counts), rtol=1e-5)
-    assert resolve_auto.precision in ('float32', 'bfloat16', 'float16')
-    # A run that goes on settles on the same.
-    assert factory.resolve_auto(resolve_auto, source) == resolve_auto
+    assert resolved.hardware.precision in ('float32', 'bfloat16', 'float16')
+    # A resumed run resolves to the same.
+    assert models.resolve_auto(resolved, source) == resolved
 
 
 @pytest.mark.parametrize(
@@ -120,53 +115,57 @@ def test_what_words_stand_for_is_in_the_settings():
     [
         (
             {'batch_size': 9, 'gradient_accumulation_steps': 2},
-            '--batch_size must be a multiple',
+            '`batch_size` must be a multiple',
         ),
         (
             {'batch_size': 8, 'gradient_accumulation_steps': 4, 'replicas': 4},
-            r'--replicas\), 16, got 8',
+            r'`replicas`\), 16, got 8',
         ),
-        ({'ema_decay': 1.0}, '--ema_decay must be from 0 to below 1, got 1.0'),
+        ({'ema_decay': 1.0}, '`ema_decay` must be from 0 to below 1, got 1.0'),
         (
             {'gradient_accumulation_steps': 0},
-            '--gradient_accumulation_steps must be at least 1',
+            '`gradient_accumulation_steps` must be at least 1',
         ),
-        ({'precision': 'half'}, '--precision must be one of float32, bfloat16'),
+        ({'precision': 'half'}, '`precision` must be one of float32, bfloat16'),
         (
             {'class_weights': 'balanced', 'sampling': 'balanced'},
-            '--class_weights=balanced and --sampling',
+            '`class_weights=balanced` and `sampling`',
         ),
-        ({'optimizer': 'ftrl', 'warmup': '5%'}, 'without --warmup'),
-        ({'optimizer': 'ftrl', 'warm_start': 'run'}, 'without --warm_start'),
-        ({'optimizer': 'ftrl', 'schedule': 'cosine'}, 'take --schedule=constant'),
+        ({'optimizer': 'ftrl', 'warmup': '5%'}, 'cannot be used with `warmup`'),
+        (
+            {'optimizer': 'ftrl', 'warm_start': 'run'},
+            'cannot be used with `warm_start`',
+        ),
+        ({'optimizer': 'ftrl', 'schedule': 'cosine'}, 'requires `schedule=constant`'),
     ],
 )
 def test_settings_that_cannot_be_are_refused(settings, message):
     with pytest.raises(ConfigError, match=message):
-        Config(**settings)
+        make_config(**settings)
 
 
 def test_patterns_are_checked_at_once():
     with pytest.raises(SettingError, match='`freeze` must be regular expressions'):
-        check(Config(freeze='a['))
-    with pytest.raises(SettingError, match='`lr_multipliers` must be written'):
-        check(Config(lr_multipliers='conv1'))
-    with pytest.raises(SettingError, match='`decay_multipliers` must be written'):
-        check(Config(weight_decay=0.1, decay_multipliers='conv1'))
+        make_config(freeze='a[')
+    with pytest.raises(ConfigError, match='`lr_multipliers`.*must be KEY=VALUE'):
+        make_config(lr_multipliers='conv1')
+    with pytest.raises(ConfigError, match='`lr_multipliers` must be PATTERN=NUMBER'):
+        make_config(lr_multipliers='conv1=fast')
+    with pytest.raises(ConfigError, match='`decay_multipliers`.*KEY=VALUE'):
+        make_config(weight_decay=0.1, decay_multipliers='conv1')
 
 
 @pytest.mark.parametrize(
     'settings,words',
     [
-        ({'eval_samples': 4}, '--eval_samples=4: nothing in --network=cnn is random'),
-        ({'optimizer': 'ftrl'}, '--optimizer=ftrl is for --network=linear'),
+        ({'eval_samples': 4}, '`eval_samples=4`: nothing in `network=cnn` is random'),
+        ({'optimizer': 'ftrl'}, '`optimizer=ftrl` is for `network=linear`'),
         (
             {
-                'network': 'pretrained',
-                'network_args': 'name=EfficientNetB0',
+                'network': 'pretrained(name=EfficientNetB0)',
                 'warm_start': 'run',
             },
-            '--warm_start with EfficientNetB0: say in --network_args whether',
+            '`warm_start` with EfficientNetB0: the network option weights must',
         ),
         (
             {
@@ -174,27 +173,33 @@ def test_patterns_are_checked_at_once():
                 'network': 'linear_regression',
                 'label_smoothing': 0.1,
             },
-            '--label_smoothing is for images, not for numbers',
+            '`label_smoothing` is for images, not for numbers',
         ),
     ],
 )
 def test_settings_that_do_not_go_together(settings, words):
     with pytest.raises(ConfigError, match=words):
-        check(Config(**settings))
+        make_config(**settings)
 
 
 def test_settings_that_do():
-    check(Config(network='fmp', eval_samples=4))
-    check(Config(network='linear', optimizer='ftrl'))
+    make_config(network='fmp', eval_samples=4)
+    make_config(network='linear', optimizer='ftrl')
     for weights in ('imagenet', 'none'):
-        args = f'name=EfficientNetB0,weights={weights}'
-        check(Config(network='pretrained', network_args=args, warm_start='run'))
+        network = f'pretrained(name=EfficientNetB0, weights={weights})'
+        make_config(network=network, warm_start='run')
 
 
-def test_weights_must_be_numbers():
-    config = dataclasses.replace(Config(), class_weights='1,heavy')
-    with pytest.raises(ConfigError, match="numbers between commas, or 'balanced'"):
-        factory.model_fn_maker(config)(small_run.source().info, 10)
+def test_class_weights_are_numbers_by_name():
+    for text in ('1, heavy', 'a=heavy', 'a=-1', 'a=inf'):
+        with pytest.raises(ConfigError, match='`class_weights`'):
+            make_config(class_weights=text)
+    config = make_config(class_weights='middle=2, bright=0.5')
+    names = small_run.NAMES
+    weights = class_weights.in_order(config.optimization.class_weights, names)
+    assert weights == (1.0, 2.0, 0.5)
+    with pytest.raises(ConfigError, match="no class 'midle'; did you mean 'middle'"):
+        class_weights.in_order('midle=2', names)
 
 
 def test_a_program_compiles_and_says_what_auto_means(tmp_path, monkeypatch):
@@ -222,7 +227,7 @@ def test_what_xla_cannot_compile_is_said_in_words():
         return tf.strings.length(tf.strings.as_string(x))
 
     with pytest.raises(RunError, match='`xla`: XLA cannot compile AsString'):
-        with translate_tf_errors(small_run.source()):
+        with translate_tf_errors([small_run.source()]):
             tf.function(names, jit_compile=True)(tf.constant(1.0))
 
 
@@ -230,11 +235,11 @@ def test_a_checkpoint_that_is_gone_is_said_in_words(tmp_path):
     with tf.Graph().as_default(), tf.compat.v1.Session() as session:
         saver = tf.compat.v1.train.Saver([tf.Variable(0.0)])
         with pytest.raises(RunError, match='not there any more.*`checkpoint=best`'):
-            with translate_tf_errors(small_run.source()):
+            with translate_tf_errors([small_run.source()]):
                 saver.restore(session, str(tmp_path / 'model.ckpt-1'))
     with (
         pytest.raises(ValueError, match='^another$'),
-        translate_tf_errors(small_run.source()),
+        translate_tf_errors([small_run.source()]),
     ):
         raise ValueError('another')
 
@@ -243,8 +248,8 @@ def test_what_is_wrong_may_lie_in_another_source():
     def broken(name):
         return types.SimpleNamespace(explain=lambda error: name)
 
-    others = []
+    others = [small_run.source()]
     with pytest.raises(RunError, match='^phone/3.png: corrupt$'):
-        with translate_tf_errors(small_run.source(), others):
+        with translate_tf_errors(others):
             others += [broken(None), broken('phone/3.png: corrupt')]
             raise tf.errors.InvalidArgumentError(None, None, 'Invalid PNG data')

@@ -105,7 +105,7 @@ def test_at_once_where_there_is_nothing_to_save(tmp_path, monkeypatch):
     def maker(*args):
         signal.raise_signal(signal.SIGTERM)
 
-    monkeypatch.setattr(small_run, 'model_fn_maker', lambda config: maker)
+    monkeypatch.setattr(small_run, 'small_model_fn', maker)
     results = small_run.run(tmp_path / 'run')
     assert (results.step, results.stopped) == (0, 'SIGTERM')
     assert not (tmp_path / 'run').exists()

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from estimator_clf.config.config import Config
+from estimator_clf.config.config import make_config
 from estimator_clf.training import data_dependent_init
 from input.formats.arrays import from_arrays
 from model_fns import OptimizerSpec, make_model_fn
@@ -18,25 +18,24 @@ NAME = 'airbench/whiten/kernel'
 def airbench(monkeypatch):
     """Runs of small_run train a small airbench."""
 
-    def maker(config):
-        def make(info, total_steps, rate=1.0):
-            return make_model_fn(
-                'airbench',
-                num_classes=info.num_classes,
-                mean=info.mean,
-                stddev=info.stddev,
-                network_args={'widths': (4,)},
-                optimizer=OptimizerSpec(
-                    'nesterov',
-                    0.1,
-                    ema_decay=0.5,
-                    train_only=(config.train_only,) if config.train_only else (),
-                ),
-            )
+    def make(config, info, total_steps, scale=1.0):
+        return make_model_fn(
+            'airbench',
+            num_classes=info.num_classes,
+            mean=info.mean,
+            stddev=info.stddev,
+            network_args={'widths': (4,)},
+            optimizer=OptimizerSpec(
+                'nesterov',
+                0.1,
+                ema_decay=0.5,
+                train_only=(config.optimization.train_only,)
+                if config.optimization.train_only
+                else (),
+            ),
+        )
 
-        return make
-
-    monkeypatch.setattr(small_run, 'model_fn_maker', maker)
+    monkeypatch.setattr(small_run, 'small_model_fn', make)
 
 
 def kernel(checkpoint, name=NAME):
@@ -45,7 +44,7 @@ def kernel(checkpoint, name=NAME):
 
 def expected(source):
     info = source.info
-    images = np.concatenate(list(data_dependent_init.pictures(source, 'train')))
+    images = np.concatenate(list(data_dependent_init.images(source, 'train')))
     images = (images - np.float32(info.mean)) / np.float32(info.stddev)
     return patch_whitening.filters([images], 2, 5e-4)
 
@@ -97,7 +96,7 @@ def test_the_images_are_always_the_same_and_of_all_classes(monkeypatch):
     arrays = {'train': (images.astype(np.uint8), labels)}
     source = from_arrays(arrays, small_run.NAMES, name='sorted')
     first, second = (
-        list(data_dependent_init.pictures(source, 'train', count=50)) for _ in 'ab'
+        list(data_dependent_init.images(source, 'train', count=50)) for _ in 'ab'
     )
     assert [len(batch) for batch in first] == [20, 20]
     assert set(np.unique(first)) == {0, 1, 2}
@@ -112,7 +111,9 @@ def test_networks_without_any():
         model_fn = make_model_fn(network, num_classes=3)
         assert model_fn.data_dependent_init is None
         assert (
-            data_dependent_init.make_init_hook(Config(), small_run.source(), model_fn)
+            data_dependent_init.make_init_hook(
+                make_config(), small_run.source(), model_fn
+            )
             is None
         )
 

@@ -10,10 +10,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from estimator_clf.config.config import Config
-from estimator_clf.core import devices
+from estimator_clf.config.config import make_config
 from estimator_clf.core.errors import ConfigError, RunError, SettingError
-from estimator_clf.training import factory
+from estimator_clf.training import models
 from estimator_clf.training.trainer import train_and_evaluate
 from input import DataError
 from input.formats.arrays import from_arrays
@@ -30,7 +29,7 @@ def source():
     return from_arrays(arrays, NAMES, name='small')
 
 
-def run(model_dir, observer=None, data=None, **settings):
+def run(model_dir, callback=None, data=None, **settings):
     """Trains the logits of a network of which all else is frozen; its `Results`."""
     settings = {
         'network': 'cnn',
@@ -45,16 +44,9 @@ def run(model_dir, observer=None, data=None, **settings):
         'export': False,
         **settings,
     }
-    config = Config(dataset='arrays', model_dir=str(model_dir), **settings)
-    replicas = devices.set_up('cpu', None)
-    return train_and_evaluate(
-        config,
-        data or source(),
-        factory.model_fn_maker(config),
-        functools.partial(factory.make_decoder, config),
-        replicas,
-        observer,
-    )
+    config = make_config(dataset='arrays', model_dir=str(model_dir), **settings)
+    callbacks = [callback] if callback else []
+    return train_and_evaluate(config, callbacks, source=data or source())
 
 
 def last(directory):
@@ -116,14 +108,14 @@ def test_evaluates_to_the_bit_what_the_images_give(tmp_path, precision):
     # By the images: another evaluation of the same checkpoint.
     from estimator_clf.evaluation.evaluator import Evaluator
 
-    config = Config(
+    config = make_config(
         network='cnn',
         network_args=ARGS,
         train_only='logits',
         eval_precision=precision,
         model_dir='x',
     )
-    model_fn = factory.model_fn_maker(config)(source().info, 1)
+    model_fn = models.build_model_fn(config, source().info, 1)
     evaluator = Evaluator(model_fn, source().input_fn('test', 9))
     checkpoint = tf.train.latest_checkpoint(str(tmp_path / 'run'))
     assert evaluator.evaluate(checkpoint) == cached.metrics['test']
@@ -188,13 +180,12 @@ def test_exports_the_whole_network(tmp_path):
 @pytest.mark.parametrize(
     'settings, error, words',
     [
-        ({'augment': 'crop:1'}, DataError, 'only flip can be cached'),
+        ({'augment': 'crop(1)'}, DataError, 'only flip can be cached'),
         ({'train_only': ''}, SettingError, 'needs a network whose first layers'),
         ({'train_only': 'conv1'}, SettingError, 'needs a network whose first layers'),
         (
             {
-                'network': 'resnet_cifar',
-                'network_args': 'depth=8,filters=4',
+                'network': 'resnet_cifar(depth=8, filters=4)',
                 'train_only': 'stage3,logits',
             },
             SettingError,
@@ -248,7 +239,7 @@ def test_nothing_is_computed_for_a_run_that_is_refused(tmp_path):
     with pytest.raises(ConfigError, match="'acuracy'; did you mean 'accuracy'"):
         run(tmp_path, cache_features=True, best_metric='acuracy')
     assert not (tmp_path / 'features').exists()
-    run(tmp_path, network='linear', network_args='', train_only='', max_steps=1)
+    run(tmp_path, network='linear', train_only='', max_steps=1)
     with pytest.raises(ConfigError, match='belongs to a run of other settings'):
         run(tmp_path, cache_features=True)
     assert not (tmp_path / 'features').exists()

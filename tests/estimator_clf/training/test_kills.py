@@ -3,7 +3,6 @@
 python -m pytest -m slow tests/estimator_clf/training/test_kills.py
 """
 
-import functools
 import itertools
 import json
 import os
@@ -17,9 +16,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from estimator_clf.config.config import Config
+from estimator_clf.config.config import make_config
 from estimator_clf.loggers.jsonl import read
-from estimator_clf.training import factory
 from estimator_clf.training.trainer import train_and_evaluate
 from tests.helpers.launching import ROOT
 from tests.helpers.small_run import TIMED, weights
@@ -30,21 +28,20 @@ KILLS = 30
 # weights, a falling rate, augmentation, the best so far, exports.
 SETTINGS = {
     'dataset': 'digits',
-    'network': 'cnn',
-    'network_args': 'filters=4x8,hidden=16,kernel=3,batch_norm=true',
+    'network': 'cnn(filters=(4, 8), hidden=16, kernel=3, batch_norm=true)',
     'optimizer': 'adamw',
     'weight_decay': 0.01,
     'schedule': 'cosine',
     'warmup': '5%',
     'ema_decay': 0.99,
-    'augment': 'crop:1,cutout:2,mixup:0.2',
+    'augment': 'crop(1), cutout(2), mixup(0.2)',
     'batch_size': 32,
     'validation_split': 0.2,
     'max_steps': 1500,
     'log_every': '25',
     'save_every': '25',
     'eval_every': '50',
-    'extra_eval_sets': 'fit=train:100',
+    'extra_eval_sets': 'fit(train, every=100)',
     'keep_best': 3,
     'export_best': 2,
     'best_metric': 'loss',
@@ -64,10 +61,8 @@ def _start(directory):
 
 
 def _unbroken(directory):
-    config = Config(model_dir=str(directory), **SETTINGS)
-    data = factory.open_source(config)
-    decoder = functools.partial(factory.make_decoder, config)
-    return train_and_evaluate(config, data, factory.model_fn_maker(config), decoder)
+    config = make_config(model_dir=str(directory), **SETTINGS)
+    return train_and_evaluate(config)
 
 
 def _names(directory):

@@ -8,7 +8,7 @@ from tests.helpers.launching import lines
 from tests.helpers.small_run import Recorder, run, weights
 
 _SETTINGS = {
-    'augment': 'randaugment:1x3,cutout:2,mixup:0.4,cutmix',
+    'augment': 'randaugment(3, ops=1), cutout(2), mixup(0.4), cutmix',
     'sampling': 'sqrt',
     'eval_every': '0',
 }

@@ -4,10 +4,9 @@ import json
 
 import pytest
 
-from estimator_clf.config.config import Config
+from estimator_clf.config.config import make_config
 from estimator_clf.core.errors import ConfigError
 from estimator_clf.loggers.jsonl import MetricsLog
-from estimator_clf.training import factory
 from estimator_clf.training.trainer import train_and_evaluate
 from tests.helpers.small_run import Recorder, run, source, weights
 
@@ -80,12 +79,10 @@ def test_the_exports_of_two_runs_do_not_mix(tmp_path):
     settings |= {'export': False, 'check_export': False}
 
     def train(name):
-        config = Config(dataset='arrays', model_dir=str(tmp_path / name), **settings)
-        maker = factory.model_fn_maker(config)
-        info = _data().info
-        return train_and_evaluate(
-            config, _data(), maker, lambda _: factory.make_decoder(config, info)
+        config = make_config(
+            dataset='arrays', model_dir=str(tmp_path / name), **settings
         )
+        return train_and_evaluate(config, source=_data())
 
     train('a')
     with pytest.raises(ConfigError, match='models-best holds the best of another run'):
@@ -168,8 +165,7 @@ def test_what_a_rollback_has_given_up_is_not_kept(tmp_path):
     """The weights are lost at the first step already, but it takes two to see it."""
     settings = {
         'dataset': 'digits',
-        'network': 'mlp',
-        'network_args': 'hidden=8',
+        'network': 'mlp(hidden=8)',
         'optimizer': 'sgd',
         'learning_rate': 1e37,
         'validation_split': 0.2,
@@ -183,11 +179,8 @@ def test_what_a_rollback_has_given_up_is_not_kept(tmp_path):
         'model_dir': str(tmp_path),
         'export': False,
     }
-    config = Config(**settings)
-    digits = factory.open_source(config)
-    train_and_evaluate(
-        config, digits, factory.model_fn_maker(config), lambda info: None
-    )
+    config = make_config(**settings)
+    train_and_evaluate(config)
     assert (tmp_path / 'rollbacks.json').exists()
     lines = MetricsLog(str(tmp_path)).read()
     found = {x['step']: x['accuracy'] for x in lines if x['split'] == 'validation'}

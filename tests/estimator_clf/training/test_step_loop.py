@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from estimator_clf.config.config import Config
+from estimator_clf.config.config import make_config
 from estimator_clf.core.errors import ConfigError, RunError
 from estimator_clf.core.graph_collections import (
     EXAMPLE_IMAGES,
@@ -135,7 +135,9 @@ def test_the_weights_are_those_of_one_step_at_a_time(tmp_path, name):
     )
     found = []
     for kind, loop in (('one', None), ('loop', StepLoop())):
-        input_fn = source().input_fn('train', 12, training=True, augment='flip,crop:1')
+        input_fn = source().input_fn(
+            'train', 12, training=True, augment='flip, crop(1)'
+        )
         train(
             tmp_path / kind,
             steps,
@@ -497,7 +499,7 @@ def test_a_run_names_the_step_and_goes_back(tmp_path):
 
 def test_packs_hold_the_batches_of_the_steps():
     data = from_arrays({'train': pictures(23)}, ('a', 'b', 'c'), name='small')
-    options = {'training': True, 'augment': 'flip,crop:2', 'start_step': 2}
+    options = {'training': True, 'augment': 'flip, crop(2)', 'start_step': 2}
     one = data.input_fn('train', 4, **options)().as_numpy_iterator()
     packed = data.input_fn('train', 4, pack=3, **options)()
     assert packed.element_spec[0]['image'].shape == [3, 4, 8, 8, 1]
@@ -532,10 +534,10 @@ def test_how_large_a_pack_may_be():
 
 def test_the_setting():
     for good in ('auto', '1', '100'):
-        assert Config(steps_per_loop=good).steps_per_loop == good
+        assert make_config(steps_per_loop=good).steps_per_loop == good
     for bad in ('0', '-1', 'many', '1.5', ''):
         with pytest.raises(ConfigError, match='`steps_per_loop` must be'):
-            Config(steps_per_loop=bad)
+            make_config(steps_per_loop=bad)
 
 
 def test_on_several_devices_there_is_no_loop_and_who_asked_for_one_is_told():
@@ -547,8 +549,8 @@ def test_on_several_devices_there_is_no_loop_and_who_asked_for_one_is_told():
         ('auto', 2, False),
         ('1', 2, False),
     ):
-        config = Config(steps_per_loop=asked)
+        config = make_config(steps_per_loop=asked)
         assert run_loop.wanted(config, replicas, told.append) is expected
     assert not told
-    assert not run_loop.wanted(Config(steps_per_loop='7'), 2, told.append)
+    assert not run_loop.wanted(make_config(steps_per_loop='7'), 2, told.append)
     assert told == ['`steps_per_loop=7`: on 2 devices each step is taken by itself']

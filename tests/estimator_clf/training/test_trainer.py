@@ -1,6 +1,5 @@
 """The main job: resume, seeds, refusals, what a run leaves behind."""
 
-import functools
 import json
 import math
 import os
@@ -18,8 +17,8 @@ import pytest
 import tensorflow as tf
 from tensorboard.plugins.hparams.metadata import SESSION_END_INFO_TAG
 
-from estimator_clf.config import config as configuration
-from estimator_clf.config.config import Config
+from estimator_clf.config import config_json
+from estimator_clf.config.config import make_config
 from estimator_clf.config.step_plan import Plan, make_plan
 from estimator_clf.core.errors import ConfigError, DataError
 from estimator_clf.evaluation.evaluator import Evaluator
@@ -128,7 +127,7 @@ def test_logging_divides_the_epoch(examples, log_every):
     class DataSource:
         name, num_examples = 'x', {'train': examples}
 
-    plan = make_plan(Config(batch_size=9), DataSource())
+    plan = make_plan(make_config(batch_size=9), DataSource())
     assert plan.log_every == log_every
     assert plan.eval_split is None
 
@@ -371,7 +370,7 @@ def test_a_damaged_description_of_the_data(plain, tmp_path):
 
 def test_checkpoints_of_somebody_else_are_refused(plain, tmp_path):
     shutil.copytree(plain[0], tmp_path, dirs_exist_ok=True)
-    (tmp_path / configuration.FILE_NAME).unlink()
+    (tmp_path / config_json.FILE_NAME).unlink()
     with pytest.raises(ConfigError, match='holds checkpoints but no config.json'):
         train(tmp_path)
 
@@ -504,27 +503,24 @@ SECOND_IS_NAN = """
     from tests.helpers import small_run
     import tensorflow as tf
 
-    make = small_run.model_fn_maker
+    make = small_run.small_model_fn
 
-    def maker(config):
-        def wrapped(*arguments, **keywords):
-            model_fn = make(config)(*arguments, **keywords)
+    def wrapped(*arguments):
+        model_fn = make(*arguments)
 
-            def changed(features, labels, mode):
-                spec = model_fn(features, labels, mode)
-                if mode != 'train':
-                    return spec
-                step = tf.compat.v1.train.get_global_step()
-                context = tf.distribute.get_replica_context()
-                is_second = tf.equal(context.replica_id_in_sync_group, 1)
-                bad = tf.logical_and(is_second, step >= 4)
-                return spec._replace(loss=tf.where(bad, float('nan'), spec.loss))
+        def changed(features, labels, mode):
+            spec = model_fn(features, labels, mode)
+            if mode != 'train':
+                return spec
+            step = tf.compat.v1.train.get_global_step()
+            context = tf.distribute.get_replica_context()
+            is_second = tf.equal(context.replica_id_in_sync_group, 1)
+            bad = tf.logical_and(is_second, step >= 4)
+            return spec._replace(loss=tf.where(bad, float('nan'), spec.loss))
 
-            return changed
+        return changed
 
-        return wrapped
-
-    small_run.model_fn_maker = maker
+    small_run.small_model_fn = wrapped
     settings = {'replicas': 2, 'batch_size': 10, 'max_steps': 7, 'eval_every': '0'}
     small_run.run(sys.argv[1], max_rollbacks=1, **settings)
 """
@@ -540,10 +536,9 @@ def test_a_loss_that_is_not_finite_on_the_second_replica_only(tmp_path):
 
 DIGITS = {
     'dataset': 'digits',
-    'network': 'mlp',
-    'network_args': 'hidden=16,dropout=0.3',
+    'network': 'mlp(hidden=16, dropout=0.3)',
     'schedule': 'cosine',
-    'augment': 'crop:1',
+    'augment': 'crop(1)',
     'batch_size': 32,
     'max_steps': 800,
     'log_every': '70',
@@ -560,12 +555,8 @@ def start(directory, settings):
 
 def reference(directory, settings):
     """The same run in this process, which nothing stops; exports nothing."""
-    from estimator_clf.training import factory
-
-    config = Config(model_dir=str(directory), export=False, **settings)
-    data = factory.open_source(config)
-    decoder = functools.partial(factory.make_decoder, config)
-    train_and_evaluate(config, data, factory.model_fn_maker(config), decoder)
+    config = make_config(model_dir=str(directory), export=False, **settings)
+    train_and_evaluate(config)
 
 
 def kill_when(process, condition):

@@ -63,7 +63,7 @@ def test_mixup(channels):
     assert len(set(share)) == _COUNT
     weight = share[:, None, None, None]
     expected = (1 - weight) * images + weight * np.roll(images, 1, 0)
-    mixed, targets = _mix('mixup:0.8', images, labels)
+    mixed, targets = _mix('mixup(0.8)', images, labels)
     _assert_near(mixed, np.round(expected))
     np.testing.assert_allclose(targets, _mixed_labels(labels, share), atol=1e-6)
     np.testing.assert_allclose(targets.sum(1), 1, atol=1e-6)
@@ -136,7 +136,7 @@ def test_result_differs_between_epochs():
 def test_source_mixes_labels_in_training_only_and_resumes():
     images, labels = _batch(23)
     source = from_arrays({'train': (images, labels)}, [str(n) for n in range(_CLASSES)])
-    options = dict(training=True, augment='crop:2,mixup,cutmix', seed=4, replicas=2)
+    options = dict(training=True, augment='crop(2),mixup,cutmix', seed=4, replicas=2)
     dataset = source.input_fn('train', 6, **options)()
     features, targets = dataset.element_spec
     assert features['image'] == tf.TensorSpec([3, 9, 12, 3], tf.uint8)
@@ -157,7 +157,7 @@ def test_larger_share_of_a_label_belongs_to_the_key():
     """The larger part of a label is nearly always that of its own key."""
     images, labels = _batch(30)
     source = from_arrays({'train': (images, labels)}, [str(n) for n in range(_CLASSES)])
-    input_fn = source.input_fn('train', 10, training=True, augment='mixup:0.01')
+    input_fn = source.input_fn('train', 10, training=True, augment='mixup(0.01)')
     for features, targets in as_numpy_batches(input_fn, 6):
         batch = keys([([k.decode() for k in features['key']],)])
         numbers = [int(key.rpartition('/')[2]) for key in batch]

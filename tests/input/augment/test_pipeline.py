@@ -64,13 +64,13 @@ def test_alternating_flip():
     other = _apply('alternating_flip', images, seed=8)
     assert (other != epochs[0]).any()
     np.testing.assert_array_equal(
-        _apply('alternating_flip:1', images), np.flip(images, 2)
+        _apply('alternating_flip(1)', images), np.flip(images, 2)
     )
 
 
 def test_parse_refuses_two_flips():
     with pytest.raises(DataError, match='undo each other'):
-        augment.parse('flip,crop:2,alternating_flip')
+        augment.parse('flip,crop(2),alternating_flip')
 
 
 @pytest.mark.parametrize('pad', [1, 4, 8, 33])
@@ -84,13 +84,13 @@ def test_crop(pad):
         padded[n, r : r + height, c : c + width]
         for n, (r, c) in enumerate(zip(rows, columns, strict=True))
     ]
-    np.testing.assert_array_equal(_apply(f'crop:{pad}', images), expected)
+    np.testing.assert_array_equal(_apply(f'crop({pad})', images), expected)
 
 
 def test_crop_reaches_all_offsets():
     images = np.zeros([400, 9, 9, 1], np.uint8)
     images[:, 4, 4] = 255
-    moved = _apply('crop:2', images)
+    moved = _apply('crop(2)', images)
     places = {tuple(np.argwhere(image[..., 0] == 255)[0]) for image in moved}
     assert places == {(y, x) for y in range(2, 7) for x in range(2, 7)}
 
@@ -126,12 +126,12 @@ def test_zoom(size, amount):
             places = np.abs(places)
             axes.append((side - 1) - np.abs((side - 1) - places))
         expected.append(np.round(_bilinear(image, *axes)))
-    _assert_near(_apply(f'zoom:{amount}', images), expected)
+    _assert_near(_apply(f'zoom({amount})', images), expected)
 
 
 def test_zoom_of_zero_changes_nothing():
     images = _images()
-    np.testing.assert_array_equal(_apply('zoom:0', images), images)
+    np.testing.assert_array_equal(_apply('zoom(0)', images), images)
 
 
 @pytest.mark.parametrize('size', [(9, 12), (8, 8)])
@@ -140,7 +140,7 @@ def test_rotate(size):
     images = _images(*size)
     angles = np.radians(_draw().uniform('rotate', -30, 30).numpy())
     assert angles.min() < -0.1 and angles.max() > 0.1
-    turned = _apply('rotate:30', images)
+    turned = _apply('rotate(30)', images)
     rows, columns = np.mgrid[: size[0], : size[1]]
     down, right = rows - (size[0] - 1) / 2, columns - (size[1] - 1) / 2
     for image, angle, result in zip(images, angles, turned, strict=True):
@@ -155,7 +155,7 @@ def test_rotate(size):
 
 def test_rotate_of_zero_changes_nothing():
     images = _images()
-    np.testing.assert_array_equal(_apply('rotate:0', images), images)
+    np.testing.assert_array_equal(_apply('rotate(0)', images), images)
 
 
 @pytest.mark.parametrize('size', [(1, 1), (1, 6), (6, 1)])
@@ -185,7 +185,7 @@ def test_resized_crop():
         )
         for n in range(_COUNT)
     ]
-    _assert_near(_apply('resized_crop:0.25', images), expected)
+    _assert_near(_apply('resized_crop(0.25)', images), expected)
 
 
 def _grays(values):
@@ -215,7 +215,7 @@ def test_colors(channels):
         _assert_near(_apply(f'{name}:0.5', images), exact)
         np.testing.assert_array_equal(_apply(f'{name}:0', images), images)
     if channels == 3:
-        assert (_apply('saturation:0.5', images) != images).any()
+        assert (_apply('saturation(0.5)', images) != images).any()
 
 
 @pytest.mark.parametrize('channels', [1, 3])
@@ -243,10 +243,10 @@ def test_adjacent_colors_are_rounded_once(order, channels):
 @pytest.mark.parametrize('size', [(1, 1), (3, 5), (5, 6), (32, 32)])
 def test_colors_accept_any_size(size):
     images = _images(*size)
-    text = 'brightness:0,contrast:0,saturation:0'
+    text = 'brightness(0),contrast(0),saturation(0)'
     np.testing.assert_array_equal(_apply(text, images), images)
     gray = np.repeat(_images(*size, channels=1), 3, axis=-1)
-    np.testing.assert_array_equal(_apply('saturation:0.9', gray), gray)
+    np.testing.assert_array_equal(_apply('saturation(0.9)', gray), gray)
 
 
 @pytest.mark.parametrize('side', [1, 4, 5])
@@ -260,7 +260,7 @@ def test_cutout(side):
         top, left = row - side // 2, column - side // 2
         image[max(top, 0) : top + side, max(left, 0) : left + side] = mean
     # A mean of ...,5 may be rounded either way.
-    _assert_near(_apply(f'cutout:{side}', images), expected)
+    _assert_near(_apply(f'cutout({side})', images), expected)
     assert (expected != images).any((1, 2, 3)).all()
 
 
@@ -273,7 +273,7 @@ def test_cutout_inside(side):
     for image, row, column in zip(expected, rows, columns, strict=True):
         mean = np.round(image.mean((0, 1))).astype(np.uint8)
         image[row : row + side, column : column + side] = mean
-    found = _apply(f'cutout_inside:{side}', images)
+    found = _apply(f'cutout_inside({side})', images)
     _assert_near(found, expected)
     # The whole square, in any place.
     assert ((found != images).any(-1).sum((1, 2)) > 0.9 * side**2 - 1).all()
@@ -283,22 +283,22 @@ def test_cutout_inside(side):
 def test_cutout_reaches_every_pixel():
     images = np.zeros([500, 5, 6, 1], np.uint8)
     images[:, ::2] = 200
-    changed = (_apply('cutout:3', images) != images)[..., 0]
+    changed = (_apply('cutout(3)', images) != images)[..., 0]
     share = changed.mean(0)
     assert share.min() > 0.1 and share[2, 2] > share[0, 0]
 
 
 def test_apply_keeps_the_order_of_steps():
     images = _images()
-    one_by_one = _apply('flip', _apply('crop:3', images))
-    np.testing.assert_array_equal(_apply('crop:3,flip', images), one_by_one)
-    assert (_apply('flip,crop:3', images) != one_by_one).any()
+    one_by_one = _apply('flip', _apply('crop(3)', images))
+    np.testing.assert_array_equal(_apply('crop(3),flip', images), one_by_one)
+    assert (_apply('flip,crop(3)', images) != one_by_one).any()
 
 
 def test_augmentation_does_not_depend_on_the_batch():
     images = _images()
-    text = 'flip,crop:2,zoom,brightness,contrast,saturation,vflip,resized_crop,'
-    text += 'cutout:3,randaugment:2x9'
+    text = 'flip,crop(2),zoom,brightness,contrast,saturation,vflip,resized_crop,'
+    text += 'cutout(3),randaugment(9, ops=2)'
     whole = _apply(text, images)
     parts = [_apply(text, images[n : n + 6], first=n) for n in range(0, _COUNT, 6)]
     np.testing.assert_array_equal(np.concatenate(parts), whole)
@@ -307,21 +307,21 @@ def test_augmentation_does_not_depend_on_the_batch():
 @pytest.mark.parametrize('other', [{'epoch': 1}, {'seed': 8}, {'first': 1}])
 def test_augmentation_depends_on_epoch_seed_and_index(other):
     images = _images()
-    changed = _apply('crop:4', images) != _apply('crop:4', images, **other)
+    changed = _apply('crop(4)', images) != _apply('crop(4)', images, **other)
     assert changed.any((1, 2, 3)).mean() > 0.8
 
 
 def test_parse():
     assert augment.parse('') == augment.parse(None) == ()
-    assert augment.parse('flip, crop:2 ,zoom:0.3,') == (
+    assert augment.parse('flip, crop(2) ,zoom(0.3),') == (
         ('flip', 0.5),
         ('crop', 2.0),
         ('zoom', 0.3),
     )
     assert augment.parse('randaugment') == (('randaugment', (2, 9)),)
-    assert augment.parse('randaugment:3x4.5') == (('randaugment', (3, 4.5)),)
+    assert augment.parse('randaugment(4.5, ops=3)') == (('randaugment', (3, 4.5)),)
     # After everything else, wherever they are named.
-    assert augment.parse('cutmix,mixup:0.4,flip') == (
+    assert augment.parse('cutmix,mixup(0.4),flip') == (
         ('flip', 0.5),
         ('cutmix', 1.0),
         ('mixup', 0.4),
@@ -335,19 +335,19 @@ def test_parse():
             'flop',
             "there is no 'flop'; did you mean 'flip'. There are: alternating_flip, ",
         ),
-        ('crop:x', "amount of crop must be a number from 1 to 1000, got 'x'"),
-        ('crop:0', 'amount of crop'),
-        ('crop:2.5', "crop must be whole pixels, got '2.5'"),
-        ('zoom:0.6', 'amount of zoom must be a number from 0 to 0.5'),
-        ('flip:nan', 'amount of flip'),
-        ('flip:-1', 'amount of flip'),
+        ('crop(x)', "amount of crop must be a number from 1 to 1000, got 'x'"),
+        ('crop(0)', 'amount of crop'),
+        ('crop(2.5)', 'crop must be whole pixels, got 2.5'),
+        ('zoom(0.6)', 'amount of zoom must be a number from 0 to 0.5'),
+        ('flip(nan)', 'amount of flip'),
+        ('flip(-1)', 'amount of flip'),
         ('flip,crop,flip', 'flip must be named once only'),
-        ('cutout:2.5', "cutout must be whole pixels, got '2.5'"),
-        ('randaugment:31', 'amount of randaugment must be a number from 0 to 30'),
-        ('randaugment:0x5', 'randaugment:NxM, with N from 1 to 14'),
-        ('randaugment:x5', "randaugment:NxM.* got 'x5'"),
-        ('randaugment:2xx', "randaugment:NxM.* got '2xx'"),
-        ('mixup:0', 'amount of mixup must be a number from 0.01 to 100'),
+        ('cutout(2.5)', 'cutout must be whole pixels, got 2.5'),
+        ('randaugment(31)', 'amount of randaugment must be a number from 0 to 30'),
+        ('randaugment(5, ops=0)', r'\(MAGNITUDE, ops=N\), with N from 1 to 14'),
+        ('randaugment:x5', r"write randaugment\(x5\), got 'randaugment:x5'"),
+        ('randaugment(2, layers=2)', r'ops=N.* got randaugment\(2, layers=2\)'),
+        ('mixup(0)', 'amount of mixup must be a number from 0.01 to 100'),
     ],
 )
 def test_invalid_options_are_refused(text, match):
@@ -357,8 +357,10 @@ def test_invalid_options_are_refused(text, match):
 
 
 def test_check_size_refuses_large_amounts():
-    augment.check_size(augment.parse('crop:7'), (8, 9, 3))
-    with pytest.raises(DataError, match='`augment=crop:8` must be smaller .* 8x9'):
-        augment.check_size(augment.parse('crop:8'), (8, 9, 3))
-    with pytest.raises(DataError, match='`augment=cutout:8` must be smaller .* 8x9'):
+    augment.check_size(augment.parse('crop(7)'), (8, 9, 3))
+    with pytest.raises(DataError, match=r'`augment=crop\(8\)` must be smaller .* 8x9'):
+        augment.check_size(augment.parse('crop(8)'), (8, 9, 3))
+    with pytest.raises(
+        DataError, match=r'`augment=cutout\(8\)` must be smaller .* 8x9'
+    ):
         augment.check_size(augment.parse('cutout'), (8, 9, 3))

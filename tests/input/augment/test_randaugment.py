@@ -170,13 +170,15 @@ def test_each_example_gets_its_sampled_ops():
             for n in range(14)
         ]
         expected = tf.gather(tf.stack(layers, 1), number, batch_dims=1)
-    np.testing.assert_array_equal(_randaugment(images, 'randaugment:7'), expected)
+    np.testing.assert_array_equal(_randaugment(images, 'randaugment(7)'), expected)
 
 
 def test_number_of_ops():
     images = _images(count=400)[2:]
     changed = [
-        (_randaugment(images, f'randaugment:{n}x9') != images).any((1, 2, 3)).mean()
+        (_randaugment(images, f'randaugment(9, ops={n})') != images)
+        .any((1, 2, 3))
+        .mean()
         for n in (1, 3)
     ]
     # With one op, 1/14 of the images do not change, and a few more by chance.

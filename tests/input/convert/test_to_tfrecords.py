@@ -18,10 +18,10 @@ from PIL import Image
 
 import input as data
 from estimator_clf.core.errors import DataError
+from input.convert import shard_writer
 from input.convert.to_tfrecords import convert
 from input.sources.base import as_numpy_batches
 from input.sources.tfrecords import TFRecordSource
-from input.tfrecord import writer
 from tests.helpers.record_examples import flip_bit, png, write_split
 
 _ROOT = str(pathlib.Path(__file__).resolve().parents[3])
@@ -184,19 +184,19 @@ def test_records_to_records_with_validation_split(tmp_path):
 def test_records_are_read_once_and_shuffled(tmp_path, monkeypatch):
     write_split(tmp_path / 'in', 'train', 40)
     write_split(tmp_path / 'in', 'test', 10)
-    args, asked = {'name': 'tfrecord', 'data_dir': str(tmp_path / 'in')}, []
+    args, splits_read = {'name': 'tfrecord', 'data_dir': str(tmp_path / 'in')}, []
     encoded = TFRecordSource.encoded
 
     def noted(self, split, indices=None):
-        asked.append(split)
+        splits_read.append(split)
         return encoded(self, split, indices)
 
     monkeypatch.setattr(TFRecordSource, 'encoded', noted)
     convert(args, tmp_path / 'one', shards=8, workers=1)
-    assert asked == ['train', 'test']
+    assert splits_read == ['train', 'test']
     # In chunks of about five examples.
-    monkeypatch.setattr(writer, '_CHUNK_BYTES', 400)
-    monkeypatch.setattr(writer, '_OPEN_FILES', 3)
+    monkeypatch.setattr(shard_writer, '_CHUNK_BYTES', 400)
+    monkeypatch.setattr(shard_writer, '_OPEN_FILES', 3)
     convert(args, tmp_path / 'two', shards=2, workers=1)
     before = data.open_dataset(**args)
     for name in ('one', 'two'):

@@ -79,7 +79,7 @@ def test_missing_file_is_refused(path):
         csv(path)
 
 
-@pytest.mark.parametrize('augment', ['flip', 'crop:4'])
+@pytest.mark.parametrize('augment', ['flip', 'crop(4)'])
 def test_augmentation_is_refused(augment):
     source = from_values({'train': ([1.0, 2.0], [1.0, 2.0])})
     with pytest.raises(DataError, match='`augment` has no meaning for values'):

@@ -15,7 +15,7 @@ _GRAY = encode(pixels(8, 10, 1), 'PNG')
 
 
 @pytest.mark.parametrize(
-    'images,options,expected',
+    'samples,options,expected',
     [
         ([_SMALL, _SMALL], {}, (8, 10, 3)),
         ([_SMALL, _LARGE], {}, (64, 64, 3)),

@@ -77,7 +77,7 @@ def test_labels_match_their_images(source):
 
 @pytest.mark.parametrize('sampling', ['balanced', 'sqrt'])
 def test_resumed_run_equals_the_tail_of_the_whole_run(source, sampling):
-    options = {'augment': 'flip,crop:2', 'seed': 3, 'sampling': sampling}
+    options = {'augment': 'flip,crop(2)', 'seed': 3, 'sampling': sampling}
     whole = train(source, 30, 5, **options)
     for start in (4, 21):
         assert_same(
@@ -110,7 +110,7 @@ def test_seed_determines_the_order(source):
 
 def test_repeated_examples_are_augmented_differently(source):
     found = collections.defaultdict(list)
-    run = train(source, 30, 10, sampling='balanced', augment='brightness:0.9')
+    run = train(source, 30, 10, sampling='balanced', augment='brightness(0.9)')
     for names, _, images in run:
         for name, image in zip(names, images, strict=True):
             found[name].append(image.tobytes())

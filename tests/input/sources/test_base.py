@@ -11,7 +11,7 @@ from tests.helpers.images import class_directories, pixels
 from tests.helpers.read_dataset import assert_same, evaluate, keys, train
 
 _SIZE = 23
-_AUGMENT = 'flip,crop:2,resized_crop'
+_AUGMENT = 'flip,crop(2),resized_crop'
 
 
 def _in_memory():
@@ -201,7 +201,7 @@ def test_time_input_adds_input_wait(source):
         ({'batch_size': 0}, '`batch_size` must be at least 1, got 0'),
         ({'batch_size': 24}, '`batch_size=24` must not be more than the 23 examples'),
         ({'batch_size': 5, 'replicas': 2}, 'must be a multiple of .* replicas, 2'),
-        ({'augment': 'crop:50'}, '`augment=crop:50` must be smaller'),
+        ({'augment': 'crop(50)'}, r'`augment=crop\(50\)` must be smaller'),
         ({'eval_crop': 0.0}, '`eval_crop` must be more than 0 and at most 1, got 0.0'),
         ({'eval_crop': 1.5}, '`eval_crop`'),
     ],

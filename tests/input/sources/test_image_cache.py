@@ -1,17 +1,17 @@
 """`cache` does not change what a run reads."""
 
-import dataclasses
-import json
 import os
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from estimator_clf.config.config import Config
+from estimator_clf.config import config_json
+from estimator_clf.config.config import make_config
 from estimator_clf.core import memory
 from estimator_clf.core.errors import ConfigError
-from estimator_clf.training import factory
+from estimator_clf.training.datasets import open_source
+from estimator_clf.training.saved_runs import load_config
 from estimator_clf.training.trainer import train_and_evaluate
 from input import DataError
 from input.corrupt_images import CorruptImages
@@ -61,7 +61,7 @@ def _same(one, other):
 @pytest.mark.parametrize(
     'limit,options',
     [
-        (None, {'augment': 'flip,crop:2', 'seed': 3, 'sampling': 'balanced'}),
+        (None, {'augment': 'flip,crop(2)', 'seed': 3, 'sampling': 'balanced'}),
         (5, {'eval_crop': 0.6, 'worker': 1, 'num_workers': 2}),
     ],
     ids=str,
@@ -80,7 +80,7 @@ def test_cache_does_not_change_evaluation_batches(make, kind):
 
 def test_cache_does_not_change_random_windows(make):
     sources = make('none'), make('encoded')
-    options = {'augment': 'resized_crop:0.3,flip', 'start_step': 5}
+    options = {'augment': 'resized_crop(0.3),flip', 'start_step': 5}
     _same(*[train(source, 4, 4, **options) for source in sources])
 
 
@@ -197,8 +197,8 @@ def test_cache_of_other_formats(tmp_path):
 @pytest.mark.parametrize('kind', ['encoded', 'decoded'])
 def test_config_sets_the_cache(kind, tmp_path):
     class_directories(tmp_path, {'a': 4, 'b': 4})
-    config = Config(dataset='image_folder', data_dir=str(tmp_path), cache=kind)
-    source = factory.open_source(config)
+    config = make_config(dataset='image_folder', data_dir=str(tmp_path), cache=kind)
+    source = open_source(config)
     train(source, 1, 4)
     for path in source._files['train'][0]:
         os.remove(path)
@@ -211,7 +211,7 @@ def test_resumed_run_with_cache_equals_run_without(kind, tmp_path):
     metrics = []
     for cache, legs in (('none', [4]), (kind, [2, 4])):
         for max_steps in legs:
-            config = Config(
+            config = make_config(
                 dataset='image_folder',
                 data_dir=str(tmp_path / 'data'),
                 validation_split=0.3,
@@ -222,25 +222,23 @@ def test_resumed_run_with_cache_equals_run_without(kind, tmp_path):
                 export=False,
                 model_dir=str(tmp_path / cache),
             )
-            source = factory.open_source(config)
-            make = factory.model_fn_maker(config)
-            results = train_and_evaluate(config, source, make, lambda info: None)
+            results = train_and_evaluate(config)
         metrics.append(results.metrics)
     assert metrics[0] == metrics[1] and metrics[0]['validation']
 
 
 def test_loaded_config_disables_caches(tmp_path):
-    settings = dataclasses.asdict(Config(cache='decoded', cache_features=True))
-    (tmp_path / 'config.json').write_text(json.dumps({'settings': settings}))
-    config = factory.load_config(str(tmp_path), eval_tta='mirror')
+    config = make_config(cache='decoded', cache_features=True)
+    (tmp_path / 'config.json').write_text(config_json.to_json(config))
+    config = load_config(str(tmp_path), eval_tta='mirror')
     assert config.cache == 'none' and not config.cache_features
     assert config.eval_tta == 'mirror'
 
 
 def test_loaded_config_checks_export_tta(tmp_path):
-    settings = dataclasses.asdict(Config(eval_tta='mirror', export_tta=True))
-    (tmp_path / 'config.json').write_text(json.dumps({'settings': settings}))
-    assert factory.load_config(str(tmp_path)).export_tta
-    assert not factory.load_config(str(tmp_path), eval_tta='none').export_tta
+    config = make_config(eval_tta='mirror', export_tta=True)
+    (tmp_path / 'config.json').write_text(config_json.to_json(config))
+    assert load_config(str(tmp_path)).export_tta
+    assert not load_config(str(tmp_path), eval_tta='none').export_tta
     with pytest.raises(ConfigError, match='`export_tta` needs `eval_tta`'):
-        factory.load_config(str(tmp_path), eval_tta='none', export_tta=True)
+        load_config(str(tmp_path), eval_tta='none', export_tta=True)

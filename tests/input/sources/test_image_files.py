@@ -44,7 +44,7 @@ def test_images_are_resized_to_one_size(tmp_path):
         write(tmp_path / f'{n}.jpg', encode(pixels(*shape), 'JPEG'))
         for n, shape in enumerate(shapes)
     ]
-    for augment in ('', 'resized_crop', 'resized_crop:1'):
+    for augment in ('', 'resized_crop', 'resized_crop(1)'):
         ((_, _, images),) = train(_source(paths), 1, 5, augment=augment)
         assert images.shape == (5, 8, 8, 3)
 
@@ -64,7 +64,7 @@ def test_resized_crop_is_applied_once(tmp_path):
     array = np.zeros([64, 64, 3], np.uint8)
     array[:, ::2] = 255
     source = _source([write(tmp_path / 'a.png', encode(array, 'PNG'))])
-    for _, _, images in train(source, 10, 1, augment='resized_crop:0.25'):
+    for _, _, images in train(source, 10, 1, augment='resized_crop(0.25)'):
         assert images.min() > 40 and images.max() < 215  # Anti-aliased to gray.
 
 

@@ -55,7 +55,7 @@ def test_augmentation_does_not_depend_on_validation_split():
         images = rng.integers(0, 256, (40, 8, 8, 1), np.uint8)
         source = _source(validation_split, train=(images, np.arange(40) % 4))
         size = source.num_examples['train']
-        ((names, _, images),) = train(source, 1, size, augment='crop:3,flip')
+        ((names, _, images),) = train(source, 1, size, augment='crop(3),flip')
         return dict(zip(names, images, strict=True))
 
     all_of_them, some = augmented(0.0), augmented(0.3)

@@ -82,7 +82,7 @@ def test_images_and_labels_match_their_keys(shards):
 
 @pytest.mark.parametrize('start', [1, 4, 5, 13])
 def test_resumed_run_equals_the_tail_of_the_whole_run(shards, start):
-    options = {'seed': 7, 'augment': 'flip,crop:2,brightness:0.3'}
+    options = {'seed': 7, 'augment': 'flip,crop(2),brightness(0.3)'}
     whole = _run(_source(shards), 16, **options)
     tail = _run(_source(shards), 16 - start, start_step=start, **options)
     for (keys, labels, images), expected in zip(tail, whole[start:], strict=True):
@@ -221,7 +221,7 @@ def test_sampling_by_class_is_refused(shards):
 
 
 def test_resumed_resized_crop_is_the_same(shards):
-    options = {'augment': 'resized_crop:0.3', 'seed': 2}
+    options = {'augment': 'resized_crop(0.3)', 'seed': 2}
     whole = _run(_source(shards), 6, **options)
     tail = _run(_source(shards), 1, start_step=5, **options)
     np.testing.assert_array_equal(tail[0][2], whole[5][2])

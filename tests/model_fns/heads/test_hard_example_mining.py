@@ -214,13 +214,13 @@ def test_compiled_is_the_same():
 
 
 def test_a_run_that_goes_on_is_the_run_that_was_not_killed(tmp_path, monkeypatch):
-    maker = small_run.mlp_maker(
+    maker = small_run.small_mlp(
         {'name': 'adam', 'learning_rate': 0.1},
         hard_example_fraction=0.5,
         proxy='airbench',
         proxy_args={'widths': (4,), 'whiten_bias': True},
     )
-    monkeypatch.setattr(small_run, 'model_fn_maker', maker)
+    monkeypatch.setattr(small_run, 'small_model_fn', maker)
     found = small_run.killed_and_gone_on(tmp_path)
     assert 'proxy/airbench/group1/conv1/kernel' in found
 

@@ -62,8 +62,8 @@ def test_evaluation_reads_the_slow_weights():
 
 def test_a_run_that_goes_on_is_the_run_that_was_not_killed(tmp_path, monkeypatch):
     settings = {'name': 'nesterov', 'learning_rate': 0.1, 'lookahead': (2, 0.9)}
-    maker = small_run.mlp_maker(settings)
-    monkeypatch.setattr(small_run, 'model_fn_maker', maker)
+    maker = small_run.small_mlp(settings)
+    monkeypatch.setattr(small_run, 'small_model_fn', maker)
     # Goes on from step 3, which is between two meetings.
     found = small_run.killed_and_gone_on(tmp_path)
     assert f'mlp/logits/kernel{SUFFIX}' in found
