@@ -21,7 +21,7 @@ def _batch(count=_COUNT, channels=3):
     return images, (np.arange(count) * 7 % _CLASSES).astype(np.int32)
 
 
-def _draw(count=_COUNT, epoch=0):
+def _rng(count=_COUNT, epoch=0):
     return ExampleRng(
         3,
         tf.fill([count], tf.constant(epoch, tf.int64)),
@@ -34,7 +34,7 @@ def _mix(text, images, labels, epoch=0):
     steps = augment.parse(text)
 
     def op(x, y):
-        return augment.mix(x, y, _draw(len(images), epoch), steps, _CLASSES)
+        return augment.mix(x, y, _rng(len(images), epoch), steps, _CLASSES)
 
     eager = [x.numpy() for x in op(tf.constant(images), tf.constant(labels))]
     dataset = tf.data.Dataset.from_tensors((images, labels)).map(op)
@@ -59,7 +59,7 @@ def _assert_near(one, other, most=1):
 @pytest.mark.parametrize('channels', [1, 3])
 def test_mixup(channels):
     images, labels = _batch(channels=channels)
-    share = beta(_draw().uniform('mixup share'), 0.8).numpy().astype(np.float64)
+    share = beta(_rng().uniform('mixup share'), 0.8).numpy().astype(np.float64)
     assert len(set(share)) == _COUNT
     weight = share[:, None, None, None]
     expected = (1 - weight) * images + weight * np.roll(images, 1, 0)
@@ -72,9 +72,9 @@ def test_mixup(channels):
 def test_cutmix():
     images, labels = _batch()
     mixed, targets = _mix('cutmix', images, labels)
-    side = np.sqrt(beta(_draw().uniform('cutmix area'), 1.0).numpy())
-    rows = _draw().integer('cutmix row', 0, 8).numpy()
-    columns = _draw().integer('cutmix column', 0, 11).numpy()
+    side = np.sqrt(beta(_rng().uniform('cutmix area'), 1.0).numpy())
+    rows = _rng().integer('cutmix row', 0, 8).numpy()
+    columns = _rng().integer('cutmix column', 0, 11).numpy()
     share = []
     for n in range(_COUNT):
         tall, wide = (int(np.round(side[n] * s)) for s in (9, 12))
@@ -96,7 +96,7 @@ def test_blend_with_mixup_and_cutmix_applies_one_per_example():
     ups, up_targets = _mix('mixup', images, labels)
     cuts, cut_targets = _mix('cutmix', images, labels)
     both, targets = _mix('mixup,cutmix', images, labels)
-    chosen = _draw().uniform('mixup or cutmix').numpy() < 0.5
+    chosen = _rng().uniform('mixup or cutmix').numpy() < 0.5
     assert 10 < chosen.sum() < 30
     np.testing.assert_array_equal(
         both, np.where(chosen[:, None, None, None], ups, cuts)

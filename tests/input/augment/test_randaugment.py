@@ -152,17 +152,17 @@ def test_ops_accept_a_batch_of_one(name):
 def _randaugment(images, text, first=0, seed=5, epoch=0):
     count = len(images)
     index = first + tf.range(count, dtype=tf.int64)
-    draw = ExampleRng(seed, tf.fill([count], tf.constant(epoch, tf.int64)), index)
-    return augment.apply(tf.constant(images), draw, augment.parse(text)).numpy()
+    rng = ExampleRng(seed, tf.fill([count], tf.constant(epoch, tf.int64)), index)
+    return augment.apply(tf.constant(images), rng, augment.parse(text)).numpy()
 
 
 def test_each_example_gets_its_sampled_ops():
     images = _images(count=60)
-    draw = ExampleRng(5, tf.zeros([60], tf.int64), tf.range(60, dtype=tf.int64))
+    rng = ExampleRng(5, tf.zeros([60], tf.int64), tf.range(60, dtype=tf.int64))
     expected = tf.constant(images)
     for layer in (0, 1):
-        number = draw.integer(f'randaugment {layer}', 0, 13)
-        sign = np.where(draw.uniform(f'randaugment {layer} sign') < 0.5, 1.0, -1.0)
+        number = rng.integer(f'randaugment {layer}', 0, 13)
+        sign = np.where(rng.uniform(f'randaugment {layer} sign') < 0.5, 1.0, -1.0)
         assert set(number.numpy()) == set(range(14))
         # Each op on all images; then those that sampled it are selected.
         layers = [

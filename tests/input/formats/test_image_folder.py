@@ -239,13 +239,16 @@ def _other_class(tmp_path):
     [
         (_no_such, '`data_dir` must be a directory, but .*none does not exist'),
         (_file, '`data_dir` must be a directory, but .*file.png is a file'),
-        (_empty, r'has no images \(.jpg, .*Expected DIR/<class>/<image>'),
+        (_empty, r'contains no images \(.jpg, .*Expected DIR/<class>/<image>'),
         (_one_class, "at least two classes; .* has only 'cats'"),
-        (_no_class, 'loose.png is in no class directory.*`label_pattern`'),
-        (_two_tests, 'test and .*testing are both the test split; keep one'),
+        (_no_class, 'loose.png is not in a class directory.*`label_pattern`'),
+        (_two_tests, 'test and .*testing are both the test split; retain one'),
         (_other_names, 'test_set and training_set, which look like splits.*`data_dir`'),
         (_no_train, 'test and valid, which look like splits'),
-        (_other_class, "validation split has the class 'c' .*training split has not"),
+        (
+            _other_class,
+            "validation split contains the class 'c' .*training split does not",
+        ),
     ],
 )
 def test_invalid_layouts_are_refused(tmp_path, make, match):

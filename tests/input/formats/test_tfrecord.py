@@ -106,8 +106,8 @@ def test_file_names(tmp_path, names, expected):
         (['train-0-of-2', 'train-1-of-2', 'train-0-of-1'], 'two sets'),
         (['train.tfrecord', 'val.tfrecord', 'valid.tfrecord'], 'both the validation'),
         (['a.tfrecord', 'b.tfrecord'], 'no training split, only a, b'),
-        (['readme.txt'], 'no TFRecord files'),
-        (['.train.tfrecord'], 'no TFRecord files'),
+        (['readme.txt'], 'contains no TFRecord files'),
+        (['.train.tfrecord'], 'contains no TFRecord files'),
     ],
 )  # fmt: skip
 def test_invalid_file_names_are_refused(tmp_path, names, message):

@@ -218,9 +218,9 @@ def test_central_window_of_the_right_aspect_is_the_whole_image(height):
 
 def _random_windows(shape, min_area, aspect=1.0, count=400):
     def one(index):
-        draw = ExampleRng(1, tf.constant(0, tf.int64), index)
+        rng = ExampleRng(1, tf.constant(0, tf.int64), index)
         height, width = shape
-        window = random_window(draw, min_area, aspect)
+        window = random_window(rng, min_area, aspect)
         return window(tf.constant(height), tf.constant(width))
 
     dataset = tf.data.Dataset.range(count).map(one).batch(count)

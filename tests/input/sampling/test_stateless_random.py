@@ -96,10 +96,10 @@ def test_samples_do_not_depend_on_the_batch():
 
 
 def test_samples_in_graphs_equal_eager():
-    def draw(index):
+    def sample(index):
         return ExampleRng(3, tf.constant(0, tf.int64), index).uniform('zoom')
 
-    dataset = tf.data.Dataset.range(10).map(draw)
+    dataset = tf.data.Dataset.range(10).map(sample)
     np.testing.assert_array_equal(
         list(dataset.as_numpy_iterator()), _rng(count=10).uniform('zoom').numpy()
     )

@@ -66,16 +66,16 @@ def test_classes_are_renumbered_and_keep_their_names(make, tmp_path):
     assert names == ('bee', 'dog')
     assert source.num_examples == {'train': 17, 'test': 17}
     assert source.class_counts('train').tolist() == [9, 8]
-    wanted = [x for x in everything if x[1] in names]
-    assert _seen(source, 'train') == _seen(source, 'test') == wanted
+    expected = [x for x in everything if x[1] in names]
+    assert _seen(source, 'train') == _seen(source, 'test') == expected
     # Shuffled, an epoch has each example once.
-    assert _seen(source, 'train', training=True, seed=3) == wanted
+    assert _seen(source, 'train', training=True, seed=3) == expected
     assert source.info.num_classes == 2
     encoded = [label for _, _, label in source.encoded('test')]
     assert sorted(encoded) == [0] * 9 + [1] * 8
     others = open_dataset(**args, selection=Subset(exclude=('dog', 'bee')))
     assert others.class_names == ('ant', 'cat')
-    assert sorted(_seen(others, 'train') + wanted) == everything
+    assert sorted(_seen(others, 'train') + expected) == everything
 
 
 @KINDS

@@ -31,12 +31,12 @@ _COUNT = 11
 def _make(tmp_path_factory):
     """Function (kind of cache, dict number -> corrupt file) -> source."""
 
-    def make(kind, bad=(), limit=None):
+    def make(kind, corrupt=(), limit=None):
         directory = tmp_path_factory.mktemp('images')
         paths = []
         for number in range(_COUNT):
             original = pixels(20 + number, 31 - number, seed=number)
-            data = dict(bad).get(number, encode(original, 'JPEG'))
+            data = dict(corrupt).get(number, encode(original, 'JPEG'))
             paths.append(write(directory / f'{number:02d}.jpg', data))
         labels = np.arange(_COUNT, dtype=np.int32) % 2
         files = {'train': (paths, labels), 'test': (paths[:5], labels[:5])}
@@ -102,8 +102,8 @@ def test_cached_files_are_read_once(make, kind):
     'kind', [pytest.param('encoded', marks=pytest.mark.slow), 'decoded']
 )
 def test_cache_does_not_change_skipped_images(make, kind):
-    bad = {2: b'this is no image', 7: b''}
-    sources = make('none', bad, 5), make(kind, bad, 5)
+    corrupt = {2: b'this is no image', 7: b''}
+    sources = make('none', corrupt, 5), make(kind, corrupt, 5)
     _same(*[train(source, 9, 4, augment='flip') for source in sources])
     _same(*[evaluate(source, 'train', 4) for source in sources])
     for source in sources:

@@ -114,28 +114,28 @@ def test_names_that_are_not_utf8(tmp_path):
 def _corrupt(tmp_path):
     paths = class_directories(tmp_path, {'a': 4, 'b': 4})
     whole = encode(pixels(60, 20), 'JPEG')
-    bad = {
+    contents = {
         'text.jpg': b'this is no image',
         'empty.jpg': b'',
         'short.jpg': whole[: int(len(whole) * 0.9)],
         'short.png': encode(pixels(60, 20), 'PNG')[:-200],
     }
-    paths += [write(tmp_path / 'b' / name, data) for name, data in bad.items()]
+    paths += [write(tmp_path / 'b' / name, data) for name, data in contents.items()]
     missing = str(tmp_path / 'b' / 'gone.png')
     return _source([*paths, missing]), tmp_path / 'b'
 
 
 def test_unreadable_files_are_named(corrupt):
     source, directory = corrupt
-    bad = dict(source.unreadable())
-    assert bad.keys() == {
+    reasons = dict(source.unreadable())
+    assert reasons.keys() == {
         str(directory / name)
         for name in ('text.jpg', 'empty.jpg', 'short.jpg', 'short.png', 'gone.png')
     }
-    assert bad[str(directory / 'text.jpg')] == 'neither JPEG, PNG, GIF nor BMP'
-    assert bad[str(directory / 'empty.jpg')] == 'neither JPEG, PNG, GIF nor BMP'
-    assert 'No such file' in bad[str(directory / 'gone.png')]
-    for reason in bad.values():
+    assert reasons[str(directory / 'text.jpg')] == 'neither JPEG, PNG, GIF nor BMP'
+    assert reasons[str(directory / 'empty.jpg')] == 'neither JPEG, PNG, GIF nor BMP'
+    assert 'No such file' in reasons[str(directory / 'gone.png')]
+    for reason in reasons.values():
         assert reason and '\n' not in reason and '{{' not in reason
     assert len(source.unreadable(limit=2)) == 2
 

@@ -30,11 +30,11 @@ def test_images_labels_and_keys_match():
 def test_validation_split_is_disjoint_and_stable():
     source = _source(0.2)
     held = keys(evaluate(source, 'validation', 8))
-    kept = keys(evaluate(source, 'train', 8))
+    remaining = keys(evaluate(source, 'train', 8))
     assert 2 <= len(held) <= 16
-    assert sorted(held + kept) == sorted(f'm/train/{n}' for n in range(40))
+    assert sorted(held + remaining) == sorted(f'm/train/{n}' for n in range(40))
     assert source.num_examples == {
-        'train': len(kept),
+        'train': len(remaining),
         'test': 9,
         'validation': len(held),
     }
@@ -45,8 +45,8 @@ def test_validation_split_is_disjoint_and_stable():
         for key in keys(evaluate(more, 'validation', 8))
         if int(key.rpartition('/')[2]) < 40
     }
-    epoch = train(source, 1, len(kept))
-    assert sorted(keys(epoch)) == sorted(kept)
+    epoch = train(source, 1, len(remaining))
+    assert sorted(keys(epoch)) == sorted(remaining)
 
 
 def test_augmentation_does_not_depend_on_validation_split():

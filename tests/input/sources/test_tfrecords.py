@@ -233,8 +233,10 @@ def test_label_out_of_range_is_named(shards):
         _run(source, 5)
     assert 'corrupt example <train-' in str(error.value)
     assert 'its label must be from 0 to 1, got 2' in str(error.value)
-    said = source.explain(error.value)
-    assert f'{shards[0].path}, record 2: its label must be from 0 to 1, got 2' in said
+    message = source.explain(error.value)
+    assert (
+        f'{shards[0].path}, record 2: its label must be from 0 to 1, got 2' in message
+    )
 
 
 def test_flipped_bit_is_named(tmp_path):
@@ -244,10 +246,10 @@ def test_flipped_bit_is_named(tmp_path):
     source = _source(shards)
     with pytest.raises(tf.errors.DataLossError) as error:
         _run(source, 5)
-    said = source.explain(error.value)
-    assert f'{shards[1].path}, record 3: ' in said
-    assert 'a bit has flipped' in said
-    assert said.startswith('1 image cannot')
+    message = source.explain(error.value)
+    assert f'{shards[1].path}, record 3: ' in message
+    assert 'a bit has flipped' in message
+    assert message.startswith('1 image cannot')
 
 
 def test_truncated_file_is_named(tmp_path):
@@ -275,9 +277,9 @@ def test_undecodable_images_are_named(tmp_path):
     source = _source([Shard(path, 3)])
     with pytest.raises(tf.errors.InvalidArgumentError) as error:
         list(as_numpy_batches(source.input_fn('train', 3)))
-    said = source.explain(error.value)
-    assert f'{path}, record 1: neither JPEG, PNG, GIF nor BMP' in said
-    assert said.count('record') == 1
+    message = source.explain(error.value)
+    assert f'{path}, record 1: neither JPEG, PNG, GIF nor BMP' in message
+    assert message.count('record') == 1
 
 
 def test_order_of_files_differs_between_epochs(tmp_path):
