@@ -190,7 +190,7 @@ def test_cache_of_other_formats(tmp_path):
     write(tmp_path / 'labels.txt', b'a\nb\n')
     source = tfrecord(str(tmp_path), image_size='8', channels=3)
     source.set_cache('none')
-    with pytest.raises(DataError, match='`cache=decoded` is for images that are'):
+    with pytest.raises(DataError, match='`cache=decoded` is for images in files'):
         source.set_cache('decoded')
 
 
@@ -240,5 +240,5 @@ def test_loaded_config_checks_export_tta(tmp_path):
     (tmp_path / 'config.json').write_text(config_json.to_json(config))
     assert load_config(str(tmp_path)).export_tta
     assert not load_config(str(tmp_path), eval_tta='none').export_tta
-    with pytest.raises(ConfigError, match='`export_tta` needs `eval_tta`'):
+    with pytest.raises(ConfigError, match='`export_tta` requires `eval_tta`'):
         load_config(str(tmp_path), eval_tta='none', export_tta=True)
