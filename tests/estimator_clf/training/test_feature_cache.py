@@ -178,7 +178,7 @@ def test_exports_the_whole_network(tmp_path):
 @pytest.mark.parametrize(
     'settings, error, words',
     [
-        ({'augment': 'crop(1)'}, DataError, 'only flip can be had'),
+        ({'augment': 'crop(1)'}, DataError, 'only flip can be cached'),
         ({'train_only': ''}, SettingError, 'needs a network whose first layers'),
         ({'train_only': 'conv1'}, SettingError, 'needs a network whose first layers'),
         (

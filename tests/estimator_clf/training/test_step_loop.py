@@ -527,7 +527,7 @@ def test_how_large_a_pack_may_be():
     assert data.steps_per_pack('train', 4) == 5  # Of 23 examples, not 8 steps.
     assert data.steps_per_pack('train', 1) == 8
     assert data.steps_per_pack('train', 4, 'flip,mixup') == 1
-    with pytest.raises(ValueError, match='pack must be from 1 to 5'):
+    with pytest.raises(ValueError, match='`pack` must be from 1 to 5'):
         data.input_fn('train', 4, training=True, pack=6)
 
 
