@@ -49,7 +49,7 @@ def cifar10(
 def cifar100(
     data_dir: str | None,
     *,
-    cifar100_labels: str = 'fine',
+    labels: str = 'fine',
     validation_split: float = 0.0,
     info: DatasetInfo | None = None,
 ) -> ArraySource:
@@ -57,7 +57,7 @@ def cifar100(
 
     Args:
       data_dir: the directory of the files, or its parent.
-      cifar100_labels: 'fine' (100 classes) or 'coarse' (20).
+      labels: 'fine' (100 classes) or 'coarse' (20).
       validation_split: fraction of the training images to hold out.
       info: see `DataSource`.
 
@@ -67,14 +67,14 @@ def cifar100(
     Raises:
       DataError: a missing file, or one whose size is not a multiple of 3,074.
     """
-    if cifar100_labels not in ('fine', 'coarse'):
+    if labels not in ('fine', 'coarse'):
         raise DataError(
-            f"`cifar100_labels` must be 'fine' or 'coarse', got {cifar100_labels!r}"
+            f"`labels` must be 'fine' or 'coarse', got {labels!r}"
         )
     directory = _directory(data_dir, 'cifar-100-binary', 'train.bin')
     files = {'train': ['train.bin'], 'test': ['test.bin']}
-    names = _names(directory, f'{cifar100_labels}_label_names.txt')
-    column = ('coarse', 'fine').index(cifar100_labels)
+    names = _names(directory, f'{labels}_label_names.txt')
+    column = ('coarse', 'fine').index(labels)
     return _source(
         'cifar100', directory, files, names, 2, column, validation_split, info
     )

@@ -32,7 +32,7 @@ _IMAGES = re.compile(
 def idx(
     data_dir: str | None,
     *,
-    idx_prefix: str | None = None,
+    prefix: str | None = None,
     validation_split: float = 0.0,
     info: DatasetInfo | None = None,
 ) -> ArraySource:
@@ -41,7 +41,7 @@ def idx(
     Args:
       data_dir: directory of `train-images-idx3-ubyte[.gz]` and so on, or the parent
         of a directory `mnist`.
-      idx_prefix: the set to read, where a directory contains several:
+      prefix: the set to read, where a directory contains several:
         'emnist-letters-'.
       validation_split: fraction of the training images to hold out.
       info: see `DataSource`.
@@ -61,23 +61,23 @@ def idx(
         match = _IMAGES.match(name)
         if name.endswith('.gz') and name[:-3] in listing:  # After `gunzip -k`.
             continue
-        if not match or (idx_prefix is not None and match['prefix'] != idx_prefix):
+        if not match or (prefix is not None and match['prefix'] != prefix):
             continue
         split = 'test' if match['split'] == 't10k' else canonical(match['split'])
         if split is None or split in arrays:
             raise DataError(
                 f'{directory} contains more than one {split} split ({name} is the '
-                'second); retain one, or select one by `idx_prefix`'
+                'second); retain one, or select one by `prefix`'
             )
         images = read_idx(os.path.join(directory, name), 3)
         labels = read_idx(_path_of_labels(directory, name), 1)
         arrays[split] = (images[..., None], labels)
     if 'train' not in arrays:
         raise DataError(
-            f'{directory} must contain {idx_prefix or ""}train-images-idx3-ubyte[.gz]'
+            f'{directory} must contain {prefix or ""}train-images-idx3-ubyte[.gz]'
         )
     arrays, names = _number_classes(directory, arrays)
-    name = (idx_prefix or os.path.basename(os.path.abspath(directory))).strip('-_')
+    name = (prefix or os.path.basename(os.path.abspath(directory))).strip('-_')
     return ArraySource(name, names, arrays, validation_split, info)
 
 

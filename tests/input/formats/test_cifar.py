@@ -61,13 +61,13 @@ def test_cifar10(tmp_path, inside):
 def test_cifar100(tmp_path):
     stored = _cifar100(tmp_path)
     for kind, column, count in (('coarse', 0, 20), ('fine', 1, 100)):
-        source = cifar100(str(tmp_path), cifar100_labels=kind)
+        source = cifar100(str(tmp_path), labels=kind)
         assert source.class_names[-1] == f'{kind}{count - 1}'
         ((_, labels, _),) = evaluate(source, 'train', 6)
         assert labels == stored[:, column].tolist()
     assert cifar100(str(tmp_path)).class_names[0] == 'fine0'
-    with pytest.raises(DataError, match="`cifar100_labels` must be 'fine' or 'coarse'"):
-        cifar100(str(tmp_path), cifar100_labels='medium')
+    with pytest.raises(DataError, match="`labels` must be 'fine' or 'coarse'"):
+        cifar100(str(tmp_path), labels='medium')
 
 
 @pytest.mark.parametrize(

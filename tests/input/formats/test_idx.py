@@ -61,16 +61,16 @@ def test_compressed_and_plain_copies_count_once(tmp_path):
 def test_idx_prefix_selects_a_set(tmp_path):
     _write(tmp_path, 'emnist-letters-', first=1)
     _write(tmp_path, 'emnist-digits-', count=9)
-    with pytest.raises(DataError, match='more than one test split .*`idx_prefix`'):
+    with pytest.raises(DataError, match='more than one test split .*`prefix`'):
         idx(str(tmp_path))
-    source = idx(str(tmp_path), idx_prefix='emnist-letters-')
+    source = idx(str(tmp_path), prefix='emnist-letters-')
     assert source.num_examples == {'train': 6, 'test': 6}
     assert source.class_names == ('1', '2', '3')
     assert source.name == 'emnist-letters'
     ((_, labels, _),) = evaluate(source, 'train', 6)
     assert labels == [0, 1, 2, 0, 1, 2]
     with pytest.raises(DataError, match='must contain x-train-images'):
-        idx(str(tmp_path), idx_prefix='x-')
+        idx(str(tmp_path), prefix='x-')
 
 
 @pytest.mark.parametrize(

@@ -231,8 +231,8 @@ def test_loaded_config_disables_caches(tmp_path):
     config = make_config(cache='decoded', cache_features=True)
     (tmp_path / 'config.json').write_text(config_json.to_json(config))
     config = load_config(str(tmp_path), eval_tta='mirror')
-    assert config.cache == 'none' and not config.cache_features
-    assert config.eval_tta == 'mirror'
+    assert config.data.cache == 'none' and not config.optimization.cache_features
+    assert config.evaluation.eval_tta == 'mirror'
 
 
 def test_loaded_config_checks_export_tta(tmp_path):

@@ -213,7 +213,7 @@ def test_invalid_arguments_raise(tmp_path):
     with pytest.raises(DataError, match='label_pattern'):
         check(name='image_folder', data_dir=directory(tmp_path), label_pattern='(')
     with pytest.raises(DataError, match='no meaning'):
-        check(name='image_folder', data_dir=str(tmp_path), idx_prefix='x')
+        check(name='image_folder', data_dir=str(tmp_path), prefix='x')
     with pytest.raises(DataError):
         check(name='image_foldr', data_dir=str(tmp_path))
 
