@@ -78,19 +78,19 @@ def map_by_layer(
       ConfigError: the source does not contain all layers.
     """
     scope = next(iter(variables)).partition('/')[0]
-    wanted = {}
+    required = {}
     for layer in layers:
         names = [f'{scope}/{layer.name}/{weight}' for weight in layer.weights]
         # None for what is not a variable of the network, such as a count of batches.
         shapes = [variables.get(name) for name in names]
         if any(shapes):
-            wanted[layer.name] = list(zip(names, shapes, strict=True))
-    if not wanted:
+            required[layer.name] = list(zip(names, shapes, strict=True))
+    if not required:
         raise ConfigError(f'`warm_start={path}`: the network has no Keras layers')
-    named = [(there.get(name, []), weights) for name, weights in wanted.items()]
-    in_order = list(zip(there.values(), wanted.values(), strict=False))
+    named = [(there.get(name, []), weights) for name, weights in required.items()]
+    in_order = list(zip(there.values(), required.values(), strict=False))
     for pairs in (named, in_order):
-        if len(pairs) == len(wanted) and all(_fit(*pair) for pair in pairs):
+        if len(pairs) == len(required) and all(_fit(*pair) for pair in pairs):
             arrays = {
                 name: array
                 for found, weights in pairs
@@ -98,7 +98,7 @@ def map_by_layer(
                 if shape is not None
             }
             return KerasLayerMapping(path, arrays)
-    raise ConfigError(_mismatch(path, wanted, there))
+    raise ConfigError(_mismatch(path, required, there))
 
 
 def _fit(found, weights):
@@ -108,10 +108,10 @@ def _fit(found, weights):
     )
 
 
-def _mismatch(path, wanted, there):
-    text = f'`warm_start={path}` does not contain this network: of its {len(wanted)} '
+def _mismatch(path, required, there):
+    text = f'`warm_start={path}` does not contain this network: of its {len(required)} '
     text += 'layers with weights, '
-    for name, weights in wanted.items():
+    for name, weights in required.items():
         if not _fit(there.get(name, []), weights):
             shapes = [list(shape) for _, shape in weights if shape is not None]
             text += f'{name!r} has {shapes}, '

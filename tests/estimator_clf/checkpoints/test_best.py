@@ -169,7 +169,9 @@ def test_other_files_in_the_directory_are_not_removed(tmp_path):
     BestCheckpoints(str(tmp_path), MetricGoal('accuracy'), 1, _make)
     assert [p.name for p in tmp_path.iterdir()] == ['.git']
     (tmp_path / '1').mkdir()
-    with pytest.raises(ConfigError, match="must not exist or be empty, .* contains '1'"):
+    with pytest.raises(
+        ConfigError, match="must not exist or be empty, .* contains '1'"
+    ):
         check_directory(str(tmp_path))
     (tmp_path / STATE_FILE).write_text('{}')
     check_directory(str(tmp_path))

@@ -120,7 +120,12 @@ def test_recovery_is_logged(tmp_path):
 
 def test_sweep_removes_unfinished_files_only(tmp_path):
     unfinished = ['model.ckpt-7_temp/part-00000-of-00001.data', '.partial-abc']
-    finished = ['model.ckpt-7.index', 'metrics.jsonl', 'model.ckpt-8_temporary', 'best/x']
+    finished = [
+        'model.ckpt-7.index',
+        'metrics.jsonl',
+        'model.ckpt-8_temporary',
+        'best/x',
+    ]
     for name in unfinished + finished:
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text('')

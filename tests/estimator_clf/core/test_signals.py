@@ -82,7 +82,7 @@ def test_stopped_run_saves_and_resumes(tmp_path, number):
     process.send_signal(number)
     _, log = process.communicate(timeout=120)
     assert process.returncode == 0, log
-    assert f'Stopped by {number.name}' in log and 'goes on from there' in log
+    assert f'Stopped by {number.name}' in log and 'resumes from there' in log
     last = lines(keys)[-1]['step']
     # No step is lost.
     assert (run / f'model.ckpt-{last}.index').exists()
@@ -92,7 +92,7 @@ def test_stopped_run_saves_and_resumes(tmp_path, number):
         'train', *LONG, f'--max_steps={last + 3}', '--epochs=0', f'--model_dir={run}'
     )
     assert more.returncode == 0, more.stderr
-    assert f'Going on from step {last}' in more.stderr
+    assert f'Resuming from step {last}' in more.stderr
     assert [x['step'] for x in lines(keys)] == list(range(1, last + 4))
 
 

@@ -6,7 +6,11 @@ import types
 import pytest
 import tensorflow as tf
 
-from estimator_clf.loggers.corrupt_images import FILE_NAME, CorruptImagesLog, skip_corrupt_images
+from estimator_clf.loggers.corrupt_images import (
+    FILE_NAME,
+    CorruptImagesLog,
+    skip_corrupt_images,
+)
 from input.formats.image_folder import image_folder
 from tests.helpers.images import class_directories, write
 from tests.helpers.launching import lines
@@ -23,7 +27,9 @@ def test_each_image_is_logged_once(tmp_path):
     assert found[0]['reason'] == 'why' and found[0]['time'] > 1e9
     # The third exceeds the limit: the error that follows names it.
     assert len(messages) == 2
-    assert messages[1].startswith('Skipped, since it cannot be read: 1.png: why (2 so far')
+    assert messages[1].startswith(
+        'Skipped, since it cannot be read: 1.png: why (2 so far'
+    )
     with open(tmp_path / FILE_NAME, 'a', encoding='utf-8') as file:
         file.write('{"key": "4.p')  # Killed during a write.
     later = CorruptImagesLog(str(tmp_path), messages.append, 2)

@@ -3,7 +3,7 @@
 import pytest
 from tensorboard.plugins.hparams import api_pb2, metadata
 
-from estimator_clf.config.config import Config
+from estimator_clf.config.config import make_config
 from estimator_clf.loggers import tensorboard_hparams
 from estimator_clf.loggers.tensorboard_writer import event_writer
 from tests.helpers.small_run import events
@@ -20,7 +20,9 @@ def written(directory):
 
 @pytest.mark.parametrize('regression', [False, True])
 def test_settings_and_columns(tmp_path, regression):
-    config = Config(network='mlp', learning_rate=0.25, channels=3, keep_checkpoints=9)
+    config = make_config(
+        network='mlp', learning_rate=0.25, channels=3, keep_checkpoints=9
+    )
     writer = event_writer(str(tmp_path))
     tensorboard_hparams.write_start(writer, config, 1234, regression)
     found = written(tmp_path)

@@ -123,7 +123,9 @@ def refused(shapes, names=None, tmp_path=None):
 def test_file_of_another_network_is_refused(tmp_path):
     wider = {**SHAPES, 'net/dw/depthwise_kernel': (3, 3, 8, 1)}
     text = refused(wider, tmp_path=tmp_path)
-    assert "of its 5 layers with weights, 'dw' has [[3, 3, 8, 1]], in the source " in text
+    assert (
+        "of its 5 layers with weights, 'dw' has [[3, 3, 8, 1]], in the source " in text
+    )
     assert '[[3, 3, 4, 1]]' in text
     text = refused(SHAPES, 4, tmp_path)
     assert "'dw' has [[3, 3, 4, 1]], which the source does not have, but norm" in text
