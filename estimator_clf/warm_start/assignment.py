@@ -100,10 +100,10 @@ def make_assignment(
         weights of the source for one variable.
     """
     rules = rules or WarmStartRules()
-    there = _weights(source)
-    rules.check_found(list(variables), list(there))
+    keys = _weights(source)
+    rules.check_found(list(variables), list(keys))
     named: dict[str, str] = {}
-    for name, key in there.items():
+    for name, key in keys.items():
         new = rules.renamed(name)
         if new in named:
             raise ConfigError(
