@@ -18,7 +18,7 @@ PARTIAL = '.partial-'
 
 
 def write_atomically(path: str | os.PathLike[str], text: str) -> None:
-    """Writes a text file so that no reader ever sees a part of it.
+    """Writes a text file so that readers never get a part of it.
 
     Args:
       path: the file; an existing one is replaced in one step.

@@ -31,7 +31,7 @@ class MetricsLog:
         }
         line.update(finite(metrics))
         with open(self._path, 'a', encoding='utf-8') as file:
-            # A single write: readers see no partial line of a living process.
+            # A single write: readers get no partial line of a running process.
             file.write(json.dumps(line) + '\n')
 
     def read(self) -> list[dict[str, Any]]:

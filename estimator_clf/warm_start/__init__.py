@@ -1,5 +1,7 @@
-"""Warm start: initial weights from a checkpoint, a SavedModel or a Keras file.
+"""Warm start: initial weights from a checkpoint, a SavedModel or a Keras file."""
 
-`sources` and `keras_file` read the values, `assignment` maps them to variables, `hook`
-assigns them.
-"""
+from estimator_clf.warm_start.hook import WarmStartHook
+from estimator_clf.warm_start.report import table_of
+from estimator_clf.warm_start.sources import open_source
+
+__all__ = ['WarmStartHook', 'open_source', 'table_of']

@@ -100,10 +100,10 @@ def make_assignment(
         weights of the source for one variable.
     """
     rules = rules or WarmStartRules()
-    there = _weights(source)
-    rules.check_found(list(variables), list(there))
+    keys = _weights(source)
+    rules.check_found(list(variables), list(keys))
     named: dict[str, str] = {}
-    for name, key in there.items():
+    for name, key in keys.items():
         new = rules.renamed(name)
         if new in named:
             raise ConfigError(
@@ -115,7 +115,7 @@ def make_assignment(
     source_names: dict[str, str] = {}
     for name, shape in sorted(variables.items()):
         source_name = named.get(name)
-        if not rules.wants(name):
+        if not rules.includes(name):
             rows.append(Row(name, 'fresh', shape, '(excluded)'))
         elif source_name is None:
             rows.append(Row(name, 'fresh', shape, ''))
@@ -185,8 +185,8 @@ def _weights(source: WeightSource) -> dict[str, str]:
     keys = {n.removesuffix(EMA_SUFFIX): n for n in names if n.endswith(EMA_SUFFIX)}
     everything: dict[str, Any] = {**dict.fromkeys(names), **keys}
     for name in names:
-        wanted = name not in _NO_WEIGHTS and not name.endswith(EMA_SUFFIX)
-        if wanted and not _is_below(name, everything):
+        is_weight = name not in _NO_WEIGHTS and not name.endswith(EMA_SUFFIX)
+        if is_weight and not _is_below(name, everything):
             keys.setdefault(name, name)
     return keys
 

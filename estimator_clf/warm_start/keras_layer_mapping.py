@@ -58,7 +58,7 @@ class KerasLayerMapping:
 
 def map_by_layer(
     path: str,
-    there: Mapping[str, Sequence[Any]],
+    source_layers: Mapping[str, Sequence[Any]],
     layers: Iterable[LayerWeights],
     variables: Mapping[str, tuple[int | None, ...]],
 ) -> KerasLayerMapping:
@@ -70,7 +70,7 @@ def map_by_layer(
 
     Args:
       path: of the source, for messages.
-      there: arrays by name of the layer, in the source's order.
+      source_layers: arrays by name of the layer, in the source's order.
       layers: in the network's order.
       variables: shapes of the network's variables by name, all in one scope.
 
@@ -78,19 +78,21 @@ def map_by_layer(
       ConfigError: the source does not contain all layers.
     """
     scope = next(iter(variables)).partition('/')[0]
-    wanted = {}
+    required = {}
     for layer in layers:
         names = [f'{scope}/{layer.name}/{weight}' for weight in layer.weights]
         # None for what is not a variable of the network, such as a count of batches.
         shapes = [variables.get(name) for name in names]
         if any(shapes):
-            wanted[layer.name] = list(zip(names, shapes, strict=True))
-    if not wanted:
+            required[layer.name] = list(zip(names, shapes, strict=True))
+    if not required:
         raise ConfigError(f'`warm_start={path}`: the network has no Keras layers')
-    named = [(there.get(name, []), weights) for name, weights in wanted.items()]
-    in_order = list(zip(there.values(), wanted.values(), strict=False))
+    named = [
+        (source_layers.get(name, []), weights) for name, weights in required.items()
+    ]
+    in_order = list(zip(source_layers.values(), required.values(), strict=False))
     for pairs in (named, in_order):
-        if len(pairs) == len(wanted) and all(_fit(*pair) for pair in pairs):
+        if len(pairs) == len(required) and all(_fit(*pair) for pair in pairs):
             arrays = {
                 name: array
                 for found, weights in pairs
@@ -98,7 +100,7 @@ def map_by_layer(
                 if shape is not None
             }
             return KerasLayerMapping(path, arrays)
-    raise ConfigError(_mismatch(path, wanted, there))
+    raise ConfigError(_mismatch(path, required, source_layers))
 
 
 def _fit(found, weights):
@@ -108,15 +110,17 @@ def _fit(found, weights):
     )
 
 
-def _mismatch(path, wanted, there):
-    text = f'`warm_start={path}` does not contain this network: of its {len(wanted)} '
+def _mismatch(path, required, source_layers):
+    text = f'`warm_start={path}` does not contain this network: of its {len(required)} '
     text += 'layers with weights, '
-    for name, weights in wanted.items():
-        if not _fit(there.get(name, []), weights):
+    for name, weights in required.items():
+        if not _fit(source_layers.get(name, []), weights):
             shapes = [list(shape) for _, shape in weights if shape is not None]
             text += f'{name!r} has {shapes}, '
-            if name in there:
-                found = [list(array.shape) for array in there[name]]
+            if name in source_layers:
+                found = [list(array.shape) for array in source_layers[name]]
                 return f'{text}in the source {found}'
-            return f'{text}which the source does not have, but {listed(there, 6)}'
+            return (
+                f'{text}which the source does not have, but {listed(source_layers, 6)}'
+            )
     return text

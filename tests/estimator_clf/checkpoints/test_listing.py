@@ -5,7 +5,7 @@ import pytest
 from estimator_clf.checkpoints.best import best_checkpoint
 from estimator_clf.checkpoints.listing import latest_checkpoint, names_of_checkpoints
 from estimator_clf.core.errors import ConfigError
-from estimator_clf.training.factory import checkpoint_of
+from estimator_clf.training.saved_runs import find_checkpoint
 from estimator_clf.warm_start.sources import open_source
 
 
@@ -37,12 +37,12 @@ def test_latest(directory):
 )
 def test_corrupt_list_is_an_error(directory, content):
     (directory / 'checkpoint').write_text(content)
-    for read in (latest_checkpoint, checkpoint_of, open_source):
+    for read in (latest_checkpoint, find_checkpoint, open_source):
         with pytest.raises(ConfigError, match='checkpoint, the list .*/model.ckpt-100'):
             read(str(directory))
-    assert checkpoint_of(str(directory), '20') == str(directory / 'model.ckpt-20')
+    assert find_checkpoint(str(directory), '20') == str(directory / 'model.ckpt-20')
     with pytest.raises(ConfigError, match='are: model.ckpt-3, model.ckpt-20, model.*0'):
-        checkpoint_of(str(directory), '21')
+        find_checkpoint(str(directory), '21')
 
 
 def test_corrupt_list_of_a_best_checkpoint_is_an_error(directory):

@@ -1,7 +1,7 @@
 """Traps of stock Estimator, and the same tasks with the parts of this project.
 
-Each test of stock Estimator pins its actual behavior, on purpose: if one fails, the trap
-is gone, and docs/traps.md must be updated.
+Each test of stock Estimator pins its actual behavior, on purpose: if one fails, the
+trap is gone, and docs/traps.md must be updated.
 """
 
 import ast
@@ -32,7 +32,7 @@ from estimator_clf.config.metric_goal import MetricGoal
 from estimator_clf.core import graph_collections, signals
 from estimator_clf.evaluation.evaluator import Evaluator
 from estimator_clf.hooks.example_keys import ExampleKeysHook
-from estimator_clf.training import instrument
+from estimator_clf.training.instrument import instrument
 from estimator_clf.training.run_directory import latest_step
 from tests.helpers.images import encode, image
 from tests.helpers.launching import ROOT
@@ -180,7 +180,7 @@ def trained_keys(model_dir, make_input_fn):
     """Returns the keys of the examples of 6 steps, interrupted after 3."""
     model_fn = linear_model_fn(source().info)
     for until in (3, 6):
-        model = bare_estimator(model_dir, instrument.instrument(model_fn))
+        model = bare_estimator(model_dir, instrument(model_fn))
         saver = estimator.CheckpointSaverHook(str(model_dir), save_steps=100)
         hook = ExampleKeysHook(str(model_dir), graph_collections.EXAMPLE_KEYS)
         model.train(make_input_fn(), hooks=[saver, hook], max_steps=until)
