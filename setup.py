@@ -63,6 +63,7 @@ setup(
         'tensorboard',  # TensorFlow 2.21 no longer requires it.
         'tensorflow-datasets',
         'absl-py',
+        'psutil',
         'tqdm',
         'matplotlib',  # Confusion matrix; imported on first use.
         'Pillow>=10.1',  # Its built-in font is scalable from 10.1 on.

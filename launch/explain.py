@@ -215,11 +215,11 @@ def _load_images(arguments, config, info):
         return images.load_images(_read_files(find_files(arguments)), decoder)
     from estimator_clf.config.step_plan import evaluation_split
     from estimator_clf.core.tf_errors import translate_tf_errors
-    from estimator_clf.loggers.corrupt_images import leave_out
+    from estimator_clf.loggers.corrupt_images import skip_corrupt_images
     from estimator_clf.training.datasets import open_source
 
     source = open_source(config, info)
-    leave_out(source, config.data.max_corrupt_images, app.log_message)
+    skip_corrupt_images(source, config.data.max_corrupt_images, app.log_message)
     split = FLAGS.split or evaluation_split(config, source) or config.data.train_split
     if split not in source.num_examples:
         from estimator_clf.core.errors import ConfigError

@@ -1,5 +1,6 @@
 """Evaluations of a run: schedule, results and summaries of its evaluation sets."""
 
+import functools
 import math
 import os
 from collections.abc import Callable, Mapping, Sequence
@@ -96,9 +97,7 @@ class Evaluations:
             EvaluationListener(
                 self._evaluator(name),
                 eval_set.every,
-                lambda step, metrics, name=name: self._report(
-                    step, name, _scalars(metrics)
-                ),
+                functools.partial(self._on_metrics, name),
                 known=self.results(name),
                 after=after.get(name),
                 clock=clock,
@@ -148,6 +147,9 @@ class Evaluations:
     def _close(self, name: str) -> None:
         if name in self._evaluators:
             self._evaluators.pop(name).close()
+
+    def _on_metrics(self, name, step, metrics):
+        self._report(step, name, _scalars(metrics))
 
     def _report(self, step: int, name: str, metrics: Metrics) -> None:
         self._log.write(step, name, metrics)

@@ -26,7 +26,7 @@ from estimator_clf.evaluation.plots.factory import make_eval_callbacks
 from estimator_clf.evaluation.run_evaluations import Evaluations
 from estimator_clf.hooks.nan_guard import NanGuardHook, NonFiniteError
 from estimator_clf.loggers import tensorboard_hparams, tensorboard_writer
-from estimator_clf.loggers.corrupt_images import leave_out
+from estimator_clf.loggers.corrupt_images import skip_corrupt_images
 from estimator_clf.loggers.jsonl import MetricsLog
 from estimator_clf.training import run_directory, tf_config
 from estimator_clf.training.callbacks import Callback, CallbackList
@@ -177,7 +177,7 @@ class Trainer:
         self.sources.append(self.source)
         self.config = config = self._resolve_auto()
         self.plan = make_plan(config, self.source, self.last_step())
-        log = leave_out(
+        log = skip_corrupt_images(
             self.source,
             config.data.max_corrupt_images,
             self._callback.on_message,

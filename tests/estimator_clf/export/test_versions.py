@@ -90,11 +90,11 @@ def test_error_leaves_nothing(tmp_path, error):
         ),
         (
             ValueError('The passed save_path is not a valid checkpoint: model.ckpt-1'),
-            'model.ckpt-1: the checkpoint is not there any more',
+            'model.ckpt-1: the checkpoint no longer exists',
         ),
         (
             tf.errors.NotFoundError(None, None, 'Failed to find any matching files'),
-            'model.ckpt-1: the checkpoint is not there any more',
+            'model.ckpt-1: the checkpoint no longer exists',
         ),
     ],
 )
