@@ -142,7 +142,7 @@ def random_examples(
         # Of the network's size and larger, in every file format.
         size = (height + 7 * (number // 4), width + 5 * (number // 4), channels)
         if max_pixels and size[0] * size[1] > max_pixels:
-            size = info.image_shape
+            size = (height, width, channels)
         pixels = random.integers(0, 256, size, dtype=np.uint8)
         buffer = io.BytesIO()
         kind = ('PNG', 'JPEG', 'BMP', 'GIF')[number % 4]

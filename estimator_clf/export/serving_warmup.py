@@ -126,7 +126,7 @@ def _logs(info: DatasetInfo, size: int, model: str) -> Iterator[Any]:
     yield examples('classify', 'classify_log', records)
 
 
-def _image(shape: tuple[int, int, int]) -> np.ndarray:
+def _image(shape: tuple[int, ...]) -> np.ndarray:
     """Returns a gradient from black to white, uint8 [H, W, C]."""
     height, width, channels = shape
     shades = np.linspace(0, 255, height * width).reshape(height, width, 1)

@@ -147,7 +147,11 @@ def render_confusion_matrix(counts: np.ndarray, names: Sequence[str]) -> Image.I
     labels = [drawing.shorten(name, size, 150) for name in names]
     # An odd number of levels, so that 0 is exactly white.
     colors = LinearSegmentedColormap.from_list('red_white_blue', _COLORS, 257)
-    axes.imshow(signed, colors, interpolation='nearest', vmin=-1, vmax=1)
+    borders = np.arange(len(names) + 1) - 0.5
+    axes.pcolormesh(
+        borders, borders, signed, cmap=colors, vmin=-1, vmax=1, edgecolors='#e1e4e8'
+    )
+    axes.invert_yaxis()
     axes.set_xticks(range(len(names)), labels, rotation='vertical')
     axes.set_yticks(range(len(names)), labels)
     axes.xaxis.tick_top()
@@ -166,12 +170,6 @@ def render_confusion_matrix(counts: np.ndarray, names: Sequence[str]) -> Image.I
             va='center',
             in_layout=False,
         )
-    borders = np.arange(1, len(names)) - 0.5
-    axes.set_xticks(borders, minor=True)
-    axes.set_yticks(borders, minor=True)
-    axes.tick_params(which='minor', length=0)
-    axes.grid(which='minor', color='#e1e4e8', linewidth=1)
-
     buffer = io.BytesIO()
     figure.savefig(buffer, format='png', bbox_inches='tight', pad_inches=8 / _DPI)
     return Image.open(buffer).convert('RGB')
