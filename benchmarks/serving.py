@@ -218,7 +218,7 @@ def loop(options):
     from estimator_clf.serving.servable import Servable
 
     devices.set_up('cpu')
-    servable = Servable(export.versions(options.export_dir)[-1])
+    servable = Servable(export.list_versions(options.export_dir)[-1])
     signature = servable.signature('')
     pictures, clock, times = _read(options), time.perf_counter, []
 

@@ -25,8 +25,6 @@ PROGRAMS = (
     'check_export',
 )
 
-_INDENTS = ('initial_indent', 'subsequent_indent')
-
 
 def main() -> None:
     """Runs the program that the first argument names, and exits with its code.
@@ -59,7 +57,7 @@ def help_text() -> str:
         '',
         'estimator-clf PROGRAM --help lists the flags of a program.',
         'Recipes, for estimator-clf train --recipe=NAME:',
-        textwrap.fill(', '.join(recipes.names()), 88, **dict.fromkeys(_INDENTS, '  ')),
+        textwrap.indent(textwrap.fill(', '.join(recipes.names()), 86), '  '),
     ]
     return '\n'.join(lines)
 

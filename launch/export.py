@@ -66,8 +66,8 @@ def main(arguments: list[str]) -> None:
 
     if parse_eval_tta(FLAGS.eval_tta) and not config.exports.export_tta:
         raise ConfigError(
-            f'--eval_tta={FLAGS.eval_tta} has no effect on an export without --export_tta; '
-            'give both'
+            f'--eval_tta={FLAGS.eval_tta} has no effect on an export without '
+            '--export_tta; give both'
         )
     for name in ('check_export', 'max_pixels') if FLAGS.format != 'saved_model' else ():
         if getattr(FLAGS, name):
@@ -107,13 +107,13 @@ def _saved_model(model, config, info):
 def _other(model, config, info):
     from estimator_clf.core.tf_errors import translate_tf_errors
     from estimator_clf.export import formats
-    from estimator_clf.loggers.corrupt_images import leave_out
+    from estimator_clf.loggers.corrupt_images import skip_corrupt_images
     from estimator_clf.training.datasets import open_source
 
     calibration = None
     if FLAGS.quantize:
         source = open_source(config, info)
-        leave_out(source, config.data.max_corrupt_images, app.log_message)
+        skip_corrupt_images(source, config.data.max_corrupt_images, app.log_message)
         with translate_tf_errors([source]):
             calibration = formats.calibration_inputs(
                 source, config.data.train_split, eval_crop=config.data.eval_crop
@@ -129,16 +129,16 @@ def _other(model, config, info):
 
 
 def _examples(config, info):
-    """Examples of the data for the parity check; None if it is not readable any more."""
+    """Examples of the data for the parity check; None if it cannot be read."""
     from estimator_clf.core.errors import DataError
     from estimator_clf.core.tf_errors import translate_tf_errors
     from estimator_clf.export import check_examples
-    from estimator_clf.loggers.corrupt_images import leave_out
+    from estimator_clf.loggers.corrupt_images import skip_corrupt_images
     from estimator_clf.training.datasets import open_source
 
     try:
         source = open_source(config, info)
-        leave_out(source, config.data.max_corrupt_images, app.log_message)
+        skip_corrupt_images(source, config.data.max_corrupt_images, app.log_message)
         with translate_tf_errors([source]):
             return check_examples.of_run(config, source)
     except DataError as error:

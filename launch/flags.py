@@ -4,6 +4,7 @@ Name, default, help text and checks of a flag are those of its field in
 `estimator_clf.config`; nothing below `launch/` uses flags.
 """
 
+import functools
 import textwrap
 from collections.abc import Callable, Collection, Iterator
 from typing import Any
@@ -11,7 +12,7 @@ from typing import Any
 from absl import flags
 
 from estimator_clf.config.config import Config, make_config
-from estimator_clf.config.fields import FIELDS, GROUPS, TYPES
+from estimator_clf.config.fields import FIELDS, GROUP_OF, GROUPS, TYPES
 from estimator_clf.core.call_syntax import write_value
 from launch.app import flag_names
 
@@ -19,7 +20,7 @@ FLAGS = flags.FLAGS
 
 _WIDTH = 88
 
-_DEFINE = {
+_DEFINE: dict[type, Callable] = {
     str: flags.DEFINE_string,
     int: flags.DEFINE_integer,
     float: flags.DEFINE_float,
@@ -35,10 +36,12 @@ def define_config(only: Collection[str] | None = None) -> None:
     """
     for name in _names(only):
         metadata, default = FIELDS[name].metadata, FIELDS[name].default
+        define: Callable = _DEFINE[TYPES[name]]
         if metadata['choices']:
-            flags.DEFINE_enum(name, default, metadata['choices'], metadata['help'])
-        else:
-            _DEFINE[TYPES[name]](name, default, metadata['help'])
+            define = functools.partial(
+                flags.DEFINE_enum, enum_values=metadata['choices']
+            )
+        define(name, default=default, help=metadata['help'])
         if metadata['check']:
             flags.register_validator(name, _validator(metadata['check']))
 
@@ -74,8 +77,8 @@ def config_help(only: Collection[str] | None = None) -> str:
       only: names of the settings; None: all.
     """
     parts = []
-    for group in GROUPS.values():
-        fields = [n for n in _names(only) if n in group.__dataclass_fields__]
+    for name, group in GROUPS.items():
+        fields = [n for n in _names(only) if GROUP_OF[n] == name]
         if fields:
             parts.append(f'{group.TITLE}:')
             parts.extend(
@@ -107,7 +110,9 @@ def _names(only):
     return [name for name in FIELDS if only is None or name in only]
 
 
-def _registered_names_help(only) -> Iterator[str]:
+def _registered_names_help(
+    only: Collection[str] | None,
+) -> Iterator[str]:
     """Lists formats, networks, optimizers and schedules with their options."""
     from input import FORMATS
     from model_fns import registry
@@ -147,7 +152,7 @@ def _format_options(name):
     return {key: value for key, value in options.items() if key not in common}
 
 
-def _validator(check: Callable[[Any], str | None]):
+def _validator(check):
     def valid(value):
         error = check(value)
         if error:

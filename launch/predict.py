@@ -131,13 +131,13 @@ def images(
     for path in files:
         if not is_record_file(path):
             if path not in done:
-                yield path, lambda path=path: _content(path)
+                yield path, functools.partial(_content, path)
             continue
         try:
             for number, data in enumerate(read_images(path, image_key)):
                 key = f'{path}:{number}'
                 if key not in done:
-                    yield key, lambda data=data: data
+                    yield key, functools.partial(bytes, data)
         except DataError as error:
             yield path, functools.partial(_raise, error)
 

@@ -145,7 +145,7 @@ def metrics_tables(metrics: Mapping[str, Mapping[str, float]]) -> str:
     for split in splits:
         if not classes:
             break
-        rows = [
+        rows: list[list[str | float]] = [
             [c, *(metrics[split].get(f'{m}/{c}', nan) for m in ('precision', 'recall'))]
             for c in classes
         ]

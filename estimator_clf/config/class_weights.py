@@ -17,8 +17,8 @@ def parse(text: str) -> dict[str, float] | None:
         return None
     if _is_list_of_numbers(text):
         raise ConfigError(
-            '`class_weights` must name the classes, cat=1, dog=2.5, or be balanced; got '
-            f'{text!r}'
+            '`class_weights` must name the classes, cat=1, dog=2.5, or be balanced, '
+            f'got {text!r}'
         )
     found = {}
     for name, weight in parse_mapping(text, 'class_weights').items():
@@ -71,8 +71,8 @@ def balanced(counts: Sequence[int], class_names: Sequence[str]) -> str:
     for name, count in zip(class_names, counts, strict=True):
         if not count:
             raise ConfigError(
-                f'`class_weights=balanced`: the class {name!r} has no training example; '
-                'give the weights as numbers'
+                f'`class_weights=balanced`: the class {name!r} has no training '
+                'example; give the weights as numbers'
             )
     total = float(sum(counts))
     return ', '.join(

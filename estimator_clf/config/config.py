@@ -139,7 +139,8 @@ def make_config(**settings: Any) -> Config:
         run['model_dir'] = _default_model_dir(values)
     if not exports.get('export_dir'):
         exports['export_dir'] = os.path.join(run['model_dir'], 'export')
-    config = Config(**{g: GROUPS[g](**v) for g, v in values.items()})
+    groups: dict[str, Any] = {name: GROUPS[name](**v) for name, v in values.items()}
+    config = Config(**groups)
     validate(config)
     return config
 

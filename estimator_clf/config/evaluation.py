@@ -38,7 +38,8 @@ class EvalConfig(SettingsGroup):
     )
     projector: int = setting(
         0,
-        "Number of examples in TensorBoard's projector, by the input of the last layer.",
+        "Number of examples in TensorBoard's projector, placed by the input of the "
+        'last layer.',
         check=at_least(0),
         changeable=True,
     )

@@ -25,7 +25,7 @@ GROUPS: dict[str, type[SettingsGroup]] = {
 FIELDS: dict[str, dataclasses.Field] = {
     field.name: field
     for group in GROUPS.values()
-    for field in dataclasses.fields(group)  # type: ignore[arg-type]
+    for field in dataclasses.fields(group)
 }
 #: dict setting -> its type, without `| None`.
 TYPES: dict[str, type] = {
@@ -35,5 +35,5 @@ TYPES: dict[str, type] = {
 GROUP_OF: dict[str, str] = {
     field.name: name
     for name, group in GROUPS.items()
-    for field in dataclasses.fields(group)  # type: ignore[arg-type]
+    for field in dataclasses.fields(group)
 }

@@ -42,15 +42,16 @@ def setting(
     return dataclasses.field(default=default, metadata=metadata)
 
 
+@dataclasses.dataclass(frozen=True)
 class SettingsGroup:
     """Base class of the configurations of one concern; checks each field's value."""
 
     #: Heading in `--help`.
     TITLE = ''
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         kinds = field_types(type(self))
-        for field in dataclasses.fields(self):  # type: ignore[arg-type]
+        for field in dataclasses.fields(self):
             value, metadata = getattr(self, field.name), field.metadata
             error = _type_error(value, kinds[field.name], field.default is None)
             if error is None and metadata['check']:

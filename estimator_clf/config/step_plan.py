@@ -3,9 +3,13 @@
 import dataclasses
 import math
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from estimator_clf.config.config import Config
 from estimator_clf.core.errors import ConfigError
+
+if TYPE_CHECKING:
+    from input.sources.base import DataSource
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,7 +45,7 @@ class StepPlan:
         return self.start_step >= self.total_steps
 
 
-def make_plan(config: Config, source, start_step: int = 0) -> StepPlan:
+def make_plan(config: Config, source: 'DataSource', start_step: int = 0) -> StepPlan:
     """Converts the durations of the settings to steps.
 
     Args:
@@ -75,7 +79,7 @@ def make_plan(config: Config, source, start_step: int = 0) -> StepPlan:
     )
 
 
-def evaluation_split(config: Config, source) -> str | None:
+def evaluation_split(config: Config, source: 'DataSource') -> str | None:
     """Returns the split that is evaluated while training, or None.
 
     Raises:
@@ -100,7 +104,7 @@ def evaluation_split(config: Config, source) -> str | None:
     return None
 
 
-def evaluation_input(config: Config, source, split: str) -> Callable:
+def evaluation_input(config: Config, source: 'DataSource', split: str) -> Callable:
     """Makes the input_fn of an evaluation."""
     return source.input_fn(
         split,

@@ -47,6 +47,8 @@ def upgrade(
         value = settings.pop(old, None)
         if value in (None, ''):
             continue
+        if option in ('label_offset', 'shuffle_buffer'):
+            value = int(value)
         options[setting].update(_options(value) if not option else {option: value})
     for setting, given in options.items():
         if given:
@@ -126,8 +128,8 @@ def _lookahead(text):
 
 
 def _eval_sets(text):
-    """`test:5epochs,phone=@DIR:1epochs` -> `test(every=5epochs), phone(data_dir=DIR)`."""
-    calls = []
+    """`a:5epochs,b=@DIR:1epochs` -> `a(every=5epochs), b(data_dir=DIR)`."""
+    calls: list[str] = []
     for entry in filter(None, map(str.strip, text.split(','))):
         what, colon, every = entry.rpartition(':')
         what = what if colon else entry

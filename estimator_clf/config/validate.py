@@ -144,8 +144,8 @@ def _lookahead(config):
     replicas = config.hardware.replicas or 1
     if config.optimization.lookahead and replicas > 1:
         raise ConfigError(
-            f'`lookahead` is for one device, not for `replicas={replicas}`; `ema_decay` '
-            'works on several'
+            f'`lookahead` is for one device, not for `replicas={replicas}`; use '
+            '`ema_decay` on several'
         )
 
 

@@ -1,0 +1,1 @@
+"""Ground layer: errors, registry, devices, memory, locks, atomic files, intervals."""

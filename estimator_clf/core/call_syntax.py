@@ -104,8 +104,10 @@ def quote(text: str) -> str:
     bare = _BARE.fullmatch(text) and text == text.strip()
     if bare:
         return text
-    escaped = text.replace('\\', '\\\\').replace('"', '\\"')
-    return f'"{escaped}"'
+    mark = "'" if '"' in text and "'" not in text else '"'
+    # A backslash is written twice only where it would start an escape.
+    escaped = re.sub(rf'\\(?=[\\{mark}]|$)', r'\\\\', text).replace(mark, f'\\{mark}')
+    return f'{mark}{escaped}{mark}'
 
 
 def write_value(value: Value) -> str:
@@ -242,7 +244,7 @@ class _Parser:
         if not self._take(character):
             self._fail(f'{character!r} must follow')
 
-    def _fail(self, what, place=None) -> NoReturn:
+    def _fail(self, what: str, place: int | None = None) -> NoReturn:
         place = self._place if place is None else place
         before, after = self._text[:place], self._text[place:]
         raise ConfigError(

@@ -1,1 +1,1 @@
-"""SessionRunHooks, one a file; each also serves a bare Estimator."""
+"""SessionRunHooks, each usable with a bare Estimator."""

@@ -273,7 +273,8 @@ def _find(directory):
         name = os.path.basename(os.path.abspath(directory))
         number = int(name) if name.isascii() and name.isdecimal() else 1
         return {number: directory}
-    return {int(os.path.basename(path)): path for path in export.versions(directory)}
+    paths = export.list_versions(directory)
+    return {int(os.path.basename(path)): path for path in paths}
 
 
 def _stamp(path):

@@ -3,6 +3,7 @@
 import functools
 import math
 from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
 import estimator_clf.compat  # noqa: F401  Loads TensorFlow without its chatter.
 
@@ -12,7 +13,7 @@ import tensorflow as tf
 from estimator_clf.config.config import Config
 from estimator_clf.core.errors import ConfigError
 from estimator_clf.core.variable_patterns import name_of
-from input.sources.base import as_numpy_batches
+from input.sources.base import DataSource, as_numpy_batches
 from model_fns.optimizers.ema import owner_of
 
 v1 = tf.compat.v1
@@ -24,7 +25,7 @@ EXAMPLES = 5000
 _BATCH, _NUMBERS = 250, 2**23
 
 
-class DataDependentInitHook(v1.train.SessionRunHook):
+class DataDependentInitHook(tf.compat.v1.train.SessionRunHook):
     """Sets computed initial weights, at step 0 only.
 
     It must precede every hook that saves, so that the checkpoint of step 0 has the
@@ -59,7 +60,7 @@ class DataDependentInitHook(v1.train.SessionRunHook):
             owner = owner_of(name_of(variable))
             self._variables.setdefault(owner, []).append(variable)
 
-    def after_create_session(self, session, coord) -> None:
+    def after_create_session(self, session: Any, coord: Any) -> None:
         del coord
         if int(session.run(v1.train.get_global_step(session.graph))):
             return
@@ -77,7 +78,7 @@ class DataDependentInitHook(v1.train.SessionRunHook):
 
 
 def make_init_hook(
-    config: Config, source, model_fn: Callable
+    config: Config, source: DataSource, model_fn: Callable
 ) -> DataDependentInitHook | None:
     """Makes the hook of a run.
 
@@ -100,15 +101,15 @@ def make_init_hook(
 class _Batches:
     """`images` as an iterable that can be iterated several times."""
 
-    def __init__(self, *args):
+    def __init__(self, *args: Any):
         self._args = args
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator[np.ndarray]:
         return images(*self._args)
 
 
 def images(
-    source, split: str, eval_crop: float = 1.0, count: int = EXAMPLES
+    source: DataSource, split: str, eval_crop: float = 1.0, count: int = EXAMPLES
 ) -> Iterator[np.ndarray]:
     """Yields batches of a split's images, uint8 [B, H, W, C], as evaluation reads them.
 

@@ -1,14 +1,17 @@
 """Opens the data that the settings name."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from estimator_clf.config.config import Config
 from estimator_clf.core.call_syntax import parse_list
 from input import open_dataset
 from input.dataset_info import DatasetInfo
 
+if TYPE_CHECKING:
+    from input.sources.base import DataSource
 
-def open_source(config: Config, info: DatasetInfo | None = None):
+
+def open_source(config: Config, info: DatasetInfo | None = None) -> 'DataSource':
     """Opens the dataset of a run.
 
     Args:
@@ -37,7 +40,9 @@ def open_source(config: Config, info: DatasetInfo | None = None):
     return source
 
 
-def open_directory(config: Config, source, directory: str):
+def open_directory(
+    config: Config, source: 'DataSource', directory: str
+) -> 'DataSource':
     """Opens another directory of images of the same classes, for evaluation.
 
     Args:

@@ -2,10 +2,14 @@
 
 import functools
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from estimator_clf.checkpoints.best import best_checkpoint
 from estimator_clf.config.config import Config
 from estimator_clf.export import check_examples, export_saved_model
+
+if TYPE_CHECKING:
+    from input.sources.base import DataSource
 
 
 class RunExporter:
@@ -14,7 +18,7 @@ class RunExporter:
     def __init__(
         self,
         config: Config,
-        source,
+        source: 'DataSource',
         model_fn: Callable,
         decode: Callable | None,
         log_message: Callable[[str], None],

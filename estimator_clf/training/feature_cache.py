@@ -13,6 +13,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable
+from typing import Any
 
 import estimator_clf.compat  # noqa: F401  Loads TensorFlow without its chatter.
 
@@ -27,7 +28,7 @@ from estimator_clf.core.variable_patterns import name_of
 from estimator_clf.training.data_dependent_init import DataDependentInitHook
 from estimator_clf.warm_start.hook import WarmStartHook
 from input import augment
-from input.sources.base import as_numpy_batches
+from input.sources.base import DataSource, as_numpy_batches
 from input.sources.cached_features import ARRAYS, FACTS, FeatureSet, check_augment
 
 v1 = tf.compat.v1
@@ -41,8 +42,8 @@ class FeatureCache:
     def __init__(
         self,
         config: Config,
-        source,
-        model_fn,
+        source: DataSource,
+        model_fn: Any,
         init_hook: DataDependentInitHook | None,
         warm_start: WarmStartHook | None,
         log_message: Callable[[str], None],

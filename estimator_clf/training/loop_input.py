@@ -1,6 +1,7 @@
 """Reads the input of a training loop inside the graph, and times the wait for it."""
 
 from collections.abc import Callable
+from typing import Any
 
 import estimator_clf.compat  # noqa: F401  Configures TensorFlow's logging first.
 
@@ -9,7 +10,7 @@ import tensorflow as tf
 v1 = tf.compat.v1
 
 
-def make_fetch(iterator, pack: int) -> Callable:
+def make_fetch(iterator: Any, pack: int) -> Callable:
     """Makes the function that fetches one batch per step.
 
     Args:
@@ -23,7 +24,7 @@ def make_fetch(iterator, pack: int) -> Callable:
     return _packed(iterator, pack) if pack > 1 else _single(iterator)
 
 
-def features_and_labels(element) -> tuple:
+def features_and_labels(element: Any) -> tuple:
     """Splits an element of a dataset as Estimator does; no labels are None."""
     if isinstance(element, (tuple, list)) and len(element) == 2:
         return tuple(element)

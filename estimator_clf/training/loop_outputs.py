@@ -2,6 +2,7 @@
 
 import contextlib
 from collections.abc import Iterator
+from typing import Any
 
 import estimator_clf.compat  # noqa: F401  Configures TensorFlow's logging first.
 
@@ -26,7 +27,7 @@ class LoopOutputs:
       shapes: their shape invariants, by name.
     """
 
-    def __init__(self, element_spec, pack: int, keys: bool, count: tf.Tensor):
+    def __init__(self, element_spec: Any, pack: int, keys: bool, count: tf.Tensor):
         """Determines which outputs there are.
 
         Args:

@@ -1,6 +1,7 @@
 """Model selection: best checkpoints, best exports and early stopping."""
 
 from collections.abc import Callable, Mapping
+from typing import Any
 
 from estimator_clf.checkpoints.best import (
     BestCheckpoints,
@@ -53,7 +54,7 @@ class ModelSelection:
         """
         config = self._config
         known = self._evaluations.results(self._split) if self.goal else {}
-        source = {'split': self._split, 'known': known}
+        source: dict[str, Any] = {'split': self._split, 'known': known}
         if self.goal and config.evaluation.keep_best:
             self._keepers.append(
                 BestCheckpoints(
@@ -160,8 +161,8 @@ def _check(config, plan, goal):
     if names and goal is None:
         raise ConfigError(
             f'`{names[0]}` requires a split to select by that is not the test split; '
-            'hold out some of the training split with `validation_split=0.1`, or name a '
-            'split with `eval_split`'
+            'hold out some of the training split with `validation_split=0.1`, or name '
+            'a split with `eval_split`'
         )
     if best_weights and not config.evaluation.keep_best:
         raise ConfigError(

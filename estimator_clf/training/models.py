@@ -1,6 +1,7 @@
 """Builds the model_fn and the serving decoder that the settings describe."""
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 from estimator_clf.config import class_weights, parsers
 from estimator_clf.config.config import Config
@@ -10,6 +11,10 @@ from estimator_clf.core.errors import ConfigError
 from estimator_clf.core.intervals import in_steps
 from input.dataset_info import DatasetInfo
 from model_fns import registry
+
+if TYPE_CHECKING:
+    from input.images.batch_decoder import BatchDecoder
+    from input.sources.base import DataSource
 
 
 def build_model_fn(
@@ -109,7 +114,7 @@ def build_model_fn(
     )
 
 
-def build_decoder(config: Config, info: DatasetInfo):
+def build_decoder(config: Config, info: DatasetInfo) -> 'BatchDecoder | None':
     """Builds the decoder of encoded images in an exported model.
 
     Args:
@@ -142,12 +147,12 @@ def build_decoder(config: Config, info: DatasetInfo):
     )
 
 
-def published_weights(config: Config):
+def published_weights(config: Config) -> Any:
     """Returns how Keras's files lay out the network, see `registry.published`."""
     return registry.published(config.network_call.name, network_options(config))
 
 
-def resolve_auto(config: Config, source) -> Config:
+def resolve_auto(config: Config, source: 'DataSource') -> Config:
     """Replaces settings that depend on the data or the machine by their values.
 
     `config.json` then records what the run did, and a resumed run is refused where

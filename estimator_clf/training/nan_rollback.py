@@ -5,6 +5,7 @@ import json
 import os
 
 from estimator_clf.core.atomic_files import write_atomically
+from estimator_clf.hooks.nan_guard import NonFiniteError
 
 FILE_NAME = 'rollbacks.json'
 
@@ -55,7 +56,7 @@ class NanRollback:
         """
         return bool(self._done) and self._done[-1]['from_step'] == step
 
-    def note(self, error, step: int) -> str:
+    def note(self, error: NonFiniteError, step: int) -> str:
         """Records a rollback.
 
         Args:

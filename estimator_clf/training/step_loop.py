@@ -4,9 +4,9 @@ A step of a small network takes less time than Python, the session and the hooks
 around it. Here the train_op is a loop that fetches from the input's iterator itself,
 runs steps until it must return, and reports to the hooks what each of them was.
 
-    loop = StepLoop(1000, every=[100])
+    loop = StepLoop()
     model = estimator.Estimator(loop.model_fn(model_fn), model_dir)
-    hooks = [loop.hook(), CheckpointHook(model_dir, every=[100])]
+    hooks = [loop.hook(1000, every=[100]), CheckpointHook(model_dir, every=[100])]
     model.train(loop.input_fn(input_fn), hooks=hooks, max_steps=1000)
 
 The steps, their order and their arithmetic are those of one step at a time.
@@ -58,31 +58,17 @@ class StepLoop:
     """
 
     def __init__(
-        self,
-        last_step: int,
-        every: Sequence[float] = (),
-        *,
-        alone: Callable[[int], bool] | None = None,
-        most: int | None = None,
-        seconds: float = SECONDS,
-        keys: bool = False,
-        pack: int = 1,
+        self, seconds: float = SECONDS, keys: bool = False, pack: int = 1
     ):
         """Makes the loop.
 
         Args:
-          last_step: the step at which the training ends: `max_steps` of `train`.
-          every: intervals in steps, see `estimator_clf.core.intervals.due`; a run ends
-            where one of them is due.
-          alone: function (step) -> whether that step must be a run of its own.
-          most: maximum number of steps of a run; None: no limit.
           seconds: a run ends after the first step that ends later than this.
           keys: whether to publish `EXAMPLE_KEYS`.
           pack: number of steps whose batches one element of the dataset holds, along
             an additional first dimension. Each element costs a switch of threads,
             which takes longer than a step of the smallest networks.
         """
-        self._hook_args = (last_step, every, alone, most)
         self._seconds = seconds
         self._keys = keys
         self.pack = pack
@@ -93,9 +79,23 @@ class StepLoop:
         """Name of a tensor, so that a MetaGraphDef can hold the collection entry."""
         return self.taken.name
 
-    def hook(self) -> StepLoopHook:
-        """Makes the hook that sets the number of steps; it must be the first hook."""
-        return StepLoopHook(self, *self._hook_args)
+    def hook(
+        self,
+        last_step: int,
+        every: Sequence[float] = (),
+        alone: Callable[[int], bool] | None = None,
+        most: int | None = None,
+    ) -> StepLoopHook:
+        """Makes the hook that sets the number of steps; it must be the first hook.
+
+        Args:
+          last_step: the step at which the training ends: `max_steps` of `train`.
+          every: intervals in steps, see `estimator_clf.core.intervals.due`; a run ends
+            where one of them is due.
+          alone: function (step) -> whether that step must be a run of its own.
+          most: maximum number of steps of a run; None: no limit.
+        """
+        return StepLoopHook(self, last_step, every, alone, most)
 
     def input_fn(self, input_fn: Callable) -> Callable:
         """Wraps an input_fn so that the loop can fetch from its dataset.
@@ -179,8 +179,8 @@ def make_step_loop(
     replicas: int,
     pack: int,
     log_message: Callable[[str], None],
-) -> StepLoop | None:
-    """Makes the loop of a run, or returns None where each step is a run of its own.
+) -> tuple[StepLoop, StepLoopHook] | None:
+    """Makes the loop of a run and its hook; None where each step is a session run.
 
     Args:
       config: settings of the run.
@@ -206,11 +206,7 @@ def make_step_loop(
         sampled = step == plan.start_step + 1 or intervals.due(step, plan.sample_every)
         return sampled or first <= step <= last
 
-    return StepLoop(
-        plan.total_steps,
-        [plan.log_every, plan.save_every, *eval_intervals],
-        alone=alone,
-        most=None if requested == 'auto' else int(requested),
-        keys=config.run.record_keys,
-        pack=pack,
-    )
+    loop = StepLoop(keys=config.run.record_keys, pack=pack)
+    every = [plan.log_every, plan.save_every, *eval_intervals]
+    most = None if requested == 'auto' else int(requested)
+    return loop, loop.hook(plan.total_steps, every, alone, most)

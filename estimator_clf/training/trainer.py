@@ -8,6 +8,7 @@ Everything is written into `config.run.model_dir`; README.md lists the files.
 import contextlib
 import dataclasses
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING
 
 from estimator_clf.compat import estimator
 
@@ -20,12 +21,12 @@ from estimator_clf.core import devices, signals
 from estimator_clf.core.errors import RunError, disk_full_message
 from estimator_clf.core.file_lock import DirectoryLock
 from estimator_clf.core.tf_errors import translate_tf_errors
-from estimator_clf.evaluation.eval_sets import eval_sets
-from estimator_clf.evaluation.plots.factory import eval_callbacks
+from estimator_clf.evaluation.eval_sets import make_eval_sets
+from estimator_clf.evaluation.plots.factory import make_eval_callbacks
 from estimator_clf.evaluation.run_evaluations import Evaluations
 from estimator_clf.hooks.nan_guard import NanGuardHook, NonFiniteError
 from estimator_clf.loggers import tensorboard_hparams, tensorboard_writer
-from estimator_clf.loggers.corrupt_images import leave_out
+from estimator_clf.loggers.corrupt_images import skip_corrupt_images
 from estimator_clf.loggers.jsonl import MetricsLog
 from estimator_clf.training import run_directory, tf_config
 from estimator_clf.training.callbacks import Callback, CallbackList
@@ -45,6 +46,9 @@ from estimator_clf.training.nan_rollback import NanRollback
 from estimator_clf.training.step_loop import make_step_loop
 from estimator_clf.training.training_hooks import make_training_hooks
 from estimator_clf.warm_start.from_config import warm_start_of
+
+if TYPE_CHECKING:
+    from input.sources.base import DataSource
 
 v1 = tf.compat.v1
 
@@ -70,7 +74,7 @@ def train_and_evaluate(
     config: Config,
     callbacks: Iterable[Callback] = (),
     *,
-    source=None,
+    source: 'DataSource | None' = None,
     make_model_fn: Callable | None = None,
 ) -> Results:
     """Trains, evaluates, checkpoints and exports; resumes an interrupted run.
@@ -136,7 +140,7 @@ class Trainer:
 
     def __init__(self, config: Config, callback: Callback, stop: signals.Stop):
         self.config = config
-        self.sources: list = []
+        self.sources: list[DataSource] = []
         self._callback = callback
         self._stop = stop
         self._lock = DirectoryLock(config.run.model_dir)
@@ -167,13 +171,13 @@ class Trainer:
         if damage:
             self._callback.on_message(damage)
 
-    def load_data(self, source=None) -> None:
+    def load_data(self, source: 'DataSource | None' = None) -> None:
         """Opens the data and derives from it the length of the run in steps."""
         self.source = source or open_source(self.config)
         self.sources.append(self.source)
         self.config = config = self._resolve_auto()
         self.plan = make_plan(config, self.source, self.last_step())
-        log = leave_out(
+        log = skip_corrupt_images(
             self.source,
             config.data.max_corrupt_images,
             self._callback.on_message,
@@ -242,7 +246,7 @@ class Trainer:
         """Sets up evaluations, and what they select: best checkpoints, early stop."""
         config = self.config
         self._log = MetricsLog(config.run.model_dir)
-        sets = eval_sets(
+        sets = make_eval_sets(
             config, self.source, self.plan, self._open_directory, self._features
         )
         self._evaluations = Evaluations(
@@ -252,7 +256,7 @@ class Trainer:
             self._log,
             self._on_evaluation,
             self._stop,
-            lambda known: eval_callbacks(config, self.info.class_names, known),
+            lambda known: make_eval_callbacks(config, self.info.class_names, known),
         )
         self._closers.append(self._evaluations.close)
         self._selection = ModelSelection(config, self.plan, self._evaluations)
@@ -312,7 +316,7 @@ class Trainer:
             on_train_metrics=self._on_train_metrics,
             first=[hook for hook in (self._init_hook, self._warm_start) if hook],
         )
-        loop = make_step_loop(
+        found = make_step_loop(
             config,
             self.plan,
             self._evaluations.intervals(),
@@ -320,9 +324,10 @@ class Trainer:
             1 if self._features else self._steps_per_pack(),
             self._callback.on_message,
         )
-        if loop:
+        if found:
+            loop, loop_hook = found
             train_input = loop.input_fn(self._make_train_input(loop.pack))
-            model_fn, hooks = loop.model_fn(model_fn), [loop.hook(), *hooks]
+            model_fn, hooks = loop.model_fn(model_fn), [loop_hook, *hooks]
         else:
             train_input = self._make_train_input(time_input=True)
             model_fn = instrument(model_fn)
@@ -369,7 +374,7 @@ class Trainer:
         )
 
     def _make_train_input(self, pack=1, time_input=False):
-        """The input_fn of training; the arguments are those of `DataSource.input_fn`."""
+        """Makes the input_fn of training; see `DataSource.input_fn`."""
         data, optimization = self.config.data, self.config.optimization
         if self._features:
             return self._features.training_input(
@@ -439,7 +444,7 @@ class Trainer:
         self._selection.on_evaluation(step, split, metrics)
 
 
-def make_run_config(config: Config, replicas: int = 1):
+def make_run_config(config: Config, replicas: int = 1) -> estimator.RunConfig:
     """Makes the `RunConfig`: our own hooks save and summarize, Estimator does not."""
     return estimator.RunConfig(
         model_dir=config.run.model_dir,

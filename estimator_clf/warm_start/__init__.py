@@ -1,5 +1,5 @@
-"""Weights to begin with from elsewhere: a checkpoint, a SavedModel, a Keras file.
+"""Warm start: initial weights from a checkpoint, a SavedModel or a Keras file.
 
-A module for each part: `rules` (which variables, under which names), `sources` and
-`keras_file` (where the values lie), `plan` (what goes where), `hook` (puts it there).
+`sources` and `keras_file` read the values, `assignment` maps them to variables, `hook`
+assigns them.
 """

@@ -1,16 +1,31 @@
 """Runs the programs as a user does: `python -m launch.…`, in a process of its own."""
 
+import atexit
+import functools
 import json
 import os
 import pathlib
 import subprocess
 import sys
+import tempfile
+
+from tests.helpers import fork_server
 
 ROOT = str(pathlib.Path(__file__).resolve().parents[2])
 
 
+@functools.cache
+def _fork_server():
+    server = fork_server.ForkServer(ROOT)
+    atexit.register(server.close)
+    return server
+
+
 def launch(program, *arguments, timeout=300, **kwargs):
-    """Runs a program to its end.
+    """Runs a program to its end, in a process of its own.
+
+    Without further arguments the process is a fork of one that has imported
+    TensorFlow, see fork_server.py; with `env`, for instance, it starts from nothing.
 
     Args:
       program: such as 'train'.
@@ -21,14 +36,24 @@ def launch(program, *arguments, timeout=300, **kwargs):
     Returns:
       `subprocess.CompletedProcess` with text in stdout and stderr.
     """
-    return subprocess.run(
-        command(program, *arguments),
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=timeout,
-        **kwargs,
-    )
+    line = command(program, *arguments)
+    if kwargs or not hasattr(os, 'fork'):
+        return subprocess.run(
+            line, cwd=ROOT, capture_output=True, text=True, timeout=timeout, **kwargs
+        )
+    with (
+        tempfile.TemporaryFile('w+', encoding='utf-8', errors='replace') as stdout,
+        tempfile.TemporaryFile('w+', encoding='utf-8', errors='replace') as stderr,
+        open(os.devnull) as stdin,
+    ):
+        files = stdin.fileno(), stdout.fileno(), stderr.fileno()
+        running = _fork_server().run(f'launch.{program}', arguments, *files)
+        code = running.wait(timeout)
+        texts = []
+        for file in (stdout, stderr):
+            file.seek(0)
+            texts.append(file.read())
+    return subprocess.CompletedProcess(line, code, *texts)
 
 
 def run_program(text, directory=ROOT, timeout=300):

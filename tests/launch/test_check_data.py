@@ -42,8 +42,8 @@ def test_names_that_say_no_class(tmp_path):
     for number, name in enumerate(('cat.0.png', 'dog.0.png', 'cow.png')):
         data = images.encode(images.image('RGB', 40, 40, number), 'PNG')
         images.write(tmp_path / name, data)
-    args = '--dataset=image_folder', f'--data_dir={tmp_path}'
-    done = launch('check_data', *args, r'--label_pattern=(cat|dog)\.')
+    dataset = r'--dataset=image_folder(label_pattern="(cat|dog)\.")'
+    done = launch('check_data', dataset, f'--data_dir={tmp_path}')
     assert done.returncode == 1, done.stderr
     assert 'no_class' in done.stdout and 'refused' in done.stdout
     assert f'{tmp_path}/cow.png' in done.stdout
@@ -52,7 +52,7 @@ def test_names_that_say_no_class(tmp_path):
 def test_good_data():
     done = launch('check_data', '--dataset=digits')
     assert done.returncode == 0, done.stderr
-    assert 'nothing stands in the way' in done.stdout.splitlines()[-1]
+    assert 'ready for training' in done.stdout.splitlines()[-1]
 
 
 def test_a_shard_that_is_missing(tmp_path):

@@ -97,7 +97,7 @@ def test_a_truncated_jpeg_is_left_out_and_said(tmp_path):
         f'--model_dir={tmp_path}/run',
     )
     assert done.returncode == 0, done.stderr
-    assert f'Left out, since it cannot be read: {bad}: ' in done.stderr
+    assert f'Skipped, since it cannot be read: {bad}: ' in done.stderr
     assert done.stderr.count(str(bad)) == 1
     assert 'user-defined function' not in done.stderr
     assert (tmp_path / 'run' / 'corrupt_images.jsonl').exists()
@@ -161,7 +161,11 @@ def test_tfrecord_with_a_flipped_bit(records, tmp_path):
 def test_label_out_of_range(records, tmp_path):
     data, shard = _copy(records, tmp_path)
     said = _refused(
-        tmp_path, *RECORDS, f'--data_dir={data}', '--label_offset=1', code=1
+        tmp_path,
+        *RECORDS,
+        '--dataset=tfrecord(label_offset=1)',
+        f'--data_dir={data}',
+        code=1,
     )
     assert 'label' in said and '-1' in said
 
@@ -194,10 +198,12 @@ def test_bad_value_in_a_flagfile(tmp_path):
         ('--network=liner', "'linear'"),
         ('--dataset=cifra10', "'cifar10'"),
         ('--optimizer=adma', "'adam'"),
-        ('--network_args=hiden=3', '--network_args'),
+        ('--network=mlp(hiden=3)', "no setting of 'mlp': 'hiden'"),
+        ('--network_args=hidden=3x4', "--network='linear(hidden=(3, 4))'"),
+        ('--max_bad_examples=3', '--max_bad_examples is called --max_corrupt_images'),
         ('--augment=flop', 'flip'),
         ('--learning_rate=fast', 'must be a number'),
-        ('--label_pattern=x', '--label_pattern has no meaning for --dataset=digits'),
+        ('--dataset=digits(label_pattern=x)', '`label_pattern` has no meaning for'),
         ('--eval_split=tset', 'test'),
         ('--epochs=1 --max_steps=5', '--max_steps'),
         ('--replicas=3', 'replicas'),

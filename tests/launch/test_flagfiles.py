@@ -12,14 +12,13 @@ from absl import flags as absl_flags
 from absl.testing import flagsaver
 
 from estimator_clf.training import models
-from estimator_clf.training.config_checks import check
 from input.formats.arrays import from_arrays
 from launch import flags
 from tests.helpers.launching import ROOT, launch, lines
 from tests.helpers.real_data import real_data
 
 FLAGFILES = sorted(pathlib.Path(ROOT, 'launch', 'flagfiles').glob('*.flags'))
-DIRECTORYS = {'cifar10': 'cifar-10-batches-bin', 'cifar100': 'cifar-100-binary'}
+DATA_DIRS = {'cifar10': 'cifar-10-batches-bin', 'cifar100': 'cifar-100-binary'}
 SHAPES = {'digits': (8, 8, 1), 'mnist': (28, 28, 1)}
 CIFAR10 = 'airplane automobile bird cat deer dog frog horse ship truck'.split()
 
@@ -51,7 +50,6 @@ def test_its_training_can_be_built(path):
     """All that is refused is refused before the first step."""
     config = _config(path)
     source = _source(config)
-    check(config)
     config = models.resolve_auto(config, source)
     model_fn = models.build_model_fn(config, source.info, 1000)
     with tf.Graph().as_default():
@@ -99,7 +97,7 @@ def _source(config):
 )
 def test_runs_on_the_real_data(path, tmp_path):
     name = path.stem.partition('_')[0]
-    data = [] if name == 'digits' else [real_data(DIRECTORYS.get(name, name))]
+    data = [] if name == 'digits' else [real_data(DATA_DIRS.get(name, name))]
     done = launch(
         'train',
         f'--flagfile={path}',

@@ -12,7 +12,7 @@ import pytest
 import tensorflow as tf
 
 from estimator_clf.core.errors import ConfigError, DataError
-from launch.predict import find_files, pictures
+from launch.predict import find_files, images
 from launch.predictions import Output
 from tests.helpers.images import encode, image, write
 from tests.helpers.launching import ROOT
@@ -142,7 +142,7 @@ def test_files_and_records(records):
     directory, data = records
     lone = write(directory / 'lone', data[0])
     files = [lone, str(directory / 'plain'), str(directory / 'packed')]
-    found = [(key, load()) for key, load in pictures(files, 'image/encoded')]
+    found = [(key, load()) for key, load in images(files, 'image/encoded')]
     assert [key.removeprefix(f'{directory}/') for key, _ in found] == [
         'lone',
         *(f'plain:{i}' for i in range(3)),
@@ -150,17 +150,17 @@ def test_files_and_records(records):
     ]
     assert [load for _, load in found] == [data[0], *data, *data]
     done = {lone, f'{directory}/plain:1'}
-    left = [key for key, _ in pictures(files[:2], 'image/encoded', done)]
+    left = [key for key, _ in images(files[:2], 'image/encoded', done)]
     assert left == [f'{directory}/plain:0', f'{directory}/plain:2']
 
 
 def test_records_of_something_else(records):
     directory, _ = records
     files = [str(directory / 'plain')]
-    assert [load() for _, load in pictures(files, 'other')] == [b''] * 3
+    assert [load() for _, load in images(files, 'other')] == [b''] * 3
     with tf.io.TFRecordWriter(str(directory / 'junk')) as file:
         file.write(b'\xff' * 20)
-    assert [load() for _, load in pictures([str(directory / 'junk')], 'other')] == [b'']
+    assert [load() for _, load in images([str(directory / 'junk')], 'other')] == [b'']
 
 
 def test_damaged_records_are_named(records):
@@ -169,7 +169,7 @@ def test_damaged_records_are_named(records):
     content[-20] ^= 1
     path = write(directory / 'corrupt', bytes(content))
     lone = write(directory / 'lone', data[0])
-    found = list(pictures([path, lone], 'image/encoded'))
+    found = list(images([path, lone], 'image/encoded'))
     assert [key.removeprefix(f'{directory}/') for key, _ in found] == [
         'corrupt:0',
         'corrupt:1',
@@ -187,7 +187,7 @@ def test_a_file_that_ends_in_the_length_of_a_record_is_cut_short(records, left):
     with open(directory / 'plain', 'rb') as file:
         (length,) = struct.unpack('<Q', file.read(8))
     path = write(directory / 'cut', content[: 16 + length + left])
-    (first, second) = pictures([path], 'image/encoded')
+    (first, second) = images([path], 'image/encoded')
     assert first[0].endswith('cut:0') and first[1]()
     with pytest.raises(DataError, match='cut short'):
         second[1]()
@@ -199,7 +199,7 @@ def test_records_whose_length_looks_like_a_image(tmp_path):
     record = example(image__encoded=bytes(wanted - around))
     path = write_shard(tmp_path / 'x', [record])
     assert (tmp_path / 'x').read_bytes()[:2] == b'BM'
-    ((key, _),) = pictures([path], 'image/encoded')
+    ((key, _),) = images([path], 'image/encoded')
     assert key.endswith('x:0')
 
 
@@ -207,10 +207,10 @@ def test_records_whose_length_looks_like_a_image(tmp_path):
 def test_what_is_no_record_file_is_taken_for_a_image(content, tmp_path):
     path = write(tmp_path / 'x', content)
     if content != b'\x78\x9c':  # Might be compressed, as far as two bytes tell.
-        ((key, load),) = pictures([path], 'image/encoded')
+        ((key, load),) = images([path], 'image/encoded')
         assert key == path and load() == content
     missing = str(tmp_path / 'none')
-    ((key, load),) = pictures([missing], 'image/encoded')
+    ((key, load),) = images([missing], 'image/encoded')
     with pytest.raises(FileNotFoundError):
         load()
 

@@ -140,7 +140,7 @@ def test_evaluate_over_several_views(run):
     directory, _ = run
     test = ['evaluate', f'--model_dir={directory}', '--output=json', '--split=test']
     losses = []
-    for views in ('none', 'mirror,shift:1'):
+    for views in ('none', 'mirror, shift(1)'):
         done = launch(*test, f'--eval_tta={views}')
         assert done.returncode == 0, done.stderr
         losses.append(json.loads(done.stdout)['test']['loss'])
@@ -157,7 +157,7 @@ def test_evaluate_over_several_views(run):
 @pytest.mark.parametrize(
     'flags,words',
     [
-        (['--eval_tta=mirror'], 'give --export_tta as well'),
+        (['--eval_tta=mirror'], 'without --export_tta; give both'),
         (
             ['--format=tensor_only', '--check_export'],
             '--check_export is for --format=saved_model',

@@ -1,6 +1,7 @@
 """The settings of weights and precision, from the flags to what a run leaves."""
 
 import json
+import os
 import types
 
 import numpy as np
@@ -131,12 +132,18 @@ def test_what_words_stand_for_is_in_the_settings():
             {'class_weights': 'balanced', 'sampling': 'balanced'},
             '`class_weights=balanced` and `sampling`',
         ),
-        ({'optimizer': 'ftrl', 'warmup': '5%'}, 'cannot be used with `warmup`'),
         (
-            {'optimizer': 'ftrl', 'warm_start': 'run'},
+            {'network': 'linear', 'optimizer': 'ftrl', 'warmup': '5%'},
+            'cannot be used with `warmup`',
+        ),
+        (
+            {'network': 'linear', 'optimizer': 'ftrl', 'warm_start': 'run'},
             'cannot be used with `warm_start`',
         ),
-        ({'optimizer': 'ftrl', 'schedule': 'cosine'}, 'requires `schedule=constant`'),
+        (
+            {'network': 'linear', 'optimizer': 'ftrl', 'schedule': 'cosine'},
+            'requires `schedule=constant`',
+        ),
     ],
 )
 def test_settings_that_cannot_be_are_refused(settings, message):
@@ -202,16 +209,18 @@ def test_class_weights_are_numbers_by_name():
         class_weights.in_order('midle=2', names)
 
 
-def test_a_program_compiles_and_says_what_auto_means(tmp_path, monkeypatch):
-    # TensorFlow itself says, at this level, that it has compiled something.
-    monkeypatch.setenv('TF_CPP_MIN_LOG_LEVEL', '0')
+def test_a_program_compiles_and_says_what_auto_means(tmp_path):
+    # At this level TensorFlow logs that it has compiled something.
+    env = {**os.environ, 'TF_CPP_MIN_LOG_LEVEL': '0'}
     flags = ['--xla', '--precision=auto', '--class_weights=balanced', '--max_steps=2']
-    done = launch('train', *SMALL, *flags, f'--model_dir={tmp_path}', '--noexport')
+    done = launch(
+        'train', *SMALL, *flags, f'--model_dir={tmp_path}', '--noexport', env=env
+    )
     assert done.returncode == 0, done.stderr
     assert 'Compiled cluster using XLA' in done.stderr
     settings = json.loads((tmp_path / 'config.json').read_text())['settings']
-    assert f'`precision=auto`: {settings["precision"]}\n' in done.stderr
-    assert f'`class_weights=balanced`: {settings["class_weights"]}\n' in done.stderr
+    assert f'--precision=auto: {settings["precision"]}\n' in done.stderr
+    assert f'--class_weights=balanced: {settings["class_weights"]}\n' in done.stderr
     assert len(settings['class_weights'].split(',')) == 10
     assert lines(tmp_path / 'metrics.jsonl')[-1]['split'] == 'test'
 
@@ -234,7 +243,7 @@ def test_what_xla_cannot_compile_is_said_in_words():
 def test_a_checkpoint_that_is_gone_is_said_in_words(tmp_path):
     with tf.Graph().as_default(), tf.compat.v1.Session() as session:
         saver = tf.compat.v1.train.Saver([tf.Variable(0.0)])
-        with pytest.raises(RunError, match='not there any more.*`checkpoint=best`'):
+        with pytest.raises(RunError, match='no longer exists.*`checkpoint=best`'):
             with translate_tf_errors([small_run.source()]):
                 saver.restore(session, str(tmp_path / 'model.ckpt-1'))
     with (

@@ -20,7 +20,7 @@ from tests.helpers.images import class_directories
 from tests.helpers.launching import launch, lines
 from tests.helpers.small_run import NAMES, Recorder, pictures, timeless, weights
 
-ARGS = 'filters=4x6,kernel=3,hidden=8,dropout=0.5,batch_norm=true'
+CNN = 'cnn(filters=(4, 6), kernel=3, hidden=8, dropout=0.5, batch_norm=true)'
 
 
 @functools.cache
@@ -32,8 +32,7 @@ def source():
 def run(model_dir, callback=None, data=None, **settings):
     """Trains the logits of a network of which all else is frozen; its `Results`."""
     settings = {
-        'network': 'cnn',
-        'network_args': ARGS,
+        'network': CNN,
         'train_only': 'logits',
         'batch_size': 9,
         'max_steps': 14,
@@ -109,8 +108,7 @@ def test_evaluates_to_the_bit_what_the_images_give(tmp_path, precision):
     from estimator_clf.evaluation.evaluator import Evaluator
 
     config = make_config(
-        network='cnn',
-        network_args=ARGS,
+        network=CNN,
         train_only='logits',
         eval_precision=precision,
         model_dir='x',
@@ -207,7 +205,7 @@ def test_images_that_cannot_be_read_have_no_features(tmp_path):
         '--dataset=image_folder',
         f'--data_dir={tmp_path}/in',
         f'--model_dir={tmp_path}/run',
-        f'--network_args={ARGS}',
+        f'--network={CNN}',
         '--train_only=logits',
         '--cache_features',
         '--augment=flip',

@@ -85,7 +85,7 @@ def test_the_exports_of_two_runs_do_not_mix(tmp_path):
         return train_and_evaluate(config, source=_data())
 
     train('a')
-    with pytest.raises(ConfigError, match='models-best holds the best of another run'):
+    with pytest.raises(ConfigError, match='models-best contains the best exports of another run'):
         train('b')
     assert not (tmp_path / 'b').exists()
     assert train('a').step == 2
@@ -93,14 +93,14 @@ def test_the_exports_of_two_runs_do_not_mix(tmp_path):
     path = tmp_path / 'models-best' / 'best.json'
     state = {k: v for k, v in json.loads(path.read_text()).items() if k != 'run'}
     path.write_text(json.dumps(state))
-    with pytest.raises(ConfigError, match='models-best holds the best of another run'):
+    with pytest.raises(ConfigError, match='models-best contains the best exports of another run'):
         train('b')
     assert train('a').step == 2
 
 
 def test_to_stop_early_takes_evaluations_and_patience(tmp_path):
     never = {'data': _data(), 'eval_every': '0'}
-    with pytest.raises(ConfigError, match='`early_stopping` needs.*`eval_every=0`'):
+    with pytest.raises(ConfigError, match='`early_stopping` requires.*`eval_every=0`'):
         run(tmp_path / 'run', early_stopping='5evals', **never)
     for text in ('0epochs', '0%'):
         with pytest.raises(ConfigError, match='`early_stopping` must be more than 0'):
@@ -120,7 +120,7 @@ def test_metric_that_does_not_exist(tmp_path):
 )
 def test_nothing_is_chosen_by_the_test_split(tmp_path, wish):
     flag = next(iter(wish))
-    with pytest.raises(ConfigError, match=f'--{flag}.*`validation_split`'):
+    with pytest.raises(ConfigError, match=f'`{flag}` requires.*`validation_split=0.1`'):
         run(tmp_path / 'run', **wish)
     run(tmp_path / 'run')
     assert not (tmp_path / 'run' / 'best').exists()
@@ -192,7 +192,7 @@ def test_no_choice_by_what_is_trained_on(tmp_path):
     data = source(train=60, validation_split=0.25)
     results = run(tmp_path / 'a', None, data, train_split='validation', batch_size=5)
     assert set(results.metrics) == {'test'}
-    with pytest.raises(ConfigError, match='`validation_split`'):
+    with pytest.raises(ConfigError, match='`validation_split=0.1`'):
         run(tmp_path / 'b', train_split='test', early_stopping='2evals')
 
 

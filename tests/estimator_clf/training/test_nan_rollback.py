@@ -34,7 +34,7 @@ def test_the_step_is_named_and_the_checkpoint_kept(tmp_path):
         run(tmp_path, observer, learning_rate=FAR_TOO_LARGE, save_every='1')
     last = latest_step(str(tmp_path))
     assert f'NaN or infinite at step {last + 1}' in str(caught.value)
-    assert f'of step {last}, is kept' in str(caught.value)
+    assert f'of step {last}, is retained' in str(caught.value)
     assert '`max_rollbacks`' in str(caught.value)
     assert _weights_are_finite(tmp_path)
     lines = MetricsLog(str(tmp_path)).read()
@@ -56,8 +56,8 @@ def test_it_goes_on_with_a_smaller_rate(tmp_path):
     first, second = json.loads((tmp_path / 'rollbacks.json').read_text())
     assert first == {'failed_at': 2, 'from_step': 1, 'factor': 1e-19}
     assert second == {'failed_at': 2, 'from_step': 0, 'factor': 1e-19}
-    messages = [m for m in observer.messages if 'Going back' in m]
-    assert 'at step 2. Going back to step 0' in messages[1]
+    messages = [m for m in observer.messages if 'Rolling back' in m]
+    assert 'at step 2. Rolling back to step 0' in messages[1]
     assert '2 of at most 5' in messages[1]
     assert observer.steps == [1, *range(1, 15)]
     rates = {x['step']: x['learning_rate'] for x in _train_lines(tmp_path)}

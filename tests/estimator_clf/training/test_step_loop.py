@@ -12,6 +12,7 @@ import pytest
 import tensorflow as tf
 
 from estimator_clf.config.config import make_config
+from estimator_clf.config.step_plan import StepPlan
 from estimator_clf.core.errors import ConfigError, RunError
 from estimator_clf.core.graph_collections import (
     EXAMPLE_IMAGES,
@@ -25,9 +26,7 @@ from estimator_clf.hooks.example_keys import ExampleKeysHook
 from estimator_clf.hooks.nan_guard import NanGuardHook, NonFiniteError
 from estimator_clf.hooks.train_metrics import TrainMetricsHook
 from estimator_clf.loggers import jsonl
-from estimator_clf.training import run_loop
-from estimator_clf.training.instrument import instrument
-from estimator_clf.training.step_loop import StepLoop
+from estimator_clf.training.step_loop import StepLoop, make_step_loop
 from input.formats.arrays import from_arrays
 from input.formats.csv import from_values
 from model_fns import OptimizerSpec, make_model_fn
@@ -279,7 +278,7 @@ def test_images_are_those_of_the_last_step_and_keys_those_of_all():
         v1.train.get_or_create_global_step()
         loop = StepLoop(keys=True)
         batches = loop.input_fn(input_fn)()
-        loop.model_fn(instrument(line_model_fn))(*batches, 'train')
+        loop.model_fn(line_model_fn)(*batches, 'train')
         (last,), (keys,) = (
             graph.get_collection(name) for name in (EXAMPLE_IMAGES, EXAMPLE_KEYS)
         )
@@ -304,7 +303,7 @@ def test_keys_without_a_hook_for_them_cost_nothing(tmp_path):
         def begin(self):
             seen.extend(v1.get_collection(EXAMPLE_KEYS))
 
-    model_fn = instrument(make_model_fn('linear', num_classes=3))
+    model_fn = make_model_fn('linear', num_classes=3)
     input_fn = data.input_fn('train', 5, training=True)
     train(
         tmp_path, 5, loop, model_fn=model_fn, input_fn=input_fn, hooks=[ImageReport()]
@@ -315,7 +314,7 @@ def test_keys_without_a_hook_for_them_cost_nothing(tmp_path):
 def test_the_keys_of_the_steps(tmp_path):
     loop = StepLoop(keys=True)
     input_fn = source().input_fn('train', 5, training=True)
-    model_fn = instrument(make_model_fn('linear', num_classes=3))
+    model_fn = make_model_fn('linear', num_classes=3)
     hook = ExampleKeysHook(str(tmp_path), EXAMPLE_KEYS)
     train(tmp_path, 60, loop, model_fn=model_fn, input_fn=input_fn, hooks=[hook])
     lines = jsonl.read(str(tmp_path / 'keys.jsonl'))
@@ -534,14 +533,19 @@ def test_how_large_a_pack_may_be():
 
 def test_the_setting():
     for good in ('auto', '1', '100'):
-        assert make_config(steps_per_loop=good).steps_per_loop == good
+        assert make_config(steps_per_loop=good).hardware.steps_per_loop == good
     for bad in ('0', '-1', 'many', '1.5', ''):
         with pytest.raises(ConfigError, match='`steps_per_loop` must be'):
             make_config(steps_per_loop=bad)
 
 
-def test_on_several_devices_there_is_no_loop_and_who_asked_for_one_is_told():
+def test_on_several_devices_there_is_no_loop_and_a_request_is_answered():
     told = []
+    plan = StepPlan(0, 10, 5.0, 1.0, 5.0, 0.0, None)
+
+    def loop_of(config, replicas):
+        return make_step_loop(config, plan, [], replicas, 1, told.append)
+
     for asked, replicas, expected in (
         ('auto', 1, True),
         ('7', 1, True),
@@ -549,8 +553,9 @@ def test_on_several_devices_there_is_no_loop_and_who_asked_for_one_is_told():
         ('auto', 2, False),
         ('1', 2, False),
     ):
-        config = make_config(steps_per_loop=asked)
-        assert run_loop.wanted(config, replicas, told.append) is expected
+        found = loop_of(make_config(steps_per_loop=asked), replicas)
+        assert (found is not None) is expected
     assert not told
-    assert not run_loop.wanted(make_config(steps_per_loop='7'), 2, told.append)
-    assert told == ['`steps_per_loop=7`: on 2 devices each step is taken by itself']
+    assert loop_of(make_config(steps_per_loop='7'), 2) is None
+    (message,) = told
+    assert message.startswith('`steps_per_loop=7`: on 2 devices every step is')

@@ -19,7 +19,7 @@ from tensorboard.plugins.hparams.metadata import SESSION_END_INFO_TAG
 
 from estimator_clf.config import config_json
 from estimator_clf.config.config import make_config
-from estimator_clf.config.step_plan import Plan, make_plan
+from estimator_clf.config.step_plan import StepPlan, make_plan
 from estimator_clf.core.errors import ConfigError, DataError
 from estimator_clf.evaluation.evaluator import Evaluator
 from estimator_clf.loggers import jsonl
@@ -109,7 +109,7 @@ def test_the_measured_metrics(unbroken):
 
 def test_the_plan(unbroken):
     plan = unbroken[1].plan
-    assert plan == Plan(
+    assert plan == StepPlan(
         start_step=0,
         total_steps=14,
         steps_per_epoch=5.0,

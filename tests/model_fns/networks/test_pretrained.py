@@ -20,7 +20,7 @@ from estimator_clf.training import factory
 from estimator_clf.training.config_checks import check
 from estimator_clf.training.trainer import train_and_evaluate
 from estimator_clf.warm_start.keras_file import KerasFile
-from estimator_clf.warm_start.keras_layer_mapping import by_layer
+from estimator_clf.warm_start.keras_layer_mapping import map_by_layer
 from input.formats.arrays import from_arrays
 from model_fns import registry
 from model_fns.layers import keras_applications, keras_functional
@@ -118,7 +118,7 @@ def test_is_what_keras_says_with_the_weights_of_its_file(name, size, alpha, tmp_
             outputs = keras_functional.run(net, config, preprocessed(given, name))
         variables = {v.op.name: v for v in v1.global_variables()}
         shapes = {n: tuple(v.shape.as_list()) for n, v in variables.items()}
-        source = by_layer(path, KerasFile(path, layers).layers, layers, shapes)
+        source = map_by_layer(path, KerasFile(path, layers).layers, layers, shapes)
         assert set(source.shapes) == set(shapes)
         feeds = {v.initial_value: source.read(n)[()] for n, v in variables.items()}
         session.run([v.initializer for v in variables.values()], feeds)
@@ -278,7 +278,7 @@ def test_begins_with_the_weights_of_a_file(kind, files, tmp_path):
         shapes = {v.op.name: tuple(v.shape) for v in variables}
     wanted = KerasFile(files['legacy'])
     found = KerasFile(files[kind], layers)
-    found = by_layer(files[kind], found.layers, layers, shapes)
+    found = map_by_layer(files[kind], found.layers, layers, shapes)
     assert set(shapes) - set(found.shapes) == {
         'pretrained/logits/kernel',
         'pretrained/logits/bias',
@@ -337,7 +337,7 @@ def test_fine_tuning_moves_all_and_by_wish_not_the_averages(tmp_path):
 def test_a_file_of_another_network(tmp_path):
     path = str(tmp_path / 'other.h5')
     keras_model('MobileNet', 32, 0.5, [path])
-    with pytest.raises(ConfigError, match=r"does not hold this network.*'conv1' has"):
+    with pytest.raises(ConfigError, match=r"does not contain this network.*'conv1' has"):
         run(tmp_path / 'run', f'weights={path}')
 
 
