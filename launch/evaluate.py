@@ -70,7 +70,7 @@ def main(arguments: list[str]) -> None:
     for split, input_fn in inputs.items():
         evaluator = Evaluator(model_fn, input_fn)
         with translate_tf_errors([source]):
-            metrics[split] = evaluator.evaluate(checkpoint)
+            metrics[split] = evaluator.evaluate(checkpoint) or {}
         evaluator.close()
     if FLAGS.output == 'json':
         found = {split: finite(values) for split, values in metrics.items()}

@@ -49,7 +49,7 @@ class BestCheckpoints:
         records_only: bool = False,
         split: str = '',
         known: Known | None = None,
-        run: str = '',
+        run: str | None = '',
     ) -> None:
         """Reads the state, and removes what a killed run left unfinished.
 

@@ -68,7 +68,7 @@ def make_training_hooks(
         on_step=callback.on_step,
     )
     listeners = evaluations.listeners(
-        after={plan.eval_split: selection.save_if_best}, clock=metrics_hook
+        after={plan.eval_split or '': selection.save_if_best}, clock=metrics_hook
     )
     hooks = [
         *first,

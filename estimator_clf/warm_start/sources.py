@@ -12,7 +12,7 @@ import tensorflow as tf
 from estimator_clf.checkpoints.best import best_checkpoint
 from estimator_clf.checkpoints.listing import latest_checkpoint
 from estimator_clf.core.errors import ConfigError
-from estimator_clf.export.versions import versions
+from estimator_clf.export.versions import list_versions
 
 if TYPE_CHECKING:
     from estimator_clf.warm_start.keras_file import KerasFile, KerasLayer
@@ -106,7 +106,7 @@ def _prefix(path):
         if tf.saved_model.contains_saved_model(path):
             model = path
         else:
-            model = next(reversed(versions(path)), None)
+            model = next(reversed(list_versions(path)), None)
         if model:
             inside = os.path.join(model, 'variables', 'variables')
             if os.path.isfile(inside + '.index'):

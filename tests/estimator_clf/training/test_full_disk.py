@@ -56,7 +56,7 @@ def test_a_checkpoint_that_cannot_be_written(tmp_path):
     text = str(caught.value)
     assert f'step 10 could not be written to `model_dir={directory}`' in text
     assert 'File too large' in text and 'of step 5 is complete' in text
-    # Nothing half, and the one before is what goes on.
+    # No partial checkpoint, and a run resumes from the one before.
     assert not [n for n in os.listdir(directory) if 'ckpt-10' in n]
     assert latest_step(directory) == 5
     assert why_corrupt(os.path.join(directory, 'model.ckpt-5')) is None

@@ -221,7 +221,7 @@ def test_a_run_that_goes_on_is_the_run_that_was_not_killed(tmp_path, monkeypatch
         proxy_args={'widths': (4,), 'whiten_bias': True},
     )
     monkeypatch.setattr(small_run, 'small_model_fn', maker)
-    found = small_run.killed_and_gone_on(tmp_path)
+    found = small_run.killed_and_resumed(tmp_path)
     assert 'proxy/airbench/group1/conv1/kernel' in found
 
 

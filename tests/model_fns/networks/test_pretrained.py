@@ -337,7 +337,9 @@ def test_fine_tuning_moves_all_and_by_wish_not_the_averages(tmp_path):
 def test_a_file_of_another_network(tmp_path):
     path = str(tmp_path / 'other.h5')
     keras_model('MobileNet', 32, 0.5, [path])
-    with pytest.raises(ConfigError, match=r"does not contain this network.*'conv1' has"):
+    with pytest.raises(
+        ConfigError, match=r"does not contain this network.*'conv1' has"
+    ):
         run(tmp_path / 'run', f'weights={path}')
 
 

@@ -65,7 +65,7 @@ def test_a_run_that_goes_on_is_the_run_that_was_not_killed(tmp_path, monkeypatch
     maker = small_run.small_mlp(settings)
     monkeypatch.setattr(small_run, 'small_model_fn', maker)
     # Goes on from step 3, which is between two meetings.
-    found = small_run.killed_and_gone_on(tmp_path)
+    found = small_run.killed_and_resumed(tmp_path)
     assert f'mlp/logits/kernel{SUFFIX}' in found
 
 
