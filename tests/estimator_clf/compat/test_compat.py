@@ -728,7 +728,9 @@ NOISE = 'WARNING: All log messages before absl::InitializeLog() is called …'
 
 
 @pytest.mark.parametrize(('level', 'noise'), [('2', False), ('3', False), ('0', True)])
-def test_start_up_lines_are_dropped_others_printed(monkeypatch, capfd, level, noise):
+def test_start_up_lines_are_dropped_and_others_printed(
+    monkeypatch, capfd, level, noise
+):
     monkeypatch.setenv('TF_CPP_MIN_LOG_LEVEL', level)
     with _noise.quiet_startup():
         os.write(2, f'{NOISE}\nE0000 cuda.cc: out of memory\n'.encode())
