@@ -82,7 +82,7 @@ class Network:
             try:
                 found = self._build(net, inputs, outputs, **self._args)
             except errors.SettingError as error:
-                if str(error).startswith('--'):
+                if str(error).startswith('`network'):
                     raise
                 # A layer knows its own name, not where its setting came from.
                 raise errors.SettingError(f'`network_args`: {error}') from None

@@ -48,7 +48,7 @@ def trained_variables(settings: OptimizerSpec) -> list[tf.Variable]:
     ]
     if variables and all(name_of(v) in beside for v in kept):
         flags = ' and '.join(
-            f'`{flag}`={",".join(getattr(settings, flag))}'
+            f'`{flag}={",".join(getattr(settings, flag))}`'
             for flag in ('freeze', 'train_only')
             if getattr(settings, flag)
         )
@@ -57,7 +57,7 @@ def trained_variables(settings: OptimizerSpec) -> list[tf.Variable]:
         )
     for name in ('lr_multipliers', 'decay_multipliers'):
         variable_patterns.check_found(
-            f'`{name}`',
+            name,
             [pattern for pattern, _ in getattr(settings, name)],
             [name_of(v) for v in kept],
         )

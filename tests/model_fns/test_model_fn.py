@@ -213,7 +213,7 @@ def test_wrong_arguments_are_refused_at_once():
         make_model_fn('cnn', num_classes=2, network_args={'kernl': 3})
     with pytest.raises(SettingError, match="did you mean 'bfloat16'"):
         make_model_fn('cnn', num_classes=2, compute_dtype='bfloat61')
-    with pytest.raises(SettingError, match='--num_classes must be at least 2'):
+    with pytest.raises(SettingError, match='`num_classes` must be at least 2'):
         make_model_fn('cnn', num_classes=1)
     with pytest.raises(SettingError, match='`label_smoothing`'):
         make_model_fn('cnn', num_classes=2, label_smoothing=2.0)
@@ -231,9 +231,9 @@ def test_unusable_features_are_refused():
     with pytest.raises(ValueError, match='H, W and C known'):
         build(lambda: v1.placeholder(tf.uint8, (None, None, None, 3)))
     with tf.Graph().as_default(), pytest.raises(ValueError, match="holds 'image'"):
-        make_model_fn('cnn', num_classes=2)({'image': 0}, None, 'infer')
+        make_model_fn('cnn', num_classes=2)({'photo': 0}, None, 'infer')
     with tf.Graph().as_default(), pytest.raises(ValueError, match="holds 'x'"):
-        make_model_fn('linear_regression')({'image': 0}, None, 'infer')
+        make_model_fn('linear_regression')({'photo': 0}, None, 'infer')
 
 
 def test_keras_3_layers_are_refused():

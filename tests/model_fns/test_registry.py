@@ -20,7 +20,7 @@ def test_first_networks_are_listed_with_a_line_about_each():
 def test_listing_and_parsing_do_not_import_tensorflow():
     code = (
         'import sys, model_fns\n'
-        'from model_fns import registry, settings\n'
+        'from model_fns import registry\n'
         'registry.names()\n'
         'for name in registry.names(): registry.settings(name)\n'
         'registry.parse_args("cnn", "kernel=3")\n'
@@ -40,7 +40,7 @@ def test_every_network_can_be_loaded_and_has_a_head():
 def test_misspelt_network_suggests_and_lists():
     with pytest.raises(SettingError) as e:
         registry.get('cn')
-    for text in ('--network', "'cn'", "did you mean 'cnn'", 'linear', 'mlp'):
+    for text in ('`network`', "'cn'", "did you mean 'cnn'", 'linear', 'mlp'):
         assert text in str(e.value)
 
 

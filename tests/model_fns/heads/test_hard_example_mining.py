@@ -253,9 +253,9 @@ def test_as_a_user_trains_and_exports(tmp_path):
 @pytest.mark.parametrize(
     'proxy, args, said',
     [
-        ('airbanch', '', "--proxy: there is no 'airbanch'; did you mean 'airbench'"),
-        ('airbench', 'width=8', "--proxy_args: no setting of 'airbench': 'width'"),
-        ('pretrained', '', '--proxy_args=weights=none'),
+        ('airbanch', '', "`proxy`: there is no 'airbanch'; did you mean 'airbench'"),
+        ('airbench', 'width=8', "`proxy_args`: no setting of 'airbench': 'width'"),
+        ('pretrained', '', '`proxy_args=weights=none`'),
     ],
 )
 def test_a_wrong_proxy_is_said_at_once(proxy, args, said):
@@ -279,14 +279,14 @@ def test_images_are_needed():
 @pytest.mark.parametrize(
     'kwargs, said',
     [
-        ({'proxy': None}, '--hard_example_fraction'),
-        ({'hard_example_fraction': 0.0}, '--hard_example_fraction must be above 0'),
-        ({'hard_example_fraction': 1.5}, '--hard_example_fraction must be below 1'),
-        ({'hard_example_fraction': 1.0}, '--proxy needs --hard_example_fraction'),
-        ({'class_weights': (1.0, 2.0, 3.0)}, '--class_weights'),
-        ({'proxy': 'linaer'}, "--proxy: there is no 'linaer'; did you mean 'linear'"),
-        ({'proxy': 'linear_regression'}, '--proxy must be a network for images'),
-        ({'proxy_args': {'size': 3}}, '--proxy_args: '),
+        ({'proxy': None}, '`hard_example_fraction`'),
+        ({'hard_example_fraction': 0.0}, '`hard_example_fraction` must be above 0'),
+        ({'hard_example_fraction': 1.5}, '`hard_example_fraction` must be below 1'),
+        ({'hard_example_fraction': 1.0}, '`proxy` needs `hard_example_fraction`'),
+        ({'class_weights': (1.0, 2.0, 3.0)}, '`class_weights`'),
+        ({'proxy': 'linaer'}, "`proxy`: there is no 'linaer'; did you mean 'linear'"),
+        ({'proxy': 'linear_regression'}, '`proxy` must be a network for images'),
+        ({'proxy_args': {'size': 3}}, '`proxy_args`: '),
     ],
 )
 def test_refused(kwargs, said):

@@ -34,7 +34,7 @@ def test_defaults_and_every_name_are_accepted():
         ({'clip_norm': -1}, '`clip_norm` must be at least 0'),
         ({'warmup_steps': 1.5}, 'whole number'),
         ({'warmup_steps': 11, 'total_steps': 10}, '`warmup` must be at most'),
-        ({'total_steps': 0}, '--total_steps must be at least 1'),
+        ({'total_steps': 0}, '`total_steps` must be at least 1'),
         ({'schedule': 'cosine'}, 'total_steps'),
         ({'schedule': 'step'}, 'total_steps'),
         (
@@ -48,9 +48,9 @@ def test_defaults_and_every_name_are_accepted():
         ({'lr_multipliers': (('a',),)}, '`lr_multipliers` must be pairs'),
         ({'decay_rate': 0.0}, '`decay_rate` must be above 0'),
         ({'decay_rate': 1.5}, '`decay_rate` must be at most 1'),
-        ({'power': 0}, '--power must be above 0'),
-        ({'epsilon': 0.0}, '--epsilon must be above 0'),
-        ({'rho': 1.0}, '--rho must be below 1'),
+        ({'power': 0}, '`power` must be above 0'),
+        ({'epsilon': 0.0}, '`epsilon` must be above 0'),
+        ({'rho': 1.0}, '`rho` must be below 1'),
     ],
 )
 def test_wrong_settings_say_what_must_hold(wrong, message):

@@ -78,7 +78,7 @@ def test_warm_up_from_a_share():
         for step in range(7)
     ]
     np.testing.assert_allclose(rates, [0.2, 0.4, 0.6, 0.8, 1, 0.55, 0.1], rtol=1e-6)
-    with pytest.raises(SettingError, match='warmup_from must be below 1'):
+    with pytest.raises(SettingError, match='`warmup_from` must be below 1'):
         learning_rate(0, base=1.0, warmup_from=1.0)
 
 
