@@ -54,7 +54,7 @@ def conv_gradients(kind, dtype):
     """Turns 'auto' into the kind of gradients to take, see `model_fns.layers.conv_gradients`.
 
     Args:
-      kind: one of `model_fns.optimizers.config.CONV_GRADIENTS`, or 'auto'.
+      kind: one of `model_fns.specs.CONV_GRADIENTS`, or 'auto'.
       dtype: what training computes in.
     """
     if kind != 'auto':

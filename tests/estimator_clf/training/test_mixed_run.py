@@ -14,7 +14,7 @@ _SETTINGS = {
 }
 
 
-def test_killed_and_gone_on_with_it_is_the_same_run(tmp_path):
+def test_killed_and_resumed_with_it_is_the_same_run(tmp_path):
     run(tmp_path / 'whole', **_SETTINGS)
     with pytest.raises(Recorder.Killed):
         run(tmp_path / 'parts', Recorder(kill_after=8), **_SETTINGS)
