@@ -87,7 +87,7 @@ def test_warm_up_as_long_as_the_run():
     assert rate(99, 'cosine', 100).numpy() == pytest.approx(0.99 * BASE)
 
 
-def test_steps_beyond_the_precision_of_float32_are_told_apart():
+def test_steps_beyond_the_precision_of_float32_are_distinguished():
     boundary = 2**24 + 1
     low, high = (
         rate(s, 'step', 0, total_steps=None, boundaries=(boundary,)).numpy()
@@ -97,7 +97,7 @@ def test_steps_beyond_the_precision_of_float32_are_told_apart():
     assert high == pytest.approx(BASE / 10)
 
 
-def test_wrong_arguments():
+def test_invalid_arguments_are_refused():
     with pytest.raises(SettingError, match="did you mean 'cosine'"):
         learning_rate(0, base=1.0, schedule='cosin', total_steps=10)
     with pytest.raises(SettingError, match='how long the run is'):
