@@ -56,7 +56,7 @@ def conv_gradients(kind: str, dtype: str) -> str:
     """Resolves 'auto' to a kind of `model_fns.layers.conv_gradients`.
 
     Args:
-      kind: one of `model_fns.optimizers.config.CONV_GRADIENTS`, or 'auto'.
+      kind: one of `model_fns.specs.CONV_GRADIENTS`, or 'auto'.
       dtype: compute precision of the training.
     """
     if kind != 'auto':

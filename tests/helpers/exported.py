@@ -7,7 +7,7 @@ from estimator_clf.compat import estimator
 import input as data
 from estimator_clf.export import check_examples, export_saved_model
 from input.images.batch_decoder import BatchDecoder
-from model_fns import make_model_fn
+from model_fns import ModelSpec, make_model_fn
 from tests.helpers.images import write
 from tests.helpers.real_data import real_data
 
@@ -64,10 +64,12 @@ def of_photos(directory, **options):
         'image_folder', data_dir=real_data('dogscats'), image_size='64'
     )
     model_fn = make_model_fn(
-        'cnn',
-        num_classes=2,
-        class_names=photos.info.class_names,
-        mean=photos.info.mean,
-        stddev=photos.info.stddev,
+        ModelSpec(
+            'cnn',
+            num_classes=2,
+            class_names=photos.info.class_names,
+            mean=photos.info.mean,
+            stddev=photos.info.stddev,
+        )
     )
     return Model(directory, photos, model_fn, PHOTOS, **options)

@@ -34,7 +34,8 @@ from input.corrupt_images import CorruptImages
 from input.dataset_info import DatasetInfo
 from input.formats.arrays import from_arrays
 from input.images.batch_decoder import BatchDecoder
-from model_fns import OptimizerSpec, make_model_fn
+from model_fns import ModelSpec, OptimizerSpec, make_model_fn
+from tests.helpers.model_fns import model_fn_of
 from tests.helpers.small_run import NAMES, events, source
 
 v1 = tf.compat.v1
@@ -61,7 +62,7 @@ def network(directory, name, args=None, shape=(8, 8, 1), **settings):
         mean=[100.0] * shape[2],
         stddev=[50.0] * shape[2],
     )
-    model_fn = make_model_fn(
+    model_fn = model_fn_of(
         name,
         num_classes=3,
         class_names=NAMES,
@@ -97,11 +98,13 @@ def noise(shape, count=1, seed=0):
 def trained(directory, data, steps, network='linear', **settings):
     """Trains a bare Estimator; returns its model_fn and checkpoint."""
     model_fn = make_model_fn(
-        network,
-        num_classes=data.info.num_classes,
-        class_names=data.info.class_names,
-        mean=data.info.mean,
-        stddev=data.info.stddev,
+        ModelSpec(
+            network,
+            num_classes=data.info.num_classes,
+            class_names=data.info.class_names,
+            mean=data.info.mean,
+            stddev=data.info.stddev,
+        ),
         optimizer=OptimizerSpec(name='adam', learning_rate=0.02, **settings),
     )
     classifier = estimator.Estimator(model_fn, str(directory))

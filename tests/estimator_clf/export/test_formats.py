@@ -14,7 +14,7 @@ from estimator_clf.export import check_examples, formats
 from estimator_clf.export.signatures import tensor_receiver
 from input.dataset_info import DatasetInfo
 from launch import export
-from model_fns import make_model_fn
+from model_fns import ModelSpec, make_model_fn
 from tests.helpers.images import class_directories
 from tests.helpers.runtimes import ask_onnx, onnx_session, tflite_runner
 from tests.helpers.small_run import source
@@ -26,12 +26,14 @@ def parts(tmp_path_factory):
     directory = tmp_path_factory.mktemp('model')
     data = source()
     model_fn = make_model_fn(
-        'cnn',
-        num_classes=3,
-        class_names=data.info.class_names,
-        mean=data.info.mean,
-        stddev=data.info.stddev,
-        network_args={'filters': (8,), 'hidden': (8,), 'batch_norm': True},
+        ModelSpec(
+            'cnn',
+            {'filters': (8,), 'hidden': (8,), 'batch_norm': True},
+            num_classes=3,
+            class_names=data.info.class_names,
+            mean=data.info.mean,
+            stddev=data.info.stddev,
+        )
     )
     model = estimator.Estimator(model_fn, str(directory))
     model.train(data.input_fn('train', 9, training=True), max_steps=30)

@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from estimator_clf.export import check_examples, formats
 from input.dataset_info import DatasetInfo
-from model_fns import make_model_fn
+from model_fns import ModelSpec, make_model_fn
 from tests.helpers.runtimes import ask_onnx, onnx_session, tflite_runner
 from tests.helpers.small_networks import CLASSIFIERS, LEAST, SMALL, needs_keras
 
@@ -35,12 +35,14 @@ def exported(request, tmp_path_factory):
     classes = ('a', 'b', 'c')
     info = DatasetInfo('made', classes, (size, size, 3), {}, (127.0,), (74.0,))
     model_fn = make_model_fn(
-        name,
-        num_classes=3,
-        class_names=classes,
-        mean=info.mean,
-        stddev=info.stddev,
-        network_args=SMALL.get(name),
+        ModelSpec(
+            name,
+            SMALL.get(name),
+            num_classes=3,
+            class_names=classes,
+            mean=info.mean,
+            stddev=info.stddev,
+        )
     )
     model = estimator.Estimator(model_fn, directory)
     data = {'image': images}, labels

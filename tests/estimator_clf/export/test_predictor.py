@@ -16,7 +16,7 @@ from estimator_clf.export import export_saved_model
 from estimator_clf.export.predictor import Predictor
 from input.dataset_info import DatasetInfo
 from input.images.batch_decoder import BatchDecoder
-from model_fns import make_model_fn
+from model_fns import ModelSpec, make_model_fn
 from tests.helpers.small_run import NAMES, linear_model_fn, source
 
 
@@ -201,6 +201,6 @@ def test_checkpoint_predicts_as_its_export(model):
 def test_checkpoint_of_another_network_is_refused(model):
     directory, data, _ = model
     checkpoint = tf.train.latest_checkpoint(os.path.dirname(directory))
-    other = make_model_fn('mlp', num_classes=3, network_args={'hidden': (4,)})
+    other = make_model_fn(ModelSpec('mlp', {'hidden': (4,)}, num_classes=3))
     with pytest.raises(RunError, match='another network'):
         Predictor.of_checkpoint(other, checkpoint, BatchDecoder((8, 8), 1))

@@ -26,7 +26,7 @@ from estimator_clf.export import (
 )
 from input.dataset_info import DatasetInfo
 from input.images.batch_decoder import BatchDecoder
-from model_fns import make_model_fn
+from model_fns import ModelSpec, make_model_fn
 from tests.helpers.small_run import NAMES, linear_model_fn, source
 from tests.input.images.test_headers import png_bomb
 
@@ -285,7 +285,7 @@ def test_invalid_directory_is_a_run_error(trained, tmp_path):
 
 
 def test_checkpoint_of_another_network_is_refused(trained, tmp_path):
-    other = make_model_fn('mlp', num_classes=3, network_args={'hidden': (4,)})
+    other = make_model_fn(ModelSpec('mlp', {'hidden': (4,)}, num_classes=3))
     with pytest.raises(RunError, match='cannot be restored.*another network'):
         trained.export(tmp_path, model_fn=other)
     assert os.listdir(tmp_path) == []

@@ -7,7 +7,7 @@ import tensorflow as tf
 from estimator_clf.config.config import make_config
 from estimator_clf.training import data_dependent_init
 from input.formats.arrays import from_arrays
-from model_fns import OptimizerSpec, make_model_fn
+from model_fns import ModelSpec, OptimizerSpec, make_model_fn
 from model_fns.layers import patch_whitening
 from tests.helpers import small_run
 
@@ -20,11 +20,13 @@ def airbench(monkeypatch):
 
     def make(config, info, total_steps, scale=1.0):
         return make_model_fn(
-            'airbench',
-            num_classes=info.num_classes,
-            mean=info.mean,
-            stddev=info.stddev,
-            network_args={'widths': (4,)},
+            ModelSpec(
+                'airbench',
+                {'widths': (4,)},
+                num_classes=info.num_classes,
+                mean=info.mean,
+                stddev=info.stddev,
+            ),
             optimizer=OptimizerSpec(
                 'nesterov',
                 0.1,
@@ -111,7 +113,7 @@ def test_networks_without_any():
         return net.dense('logits', net.flatten(images), num_classes)
 
     for network in ('linear', own):
-        model_fn = make_model_fn(network, num_classes=3)
+        model_fn = make_model_fn(ModelSpec(network, num_classes=3))
         assert model_fn.data_dependent_init is None
         assert (
             data_dependent_init.make_init_hook(

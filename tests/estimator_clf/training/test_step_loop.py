@@ -29,7 +29,8 @@ from estimator_clf.loggers import jsonl
 from estimator_clf.training.step_loop import StepLoop, make_step_loop
 from input.formats.arrays import from_arrays
 from input.formats.csv import from_values
-from model_fns import OptimizerSpec, make_model_fn
+from model_fns import ModelSpec, OptimizerSpec, make_model_fn
+from tests.helpers.model_fns import model_fn_of
 from tests.helpers.small_run import (
     Recorder,
     bare_estimator,
@@ -124,7 +125,7 @@ def test_the_weights_are_those_of_one_step_at_a_time(tmp_path, name):
     settings = {'name': 'adam', 'learning_rate': 0.01, 'schedule': 'cosine'}
     settings.update(options.get('optimizer', {}), total_steps=steps)
     info = source().info
-    model_fn = make_model_fn(
+    model_fn = model_fn_of(
         'cnn',
         num_classes=3,
         mean=info.mean,
@@ -303,7 +304,7 @@ def test_keys_without_a_hook_for_them_cost_nothing(tmp_path):
         def begin(self):
             seen.extend(v1.get_collection(EXAMPLE_KEYS))
 
-    model_fn = make_model_fn('linear', num_classes=3)
+    model_fn = make_model_fn(ModelSpec('linear', num_classes=3))
     input_fn = data.input_fn('train', 5, training=True)
     train(
         tmp_path, 5, loop, model_fn=model_fn, input_fn=input_fn, hooks=[ImageReport()]
@@ -314,7 +315,7 @@ def test_keys_without_a_hook_for_them_cost_nothing(tmp_path):
 def test_the_keys_of_the_steps(tmp_path):
     loop = StepLoop(keys=True)
     input_fn = source().input_fn('train', 5, training=True)
-    model_fn = make_model_fn('linear', num_classes=3)
+    model_fn = make_model_fn(ModelSpec('linear', num_classes=3))
     hook = ExampleKeysHook(str(tmp_path), EXAMPLE_KEYS)
     train(tmp_path, 60, loop, model_fn=model_fn, input_fn=input_fn, hooks=[hook])
     lines = jsonl.read(str(tmp_path / 'keys.jsonl'))
