@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 
 from absl import flags
 
-from estimator_clf.config.fields import FIELDS
+from estimator_clf.config.groups.fields import FIELDS
 from estimator_clf.core.errors import ConfigError, UserError
 from launch import flag_errors, recipes
 

@@ -12,7 +12,7 @@ from typing import Any
 from absl import flags
 
 from estimator_clf.config.config import Config, make_config
-from estimator_clf.config.fields import FIELDS, GROUP_OF, GROUPS, TYPES
+from estimator_clf.config.groups.fields import FIELDS, GROUP_OF, GROUPS, TYPES
 from estimator_clf.core.call_syntax import write_value
 from launch.app import flag_names
 

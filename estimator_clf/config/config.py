@@ -15,14 +15,14 @@ import os
 from typing import Any
 
 from estimator_clf.config import early_stopping
-from estimator_clf.config.data import DataConfig
-from estimator_clf.config.evaluation import EvalConfig
-from estimator_clf.config.exports import ExportConfig
-from estimator_clf.config.fields import FIELDS, GROUP_OF, GROUPS
-from estimator_clf.config.hardware import HardwareConfig
-from estimator_clf.config.model import ModelConfig
-from estimator_clf.config.optimizer import OptimizerConfig
-from estimator_clf.config.run import RunConfig
+from estimator_clf.config.groups.data import DataConfig
+from estimator_clf.config.groups.evaluation import EvalConfig
+from estimator_clf.config.groups.exports import ExportConfig
+from estimator_clf.config.groups.fields import FIELDS, GROUP_OF, GROUPS
+from estimator_clf.config.groups.hardware import HardwareConfig
+from estimator_clf.config.groups.model import ModelConfig
+from estimator_clf.config.groups.optimizer import OptimizerConfig
+from estimator_clf.config.groups.run import RunConfig
 from estimator_clf.config.validate import validate
 from estimator_clf.core import intervals
 from estimator_clf.core.call_syntax import Call, parse_call

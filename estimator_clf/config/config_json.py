@@ -5,7 +5,7 @@ import os
 from typing import Any
 
 from estimator_clf.config.config import Config, make_config
-from estimator_clf.config.fields import FIELDS
+from estimator_clf.config.groups.fields import FIELDS
 from estimator_clf.config.upgrade import upgrade
 from estimator_clf.core.errors import ConfigError
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from estimator_clf.config import class_weights, early_stopping, eval_set_specs, parsers
-from estimator_clf.config.fields import FIELDS
+from estimator_clf.config.groups.fields import FIELDS
 from estimator_clf.config.model_options import network_options, proxy_options
 from estimator_clf.config.warm_start_rules import WarmStartRules
 from estimator_clf.core import intervals

@@ -4,7 +4,7 @@ import dataclasses
 import re
 from collections.abc import Iterable, Sequence
 
-from estimator_clf.config.model import ModelConfig
+from estimator_clf.config.groups.model import ModelConfig
 from estimator_clf.core.call_syntax import parse_list, parse_mapping
 from estimator_clf.core.errors import ConfigError
 from estimator_clf.core.variable_patterns import matches

@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from estimator_clf.config import config_json
 from estimator_clf.config.config import Config
-from estimator_clf.config.fields import FIELDS
+from estimator_clf.config.groups.fields import FIELDS
 from estimator_clf.core import provenance
 from estimator_clf.core.errors import ConfigError
 from estimator_clf.loggers import jsonl

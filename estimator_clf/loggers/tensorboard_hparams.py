@@ -6,7 +6,7 @@ import tensorflow as tf
 from tensorboard.plugins.hparams import api_pb2, summary
 
 from estimator_clf.config.config import Config
-from estimator_clf.config.fields import FIELDS, TYPES
+from estimator_clf.config.groups.fields import FIELDS, TYPES
 
 # Metrics that have a column, for each of these sets.
 _CLASSIFICATION = ('accuracy', 'macro_f1', 'loss')

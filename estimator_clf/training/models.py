@@ -204,7 +204,7 @@ def resolve_auto(config: Config, source: 'DataSource') -> Config:
     weights = config.optimization.class_weights
     if weights == 'balanced':
         counts = source.class_counts(config.data.train_split)
-        weights = class_weights.balanced(counts, source.class_names)
+        weights = class_weights.balanced(counts.tolist(), source.class_names)
     return config.replace(
         precision=mixed_precision.resolve(config.hardware.precision),
         eval_precision=mixed_precision.resolve(config.hardware.eval_precision),

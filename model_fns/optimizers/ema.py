@@ -12,8 +12,8 @@ from collections.abc import Callable, Iterator, Sequence
 
 import tensorflow as tf
 
-from estimator_clf.core import variable_scopes
 from estimator_clf.core.variable_patterns import name_of
+from model_fns.optimizers import variable_scopes
 
 v1 = tf.compat.v1
 

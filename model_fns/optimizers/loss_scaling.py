@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import tensorflow as tf
 
-from estimator_clf.core import variable_scopes
+from model_fns.optimizers import variable_scopes
 
 v1 = tf.compat.v1
 

@@ -96,7 +96,7 @@ def test_links_lead_to_files():
 
 def test_named_flags_exist():
     """The flags that README and docs name exist."""
-    from estimator_clf.config.fields import FIELDS
+    from estimator_clf.config.groups.fields import FIELDS
 
     known = {*FIELDS, 'flagfile', 'recipe', 'help', 'logdir'}
     known |= {'version', 'write', 'strict'}  # Of other commands in CONTRIBUTING.

@@ -1,4 +1,4 @@
-"""Predictions of files, directories and records, into files that a kill does not cost."""
+"""Tests of predictions of files, directories and records, and of resuming them."""
 
 import json
 import os

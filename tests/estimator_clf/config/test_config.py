@@ -8,7 +8,7 @@ import pytest
 
 from estimator_clf.config import config_json
 from estimator_clf.config.config import make_config
-from estimator_clf.config.fields import FIELDS, GROUPS, TYPES
+from estimator_clf.config.groups.fields import FIELDS, GROUPS, TYPES
 from estimator_clf.core.errors import ConfigError
 
 

@@ -1,4 +1,4 @@
-"""Tests of a run on mixed labels and balanced classes: it learns and resumes exactly."""
+"""Tests of a run with mixed labels and balanced classes."""
 
 import numpy as np
 import pytest

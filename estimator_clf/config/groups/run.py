@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from estimator_clf.config.setting import (
+from estimator_clf.config.groups.setting import (
     SettingsGroup,
     at_least,
     proper_fraction,

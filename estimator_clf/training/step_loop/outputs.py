@@ -14,7 +14,7 @@ from estimator_clf.core.graph_collections import (
     TRAIN_METRICS,
     publish,
 )
-from estimator_clf.training.loop_input import features_and_labels
+from estimator_clf.training.step_loop.inputs import features_and_labels
 
 v1 = tf.compat.v1
 

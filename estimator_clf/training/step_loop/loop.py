@@ -24,8 +24,8 @@ from estimator_clf.core import intervals
 from estimator_clf.core.graph_collections import STEP_LOOP, TRAIN_METRICS, NamedTensor
 from estimator_clf.hooks.step_loop import StepLoopHook
 from estimator_clf.training.instrument import instrument
-from estimator_clf.training.loop_input import make_fetch
-from estimator_clf.training.loop_outputs import LoopOutputs, isolated_collections
+from estimator_clf.training.step_loop.inputs import make_fetch
+from estimator_clf.training.step_loop.outputs import LoopOutputs, isolated_collections
 
 v1 = tf.compat.v1
 

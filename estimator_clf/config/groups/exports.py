@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from estimator_clf.config.setting import SettingsGroup, at_least, setting
+from estimator_clf.config.groups.setting import SettingsGroup, at_least, setting
 
 
 @dataclasses.dataclass(frozen=True)

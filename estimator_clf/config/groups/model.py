@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from estimator_clf.config.setting import SettingsGroup, setting
+from estimator_clf.config.groups.setting import SettingsGroup, setting
 
 
 @dataclasses.dataclass(frozen=True)

@@ -2,14 +2,14 @@
 
 import dataclasses
 
-from estimator_clf.config.data import DataConfig
-from estimator_clf.config.evaluation import EvalConfig
-from estimator_clf.config.exports import ExportConfig
-from estimator_clf.config.hardware import HardwareConfig
-from estimator_clf.config.model import ModelConfig
-from estimator_clf.config.optimizer import OptimizerConfig
-from estimator_clf.config.run import RunConfig
-from estimator_clf.config.setting import SettingsGroup, field_types
+from estimator_clf.config.groups.data import DataConfig
+from estimator_clf.config.groups.evaluation import EvalConfig
+from estimator_clf.config.groups.exports import ExportConfig
+from estimator_clf.config.groups.hardware import HardwareConfig
+from estimator_clf.config.groups.model import ModelConfig
+from estimator_clf.config.groups.optimizer import OptimizerConfig
+from estimator_clf.config.groups.run import RunConfig
+from estimator_clf.config.groups.setting import SettingsGroup, field_types
 
 #: dict attribute of `Config` -> class of the group, in the order of `--help`.
 GROUPS: dict[str, type[SettingsGroup]] = {
