@@ -47,8 +47,8 @@ def test_flips(name, axis, channels):
     assert 4 < chosen.sum() < 20
     expected = np.where(chosen[:, None, None, None], np.flip(images, axis), images)
     np.testing.assert_array_equal(_apply(name, images), expected)
-    np.testing.assert_array_equal(_apply(f'{name}:1', images), np.flip(images, axis))
-    np.testing.assert_array_equal(_apply(f'{name}:0', images), images)
+    np.testing.assert_array_equal(_apply(f'{name}(1)', images), np.flip(images, axis))
+    np.testing.assert_array_equal(_apply(f'{name}(0)', images), images)
 
 
 def test_alternating_flip():
@@ -212,8 +212,8 @@ def test_colors(channels):
     }
     for name, array in expected.items():
         exact = np.round(np.clip(array, 0, 255))
-        _assert_near(_apply(f'{name}:0.5', images), exact)
-        np.testing.assert_array_equal(_apply(f'{name}:0', images), images)
+        _assert_near(_apply(f'{name}(0.5)', images), exact)
+        np.testing.assert_array_equal(_apply(f'{name}(0)', images), images)
     if channels == 3:
         assert (_apply('saturation(0.5)', images) != images).any()
 
@@ -236,7 +236,7 @@ def test_adjacent_colors_are_rounded_once(order, channels):
         middle = {'brightness': 0.0, 'contrast': mean, 'saturation': gray}[name]
         values = middle + (values - middle) * factor.astype(np.float64)
     exact = np.round(np.clip(values, 0, 255))
-    text = ','.join(f'{name}:0.5' for name in order)
+    text = ','.join(f'{name}(0.5)' for name in order)
     _assert_near(_apply(text, images), exact)
 
 

@@ -294,7 +294,7 @@ def test_invalid_label_patterns_are_refused(tmp_path, pattern, match):
 @pytest.mark.parametrize('fraction', [1.0, -0.5])
 def test_invalid_validation_split_is_refused(tmp_path, fraction):
     class_directories(tmp_path, {'a': 3, 'b': 3})
-    with pytest.raises(DataError, match='`validation_split`'):
+    with pytest.raises(DataError, match='`validation_split'):
         image_folder(str(tmp_path), validation_split=fraction)
 
 

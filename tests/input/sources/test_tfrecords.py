@@ -171,7 +171,7 @@ def test_validation_split_is_disjoint_and_stable(tmp_path):
 
 @pytest.mark.parametrize('fraction', [-0.1, 1.0, 1e-9])
 def test_invalid_validation_split_is_refused(shards, fraction):
-    with pytest.raises(DataError, match='`validation_split`'):
+    with pytest.raises(DataError, match='`validation_split'):
         _source(shards, validation_split=fraction)
 
 

@@ -153,7 +153,7 @@ def test_flipped_bit_in_a_record(tmp_path):
     records.flip_bit(paths[1], -20)
     counts, facts = check(name='tfrecord', data_dir=str(tmp_path))
     assert ('corrupt_file', os.path.basename(paths[1])) in [f[:2] for f in facts]
-    assert any('breaks off at record 5 of 6' in fact[2] for fact in facts)
+    assert any('reading fails at record 5 of 6' in fact[2] for fact in facts)
     assert sum(counts['train'].values()) == 11
 
 
