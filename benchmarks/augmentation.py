@@ -1,9 +1,9 @@
-"""What each augmentation is worth on CIFAR-10, for a small convolutional network.
+"""Gain of each augmentation on CIFAR-10, for a small convolutional network.
 
     python -m benchmarks.augmentation --data_dir=cifar-10-batches-bin --runs=runs/aug
 
 Trains launch/flagfiles/cifar10_cnn.flags with one augmentation at a time, with none and
-with all, and some seeds each; prints the rows of `benchmarks/results.py`, and the gain
+with all, for several seeds; prints the rows of `benchmarks/results.py` and the gain
 over none seed by seed.
 """
 
@@ -15,14 +15,14 @@ from benchmarks.trainings import parser, print_gains, train
 KINDS = {
     'none': '',
     'flip': 'flip',
-    'zoom': 'zoom:0.1',
-    'brightness': 'brightness:0.2',
-    'all': 'flip,zoom:0.1,brightness:0.2',
+    'zoom': 'zoom(0.1)',
+    'brightness': 'brightness(0.2)',
+    'all': 'flip, zoom(0.1), brightness(0.2)',
 }
 
 
 def main(arguments=None):
-    """Trains what is not trained yet, and prints the results."""
+    """Trains the missing runs and prints the results."""
     options = parser(__doc__, 3).parse_args(arguments)
     directories = {kind: [] for kind in KINDS}
     for seed in range(options.seeds):

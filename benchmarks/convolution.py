@@ -1,20 +1,18 @@
-"""Each convolution of the network for 94 %, forward and back, in every way there is.
+"""Speed of the convolutions of the network for 94 %, forward and backward.
 
     python -m benchmarks.convolution --batch_size=512
 
-Prints, for each of its convolutions, the TFLOP/s of the forward convolution, of
-TensorFlow's two gradients, and of those of `model_fns/layers/conv_gradients.py`; and
-the time
-of all gradients of a step as `--conv_gradients` would have them. Which of them `auto`
-takes for a kind of processor is decided by these numbers. Nothing else should run
-meanwhile.
+Prints, for each convolution, the TFLOP/s of the forward convolution, of TensorFlow's
+two gradients, and of those of `model_fns/layers/conv_gradients.py`; and the time of all
+gradients of a step for each value of `--conv_gradients`. `auto` is based on these
+numbers. Requires an idle machine.
 """
 
 import argparse
 import statistics
 import time
 
-import estimator_clf.compat  # noqa: F401  Loads TensorFlow without its chatter.
+import estimator_clf.compat  # noqa: F401  Silences TensorFlow.
 
 import tensorflow as tf
 
@@ -25,7 +23,7 @@ from model_fns.specs import CONV_GRADIENTS
 
 v1 = tf.compat.v1
 
-USUAL = {'strides': [1] * 4, 'padding': 'SAME'}
+COMMON_ARGS = {'strides': [1] * 4, 'padding': 'SAME'}
 
 
 def main():
@@ -54,22 +52,22 @@ def main():
 
 
 def measure(options, side, inputs, outputs):
-    """Returns dict name -> median seconds."""
+    """Returns the median seconds of each operation by name."""
     dtype, batch = tf.as_dtype(options.dtype), options.batch_size
     margins = ((1, 1), (1, 1))
     found = {}
-    with tf.Graph().as_default(), v1.Session(config=_as_it_is()) as session:
+    with tf.Graph().as_default(), v1.Session(config=_without_rewriting()) as session:
         x = variable('x', (batch, side, side, inputs), dtype)
         dy = variable('dy', (batch, side, side, outputs), dtype)
         kernel = variable('kernel', (3, 3, inputs, outputs), dtype)
         ops = {
             'forward': tf.nn.conv2d(x, kernel, 1, 'SAME'),
             'filter': tf.raw_ops.Conv2DBackpropFilter(
-                input=x, filter_sizes=kernel.shape, out_backprop=dy, **USUAL
+                input=x, filter_sizes=kernel.shape, out_backprop=dy, **COMMON_ARGS
             ),
             'product': conv_gradients.filter_gradient(x, dy, margins),
             'input': tf.raw_ops.Conv2DBackpropInput(
-                input_sizes=x.shape, filter=kernel, out_backprop=dy, **USUAL
+                input_sizes=x.shape, filter=kernel, out_backprop=dy, **COMMON_ARGS
             ),
             'turned': conv_gradients.input_gradient(kernel, dy, margins),
         }
@@ -84,7 +82,7 @@ def measure(options, side, inputs, outputs):
     return found
 
 
-def _as_it_is():
+def _without_rewriting():
     config = v1.ConfigProto()
     config.graph_options.rewrite_options.disable_meta_optimizer = True
     return config

@@ -1,21 +1,20 @@
-"""What evaluation beside the training costs: here, and with stock Estimator's loop.
+"""Cost of evaluation during training: here, and with stock Estimator's loop.
 
     python -m benchmarks.evaluation --data_dir=cifar-10-batches-bin --json=out.json
 
-Trains the `cnn` of launch/flagfiles/cifar10_cnn.flags for a few steps, evaluates the
-whole test split, and so on, 20 times: with `estimator_clf.training.trainer` ("here") and with
-`estimator.train_and_evaluate` of the same TensorFlow ("stock"), in turn, each in a
-process of its own. Both have the same model_fn, seed, order of examples, checkpoints
-and evaluations; that their last accuracy is the same is checked. Importing
-TensorFlow and reading the data come before the clock starts. Images for TensorBoard
-(--eval_plots) are off, for stock has none.
+Trains the `cnn` of launch/flagfiles/cifar10_cnn.flags for a few steps and evaluates the
+whole test split, 20 times, alternating between `estimator_clf.training.trainer`
+("here") and `estimator.train_and_evaluate` of the same TensorFlow ("stock"), each in
+its own process. Both have the same model_fn, seed, order of examples, checkpoints and
+evaluations; their last accuracies must be equal. Importing TensorFlow and reading the
+data are not timed. Images for TensorBoard (--eval_plots) are off, as stock has none.
 
-Printed are the ratios here / stock of each pair of runs (n, median, least and most) in
-wall time as a whole, in the evaluations alone (building their graph included) and in
-the rest, in CPU time, which a machine that is shared with others does not stretch as
-much, and resident memory after each evaluation. Nothing else should run meanwhile.
+Prints the ratios here / stock of each pair of runs (n, median, min and max) in total
+wall time, in the evaluations alone (including their graph) and in the rest, in CPU
+time, which depends less on other work on the machine, and resident memory after each
+evaluation. Requires an idle machine.
 
-For memory over a longer run: `--programs=here --evaluations=50 --repetitions=1`.
+Memory over a longer run: `--programs=here --evaluations=50 --repetitions=1`.
 """
 
 import argparse
@@ -36,16 +35,16 @@ PARTS = {
     'cpu_seconds': 'training and evaluation, CPU time of all threads',
 }
 
-# Memory is compared with that after this evaluation; before it, things are still built.
-# With fewer evaluations the comparison says nothing.
+# Memory is compared with that after this evaluation; before it, memory still grows for
+# other reasons. With fewer evaluations the comparison is meaningless.
 SETTLED = 5
 
 
 def main(arguments):
-    """Runs all programs in turn and prints what they took."""
+    """Runs all programs in turns and prints their times."""
     options = parser().parse_args(arguments)
     if options.child:
-        from benchmarks.evaluation_run import measure  # Which costs seconds.
+        from benchmarks.evaluation_run import measure  # Takes seconds.
 
         print(json.dumps(measure(options)))
         return
@@ -60,12 +59,12 @@ def main(arguments):
             runs.append(run)
             print(
                 f'{number + 1}/{options.repetitions} {program}: '
-                f'{run["seconds"]:.1f} s, of which evaluation '
+                f'{run["seconds"]:.1f} s, evaluation '
                 f'{run["evaluation_seconds"]:.1f} s; accuracy {run["accuracy"]:.4f}',
                 flush=True,
             )
     if len({run['accuracy'] for run in runs}) != 1:
-        sys.exit('the programs did not do the same: their last accuracies differ')
+        sys.exit('the programs are not equivalent: their last accuracies differ')
     report = {
         'settings': vars(options),
         **provenance.collect(),
@@ -81,7 +80,7 @@ def parser():
     """Returns the parser of the command line."""
     made = argparse.ArgumentParser(description=__doc__.partition('\n')[0])
     made.add_argument('--data_dir', default='', help='CIFAR-10, the binary files')
-    made.add_argument('--generated', type=int, help='so many made-up images instead')
+    made.add_argument('--generated', type=int, help='number of random images instead')
     made.add_argument('--evaluations', type=int, default=20)
     made.add_argument('--steps', type=int, default=20, help='between evaluations')
     made.add_argument('--repetitions', type=int, default=5, help='runs of each')
@@ -92,7 +91,7 @@ def parser():
 
 
 def ratios(runs):
-    """Compares the runs in pairs, as they followed each other.
+    """Compares consecutive runs in pairs.
 
     Returns:
       dict part of the time -> dict with n, median, least, most of here / stock.
@@ -107,7 +106,7 @@ def ratios(runs):
 
 
 def memory(run):
-    """Returns what a run's resident memory did, in MB and as a share."""
+    """Returns the growth of a run's resident memory, in MB and relative."""
     kilobytes = run['resident_kilobytes']
     first, last = kilobytes[min(SETTLED, len(kilobytes)) - 1], kilobytes[-1]
     return {

@@ -1,4 +1,4 @@
-"""One run of `benchmarks/evaluation.py`, in a process of its own: what is measured."""
+"""One run of `benchmarks/evaluation.py`, in its own process."""
 
 import os
 import tempfile
@@ -10,7 +10,8 @@ import numpy as np
 
 from estimator_clf.core import devices
 from estimator_clf.evaluation.evaluator import Evaluator
-from estimator_clf.training import factory
+from estimator_clf.training.datasets import open_source
+from estimator_clf.training.models import build_model_fn
 from estimator_clf.training.trainer import train_and_evaluate
 from input.formats.arrays import from_arrays
 from launch import flags
@@ -20,15 +21,15 @@ ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
 def measure(options):
     """Runs one program; returns dict of seconds, memory and the last accuracy."""
-    replicas = devices.set_up('cpu')
+    devices.set_up('cpu')
     with tempfile.TemporaryDirectory() as model_dir:
         config = settings(options, model_dir)
-        source = pictures(options, config)
-        assert source.info.mean  # Made now, not while the clock runs.
+        source = open_data(options, config)
+        assert source.info.mean  # Computed before the clock starts.
         clock = Clock()
         begin, cpu = time.perf_counter(), time.process_time()
         run = {'here': run_here, 'stock': run_stock}[options.child]
-        accuracy = run(config, source, clock, replicas)
+        accuracy = run(config, source, clock)
         seconds = time.perf_counter() - begin
         cpu = time.process_time() - cpu
     assert len(clock.memory) == options.evaluations
@@ -43,7 +44,7 @@ def measure(options):
 
 
 def settings(options, model_dir):
-    """Returns the `Config`: that of the flagfile, but for lengths and places."""
+    """Returns the `Config` of the flagfile, with other lengths and directories."""
     flags.define_config()
     flagfile = os.path.join(ROOT, 'launch', 'flagfiles', 'cifar10_cnn.flags')
     flags.FLAGS(['evaluation', f'--flagfile={flagfile}'])
@@ -59,20 +60,20 @@ def settings(options, model_dir):
     )
 
 
-def pictures(options, config):
-    """Opens CIFAR-10, or makes images up."""
+def open_data(options, config):
+    """Opens CIFAR-10, or generates random images."""
     if not options.generated:
-        return factory.open_source(config)
+        return open_source(config)
     rng = np.random.default_rng(0)
-    count = max(options.generated, config.batch_size)
-    images = rng.integers(0, 256, (count, 32, 32, 3)).astype(np.uint8)
+    count = max(options.generated, config.optimization.batch_size)
+    pixels = rng.integers(0, 256, (count, 32, 32, 3)).astype(np.uint8)
     labels = np.arange(count, dtype=np.int32) % 10
-    splits = {'train': (images, labels), 'test': (images, labels)}
+    splits = {'train': (pixels, labels), 'test': (pixels, labels)}
     return from_arrays(splits, [str(n) for n in range(10)], name='generated')
 
 
 class Clock:
-    """Adds up what evaluations take, and notes the memory after each.
+    """Sums the time of evaluations and records the memory after each.
 
     Attributes:
       seconds: float.
@@ -97,45 +98,43 @@ class Clock:
 
 
 def resident_kilobytes():
-    """Returns the memory of this process that is in RAM (VmRSS of Linux)."""
+    """Returns the resident memory of this process (VmRSS of Linux)."""
     with open('/proc/self/status', encoding='utf-8') as file:
         (line,) = (text for text in file if text.startswith('VmRSS:'))
     return int(line.split()[1])
 
 
-def run_here(config, source, clock, replicas):
+def run_here(config, source, clock):
     """Trains and evaluates with the loop of this project."""
     Evaluator.evaluate = clock.around(Evaluator.evaluate)
-    # Where the graph is built, before the training.
+    # Builds the graph, before training.
     Evaluator.metric_names = clock.around(Evaluator.metric_names, evaluates=False)
-    results = train_and_evaluate(
-        config, source, factory.model_fn_maker(config), lambda info: None, replicas
-    )
+    results = train_and_evaluate(config, source=source)
     return results.metrics['test']['accuracy']
 
 
-def run_stock(config, source, clock, replicas):
-    """Trains and evaluates with Estimator's loop, as its documentation shows it."""
-    del replicas
-    model_fn = factory.model_fn_maker(config)(source.info, config.max_steps)
+def run_stock(config, source, clock):
+    """Trains and evaluates with Estimator's loop, as in its documentation."""
+    model_fn = build_model_fn(config, source.info, config.run.max_steps)
+    batch_size = config.optimization.batch_size
     classifier = estimator.Estimator(
         model_fn,
-        config.model_dir,
-        estimator.RunConfig(save_checkpoints_steps=int(config.save_every)),
+        config.run.model_dir,
+        estimator.RunConfig(save_checkpoints_steps=int(config.run.save_every)),
     )
     classifier.evaluate = clock.around(classifier.evaluate)
     train = source.input_fn(
         'train',
-        config.batch_size,
+        batch_size,
         training=True,
-        seed=config.seed,
-        augment=config.augment,
+        seed=config.run.seed,
+        augment=config.data.augment,
     )
     metrics, _ = estimator.train_and_evaluate(
         classifier,
-        estimator.TrainSpec(train, config.max_steps),
+        estimator.TrainSpec(train, config.run.max_steps),
         estimator.EvalSpec(
-            source.input_fn('test', config.batch_size),
+            source.input_fn('test', batch_size),
             steps=None,
             start_delay_secs=0,
             throttle_secs=0,

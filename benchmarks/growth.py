@@ -1,14 +1,13 @@
-"""What 10 and 100 times as many images cost, as files and as TFRecords.
+"""Cost of 10 and 100 times as many images, as files and as TFRecords.
 
     python -m benchmarks.growth --data_dir=dogscats --json=out.json
 
-DATA_DIR/train/CLASS/*.jpg is laid out once, 10 and 100 times in a directory of its own
-by links, under names that follow no pattern; also the shards of its TFRecords. Each
-of the six is opened and read in a process of its own, in batches of 32 at 64x64 pixels
-in shuffled order. Printed are the seconds to open it (listing files,
-classes, sizes; the pixel statistics are given), the seconds from there to the first
-batch, the memory, and images/s afterwards. What is read lies in the cache of the
-operating system, since the links are to the same files: a disk adds its own time.
+DATA_DIR/train/CLASS/*.jpg is replicated 1, 10 and 100 times in a temporary directory by
+links, and so are the shards of its TFRecords. Each of the six is opened and read in its
+own process, in batches of 32 at 64x64 pixels in shuffled order. Prints the seconds to
+open it (listing files, classes, sizes; without pixel statistics), the seconds from
+there to the first batch, the memory, and images/s afterwards. The data is in the page
+cache, since the links are to the same files: a disk adds its own time.
 """
 
 import argparse
@@ -25,7 +24,7 @@ _BATCH, _SIZE, _SHARDS = 32, 64, 4
 
 
 def main(arguments):
-    """Measures all and prints a table."""
+    """Measures all datasets and prints a table."""
     options = parser().parse_args(arguments)
     if options.child:
         print(json.dumps(measure(options)))
@@ -36,12 +35,12 @@ def main(arguments):
         )
     runs = []
     print('format        times  images    open s  first batch s  MB     images/s')
-    # Beside the data, if that can be: a hard link cannot lead to another disk.
+    # On the disk of the data, if possible: hard links do not cross disks.
     with tempfile.TemporaryDirectory(dir=options.work_dir or None) as directory:
         for times in (int(text) for text in options.times.split(',')):
-            for name, lay_out in (('image_folder', _files), ('tfrecord', _records)):
+            for name, replicate in (('image_folder', _files), ('tfrecord', _records)):
                 place = os.path.join(directory, f'{name}-{times}')
-                lay_out(options.data_dir, place, times, directory)
+                replicate(options.data_dir, place, times, directory)
                 for _ in range(options.repetitions):
                     run = _child(name, place, options.seconds)
                     run.update(format=name, times=times)
@@ -63,7 +62,9 @@ def parser():
     made.add_argument('--times', default='1,10,100')
     made.add_argument('--repetitions', type=int, default=1)
     made.add_argument('--seconds', type=float, default=5.0, help='of reading')
-    made.add_argument('--work_dir', default='', help='where to lay it out')
+    made.add_argument(
+        '--work_dir', default='', help='parent of the temporary directory'
+    )
     made.add_argument('--json', default='', help='file for everything measured')
     made.add_argument('--child', default='', help=argparse.SUPPRESS)
     return made

@@ -1,34 +1,33 @@
-"""How fast images are read: here, and by those that people would take instead.
+"""Speed of reading images: here, and by alternatives.
 
     python -m benchmarks.input --data_dir=dogscats --cifar=cifar-10-batches-bin \\
         --torch_python=VENV/bin/python --json=out.json
 
-Four workloads; photos are those of DATA_DIR/train, in batches of 32 at 224x224:
+Four workloads; photos are in DATA_DIR/train, in batches of 32 at 224x224:
 
     crop    read, decode, random-resized crop (a quarter of the area or more), flip
     resize  read, decode, resize, in shuffled order
-    cached  the same, decoded images kept in memory, epochs after the first
+    cached  the same, decoded images cached in memory, epochs after the first
     cifar   CIFAR-10 in memory, batches of 512: flip, crop by 4 pixels, cutout of 8,
             brightness, contrast and saturation by 0.2
 
-and these programs, each in a process of its own, in turns:
+and these programs, each in its own process, in turns:
 
-    ours              what `launch.train` reads by: uint8
+    ours              the input pipeline of `launch.train`: uint8
     decode            the limit: `tf.io.decode_jpeg` of bytes in memory on all cores
     keras             keras.utils.image_dataset_from_directory: float32; cached with
-                      .cache(), which gives the first epoch's batches again and again;
+                      .cache(), which repeats the batches of the first epoch;
                       for cifar Keras's preprocessing layers in `map`
-    keras_reshuffled  cached image by image and shuffled again each epoch, as ours
+    keras_reshuffled  cached by image and shuffled again each epoch, as ours
     torch_N           PyTorch's DataLoader with N workers and Pillow: uint8
     tutorial          list_files, map, batch, prefetch, as in TensorFlow's guides
     tutorial_parallel the same, with num_parallel_calls
 
-Ours takes the largest middle window in the aspect wanted, the others squeeze the whole
-photo. Warm-up (imports, the first batches, the first epoch of `cached`) comes before
-the clock starts. Printed are images/s (n, median, least and most), the ratios ours /
-peer of each round, and the milliseconds of a core that an image takes (median), which
-a machine that is shared with others does not stretch as much; of PyTorch's workers that
-is not known. Nothing else should run meanwhile.
+Ours crops the largest central window of the target aspect ratio, the others distort the
+whole photo. Warm-up (imports, the first batches, the first epoch of `cached`) is not
+timed. Prints images/s (n, median, min and max), the ratios ours / peer of each round,
+and the milliseconds of one core per image (median), which depend less on other work on
+the machine; for PyTorch's workers they are unknown. Requires an idle machine.
 """
 
 import functools
@@ -53,10 +52,10 @@ WORKLOADS = {
 
 
 def main(arguments):
-    """Runs all programs in turn and prints how fast they were."""
+    """Runs all programs in turns and prints their speeds."""
     options = parser().parse_args(arguments)
     if options.child:
-        from benchmarks.input_run import measure  # Which costs seconds.
+        from benchmarks.input_run import measure  # Takes seconds.
 
         print(json.dumps(measure(options)))
         return
@@ -80,8 +79,8 @@ def _check(options):
     train = os.path.join(options.data_dir, 'train')
     if wanted - {'cifar'} and not os.path.isdir(train):
         sys.exit(
-            f'--data_dir={options.data_dir} must be a directory with train/CLASS/*.jpg; '
-            'without one: --workloads=cifar'
+            f'--data_dir={options.data_dir} must be a directory with '
+            'train/CLASS/*.jpg; without one: --workloads=cifar'
         )
     if 'cifar' in wanted and not os.path.isdir(options.cifar):
         sys.exit(
@@ -99,7 +98,7 @@ def parser():
 
 
 def _command(options, workload, program):
-    """The command that measures one program."""
+    """Returns the command that measures one program."""
     command = [sys.executable, '-m', 'benchmarks.input']
     if program.startswith('torch'):
         command = [options.torch_python, '-m', 'benchmarks.input_torch']

@@ -1,11 +1,11 @@
-"""One run of `benchmarks/input.py`, in a process of its own: what TensorFlow reads."""
+"""One run of `benchmarks/input.py` with TensorFlow, in its own process."""
 
 import functools
 import glob
 import os
 import time
 
-import estimator_clf.compat  # noqa: F401  Loads TensorFlow without its chatter.
+import estimator_clf.compat  # noqa: F401  Silences TensorFlow.
 
 import numpy as np
 import tensorflow as tf
@@ -20,11 +20,12 @@ SIZE = (224, 224)
 BATCH = {'crop': 32, 'resize': 32, 'cached': 32, 'cifar': 512}
 
 AUGMENT = {
-    'crop': 'resized_crop:0.25,flip',
-    'cifar': 'flip,crop:4,cutout:8,brightness:0.2,contrast:0.2,saturation:0.2',
+    'crop': 'resized_crop(0.25), flip',
+    'cifar': 'flip, crop(4), cutout(8), brightness(0.2), contrast(0.2), '
+    'saturation(0.2)',
 }
 
-# At least so long, and so many batches, before the clock starts.
+# Minimum warm-up.
 _WARM_SECONDS, _WARM_BATCHES = 2.0, 20
 
 
@@ -45,35 +46,35 @@ def measure(options):
 
 
 def timed(step, batch, seconds, epoch=0):
-    """Runs steps, first some untimed ones.
+    """Times steps, after a warm-up.
 
     Args:
-      step: function that reads a batch; returns how many images are in it, or None
-        where that is always `batch`.
+      step: function that reads a batch; returns the number of its images, or None
+        for `batch`.
       batch: images in it.
-      seconds: for how long to take the time.
-      epoch: so many batches at least come before.
+      seconds: duration of the measurement.
+      epoch: minimum number of warm-up batches.
     """
     until = time.perf_counter() + _WARM_SECONDS
     done = 0
     while done < max(_WARM_BATCHES, epoch) or time.perf_counter() < until:
         step()
         done += 1
-    begin, cpu, pictures = time.perf_counter(), time.process_time(), 0
+    begin, cpu, images = time.perf_counter(), time.process_time(), 0
     while time.perf_counter() - begin < seconds:
         count = step()
-        pictures += batch if count is None else count
+        images += batch if count is None else count
     wall, cpu = time.perf_counter() - begin, time.process_time() - cpu
     return {
-        'images': pictures,
+        'images': images,
         'seconds': wall,
         'cpu_seconds': cpu,
-        'images_per_second': pictures / wall,
+        'images_per_second': images / wall,
     }
 
 
 def _in_graph(input_fn, batch, seconds, epoch):
-    """As an Estimator reads: by a session that leaves the batch where it is."""
+    """Reads like an Estimator: in a session that does not fetch the batch."""
     with tf.Graph().as_default():
         iterator = v1.data.make_initializable_iterator(input_fn())
         read = tf.group(*tf.nest.flatten(iterator.get_next()))
@@ -83,9 +84,9 @@ def _in_graph(input_fn, batch, seconds, epoch):
 
 
 def _eagerly(dataset, batch, seconds, epoch):
-    """As `fit` and a user's own loop read."""
+    """Reads like `fit` and a custom training loop."""
     iterator = iter(dataset)
-    # Keras ends each epoch with what is left, which is less than a batch.
+    # Keras ends each epoch with a smaller batch.
     return timed(lambda: len(tf.nest.flatten(next(iterator))[0]), batch, seconds, epoch)
 
 
@@ -95,7 +96,7 @@ def _ours(options, batch):
         source = open_dataset('cifar10', options.cifar)
     else:
         source = open_dataset('image_folder', options.data_dir, image_size=SIZE[0])
-        source.corrupt_images = CorruptImages(10)  # As `launch.train` has it.
+        source.corrupt_images = CorruptImages(10)  # As in `launch.train`.
         source.set_cache('decoded' if workload == 'cached' else 'none')
     augment = AUGMENT.get(workload, '')
     return source.input_fn('train', batch, training=True, augment=augment), 0
@@ -114,7 +115,7 @@ def _decode(options, batch):
     dataset = tf.data.Dataset.from_tensor_slices(np.array(contents, object)).repeat()
 
     def decode(data):
-        return tf.io.decode_jpeg(data, channels=3)[0, 0]  # Nothing is to be copied.
+        return tf.io.decode_jpeg(data, channels=3)[0, 0]  # Without copying the image.
 
     dataset = dataset.map(decode, num_parallel_calls=tf.data.AUTOTUNE)
     return dataset.batch(batch).prefetch(2), 0
@@ -129,15 +130,15 @@ def _keras(options, batch, reshuffled=False):
         batch_size=batch,
         verbose=False,
     )
-    pictures = len(_files(options))
+    num_images = len(_files(options))
     if reshuffled:
-        dataset = dataset.unbatch().cache().shuffle(pictures).repeat()
+        dataset = dataset.unbatch().cache().shuffle(num_images).repeat()
         dataset = dataset.batch(batch)
     elif options.workload == 'cached':
         dataset = dataset.cache().repeat()
     else:
         dataset = dataset.repeat()
-    epoch = -(-pictures // batch) if options.workload == 'cached' else 0
+    epoch = -(-num_images // batch) if options.workload == 'cached' else 0
     return dataset.prefetch(tf.data.AUTOTUNE), epoch
 
 

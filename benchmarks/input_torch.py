@@ -1,6 +1,6 @@
 """One run of `benchmarks/input.py` with PyTorch: a DataLoader with Pillow.
 
-Needs torch, numpy and Pillow, and nothing of this project: it runs in another Python.
+Requires torch, numpy and Pillow only: it runs in another Python.
 """
 
 import argparse
@@ -19,7 +19,7 @@ _WARM_SECONDS, _WARM_BATCHES = 2.0, 20
 
 
 class Photos(torch.utils.data.Dataset):
-    """Photos of a directory, uint8 [3, 224, 224], and the numbers of their classes."""
+    """Photos of a directory, uint8 [3, 224, 224], with class numbers."""
 
     def __init__(self, directory):
         self._paths = sorted(glob.glob(os.path.join(directory, '*', '*')))
@@ -37,13 +37,13 @@ class Photos(torch.utils.data.Dataset):
 
 
 def batches(loader):
-    """Yields batches for ever."""
+    """Yields batches endlessly."""
     while True:
         yield from loader
 
 
 def main():
-    """Prints one line of JSON, as `benchmarks.input_run` measures it."""
+    """Prints one line of JSON with the fields of `benchmarks.input_run`."""
     parser = argparse.ArgumentParser()
     parser.add_argument('--child')
     parser.add_argument('--workload')

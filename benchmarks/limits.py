@@ -1,10 +1,10 @@
-"""What a machine can do at the most: the measure for what a program reaches."""
+"""Limits of a machine: the reference for the speed of programs."""
 
 import os
 import threading
 import time
 
-import estimator_clf.compat  # noqa: F401  Loads TensorFlow without its chatter.
+import estimator_clf.compat  # noqa: F401  Silences TensorFlow.
 
 import numpy as np
 import tensorflow as tf
@@ -13,14 +13,14 @@ from estimator_clf.core import cpu_info, mixed_precision
 
 v1 = tf.compat.v1
 
-# A forward convolution that suits every kernel: images, pixels on a side, channels.
+# A forward convolution of a favorable shape: images, pixels per side, channels.
 _IMAGES, _SIDE, _CHANNELS = 128, 16, 256
 _MATRIX = 2048
 _FEATURES = ('avx2', 'avx512f', 'avx512_vnni', 'avx512_bf16', 'amx_bf16')
 
 
 def limits(repetitions=10):
-    """Measures; the best of some repetitions.
+    """Measures the limits; the best of several repetitions.
 
     Returns:
       dict with cores, processor (its name), features (of its instructions), precision
@@ -61,9 +61,9 @@ def _product(dtype):
 
 
 def variable(name, shape, dtype):
-    """What an operation that is timed is given: random numbers in a variable.
+    """Returns random numbers in a variable, as the operand of a timed operation.
 
-    A constant would be computed with once, while the graph is optimized.
+    An operation on constants would be folded while the graph is optimized.
     """
     return v1.get_variable(
         name,
@@ -73,7 +73,7 @@ def variable(name, shape, dtype):
 
 
 def _seconds(build, dtype, repetitions):
-    """The least time of one run of a kernel."""
+    """Minimum time of one run of a kernel."""
     with tf.Graph().as_default(), v1.Session() as session:
         op = build(dtype).op
         session.run(v1.global_variables_initializer())
@@ -86,7 +86,7 @@ def _seconds(build, dtype, repetitions):
 
 
 def _memory(repetitions):
-    """GB/s of copying arrays that no cache holds, on all cores at once."""
+    """GB/s of copying arrays larger than the caches, on all cores at once."""
     size = 2**27
     pairs = [
         (np.ones(size, np.uint8), np.zeros(size, np.uint8))

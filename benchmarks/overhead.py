@@ -1,20 +1,19 @@
-"""Where the time of a training goes: computing, waiting for data, and all the rest.
+"""Breakdown of the time of a run: computing, waiting for data, overhead.
 
     python -m benchmarks.overhead --model_dir=RUN --flagfile=… --data_dir=…
 
-Takes the flags of `launch.train`, and does what that does with them, in a directory
-that
-is not there yet; then prints how long
+Takes the flags of `launch.train` and runs it, in a new directory; then prints the time
+of
 
-    start        took: imports, data, graph, the first weights, up to the first step
-    steps        of training computed, or waited for their images
-    evaluation   computed, or waited
-    checkpoints  were read and written by TensorFlow
-    the rest     took: hooks, summaries, the log, the evaluations' set-up
-    end          took: the export and its check
+    start        imports, data, graph, initial weights, up to the first step
+    steps        training steps, including waiting for their images
+    evaluation   evaluation batches, including waiting
+    checkpoints  reading and writing by TensorFlow
+    rest         hooks, summaries, the log, set-up of evaluations
+    end          the export and its check
 
-What a session runs for a step or a batch counts as computing or waiting. Overhead is
-the share of checkpoints and the rest in what lies between start and end.
+The time inside `session.run` for a step or a batch counts as computing or waiting.
+Overhead is the share of checkpoints and rest in the time between start and end.
 """
 
 import contextlib
@@ -26,7 +25,7 @@ import time
 
 BEGIN = time.perf_counter()
 
-# Who calls a session -> what for; anything else belongs to the rest.
+# File of the caller of a session -> part of the time; other callers are the rest.
 _CALLERS = {
     'monitored_session.py': 'steps',
     'evaluator.py': 'evaluation',
@@ -36,25 +35,25 @@ PARTS = ('start', 'steps', 'evaluation', 'checkpoints', 'rest', 'end')
 
 
 class Times:
-    """Adds up the time inside of sessions, by who calls them.
+    """Sums the time inside sessions, by caller.
 
     Attributes:
       inside: dict of `_CALLERS`' values -> seconds, from the first step on.
-      first: when the first step began; None before.
-      last: when the last step or evaluation ended.
+      first: start of the first step; None before.
+      last: end of the last step or evaluation.
     """
 
     def __init__(self):
         self.inside = dict.fromkeys(_CALLERS.values(), 0.0)
         self.first = self.last = None
-        self._checkpoints = 0.0  # Seconds since `last`, which may be of the end.
+        self._checkpoints = 0.0  # Seconds since `last`, possibly of the end.
 
     def parts(self, begin, end):
-        """Returns dict of `PARTS` -> seconds of a process that ran from begin to end.
+        """Returns dict of `PARTS` -> seconds of a process.
 
         Args:
-          begin: when it began.
-          end: when it ended.
+          begin: its start.
+          end: its end.
         """
         between = self.last - self.first
         found = {'start': self.first - begin, 'end': end - self.last, **self.inside}
@@ -62,8 +61,8 @@ class Times:
         return {part: found[part] for part in PARTS}
 
     @contextlib.contextmanager
-    def watching(self, session):
-        """Watches a class of sessions.
+    def timing(self, session):
+        """Times the calls of a class of sessions.
 
         Args:
           session: the class, with a method `run`.
@@ -73,7 +72,7 @@ class Times:
         @functools.wraps(run)
         def timed(this, fetches, *args, **more):
             kind = _CALLERS.get(_caller())
-            # Before the loop, a monitored session sets the variables up.
+            # Before the loop, a monitored session initializes variables.
             if kind == 'steps' and not _is_step(fetches):
                 kind = None
             begin = time.perf_counter()
@@ -94,7 +93,7 @@ class Times:
         if self.first is None or kind is None:
             return
         if kind == 'checkpoints':
-            # It may be read for the export, which belongs to the end.
+            # Possibly read for the export, which is part of the end.
             self._checkpoints += end - begin
             return
         self.inside[kind] += end - begin
@@ -103,35 +102,37 @@ class Times:
 
 
 def overhead(parts):
-    """Returns the share of the time between start and end that is overhead."""
+    """Returns the overhead as a share of the time between start and end."""
     lost = parts['checkpoints'] + parts['rest']
     return lost / (lost + parts['steps'] + parts['evaluation'])
 
 
 def main(arguments):
-    """Runs a training and prints where its time went."""
+    """Runs training and prints the breakdown of its time."""
     from launch import flags, train
 
-    if os.path.exists(os.path.join(flags.config_from_flags().model_dir, 'checkpoint')):
-        sys.exit('--model_dir must be a new directory: a run that goes on has no start')
-    from estimator_clf.compat import estimator  # noqa: F401  Loads it quietly.
+    if os.path.exists(
+        os.path.join(flags.config_from_flags().run.model_dir, 'checkpoint')
+    ):
+        sys.exit('--model_dir must be a new directory: a resumed run has no start')
+    from estimator_clf.compat import estimator  # noqa: F401  Silences TensorFlow.
 
     from tensorflow.python.client import session
 
     times = Times()
-    with times.watching(session.BaseSession):
+    with times.timing(session.BaseSession):
         code = train.main(arguments)
     parts = times.parts(BEGIN, time.perf_counter())
     print(f'\n{"part":12} {"seconds":>9}')
     for part, seconds in parts.items():
         print(f'{part:12} {seconds:9.2f}')
-    print(f'overhead: {overhead(parts):.2%} of what lies between start and end')
+    print(f'overhead: {overhead(parts):.2%} of the time between start and end')
     print(json.dumps(parts))
     return code
 
 
 def _caller():
-    """Name of the file that called the session, outside of this one."""
+    """Name of the file that called the session."""
     return os.path.basename(sys._getframe(2).f_code.co_filename)
 
 

@@ -1,10 +1,9 @@
-"""Draws what the benchmarks measured, from their JSON.
+"""Plots the results of the benchmarks, from their JSON.
 
     python -m benchmarks.plots --training=training.json --input=input.json --output=docs
 
-Writes performance-training.png and performance-input.png: a bar for each program that
-ours is compared with, as long as ours is faster than it (median; the line spans least
-to most), and a mark where as fast is.
+Writes performance-training.png and performance-input.png: a bar per peer, for the speed
+of ours relative to it (median; the line spans min to max), and a mark at equal speed.
 """
 
 import argparse
@@ -15,7 +14,7 @@ import matplotlib
 
 matplotlib.use('Agg')
 
-from matplotlib import pyplot  # noqa: E402  Whose backend is chosen by then.
+from matplotlib import pyplot  # noqa: E402  After the backend is set.
 
 NAMES = {
     'stock': 'stock Estimator',
@@ -41,7 +40,7 @@ _TICKS = (0.1, 0.2, 0.3, 0.5, 0.7, 1, 1.5, 2, 3, 5, 7, 10, 15, 20, 30, 50)
 
 
 def main(arguments=None):
-    """Draws what there is."""
+    """Plots the reports that are given."""
     options = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -58,7 +57,7 @@ def main(arguments=None):
 
 
 def draw(report, path):
-    """Draws the ratios of a report into a PNG file.
+    """Plots the ratios of a report into a PNG file.
 
     Args:
       report: dict with 'ratios', see `rounds.ratios`.
@@ -88,12 +87,12 @@ def draw(report, path):
     axes.set_yticks(range(len(rows)), [name for name, _ in rows], fontsize=9)
     axes.invert_yaxis()
     low = min(1, *(found['least'] for _, found in rows)) / 1.1
-    high = max(1, *(found['most'] for _, found in rows)) * 1.3  # Room for its number.
+    high = max(1, *(found['most'] for _, found in rows)) * 1.3  # Space for its number.
     ticks = [t for t in _TICKS if low <= t <= high]
     axes.set_xticks(ticks, [f'{tick:g}' for tick in ticks])
     axes.minorticks_off()
     axes.set_xlim(low, high)
-    axes.set_xlabel('images/s of ours / of it (1: as fast)')
+    axes.set_xlabel('images/s of ours / of the peer (1: equal)')
     for side in ('top', 'right', 'left'):
         axes.spines[side].set_visible(False)
     figure.tight_layout()

@@ -1,15 +1,14 @@
-"""Prints a table of results, from what the runs themselves wrote.
+"""Prints the table of results of the README, from the files of the runs.
 
-    python benchmarks/results.py runs/*
-    python benchmarks/results.py --write=README.md runs/*
+    python -m benchmarks.results runs/*
+    python -m benchmarks.results --write=README.md runs/*
 
-Runs that differ in nothing but the seed become one row: mean and standard deviation
-of the test accuracy over the seeds, the median wall time from the first line of
-`metrics.jsonl` to the last (set-up, the steps before that first line and export come on
-top; interruptions of more than ten minutes are left out), the greatest memory that any
-of them took, in units of 2 ** 20 bytes, and the figure that others had, as the head of
-the flagfile has it. With --write the table takes the place of the one between the lines
-`<!-- results -->` and `<!-- end of results -->` of a file.
+Runs that differ only in the seed become one row: mean and standard deviation of the
+test accuracy over the seeds, the median wall time from the first to the last line of
+`metrics.jsonl` (without set-up, the steps before that first line, export, and
+interruptions of more than ten minutes), the peak memory of all runs in units of 2 ** 20
+bytes, and the reference figure in the header of the flagfile. --write replaces the
+table between the lines `<!-- results -->` and `<!-- end of results -->` of a file.
 """
 
 import argparse
@@ -21,12 +20,12 @@ import re
 import statistics
 import sys
 
-from estimator_clf.config.config import Config
+from estimator_clf.config import config_json
 from estimator_clf.config.early_stopping import EarlyStopping
 from estimator_clf.config.metric_goal import MetricGoal
 
-# Settings that say where, not what.
-_ASIDE = (
+# Settings that do not distinguish the rows of the table.
+_IGNORED = (
     'seed',
     'model_dir',
     'export_dir',
@@ -43,16 +42,16 @@ _FLAGFILES = os.path.join(os.path.dirname(__file__), '..', 'launch', 'flagfiles'
 _BEGIN, _END = '<!-- results -->\n', '<!-- end of results -->'
 
 _HEAD = (
-    '| data | flagfile | accuracy | n | TensorFlow | minutes | MB | known |\n'
+    '| data | flagfile | accuracy | n | TensorFlow | minutes | MB | reference |\n'
     '| --- | --- | --- | --- | --- | --- | --- | --- |\n'
 )
 
-# As the heads of flagfiles put it.
-_KNOWN = re.compile(r"(?:lesson|paper)'s figure is ([0-9.]+[0-9])")
+# In the headers of flagfiles.
+_REFERENCE = re.compile(r"(?:tutorial|paper)'s figure is ([0-9.]+[0-9])")
 
 
 def main(directories, file=None):
-    """Prints the table of the runs in some directories, or puts it into a file."""
+    """Prints the table of the runs in some directories, or writes it into a file."""
     rows = {}
     for directory in directories:
         if not os.path.exists(os.path.join(directory, 'metrics.jsonl')):
@@ -79,7 +78,7 @@ def main(directories, file=None):
 
 
 def _merged(old, new):
-    """Rows of a table, new in the place of old ones, each data's together."""
+    """Merges rows of tables: new rows replace old ones; grouped by dataset."""
     rows = {tuple(row.split('|')[1:3]): row for row in [*old, *new]}
     data = list(dict.fromkeys(data for data, _ in rows))
     return [rows[key] for key in sorted(rows, key=lambda key: data.index(key[0]))]
@@ -95,18 +94,18 @@ def _row(runs):
         f'| {runs[0]["dataset"]} | {runs[0]["name"]} '
         f'| {statistics.mean(scores):.4f}{spread} | {len(scores)} '
         f'| {versions} | {minutes:.1f} | {f"{memory:.0f}" if memory else ""} '
-        f'| {_known(runs[0]["name"])} |\n'
+        f'| {_reference(runs[0]["name"])} |\n'
     )
 
 
-def _known(name):
-    """The figure in the head of a flagfile, or ''."""
+def _reference(name):
+    """The reference figure in the header of a flagfile, or ''."""
     path = os.path.join(_FLAGFILES, name.partition(' ')[0])
     if not os.path.isfile(path):
         return ''
     with open(path, encoding='utf-8') as file:
         head = ' '.join(line[1:].strip() for line in file if line.startswith('#'))
-    found = _KNOWN.search(head)
+    found = _REFERENCE.search(head)
     return found[1] if found else ''
 
 
@@ -116,32 +115,32 @@ def accuracies(directories):
 
 
 def read(directory):
-    """Returns what the table needs to know of a run.
+    """Reads the results of a run.
 
     Args:
       directory: a model_dir.
 
     Returns:
-      dict with what (identity but for the seed), dataset, name (its flagfile and the
-      flags beside it, or without any its network), accuracy (of the last evaluation on
-      test, or validation where there is no test split), tensorflow (version), seconds
-      and memory (in units of 2 ** 20 bytes); None for a run that has not come to its
-      end, or has no accuracy.
+      dict with what (identity except for the seed), dataset, name (its flagfile and
+      further flags, or without a flagfile its network), accuracy (of the last
+      evaluation on test, or on validation without a test split), tensorflow (version),
+      seconds and memory (in units of 2 ** 20 bytes); None for an unfinished run or one
+      without accuracy.
     """
     with open(os.path.join(directory, 'config.json'), encoding='utf-8') as file:
         record = json.load(file)
     with open(os.path.join(directory, 'metrics.jsonl'), encoding='utf-8') as file:
         lines = [json.loads(line) for line in file]
-    # Settings that there were none of when the run was made are at their defaults.
-    settings = {**Config().to_dict(), **record['settings']}
+    config = config_json.load(directory)
+    settings = config.to_flat()
     with open(os.path.join(directory, 'dataset.json'), encoding='utf-8') as file:
         data = json.load(file)
     name, sizes = data['name'], data['num_examples']
     split = 'test' if 'test' in sizes else 'validation'
     results = [x for x in lines if x['split'] == split and 'accuracy' in x]
-    if not results or not _finished(Config.from_dict(settings), sizes, split, results):
+    if not results or not _finished(config, sizes, split, results):
         return None
-    what = {k: v for k, v in settings.items() if k not in _ASIDE}
+    what = {k: v for k, v in settings.items() if k not in _IGNORED}
     what.update(dataset=name, warm=bool(settings.get('warm_start')))
     return {
         'what': json.dumps(what, sort_keys=True),
@@ -155,32 +154,33 @@ def read(directory):
 
 
 def _finished(config, sizes, split, results):
-    """Whether a run's last evaluation, of those on a split, was at its end."""
-    size = sizes[config.train_split]
+    """Whether the last evaluation on a split was at the end of the run."""
+    size = sizes[config.data.train_split]
     if results[-1]['step'] >= config.total_steps(size):
         return True
     patience = config.patience(size)
     if not patience:
         return False
-    if split != (config.eval_split or 'validation'):
-        # Not what it stops by: evaluated at the end, wherever that is; or before, if
-        # --extra_eval_sets says so, of which nothing is known here.
+    evaluation = config.evaluation
+    if split != (evaluation.eval_split or 'validation'):
+        # Not the split of early stopping: evaluated at the end only, unless it is in
+        # --extra_eval_sets, which is not checked here.
         return True
-    goal = MetricGoal(config.best_metric or 'accuracy', config.best_mode)
-    early = EarlyStopping(goal, *patience, config.min_delta)
+    goal = MetricGoal(evaluation.best_metric or 'accuracy', evaluation.best_mode)
+    early = EarlyStopping(goal, *patience, evaluation.min_delta)
     return any(early.update(line['step'], line) for line in results)
 
 
 def _seconds(lines):
-    """The time from the first line to the last, without long interruptions.
+    """Time from the first to the last line, without interruptions.
 
-    One is where more than ten minutes have passed between two lines, and more than four
-    times what so many steps, or an evaluation on that split, take in the median.
+    An interruption is a gap of more than ten minutes and more than four times the
+    median for the same number of steps, or for an evaluation on that split.
     """
     gaps = collections.defaultdict(list)
     for before, line in itertools.pairwise(lines):
         steps = line['step'] - before['step']
-        # Behind an evaluation there may be no step, but there is its line.
+        # The line of an evaluation may have the step of the line before it.
         kind = 'train' if steps else line['split']
         gaps[kind].append((line['time'] - before['time'], max(steps, 1)))
     total = 0.0
@@ -193,23 +193,23 @@ def _seconds(lines):
 
 
 def _joined(command):
-    """Yields the words of a command, `--flag value` as `--flag=value`."""
+    """Yields the flags of a command, `--flag value` as `--flag=value`."""
     command = [*command, '-']
-    for word, behind in itertools.pairwise(command):
+    for word, following in itertools.pairwise(command):
         if not word.startswith('-'):
             continue
-        bare = '=' not in word and not behind.startswith('-')
-        yield f'{word}={behind}' if bare else word
+        bare = '=' not in word and not following.startswith('-')
+        yield f'{word}={following}' if bare else word
 
 
 def _name(command):
-    """What a run is called: its flagfile, and the flags given besides."""
+    """Name of a run: its flagfile and the other flags of its command."""
     words = []
     for argument in _joined(command):
         flag, _, value = argument.partition('=')
         if flag.lstrip('-') == 'flagfile':
             words = [os.path.basename(value)]
-        elif flag.startswith('--') and flag[2:] not in (*_ASIDE, 'noexport'):
+        elif flag.startswith('--') and flag[2:] not in (*_IGNORED, 'noexport'):
             words.append(argument)
     return ' '.join(words)
 
@@ -218,7 +218,7 @@ if __name__ == '__main__':
     _parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    _parser.add_argument('--write', help='a file with a table to take the place of')
+    _parser.add_argument('--write', help='file whose table is replaced')
     _parser.add_argument('directories', nargs='+', help='model_dirs')
     _options = _parser.parse_args()
     main(_options.directories, _options.write)

@@ -1,7 +1,7 @@
-"""Programs measured against each other: all in turn, again and again (A B A B …).
+"""Measures programs against each other in alternating rounds (A B A B …).
 
-Each in a process of its own, which prints a line of JSON at the end; a round's ratios
-are of neighbours, which a machine that changes its speed has changed alike.
+Each runs in its own process, which prints a line of JSON at the end. Ratios are taken
+within a round, so that slow changes of the machine's speed cancel.
 """
 
 import argparse
@@ -16,15 +16,15 @@ ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
 
 def parser(text, workloads, seconds):
-    """Returns the parser of the arguments that such benchmarks have in common.
+    """Returns the parser of the common arguments.
 
     Args:
-      text: what it measures.
-      workloads: dict workload -> names of the programs that do it.
-      seconds: of each run, by default.
+      text: description of the benchmark.
+      workloads: dict workload -> names of its programs.
+      seconds: default duration of each run.
     """
     made = argparse.ArgumentParser(description=text)
-    made.add_argument('--torch_python', default='', help='Python that has PyTorch')
+    made.add_argument('--torch_python', default='', help='Python with PyTorch')
     made.add_argument('--repetitions', type=int, default=5, help='runs of each')
     made.add_argument('--seconds', type=float, default=seconds, help='of each run')
     known = ','.join(workloads)
@@ -39,7 +39,7 @@ def parser(text, workloads, seconds):
 
 
 def _some(known, text):
-    """Reads names between commas, each of which must be among `known`."""
+    """Checks comma-separated names, which must be among `known`."""
     unknown = set(text.split(',')) - set(known.split(','))
     if unknown:
         raise argparse.ArgumentTypeError(f'must be some of {known}, got {text!r}')
@@ -47,7 +47,7 @@ def _some(known, text):
 
 
 def programs(options, workloads, workload):
-    """Returns the programs to run; those of PyTorch only if there is one."""
+    """Returns the programs to run; those of PyTorch only with a Python for it."""
     known = workloads[workload]
     wanted = options.programs.split(',') if options.programs else known
     return [
@@ -59,7 +59,7 @@ def programs(options, workloads, workload):
 
 
 def run_all(options, workloads, command_of):
-    """Runs the programs in turn, and prints how fast each was.
+    """Runs the programs in turns and prints the speed of each.
 
     Args:
       options: of `parser`.
@@ -67,7 +67,7 @@ def run_all(options, workloads, command_of):
       command_of: function (workload, program) -> the command, a list.
 
     Returns:
-      list of dicts: workload, program, and what the program printed, which has
+      List of dicts: workload, program, and the program's results, which have
       'images_per_second'.
     """
     runs = []
@@ -86,7 +86,7 @@ def run_all(options, workloads, command_of):
 
 
 def in_a_process(command):
-    """Runs a command in the root of the project; returns its last line's JSON.
+    """Runs a command in the project's root; returns the JSON in its last line.
 
     Raises:
       SystemExit: it failed.
@@ -98,14 +98,14 @@ def in_a_process(command):
 
 
 def write(options, report):
-    """Writes everything that was measured, if that is wanted."""
+    """Writes all results, if --json is given."""
     if options.json:
         with open(options.json, 'w', encoding='utf-8') as file:
             json.dump(report, file, indent=1)
 
 
 def speeds(runs):
-    """Returns dict workload -> dict program -> `summary` of the images/s."""
+    """Returns dict workload -> dict program -> `summary` of images/s."""
     return {
         workload: {program: summary(values) for program, values in found.items()}
         for workload, found in _values(runs).items()
@@ -140,7 +140,7 @@ def summary(values):
 
 
 def _values(runs):
-    """dict workload -> dict program -> list of images/s, a number per round."""
+    """dict workload -> dict program -> list of images/s, one per round."""
     found = {}
     for run in runs:
         values = found.setdefault(run['workload'], {}).setdefault(run['program'], [])

@@ -1,28 +1,27 @@
-"""How fast training is: here, and with those that people would take instead.
+"""Speed of training: here, and with alternatives.
 
     python -m benchmarks.training --torch_python=VENV/bin/python --json=out.json
 
-Three workloads, on made-up images in memory (what is on them costs nothing):
+Three workloads, on random images in memory:
 
     cifar   the network of launch/flagfiles/cifar10_94.flags, batches of 512 images of
-            32x32x3, in bfloat16 where the processor has it
+            32x32x3, in bfloat16 where the processor supports it
     linear  MNIST's softmax regression, batches of 100 images of 28x28x1
     cnn     MNIST's two convolutions and two dense layers, batches of 100
 
-and these programs, each in a process of its own, in turns:
+and these programs, each in its own process, in turns:
 
-    ours          `launch.train` as it is: augmentation, hooks, summaries, the log
+    ours          `launch.train` with augmentation, hooks, summaries, the log
     stock         Estimator's own loop, the input_fn of the tutorials, float32
     keras         Keras 3 `fit` on TensorFlow, mixed_bfloat16, steps_per_execution
     keras_jit     the same with jit_compile=True
     torch         PyTorch, channels_last, bfloat16 autocast
     torch_compile the same with torch.compile
 
-Of the peers only the step and what feeds it are there: none of them augments. Both that
-and warm-up (imports, building, compiling, the first steps) come before the clock
-starts. Printed are images/s of each (n, median, least and most), the ratios ours /
-peer of each round, and what the machine can do at the most. Nothing else should run
-meanwhile.
+The peers consist of the training step and its input, without augmentation. Warm-up
+(imports, building, compiling, the first steps) is not timed. Prints images/s of each
+(n, median, min and max), the ratios ours / peer of each round, and the limits of the
+machine. Requires an idle machine.
 """
 
 import functools
@@ -40,8 +39,8 @@ WORKLOADS = {
 }
 BATCH = {'cifar': 512, 'linear': 100, 'cnn': 100}
 
-# Of the convolutions of the network for 94 %: pixels, channels in and out, how often in
-# a step: all but the first have two gradients, beside which the rest does not count.
+# Convolutions of the network for 94 %: pixels, input and output channels, evaluations
+# per step: all but the first have two gradients. The rest of the network is negligible.
 CONVOLUTIONS = (
     (31 * 31, 24, 64, 2),
     (15 * 15, 64, 64, 3),
@@ -57,10 +56,10 @@ FLOP_PER_IMAGE = sum(
 
 
 def main(arguments):
-    """Runs all programs in turn and prints what they took."""
+    """Runs all programs in turns and prints their speeds."""
     options = parser().parse_args(arguments)
     if options.child:
-        from benchmarks.training_run import measure  # Which costs seconds.
+        from benchmarks.training_run import measure  # Takes seconds.
 
         print(json.dumps(measure(options)))
         return
@@ -82,13 +81,13 @@ def main(arguments):
 def parser():
     """Returns the parser of the command line."""
     made = rounds.parser(__doc__.partition('\n')[0], WORKLOADS, 15.0)
-    made.add_argument('--batch_size', type=int, help='instead of the usual')
+    made.add_argument('--batch_size', type=int, help='in place of the default')
     made.add_argument('--conv_gradients', default='auto', help='of ours')
     return made
 
 
 def _command(options, workload, program):
-    """The command that measures one program."""
+    """Returns the command that measures one program."""
     batch = options.batch_size or BATCH.get(workload, 0)
     command = [sys.executable, '-m', 'benchmarks.training']
     if program.startswith('torch'):
@@ -101,7 +100,7 @@ def _command(options, workload, program):
 
 
 def print_limits(limits):
-    """Prints what the machine can do."""
+    """Prints the limits of the machine."""
     print(f'{limits["cores"]} cores, {limits["processor"]}: {limits["features"]}')
     for name, value in limits['tflops'].items():
         print(f'{value:8.3f} TFLOP/s  {name}')
@@ -109,7 +108,7 @@ def print_limits(limits):
 
 
 def print_report(report):
-    """Prints speeds, ratios, and the share of what the machine can do."""
+    """Prints speeds, ratios, and the share of the machine's limit."""
     for workload, found in report['speeds'].items():
         print(f'\n{workload:15} n    median     least      most  images/s')
         for program, of in found.items():

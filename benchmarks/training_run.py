@@ -1,4 +1,4 @@
-"""One run of `benchmarks/training.py` with TensorFlow, in a process of its own."""
+"""One run of `benchmarks/training.py` with TensorFlow, in its own process."""
 
 import tempfile
 import time
@@ -10,7 +10,7 @@ from estimator_clf.core import mixed_precision
 _SHAPES = {'cifar': (32, 32, 3), 'linear': (28, 28, 1), 'cnn': (28, 28, 1)}
 _EXAMPLES = {'cifar': 50_000, 'linear': 60_000, 'cnn': 60_000}
 
-# How many steps Keras takes in an execution, and how many come before the clock starts.
+# Keras' steps per execution, and the number of warm-up steps.
 _EXECUTION = {'cifar': 4, 'linear': 100, 'cnn': 20}
 _WARM_UP = {'cifar': 4, 'linear': 400, 'cnn': 60}
 
@@ -36,18 +36,18 @@ def measure(options):
 
 
 class Enough(Exception):
-    """Ends a run whose time is up."""
+    """Ends a run after its duration."""
 
 
 class Clock:
-    """Counts the steps of a time that begins behind the warm-up."""
+    """Counts steps and time after the warm-up."""
 
     def __init__(self, warm_up, seconds):
         self._warm_up, self._seconds = warm_up, seconds
         self._first = self._last = None
 
     def at(self, step):
-        """Notes that the training has come to a step; raises `Enough` in the end."""
+        """Records that training has reached a step; raises `Enough` at the end."""
         now = time.perf_counter()
         if self._first is None:
             if step >= self._warm_up:
@@ -58,7 +58,7 @@ class Clock:
             raise Enough
 
     def result(self, batch_size):
-        """Returns what was measured."""
+        """Returns the results."""
         steps, seconds = (b - a for a, b in zip(self._first, self._last, strict=True))
         return {
             'steps': steps,
@@ -67,15 +67,15 @@ class Clock:
         }
 
 
-def pictures(workload, count=None):
-    """Makes images up: (uint8 [N, H, W, C], int32 [N])."""
+def images(workload, count=None):
+    """Generates random images and labels: (uint8 [N, H, W, C], int32 [N])."""
     rng = np.random.default_rng(0)
     count = count or _EXAMPLES[workload]
-    images = rng.integers(0, 256, (count, *_SHAPES[workload]), np.uint8)
-    return images, rng.integers(0, 10, count).astype(np.int32)
+    pixels = rng.integers(0, 256, (count, *_SHAPES[workload]), np.uint8)
+    return pixels, rng.integers(0, 10, count).astype(np.int32)
 
 
-# What `launch.train` would be given beside the lengths.
+# Settings of `launch.train`, apart from lengths.
 _OURS = {
     'cifar': {
         'network': 'airbench',
@@ -83,9 +83,9 @@ _OURS = {
         'momentum': 0.85,
         'learning_rate': 0.5,
         'weight_decay': 0.0013,
-        'lr_multipliers': 'norm/beta:64',
+        'lr_multipliers': 'norm/beta=64',
         'label_smoothing': 0.2,
-        'augment': 'flip,crop:2',
+        'augment': 'flip, crop(2)',
     },
     'linear': {'network': 'linear', 'optimizer': 'sgd', 'learning_rate': 0.5},
     'cnn': {'network': 'cnn', 'optimizer': 'adam', 'learning_rate': 1e-4},
@@ -93,25 +93,24 @@ _OURS = {
 
 
 def run_ours(options, clock):
-    """The run of this project, hooks, metrics and all."""
-    from estimator_clf.config.config import Config
+    """Trains with this project, including hooks and metrics."""
+    from estimator_clf.config.config import make_config
     from estimator_clf.core import devices
-    from estimator_clf.training import factory
     from estimator_clf.training.callbacks import Callback
     from estimator_clf.training.trainer import train_and_evaluate
     from input.formats.arrays import from_arrays
 
-    class Watching(Callback):
+    class ClockCallback(Callback):
         def on_train(self, step, metrics):
             clock.at(step)
 
     workload = options.workload
-    # Regression of a few numbers loses more by the casts than it wins.
+    # For this small network the casts cost more than bfloat16 saves.
     dtype = 'float32' if workload == 'linear' else 'auto'
-    splits = {'train': pictures(workload), 'test': pictures(workload, 100)}
-    source = from_arrays(splits, [str(n) for n in range(10)], name='made_up')
+    splits = {'train': images(workload), 'test': images(workload, 100)}
+    source = from_arrays(splits, [str(n) for n in range(10)], name='generated')
     with tempfile.TemporaryDirectory() as model_dir:
-        config = Config(
+        config = make_config(
             dataset='arrays',
             model_dir=model_dir,
             batch_size=options.batch_size,
@@ -124,33 +123,26 @@ def run_ours(options, clock):
             export=False,
             **_OURS[workload],
         )
-        replicas = devices.set_up('cpu')
-        train_and_evaluate(
-            config,
-            source,
-            factory.model_fn_maker(config),
-            lambda info: None,
-            replicas,
-            Watching(),
-        )
+        devices.set_up('cpu')
+        train_and_evaluate(config, [ClockCallback()], source=source)
 
 
 def run_stock(options, clock):
-    """Estimator's own loop, on the tutorials' input_fn, in float32."""
+    """Trains with Estimator's own loop, with the tutorials' input_fn, in float32."""
     from estimator_clf.compat import estimator
 
     import tensorflow as tf
 
     from model_fns import ModelSpec, OptimizerSpec, make_model_fn
 
-    images, labels = pictures(options.workload)
+    pixels, labels = images(options.workload)
     ours = _OURS[options.workload]
 
     def input_fn():
-        data = tf.data.Dataset.from_tensor_slices(({'image': images}, labels))
+        data = tf.data.Dataset.from_tensor_slices(({'image': pixels}, labels))
         return data.shuffle(10_000).repeat().batch(options.batch_size)
 
-    class Watching(tf.compat.v1.train.SessionRunHook):
+    class ClockHook(tf.compat.v1.train.SessionRunHook):
         def begin(self):
             self._step = 0
 
@@ -158,18 +150,18 @@ def run_stock(options, clock):
             self._step += 1
             clock.at(self._step)
 
-    # The same arithmetic, and nothing else of what is here.
+    # The same arithmetic, without the rest of this project.
     model_fn = make_model_fn(
         ModelSpec(ours['network'], num_classes=10, mean=127.5, stddev=73.6),
         optimizer=OptimizerSpec(ours['optimizer'], ours['learning_rate']),
     )
     with tempfile.TemporaryDirectory() as model_dir:
         classifier = estimator.Estimator(model_fn, model_dir)
-        classifier.train(input_fn, hooks=[Watching()])
+        classifier.train(input_fn, hooks=[ClockHook()])
 
 
 def run_keras(options, clock):
-    """Keras 3 `fit` on TensorFlow."""
+    """Trains with Keras 3 `fit` on TensorFlow."""
     import os
 
     os.environ['KERAS_BACKEND'] = 'tensorflow'
@@ -196,15 +188,19 @@ def run_keras(options, clock):
         jit_compile=options.child == 'keras_jit',
     )
 
-    class Watching(keras.callbacks.Callback):
+    class ClockCallback(keras.callbacks.Callback):
         def on_train_batch_end(self, batch, logs=None):
             clock.at(batch + 1)
 
-    data = tf.data.Dataset.from_tensor_slices(pictures(workload))
+    data = tf.data.Dataset.from_tensor_slices(images(workload))
     data = data.shuffle(10_000).repeat().batch(options.batch_size, drop_remainder=True)
     data = data.prefetch(tf.data.AUTOTUNE)
     model.fit(
-        data, steps_per_epoch=10**6, verbose=0, shuffle=False, callbacks=[Watching()]
+        data,
+        steps_per_epoch=10**6,
+        verbose=0,
+        shuffle=False,
+        callbacks=[ClockCallback()],
     )
 
 

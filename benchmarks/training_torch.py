@@ -1,6 +1,6 @@
-"""One run of `benchmarks/training.py` with PyTorch; needs no TensorFlow.
+"""One run of `benchmarks/training.py` with PyTorch, without TensorFlow.
 
-`--child` is torch or torch_compile; the other arguments are as there.
+`--child` is torch or torch_compile; the other arguments are those of the benchmark.
 """
 
 import argparse
@@ -16,7 +16,7 @@ _WARM_UP = {'cifar': 4, 'cnn': 60}
 
 
 def main():
-    """Trains for the time asked for; prints what was measured as JSON."""
+    """Trains for the given time; prints the results as JSON."""
     parser = argparse.ArgumentParser(description=__doc__.partition('\n')[0])
     parser.add_argument('--child', choices=('torch', 'torch_compile'))
     parser.add_argument('--workload', choices=tuple(_SHAPES))
@@ -85,7 +85,7 @@ class Scaled(nn.Module):
 
 
 def network(workload):
-    """Makes the network of a workload."""
+    """Builds the network of a workload."""
     if workload == 'cnn':
         return nn.Sequential(
             nn.Conv2d(1, 32, 5, padding=2),

@@ -1,4 +1,4 @@
-"""Runs of `launch.train` for experiments that compare several."""
+"""Runs `launch.train` for experiments that compare several runs."""
 
 import argparse
 import os
@@ -10,10 +10,10 @@ ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
 
 def train(flagfile, data_dir, model_dir, seed, *flags):
-    """Runs a flagfile to its end, or on from where it was stopped.
+    """Trains a flagfile to its end; resumes an interrupted run.
 
     Args:
-      flagfile: name of a file in launch/flagfiles, without its ending.
+      flagfile: name of a file in launch/flagfiles, without extension.
       data_dir: of the data.
       model_dir: of the run.
       seed: its seed.
@@ -34,11 +34,11 @@ def train(flagfile, data_dir, model_dir, seed, *flags):
 
 
 def print_gains(name, runs, base, others):
-    """Prints by how much runs beat others of the same seeds.
+    """Prints the gain of runs over others with the same seeds.
 
     Args:
-      name: of what they are.
-      runs: list of accuracies, a number per seed.
+      name: name of the runs.
+      runs: their accuracies, one per seed.
       base: name of the others.
       others: their accuracies.
     """
@@ -50,19 +50,17 @@ def print_gains(name, runs, base, others):
 
 
 def parser(text, seeds):
-    """The arguments of such an experiment.
+    """Returns the parser of the arguments of an experiment.
 
     Args:
-      text: what it is.
-      seeds: how many there are by default.
+      text: its description.
+      seeds: default number of seeds.
     """
     found = argparse.ArgumentParser(
         description=text, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     found.add_argument('--data_dir', required=True, help='directory of the data')
-    found.add_argument('--runs', required=True, help='where the runs are kept')
+    found.add_argument('--runs', required=True, help='parent of the model_dirs')
     found.add_argument('--seeds', type=int, default=seeds, help='number of seeds')
-    found.add_argument(
-        'flags', nargs='*', help='behind --: more flags for all trainings'
-    )
+    found.add_argument('flags', nargs='*', help='after --: more flags for all runs')
     return found

@@ -1,14 +1,13 @@
-"""What transfer is worth: cats and dogs of CIFAR-10, 100 images of each.
+"""Gain of transfer learning: cats and dogs of CIFAR-10, 100 images of each.
 
     python -m benchmarks.transfer --data_dir=cifar-10-batches-bin --runs=runs/transfer
 
 A network is trained on the eight other classes (cifar10_eight.flags). Then, for each
-seed, which also chooses the images, two classes are learnt from 100 images each:
-from scratch, by the last layers alone on top of the eight classes' network (whose
-features are computed once), and by going on from there with all layers. All by `python
--m launch.train` with the flagfiles launch/flagfiles/cifar10_catdog_*.flags; what was
-trained already is kept. Printed are the rows of `benchmarks/results.py`, and by how
-much transfer wins, seed by seed.
+seed, which also selects the images, two classes are trained on 100 images each: from
+scratch, the last layers alone on cached features of the first network, and all layers
+starting from there. All by `python -m launch.train` with the flagfiles
+launch/flagfiles/cifar10_catdog_*.flags; finished runs are reused. Prints the rows of
+`benchmarks/results.py` and the gain of transfer seed by seed.
 """
 
 import os
@@ -21,7 +20,7 @@ KINDS = ('scratch', 'frozen', 'tuned')
 
 
 def main(arguments=None):
-    """Trains what is not trained yet, and prints the results."""
+    """Trains the missing runs and prints the results."""
     options = parser(__doc__, 5).parse_args(arguments)
     source = os.path.join(options.runs, SOURCE)
     train(f'cifar10_{SOURCE}', options.data_dir, source, 0, *options.flags)
@@ -33,7 +32,7 @@ def main(arguments=None):
             flags = list(options.flags)
             if kind != 'scratch':
                 flags.append(f'--warm_start={start}')
-            if kind == 'frozen':  # Which has to tell two classes apart, not eight.
+            if kind == 'frozen':  # Two classes, not eight.
                 flags.append('--warm_start_exclude=logits')
             train(f'cifar10_catdog_{kind}', options.data_dir, directory, seed, *flags)
             directories[kind].append(directory)

@@ -20,7 +20,7 @@ from input.corrupt_images import CorruptImages
 
 
 def write_images(directory: str) -> None:
-    """Writes 40 PNGs in two classes, of which one is truncated."""
+    """Writes 40 PNGs in two classes; one is truncated."""
     for number, image in enumerate(images[:40]):
         class_dir = f'{directory}/{"odd" if number % 2 else "even"}'
         os.makedirs(class_dir, exist_ok=True)

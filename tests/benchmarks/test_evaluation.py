@@ -1,4 +1,4 @@
-"""The benchmark of evaluation runs, and computes what it says."""
+"""Tests of benchmarks/evaluation.py."""
 
 import json
 
@@ -9,8 +9,8 @@ from tests.helpers.launching import benchmark
 
 
 @pytest.mark.slow
-def test_it_runs(tmp_path):
-    """Few steps of made-up images, which shows that it works, not how fast."""
+def test_runs_on_random_images(tmp_path):
+    """Few steps: checks the program, not the speed."""
     path = tmp_path / 'out.json'
     tiny = ['--generated=128', '--steps=1', '--evaluations=2', '--repetitions=1']
     printed = benchmark('evaluation', *tiny, f'--json={path}')
@@ -36,7 +36,7 @@ def _run(program, seconds, memory=(100,) * 5):
     }
 
 
-def test_ratios_are_of_neighbours():
+def test_ratios_are_of_consecutive_runs():
     times = {'here': (1, 2, 9), 'stock': (2, 8, 10)}
     runs = [_run(p, times[p][n]) for n in range(3) for p in evaluation.PROGRAMS]
     found = evaluation.ratios(runs)['seconds']
@@ -44,7 +44,7 @@ def test_ratios_are_of_neighbours():
     assert evaluation.ratios(runs[::2]) == {}
 
 
-def test_memory_is_compared_with_the_fifth():
+def test_memory_is_compared_with_the_fifth_evaluation():
     run = _run('here', 1, [1024, 2048, 3072, 4096, 5120, 9999, 5632])
     found = evaluation.memory(run)
     assert found['settled_mb'] == 5 and found['last_mb'] == 5.5

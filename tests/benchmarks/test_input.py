@@ -1,4 +1,4 @@
-"""The benchmarks of reading images run, and compute what they say."""
+"""Tests of benchmarks/input.py and benchmarks/growth.py."""
 
 import json
 
@@ -11,7 +11,7 @@ from tests.helpers.launching import benchmark
 
 @pytest.fixture(name='photos')
 def _photos(tmp_path):
-    """A directory of photos in two classes, as many as make two batches."""
+    """A directory of photos in two classes, enough for two batches."""
     data = encode(image(height=30, width=40), 'JPEG')
     for number in range(70):
         write(tmp_path / 'photos' / 'train' / 'ab'[number % 2] / f'{number}.jpg', data)
@@ -19,7 +19,7 @@ def _photos(tmp_path):
 
 
 @pytest.mark.slow
-def test_reading(photos, tmp_path):
+def test_reading_runs(photos, tmp_path):
     path = tmp_path / 'out.json'
     tiny = ['--repetitions=1', '--seconds=0.1', f'--data_dir={photos}']
     what = ['--workloads=crop,cached', '--programs=ours,decode']
@@ -34,7 +34,7 @@ def test_reading(photos, tmp_path):
 
 
 @pytest.mark.slow
-def test_growth(photos, tmp_path):
+def test_growth_runs(photos, tmp_path):
     path = tmp_path / 'out.json'
     tiny = [f'--data_dir={photos}', '--times=1,3', '--seconds=0.1']
     benchmark('growth', *tiny, f'--work_dir={tmp_path}', f'--json={path}')
@@ -43,7 +43,7 @@ def test_growth(photos, tmp_path):
     assert {run['format'] for run in runs} == {'image_folder', 'tfrecord'}
 
 
-def test_milliseconds_of_a_core():
+def test_core_milliseconds_are_medians():
     runs = [
         {'workload': 'crop', 'program': 'ours', 'cpu_seconds': 2.0, 'images': count}
         for count in (10, 30, 50)

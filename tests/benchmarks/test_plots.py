@@ -1,13 +1,11 @@
-"""The plots of what the benchmarks measured."""
+"""Tests of benchmarks/plots.py."""
 
 import json
 
-import pytest
 from PIL import Image
 
 
-def test_draws_each_report_there_is(tmp_path):
-    pytest.importorskip('matplotlib')  # Of the extra `benchmarks`.
+def test_plots_each_given_report(tmp_path):
     from benchmarks import plots
 
     found = {'n': 3, 'median': 0.5, 'least': 0.4, 'most': 1.2}
@@ -15,8 +13,8 @@ def test_draws_each_report_there_is(tmp_path):
     path = tmp_path / 'input.json'
     path.write_text(json.dumps(report))
     plots.main([f'--input={path}', f'--output={tmp_path}'])
-    with Image.open(tmp_path / 'performance-input.png') as picture:
-        picture.load()
-        assert min(picture.size) > 100
-        assert len(picture.convert('RGB').getcolors(1 << 20)) > 10
+    with Image.open(tmp_path / 'performance-input.png') as image:
+        image.load()
+        assert min(image.size) > 100
+        assert len(image.convert('RGB').getcolors(1 << 20)) > 10
     assert not (tmp_path / 'performance-training.png').exists()

@@ -1,4 +1,4 @@
-"""The table of results is what the runs wrote."""
+"""Tests of benchmarks/results.py."""
 
 import json
 import subprocess
@@ -44,7 +44,7 @@ def _write(
 
 def _run(*arguments):
     return subprocess.run(
-        [sys.executable, 'benchmarks/results.py', *arguments],
+        [sys.executable, '-m', 'benchmarks.results', *arguments],
         cwd=ROOT,
         capture_output=True,
         text=True,
@@ -52,7 +52,7 @@ def _run(*arguments):
     )
 
 
-def test_table(tmp_path):
+def test_runs_that_differ_in_the_seed_are_one_row(tmp_path):
     _write(tmp_path / 'a', 0, [0.1, 0.70])
     _write(tmp_path / 'b', 1, [0.2, 0.72])
     _write(tmp_path / 'c', 0, [0.5], rate=0.2)
@@ -68,10 +68,10 @@ def test_table(tmp_path):
     assert 'unfinished: not finished' in done.stderr
 
 
-def test_what_is_no_result(tmp_path):
+def test_unfinished_runs_and_regressions_are_excluded(tmp_path):
     _write(tmp_path / 'short', 0, [0.1, 0.9], steps=2)
     _write(tmp_path / 'killed', 1, [0.1, 0.7], steps=3)
-    # What 'test' stands for in these lines was never evaluated.
+    # These lines are of another split than the one that counts.
     sizes = {'train': 100, 'validation': 10}
     _write(tmp_path / 'other', 2, [0.1, 0.2], sizes=sizes)
     _write(tmp_path / 'regression', 3, [0.1])
@@ -87,18 +87,18 @@ def test_what_is_no_result(tmp_path):
         assert f'{name}: not finished, or a regression' in done.stderr
 
 
-def test_a_run_that_may_stop_early_has_stopped_or_is_no_result(tmp_path):
+def test_a_run_with_early_stopping_counts_when_it_has_stopped(tmp_path):
     settings = {'steps': 9, 'early_stopping': '2evals'}
     held = {'sizes': {'train': 100, 'validation': 10}, 'split': 'validation'}
     _write(tmp_path / 'stopped', 0, [0.5, 0.6, 0.6, 0.6], **held, **settings)
     _write(tmp_path / 'killed', 1, [0.5, 0.6, 0.6], **held, **settings)
-    _write(tmp_path / 'tested', 2, [0.8], **settings)  # As a run is at its end alone.
+    _write(tmp_path / 'tested', 2, [0.8], **settings)  # Evaluated at the end only.
     done = _run(*sorted(tmp_path.iterdir()))
     assert 'killed: not finished' in done.stderr
     assert '0.7000 ± 0.1414 | 2 |' in done.stdout
 
 
-def test_flags_without_an_equals_sign_are_in_the_name(tmp_path):
+def test_flags_without_an_equals_sign_are_part_of_the_name(tmp_path):
     _write(tmp_path / 'a', 0, [0.5])
     path = tmp_path / 'a' / 'config.json'
     config = json.loads(path.read_text())
@@ -108,7 +108,7 @@ def test_flags_without_an_equals_sign_are_in_the_name(tmp_path):
     assert '| cifar10_cnn.flags --augment=flip --xla |' in _run(tmp_path / 'a').stdout
 
 
-def test_interruptions_are_no_time_of_a_training(tmp_path):
+def test_interruptions_are_excluded_from_the_time(tmp_path):
     for pause, minutes in ((9999.0, 5.0), (500.0, 5 + 500 / 60)):
         directory = tmp_path / str(pause)
         _write(directory, 0, [0.1, 0.2, 0.5, 0.6, 0.70], pause=pause)
@@ -116,7 +116,7 @@ def test_interruptions_are_no_time_of_a_training(tmp_path):
         assert f'| 0.7000 | 1 | 2.21.0 | {minutes:.1f} | 500 |' in row
 
 
-def test_puts_its_rows_into_the_table_of_a_file(tmp_path):
+def test_write_merges_rows_into_the_table_of_a_file(tmp_path):
     mnist, cifar10, photos = (
         f'| {data} | {flagfile}.flags | 0.9000 | 1 | 2.15.1 | 0.2 |  |  |'
         for data, flagfile in (
@@ -144,8 +144,8 @@ def test_puts_its_rows_into_the_table_of_a_file(tmp_path):
 
     ours, other = _run(tmp_path / 'a', tmp_path / 'b').stdout.splitlines()[2:]
     assert written([], 'a') == written([*head, ours], 'a') == [ours]
-    # Rows of runs that are not here stay where they are; one of the same is replaced,
-    # and a new one is put to those of the same data.
+    # Other rows stay in place; a row of the same flagfile is replaced, and a new one is
+    # added to those of the same dataset.
     old = [*head, mnist, cifar10, photos]
     assert written(old, 'a') == [mnist, ours, photos]
     assert written(old, 'b') == [mnist, cifar10, other, photos]

@@ -1,4 +1,4 @@
-"""Programs measured in turns."""
+"""Tests of benchmarks/rounds.py."""
 
 import sys
 
@@ -19,7 +19,7 @@ def _runs(times):
     ]
 
 
-def test_ratios_are_of_neighbours():
+def test_ratios_are_within_a_round():
     runs = _runs({'ours': (1, 2, 9), 'stock': (2, 8, 10), 'keras': (1, 1, 1)})
     assert rounds.speeds(runs)['cnn']['ours'] == rounds.summary([1, 2, 9])
     found = rounds.ratios(runs)['cnn']
@@ -28,7 +28,7 @@ def test_ratios_are_of_neighbours():
     assert rounds.ratios(_runs({'stock': (1, 1, 1)})) == {'cnn': {}}
 
 
-def test_pytorch_is_left_out_where_there_is_none():
+def test_pytorch_is_skipped_without_a_python_for_it():
     workloads = {'cnn': ('ours', 'keras', 'torch', 'torch_compile')}
     parser = rounds.parser('', workloads, 1.0)
     options = parser.parse_args([])
@@ -41,11 +41,11 @@ def test_pytorch_is_left_out_where_there_is_none():
 
 def _program(workload, program):
     speed = {'ours': 6, 'theirs': 3}[program]
-    text = f'print("chatter"); print(\'{{"images_per_second": {speed}}}\')'
+    text = f'print("log"); print(\'{{"images_per_second": {speed}}}\')'
     return [sys.executable, '-c', text]
 
 
-def test_all_in_turn(capsys):
+def test_programs_run_in_turns(capsys):
     workloads = {'a': ('ours', 'theirs'), 'b': ('ours',)}
     options = rounds.parser('', workloads, 1.0).parse_args(['--repetitions=2'])
     runs = rounds.run_all(options, workloads, _program)
@@ -55,12 +55,12 @@ def test_all_in_turn(capsys):
     assert capsys.readouterr().out.count('\n') == 6
 
 
-def test_a_program_that_fails_ends_it():
+def test_a_failing_program_ends_the_benchmark():
     with pytest.raises(SystemExit, match='failed'):
         rounds.in_a_process([sys.executable, '-c', 'raise SystemExit(3)'])
 
 
-def test_a_workload_that_there_is_not(capsys):
+def test_an_unknown_workload_is_refused(capsys):
     parser = rounds.parser('', {'cnn': ('ours',), 'linear': ('ours',)}, 1.0)
     assert parser.parse_args(['--workloads=linear']).workloads == 'linear'
     with pytest.raises(SystemExit):

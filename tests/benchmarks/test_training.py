@@ -1,4 +1,4 @@
-"""The benchmark of training runs, and computes what it says."""
+"""Tests of benchmarks/training.py."""
 
 import json
 
@@ -9,8 +9,8 @@ from tests.helpers.launching import benchmark
 
 
 @pytest.mark.slow
-def test_it_runs(tmp_path):
-    """A moment of the smallest workload, which shows that it works, not how fast."""
+def test_runs_the_smallest_workload(tmp_path):
+    """A fraction of a second: checks the program, not the speed."""
     path = tmp_path / 'out.json'
     tiny = ['--workloads=linear', '--programs=ours,stock', '--repetitions=1']
     printed = benchmark('training', *tiny, '--seconds=0.2', f'--json={path}')
@@ -26,8 +26,8 @@ def test_it_runs(tmp_path):
     assert 'ours / peer' in printed
 
 
-def test_operations_of_the_network():
-    """By the graph of the network itself, forward; twice that for two gradients."""
+def test_flop_per_image_are_those_of_the_network():
+    """From the network's graph, forward; twice that for two gradients."""
     import tensorflow as tf
 
     from model_fns import registry
@@ -43,6 +43,6 @@ def test_operations_of_the_network():
                 forward.append(
                     2 * height * width * kernel[0] * kernel[1] * kernel[2] * kernel[3]
                 )
-    # The first is not trained; the second has a gradient by its filter only.
+    # The first is not trained; the second has a filter gradient only.
     expected = 3 * sum(forward[1:]) - forward[1]
     assert expected == training.FLOP_PER_IMAGE

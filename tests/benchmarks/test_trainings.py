@@ -1,4 +1,4 @@
-"""The experiments of several trainings run, and print what came out."""
+"""Tests of the experiments that compare several runs."""
 
 import numpy as np
 import pytest
@@ -9,7 +9,7 @@ from tests.helpers.launching import benchmark
 
 @pytest.fixture(name='cifar', scope='module')
 def _cifar(tmp_path_factory):
-    """A directory like CIFAR-10's, of 20 images of each class."""
+    """A directory in the format of CIFAR-10, with 20 training images of each class."""
     directory = tmp_path_factory.mktemp('cifar')
     rng = np.random.default_rng(0)
     names = [f'data_batch_{n}.bin' for n in range(1, 6)] + ['test_batch.bin']
@@ -28,28 +28,28 @@ def _output(program, cifar, runs, *flags):
 
 
 @pytest.mark.slow
-def test_transfer(cifar, tmp_path):
+def test_transfer_runs(cifar, tmp_path):
     flags = ['--epochs=1', '--examples_per_class=10', '--batch_size=20']
-    # Of the source, all examples there are are twenty each: four steps.
+    # The source has twenty examples per class: four steps.
     flags += ['--eval_every=0', '--lookahead=']
-    told = _output('transfer', cifar, tmp_path / 'runs', *flags)
+    printed = _output('transfer', cifar, tmp_path / 'runs', *flags)
     names = 'eight', 'catdog_scratch', 'catdog_frozen', 'catdog_tuned'
     for name in names:
-        assert f'cifar10_{name}.flags' in told
-    assert 'frozen over scratch: median' in told
-    assert 'tuned over scratch: median' in told
+        assert f'cifar10_{name}.flags' in printed
+    assert 'frozen over scratch: median' in printed
+    assert 'tuned over scratch: median' in printed
     assert (tmp_path / 'runs' / 'frozen-0' / 'features').exists()
 
 
 @pytest.mark.slow
-def test_augmentation(cifar, tmp_path):
-    told = _output('augmentation', cifar, tmp_path / 'runs', '--epochs=1')
-    assert told.count('| cifar10 | cifar10_cnn.flags') == 5
+def test_augmentation_runs(cifar, tmp_path):
+    printed = _output('augmentation', cifar, tmp_path / 'runs', '--epochs=1')
+    assert printed.count('| cifar10 | cifar10_cnn.flags') == 5
     for name in ('flip', 'zoom', 'brightness', 'all'):
-        assert f'\n{name} over none: median' in told
+        assert f'\n{name} over none: median' in printed
 
 
-def test_gains(capsys):
+def test_gains_are_paired_by_seed(capsys):
     trainings.print_gains('a', [0.5, 0.75, 0.5], 'b', [0.25, 0.25, 0.625])
     assert capsys.readouterr().out == (
         'a over b: median +0.2500, from -0.1250 to +0.5000, n = 3\n'

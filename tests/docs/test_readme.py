@@ -1,4 +1,4 @@
-"""Every command and program of the README runs as it stands there."""
+"""The commands and programs of the README run unchanged."""
 
 import pathlib
 import re
@@ -28,7 +28,7 @@ def _commands():
 
 @pytest.fixture(scope='module')
 def clone(tmp_path_factory):
-    """What a newcomer has: the sources, and images of their own beside them."""
+    """A copy of the sources, with a directory of images next to them."""
     directory = tmp_path_factory.mktemp('clone')
     for name in ('estimator_clf', 'input', 'model_fns', 'launch', 'docs'):
         shutil.copytree(pathlib.Path(ROOT, name), directory / name)
@@ -43,7 +43,7 @@ def clone(tmp_path_factory):
 
 
 def _run(command, directory):
-    # `python` is whichever runs the tests, so that the test needs no activated venv.
+    # The Python of the tests, so that no venv needs to be active.
     words = shlex.split(command, comments=True)
     if words[0] == 'python':
         words[0] = sys.executable
@@ -53,11 +53,11 @@ def _run(command, directory):
 
 
 def test_commands(clone):
-    """In their order, as a reader would: the later ones use what the first leave."""
+    """In their order: later commands use the results of earlier ones."""
     done = []
     for command in _commands():
         if command.startswith('pip install') or '-m pytest' in command:
-            continue  # CI runs these two lines as they stand, in an empty venv.
+            continue  # CI runs these two lines unchanged, in an empty venv.
         if command.startswith('tensorboard'):
             continue  # See below.
         result = _run(command, clone)
@@ -71,7 +71,7 @@ def test_commands(clone):
     assert float(accuracy[1]) >= 0.97
 
 
-def test_tensorboard_command_is_understood():
+def test_flags_of_the_tensorboard_command_exist():
     (command,) = (c for c in _commands() if c.startswith('tensorboard'))
     program, *flags = shlex.split(command)
     help_text = subprocess.run(
@@ -89,24 +89,25 @@ def test_python_programs(program, tmp_path):
     assert (tmp_path / 'runs' / 'bare' / 'checkpoint').exists()
 
 
-def test_links_lead_somewhere():
+def test_links_lead_to_files():
     for target in re.findall(r'\]\((?!http)([^)#]+)\)', README):
         assert pathlib.Path(ROOT, target).exists(), target
 
 
-def test_names_of_flags_are_right():
-    """A flag that the README or the docs name is a flag that there is."""
-    from estimator_clf.config.config import Config
+def test_named_flags_exist():
+    """The flags that README and docs name exist."""
+    from estimator_clf.config.fields import FIELDS
 
-    known = set(Config.__dataclass_fields__)
-    known |= {'flagfile', 'help', 'logdir'}
+    known = {*FIELDS, 'flagfile', 'recipe', 'help', 'logdir'}
+    known |= {'version', 'write', 'strict'}  # Of other commands in CONTRIBUTING.
     for path in pathlib.Path(ROOT, 'launch').glob('*.py'):
         known |= set(re.findall(r"\(\s*'([a-z_]+)'", path.read_text()))
     for path in pathlib.Path(ROOT, 'benchmarks').glob('*.py'):
         known |= set(re.findall(r"add_argument\(\s*'--([a-z_]+)'", path.read_text()))
-    docs = pathlib.Path(ROOT, 'docs').glob('*.md')
-    # Holds flags of other programs too; test_docs_serve.py looks at it.
-    texts = [README, *(p.read_text() for p in docs if p.name != 'serve.md')]
-    for text in texts:
-        for name in re.findall(r'--(?:no)?([a-z][a-z0-9_]+)', text):
-            assert name in known, name
+    pages = [*pathlib.Path(ROOT, 'docs').glob('*.md')]
+    pages.append(pathlib.Path(ROOT, 'CONTRIBUTING.md'))
+    # serve.md also has flags of other programs; test_serve.py checks it.
+    texts = [p.read_text(encoding='utf-8') for p in pages if p.name != 'serve.md']
+    for text in [README, *texts]:
+        for name in re.findall(r'--([a-z][a-z0-9_]+)', text):
+            assert name in known or name.removeprefix('no') in known, name

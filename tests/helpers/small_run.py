@@ -29,7 +29,7 @@ TIMED = (
 )
 
 
-def pictures(count, seed=0, size=8):
+def make_images(count, seed=0, size=8):
     """Returns (images uint8 [count, size, size, 1], labels): as bright as its class."""
     rng = np.random.default_rng(seed)
     labels = rng.integers(0, 3, count).astype(np.int32)
@@ -40,7 +40,7 @@ def pictures(count, seed=0, size=8):
 @functools.cache
 def source(train=45, test=20, **options):
     """Returns a `DataSource` of images in memory."""
-    arrays = {'train': pictures(train), 'test': pictures(test, seed=1)}
+    arrays = {'train': make_images(train), 'test': make_images(test, seed=1)}
     return from_arrays(arrays, NAMES, name='small', **options)
 
 
@@ -100,7 +100,7 @@ def linear_model_fn(info):
 
 
 class Recorder(Callback):
-    """Notes what it is told; ends the process, so to say, behind a step."""
+    """Records the calls; simulates a kill after a step."""
 
     class Killed(Exception):
         """Stands for a kill: nothing of the run catches it, no `end` is called."""

@@ -18,7 +18,7 @@ from tests.helpers.launching import ROOT, launch, lines
 from tests.helpers.real_data import real_data
 
 FLAGFILES = sorted(pathlib.Path(ROOT, 'launch', 'flagfiles').glob('*.flags'))
-DIRECTORYS = {'cifar10': 'cifar-10-batches-bin', 'cifar100': 'cifar-100-binary'}
+DATA_DIRS = {'cifar10': 'cifar-10-batches-bin', 'cifar100': 'cifar-100-binary'}
 SHAPES = {'digits': (8, 8, 1), 'mnist': (28, 28, 1)}
 CIFAR10 = 'airplane automobile bird cat deer dog frog horse ship truck'.split()
 
@@ -97,7 +97,7 @@ def _source(config):
 )
 def test_runs_on_the_real_data(path, tmp_path):
     name = path.stem.partition('_')[0]
-    data = [] if name == 'digits' else [real_data(DIRECTORYS.get(name, name))]
+    data = [] if name == 'digits' else [real_data(DATA_DIRS.get(name, name))]
     done = launch(
         'train',
         f'--flagfile={path}',
@@ -108,7 +108,7 @@ def test_runs_on_the_real_data(path, tmp_path):
         '--max_steps=2',
         '--noexport',
         f'--model_dir={tmp_path}/run',
-        # Beside other work: some ask for six views of 10,000 test images.
+        # Slow next to other work: some average six views of 10,000 test images.
         timeout=900,
     )
     assert done.returncode == 0, done.stderr

@@ -66,14 +66,14 @@ hook, look = WarmStartHook(source), Look()
 estimator.Estimator(model_fn, sys.argv[1] + '/2', config(2)).train(
     input_fn, steps=1, hooks=[hook, look])
 checked = 0
-for name, key in hook.plan.assignments.items():
+for name, key in hook.assignment.source_names.items():
     for target in (name, name + '/ExponentialMovingAverage'):
         copies = look.values[target]
         assert len(copies) == 2, target
         for copy in copies:
             np.testing.assert_array_equal(copy, source.read(key), target)
             checked += 1
-print(json.dumps({'checked': checked, 'counts': hook.plan.counts()}))
+print(json.dumps({'checked': checked, 'counts': hook.assignment.counts()}))
 """
 
 

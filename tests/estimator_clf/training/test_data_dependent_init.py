@@ -64,7 +64,7 @@ def test_a_run_begins_with_them_and_keeps_them(tmp_path):
     np.testing.assert_array_equal(bias, 0)
 
 
-def test_a_run_that_goes_on_does_not_compute_them(tmp_path, monkeypatch):
+def test_a_resumed_run_does_not_compute_them(tmp_path, monkeypatch):
     def fail(*_):
         raise AssertionError
 
@@ -79,7 +79,10 @@ def test_a_run_that_goes_on_does_not_compute_them(tmp_path, monkeypatch):
 def test_a_warm_start_has_the_last_word(tmp_path):
     small_run.run(tmp_path / 'first', max_steps=2)
     other = {
-        split: (255 - small_run.pictures(40, seed=i)[0], small_run.pictures(40)[1])
+        split: (
+            255 - small_run.make_images(40, seed=i)[0],
+            small_run.make_images(40)[1],
+        )
         for i, split in enumerate(('train', 'test'))
     }
     source = from_arrays(other, small_run.NAMES, name='other')

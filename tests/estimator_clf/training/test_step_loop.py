@@ -36,7 +36,7 @@ from tests.helpers.small_run import (
     bare_estimator,
     line_input_fn,
     line_model_fn,
-    pictures,
+    make_images,
     run,
     scalars,
     source,
@@ -175,7 +175,7 @@ def small(directory, steps_per_loop, **settings):
             {'augment': 'mixup', 'save_every': '4', 'log_every': '1'},
             marks=pytest.mark.slow,
         ),
-        # Packs of several batches, of which runs end in the middle.
+        # Packs of several batches; runs end in the middle of one.
         pytest.param(
             {'batch_size': 4, 'max_steps': 40, 'eval_every': '7', 'record_keys': False},
             marks=pytest.mark.slow,
@@ -190,7 +190,7 @@ def test_a_run_leaves_what_it_leaves_one_step_at_a_time(tmp_path, settings):
     assert 'input_wait' in one['scalars']
 
 
-def test_a_run_that_was_killed_within_a_loop_goes_on(tmp_path):
+def test_a_run_that_was_killed_within_a_loop_resumes(tmp_path):
     whole = small(tmp_path / 'whole', '1', save_every='6', log_every='6')
     for steps_per_loop, kill in (('auto', 8), ('4', 11)):
         with pytest.raises(Recorder.Killed):
@@ -498,7 +498,7 @@ def test_a_run_names_the_step_and_goes_back(tmp_path):
 
 
 def test_packs_hold_the_batches_of_the_steps():
-    data = from_arrays({'train': pictures(23)}, ('a', 'b', 'c'), name='small')
+    data = from_arrays({'train': make_images(23)}, ('a', 'b', 'c'), name='small')
     options = {'training': True, 'augment': 'flip, crop(2)', 'start_step': 2}
     one = data.input_fn('train', 4, **options)().as_numpy_iterator()
     packed = data.input_fn('train', 4, pack=3, **options)()
@@ -524,11 +524,11 @@ def test_packs_of_numbers():
 
 
 def test_how_large_a_pack_may_be():
-    data = from_arrays({'train': pictures(23)}, ('a', 'b', 'c'), name='small')
+    data = from_arrays({'train': make_images(23)}, ('a', 'b', 'c'), name='small')
     assert data.steps_per_pack('train', 4) == 5  # Of 23 examples, not 8 steps.
     assert data.steps_per_pack('train', 1) == 8
     assert data.steps_per_pack('train', 4, 'flip,mixup') == 1
-    with pytest.raises(ValueError, match='pack must be from 1 to 5'):
+    with pytest.raises(ValueError, match='`pack` must be from 1 to 5'):
         data.input_fn('train', 4, training=True, pack=6)
 
 

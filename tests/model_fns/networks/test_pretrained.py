@@ -17,7 +17,7 @@ from estimator_clf.config.config import make_config
 from estimator_clf.core.errors import ConfigError, SettingError
 from estimator_clf.training.trainer import train_and_evaluate
 from estimator_clf.warm_start.keras_file import KerasFile
-from estimator_clf.warm_start.keras_layer_mapping import by_layer
+from estimator_clf.warm_start.keras_layer_mapping import map_by_layer
 from input.formats.arrays import from_arrays
 from model_fns import registry
 from model_fns.layers import keras_applications, keras_functional
@@ -117,7 +117,7 @@ def test_outputs_equal_those_of_keras_with_the_same_weights(
             outputs = keras_functional.run(net, config, preprocessed(given, name))
         variables = {v.op.name: v for v in v1.global_variables()}
         shapes = {n: tuple(v.shape.as_list()) for n, v in variables.items()}
-        source = by_layer(path, KerasFile(path, layers).layers, layers, shapes)
+        source = map_by_layer(path, KerasFile(path, layers).layers, layers, shapes)
         assert set(source.shapes) == set(shapes)
         feeds = {v.initial_value: source.read(n)[()] for n, v in variables.items()}
         session.run([v.initializer for v in variables.values()], feeds)
@@ -267,7 +267,7 @@ def test_layers_are_mapped_to_the_weights_of_a_file(kind, files, tmp_path):
         shapes = {v.op.name: tuple(v.shape) for v in variables}
     expected = KerasFile(files['legacy'])
     found = KerasFile(files[kind], layers)
-    found = by_layer(files[kind], found.layers, layers, shapes)
+    found = map_by_layer(files[kind], found.layers, layers, shapes)
     assert set(shapes) - set(found.shapes) == {
         'pretrained/logits/kernel',
         'pretrained/logits/bias',
@@ -326,7 +326,9 @@ def test_fine_tuning_trains_all_variables_and_averages_unless_frozen(tmp_path):
 def test_a_file_of_another_network_is_refused(tmp_path):
     path = str(tmp_path / 'other.h5')
     keras_model('MobileNet', 32, 0.5, [path])
-    with pytest.raises(ConfigError, match=r"does not hold this network.*'conv1' has"):
+    with pytest.raises(
+        ConfigError, match=r"does not contain this network.*'conv1' has"
+    ):
         run(tmp_path / 'run', f'weights={path}')
 
 
