@@ -12,7 +12,16 @@ import sys
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 SUFFIXES = {'.py', '.md', '.flags', '.html', '.toml', '.yml', '.yaml', '.sh', '.c'}
-EXCLUDED = {'CHANGELOG.md', '.ci/vocabulary.py', '.ci/old_words.txt', 'LICENSE'}
+# Besides the list itself: what translates or documents old names.
+EXCLUDED = {
+    '.ci/vocabulary.py',
+    '.ci/old_words.txt',
+    'CHANGELOG.md',
+    'LICENSE',
+    'estimator_clf/config/upgrade.py',
+    'tests/estimator_clf/config/test_config_json.py',
+    'tests/launch/test_flag_errors.py',
+}
 # Names of other people's options and formats, which contain an old word.
 ALLOWED = re.compile(r'image[_ -]folder|ImageFolder|local-folder', re.IGNORECASE)
 

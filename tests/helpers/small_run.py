@@ -224,7 +224,7 @@ def bare_estimator(model_dir, model_fn=line_model_fn):
 
 
 def killed_and_resumed(directory):
-    """Makes a run, and the same one killed after step 4 and resumed.
+    """Makes a run, and the same run killed after step 4 and resumed.
 
     The last checkpoint before is of step 3. Asserts that both end in the same weights,
     to the bit.
