@@ -220,7 +220,8 @@ def _warm_start(config):
                 "say whether its initial weights were Keras's for ImageNet "
                 '(weights=imagenet: images are rescaled for them) or not (weights=none)'
             )
-    elif options.get('weights', 'none') != 'none':
+    # Equal after `resolve_auto`, which copies the option to `warm_start`.
+    elif options.get('weights', 'none') not in ('none', model.warm_start):
         raise ConfigError(
             f'`warm_start={model.warm_start}` and the network option '
             f'weights={options["weights"]} both name the initial weights; give one'

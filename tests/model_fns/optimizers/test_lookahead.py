@@ -90,5 +90,5 @@ def test_settings_as_text():
     assert parse_lookahead('') is None
     assert parse_lookahead('every=5, decay=0.95') == (5, 0.95)
     for text in ('5', 'every=a, decay=b', 'every=5', 'every=0.95, decay=5'):
-        with pytest.raises(ConfigError, match='every=STEPS, decay=NUMBER'):
+        with pytest.raises(ConfigError, match='`lookahead`'):
             parse_lookahead(text)
