@@ -347,5 +347,5 @@ def test_the_program_in_the_docs(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     exec(compile(program, 'docs/tensorboard.md', 'exec'), {})
     assert "'accuracy': 0." in capsys.readouterr().out
-    found = {v.tag for e in events('runs/watched/test') for v in e.summary.value}
+    found = {v.tag for e in events('runs/plots/test') for v in e.summary.value}
     assert {'evaluation/confusion_matrix', 'tables/mistakes'} <= found
