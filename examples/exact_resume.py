@@ -24,7 +24,7 @@ def train(model_dir: str, first: int, last: int) -> dict[str, np.ndarray]:
         training=True,
         seed=1,
         start_step=first,
-        augment='zoom:0.1',
+        augment='zoom(0.1)',
     )
     model = make_estimator(model_dir)
     saver = CheckpointHook(model_dir, every=[25])
