@@ -19,7 +19,7 @@ import tensorflow as tf
 from benchmarks.limits import variable
 from benchmarks.training import CONVOLUTIONS
 from model_fns.layers import conv_gradients
-from model_fns.optimizers.config import CONV_GRADIENTS
+from model_fns.specs import CONV_GRADIENTS
 
 v1 = tf.compat.v1
 

@@ -1,14 +1,13 @@
-"""How fast `launch.serve` is, with and without batching, beside a plain loop.
+"""Throughput of `launch.serve`, with and without batching, relative to a plain loop.
 
     python benchmarks/serving.py --export_dir=RUN/export --images=DIR
 
-Each way of serving gets a process of its own, and the clients another, all on this
-machine: what is printed are ratios within one run, not speeds that another machine
-would have. The limit is a loop over `session.run` in one process, of batches, in as
-many threads as the server has, without any network; the loops of one thread show what
-the threads and the batches are worth. Every request is one image. The first runs of
-everything are left out. In the end the versions change under load, and a request that
-fails would be counted.
+The server runs in one process and the clients in another, both on this machine: compare
+the ratios, not the speeds, with those of other machines. The limit is a loop over
+`session.run` in one process, on batches, in as many threads as the server has, without
+network; the loops in one thread show the effect of threads and batches. Every request
+has one image. The first runs are not counted. Finally versions change under load, and
+failed requests are counted.
 """
 
 import argparse
@@ -32,11 +31,11 @@ import time
 import urllib.request
 
 _ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-_WARM = 3  # Requests of each client, runs of a loop that do not count.
+_WARM = 3  # Requests of each client, or runs of a loop, that are not counted.
 
 
 def main(options):
-    """Measures all ways in turn, several times, and prints a table."""
+    """Measures all variants in turn, several times, and prints a table."""
     servers = {
         'batching': [f'--max_batch_size={options.batch}'],
         'no batching': ['--max_batch_size=1'],
@@ -52,7 +51,7 @@ def main(options):
     ways['loop, 1 at a time'] = (_loop, (1, 1))
     results = {name: [] for name in ways}
     for round_ in range(options.rounds):
-        # Another order each time: the machine does not stay the same.
+        # In random order, since the load of the machine changes over time.
         for name in random.Random(round_).sample(sorted(ways), len(ways)):
             measure, arguments = ways[name]
             results[name].append(measure(options, *arguments))
@@ -66,19 +65,19 @@ def main(options):
             for one, other in zip(found, results[limit], strict=True)
         ]
 
-        def middle(key, found=found):
+        def median(key, found=found):
             return statistics.median(result[key] for result in found)
 
         print(
-            f'| {name} | {middle("rate"):.0f} | {statistics.median(ratios):.2f} '
-            f'({min(ratios):.2f} to {max(ratios):.2f}) | {middle("p50"):.1f} '
-            f'| {middle("p99"):.1f} | {sum(r["failed"] for r in found)} |'
+            f'| {name} | {median("rate"):.0f} | {statistics.median(ratios):.2f} '
+            f'({min(ratios):.2f} to {max(ratios):.2f}) | {median("p50"):.1f} '
+            f'| {median("p99"):.1f} | {sum(r["failed"] for r in found)} |'
         )
     print(_swaps(options))
 
 
 def _through_server(options, api, flags, during=None):
-    """Has the clients ask a server; returns what they found."""
+    """Runs the clients against a server; returns their summary."""
     process = subprocess.Popen(
         [
             *(sys.executable, '-m', 'launch.serve', '--port=0', '--grpc_port=0'),
@@ -94,7 +93,6 @@ def _through_server(options, api, flags, during=None):
         where = re.search(rf'^{api}: +(\S+)', text, re.MULTILINE)[1]
         clients = subprocess.Popen(
             _this(options, f'--load={where}', f'--clients={options.clients}'),
-            env=_environment(),
             stdout=subprocess.PIPE,
             text=True,
         )
@@ -110,7 +108,7 @@ def _through_server(options, api, flags, during=None):
 
 
 def _loop(options, batch, threads):
-    """Runs this file once more, for a loop over `session.run`."""
+    """Runs a loop over `session.run` in a subprocess; returns its summary."""
     output = subprocess.run(
         _this(
             options,
@@ -118,7 +116,6 @@ def _loop(options, batch, threads):
             f'--threads={threads}',
             f'--export_dir={options.export_dir}',
         ),
-        env=_environment(),
         stdout=subprocess.PIPE,
         text=True,
         check=True,
@@ -128,17 +125,13 @@ def _loop(options, batch, threads):
 
 
 def _this(options, *flags):
-    """The command that runs this file once more."""
-    pictures, seconds = f'--images={options.pictures}', f'--seconds={options.seconds}'
-    return [sys.executable, os.path.abspath(__file__), pictures, seconds, *flags]
-
-
-def _environment():
-    return {**os.environ, 'PYTHONPATH': _ROOT}
+    """Returns the command that runs this file in a subprocess."""
+    images, seconds = f'--images={options.images}', f'--seconds={options.seconds}'
+    return [sys.executable, os.path.abspath(__file__), images, seconds, *flags]
 
 
 def _swaps(options):
-    """Changes the version under load; returns a sentence on what failed."""
+    """Changes the version under load; returns a sentence with the failures."""
     from_ = sorted(
         (name for name in os.listdir(options.export_dir) if name.isdecimal()), key=int
     )[-1]
@@ -155,10 +148,10 @@ def _swaps(options):
                     time.sleep(0.05)
             if clients.poll() is not None:
                 sys.exit(
-                    'the clients ended before the last version came: more --seconds'
+                    'the clients ended before the last version; increase --seconds'
                 )
 
-        # A version takes seconds to load beside the clients.
+        # Loading a version takes seconds while the clients are running.
         seconds = options.seconds + 8 * options.swaps
         changed = {**vars(options), 'export_dir': directory, 'seconds': seconds}
         changed = argparse.Namespace(**changed)
@@ -177,11 +170,11 @@ def _state(url, number):
 
 
 def _read(options):
-    """The encoded images, 256 at most."""
-    paths = glob.glob(os.path.join(options.pictures, '**', '*.*'), recursive=True)
+    """Returns the encoded images, at most 256."""
+    paths = glob.glob(os.path.join(options.images, '**', '*.*'), recursive=True)
     paths = [p for p in sorted(paths) if p.lower().endswith(('jpg', 'jpeg', 'png'))]
     if not paths:
-        sys.exit(f'--images must be a directory of images, got {options.pictures!r}')
+        sys.exit(f'--images must be a directory of images, got {options.images!r}')
     found = []
     for path in random.Random(0).sample(paths, min(256, len(paths))):
         with open(path, 'rb') as file:
@@ -190,10 +183,10 @@ def _read(options):
 
 
 def _summary(times, begin, end, failed=0, versions=()):
-    """What is handed over: of what ended between two instants.
+    """Summarizes the runs that ended in an interval.
 
     Args:
-      times: list of (instant of the end, seconds, images; 0 of what failed).
+      times: list of (time of the end, seconds, images; 0 for a failure).
     """
     inside = [t for t in times if begin <= t[0] <= end]
     seconds = sorted(t[1] for t in inside if t[2]) or [math.nan]
@@ -208,7 +201,7 @@ def _summary(times, begin, end, failed=0, versions=()):
 
 
 def loop(options):
-    """A loop over `session.run`, as tight as it can be."""
+    """Measures a loop over `session.run`."""
     from estimator_clf.compat import estimator  # noqa: F401
 
     import numpy as np
@@ -218,12 +211,12 @@ def loop(options):
     from estimator_clf.serving.servable import Servable
 
     devices.set_up('cpu')
-    servable = Servable(export.versions(options.export_dir)[-1])
+    servable = Servable(export.list_versions(options.export_dir)[-1])
     signature = servable.signature('')
-    pictures, clock, times = _read(options), time.perf_counter, []
+    images, clock, times = _read(options), time.perf_counter, []
 
     def work(number, until):
-        source = itertools.cycle(pictures[number:] + pictures[:number])
+        source = itertools.cycle(images[number:] + images[:number])
         for turn in itertools.count():
             now = clock()
             if now > until if until else turn == _WARM:
@@ -241,9 +234,9 @@ def loop(options):
 
 
 async def load(options):
-    """Clients that each ask again as soon as they have their answer."""
-    ask, close = await (_rest if '://' in options.load else _grpc)(options.load)
-    requests = [ask(picture) for picture in _read(options)]
+    """Measures clients that each send the next request after each response."""
+    prepare, close = await (_rest if '://' in options.load else _grpc)(options.load)
+    requests = [prepare(image) for image in _read(options)]
     clock, times, versions, failed = time.perf_counter, [], [], 0
 
     async def client(number, until):
@@ -277,8 +270,8 @@ async def _rest(url):
 
     session = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0))
 
-    def ask(picture):
-        text = base64.b64encode(picture).decode()
+    def prepare(image):
+        text = base64.b64encode(image).decode()
         body = json.dumps({'instances': [{'image_bytes': {'b64': text}}]}).encode()
 
         async def one():
@@ -291,7 +284,7 @@ async def _rest(url):
 
         return one
 
-    return ask, session.close
+    return prepare, session.close
 
 
 async def _grpc(address):
@@ -305,10 +298,10 @@ async def _grpc(address):
     channel = grpc.aio.insecure_channel(address)
     stub = prediction_service_pb2_grpc.PredictionServiceStub(channel)
 
-    def ask(picture):
+    def prepare(image):
         request = predict_pb2.PredictRequest()
         request.model_spec.name = 'classifier'
-        tensor = tf.make_tensor_proto(np.array([picture], object))
+        tensor = tf.make_tensor_proto(np.array([image], object))
         request.inputs['image_bytes'].CopyFrom(tensor)
 
         async def one():
@@ -317,7 +310,7 @@ async def _grpc(address):
 
         return one
 
-    return ask, channel.close
+    return prepare, channel.close
 
 
 def _options():
@@ -327,8 +320,10 @@ def _options():
     parser.add_argument('--export_dir', help='directory of the versions')
     parser.add_argument('--images', required=True, help='directory of images')
     parser.add_argument('--clients', type=int, default=32)
-    parser.add_argument('--batch', type=int, default=32, help='most images in a run')
-    parser.add_argument('--seconds', type=float, default=10.0, help='of each measure')
+    parser.add_argument('--batch', type=int, default=32, help='maximum images per run')
+    parser.add_argument(
+        '--seconds', type=float, default=10.0, help='seconds per measurement'
+    )
     parser.add_argument('--rounds', type=int, default=3)
     parser.add_argument('--swaps', type=int, default=5)
     parser.add_argument('--loop', type=int, help=argparse.SUPPRESS)
@@ -336,11 +331,12 @@ def _options():
     parser.add_argument('--load', help=argparse.SUPPRESS)
     options = parser.parse_args()
     if not (options.export_dir or options.load):
-        parser.error('--export_dir is needed')
+        parser.error('--export_dir is required')
     return options
 
 
 if __name__ == '__main__':
+    sys.path[0] = _ROOT  # Not this directory, whose input.py would shadow a package.
     chosen = _options()
     if chosen.load:
         print(json.dumps(asyncio.run(load(chosen))))

@@ -133,7 +133,7 @@ def run_stock(options, clock):
 
     import tensorflow as tf
 
-    from model_fns import OptimizerSpec, make_model_fn
+    from model_fns import ModelSpec, OptimizerSpec, make_model_fn
 
     pixels, labels = images(options.workload)
     ours = _OURS[options.workload]
@@ -152,10 +152,7 @@ def run_stock(options, clock):
 
     # The same arithmetic, without the rest of this project.
     model_fn = make_model_fn(
-        ours['network'],
-        num_classes=10,
-        mean=127.5,
-        stddev=73.6,
+        ModelSpec(ours['network'], num_classes=10, mean=127.5, stddev=73.6),
         optimizer=OptimizerSpec(ours['optimizer'], ours['learning_rate']),
     )
     with tempfile.TemporaryDirectory() as model_dir:

@@ -10,14 +10,16 @@ from estimator_clf.compat import estimator
 
 import input as data
 from examples.digits_model import run
-from model_fns.model_fn import make_model_fn
+from model_fns import ModelSpec, make_model_fn
 
 
 def main(directory: str) -> None:
     """Trains a convolutional network in `directory` and evaluates it."""
     source = data.open_dataset('digits')
     model_fn = make_model_fn(
-        'cnn', num_classes=10, mean=source.info.mean, stddev=source.info.stddev
+        ModelSpec(
+            'cnn', num_classes=10, mean=source.info.mean, stddev=source.info.stddev
+        )
     )
     classifier = estimator.Estimator(model_fn, model_dir=directory)
     train_input = source.input_fn('train', batch_size=64, training=True)

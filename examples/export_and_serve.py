@@ -19,7 +19,7 @@ import input as data
 from estimator_clf.export import export_saved_model
 from examples.digits_model import run
 from input.images.decode import decode
-from model_fns.model_fn import make_model_fn
+from model_fns import ModelSpec, make_model_fn
 
 
 def export(directory: str) -> str:
@@ -27,11 +27,13 @@ def export(directory: str) -> str:
     source = data.open_dataset('digits')
     info = source.info
     model_fn = make_model_fn(
-        'linear',
-        num_classes=10,
-        class_names=info.class_names,
-        mean=info.mean,
-        stddev=info.stddev,
+        ModelSpec(
+            'linear',
+            num_classes=10,
+            class_names=info.class_names,
+            mean=info.mean,
+            stddev=info.stddev,
+        )
     )
     model = estimator.Estimator(model_fn, directory)
     train_input = source.input_fn('train', batch_size=64, training=True)

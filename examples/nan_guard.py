@@ -36,7 +36,7 @@ def main(directory: str) -> None:
 
     while True:
         model = make_estimator(directory, diverging)
-        hooks = [NanGuardHook(TRAIN_METRICS), CheckpointHook(directory, every=[5])]
+        hooks = [NanGuardHook(), CheckpointHook(directory, every=[5])]
         try:
             model.train(train_input, hooks=hooks, max_steps=60)
             break

@@ -4,7 +4,7 @@
 
 `train_op` builds the training step from an `OptimizerSpec`: optimizer, schedule,
 clipping, weight decay, frozen variables, learning rates by variable, moving averages;
-it runs the update ops of batch normalization. Inside `ema.reading` a network is built
+it runs the update ops of batch normalization. Inside `ema.read_averages` a network is built
 of the averages; frozen variables have none. Takes seconds.
 """
 
@@ -27,7 +27,7 @@ spec = OptimizerSpec('adamw', 0.01, ema_decay=0.9, freeze=('^scale$',))
 def model_fn(features, labels, mode):
     """Softmax regression with a frozen scale; evaluates the averaged weights."""
     training = mode == estimator.ModeKeys.TRAIN
-    with contextlib.nullcontext() if training else ema.reading(spec.frozen):
+    with contextlib.nullcontext() if training else ema.read_averages(spec.frozen):
         scale = v1.get_variable('scale', [], initializer=v1.ones_initializer())
         weights = v1.get_variable('weights', [64, 10])
     pixels = tf.cast(tf.reshape(features['image'], [-1, 64]), tf.float32) / 16

@@ -8,7 +8,6 @@ through the collections of `instrument`. `StepLoop.hook` makes the `StepLoopHook
 sets the number of iterations. Takes seconds.
 """
 
-from estimator_clf.core.graph_collections import TRAIN_METRICS
 from estimator_clf.hooks.checkpoint import CheckpointHook
 from estimator_clf.hooks.step_loop import StepLoopHook
 from estimator_clf.hooks.train_metrics import TrainMetricsHook
@@ -29,7 +28,7 @@ def main(directory: str) -> None:
     loop_hook: StepLoopHook = loop.hook(50, every=[20])
     hooks = [
         loop_hook,
-        TrainMetricsHook([20], 50, report, TRAIN_METRICS),
+        TrainMetricsHook([20], 50, report),
         CheckpointHook(directory, every=[20]),
     ]
     model = make_estimator(directory, loop.model_fn(instrument(model_fn)))

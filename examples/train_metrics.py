@@ -8,11 +8,6 @@ as the network receives them. `instrument` publishes the features for these hook
 Takes seconds.
 """
 
-from estimator_clf.core.graph_collections import (
-    EXAMPLE_IMAGES,
-    EXAMPLE_KEYS,
-    TRAIN_METRICS,
-)
 from estimator_clf.hooks.checkpoint import CheckpointHook
 from estimator_clf.hooks.example_keys import ExampleKeysHook
 from estimator_clf.hooks.input_samples import InputSamplesHook
@@ -30,9 +25,9 @@ def report(step, metrics):
 def main(directory: str) -> None:
     """Trains 20 steps in `directory`."""
     hooks = [
-        TrainMetricsHook([10], 50, report, TRAIN_METRICS),
-        ExampleKeysHook(directory, EXAMPLE_KEYS),
-        InputSamplesHook(event_writer(directory), 10, EXAMPLE_IMAGES, histograms=True),
+        TrainMetricsHook([10], 50, report),
+        ExampleKeysHook(directory),
+        InputSamplesHook(event_writer(directory), 10, histograms=True),
         CheckpointHook(directory, every=[10]),
     ]
     model = make_estimator(directory, instrument(model_fn))

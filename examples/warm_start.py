@@ -24,7 +24,7 @@ def main(directory: str) -> None:
     warm_start = WarmStartHook(open_source(old))
     hooks = [warm_start, CheckpointHook(new, every=[20])]  # In this order.
     make_estimator(new).train(train_input, hooks=hooks, max_steps=1)
-    print(warm_start.plan.counts())
+    print(warm_start.assignment.counts())
 
     nothing = WarmStartHook(open_source(old), WarmStartRules(exclude=('weights',)))
     try:

@@ -1,4 +1,4 @@
-"""What is known about a dataset, and travels with it to the served model."""
+"""Facts about a dataset that are stored with a run and with the exported model."""
 
 import dataclasses
 import json
@@ -15,27 +15,27 @@ class DatasetInfo:
         regression (number of inputs,).
       num_examples: dict split -> number of examples.
       mean: per channel, over the training images, in pixel values 0..255.
-      stddev: also; never 0.
+      stddev: standard deviation, as `mean`; never 0.
     """
 
     name: str
-    class_names: tuple
-    image_shape: tuple
-    num_examples: dict
-    mean: tuple
-    stddev: tuple
+    class_names: tuple[str, ...]
+    image_shape: tuple[int, ...]
+    num_examples: dict[str, int]
+    mean: tuple[float, ...]
+    stddev: tuple[float, ...]
 
     @property
-    def num_classes(self):
+    def num_classes(self) -> int:
         """Number of classes; 0 for regression."""
         return len(self.class_names)
 
-    def to_json(self):
+    def to_json(self) -> str:
         """Returns the facts as JSON text."""
         return json.dumps(dataclasses.asdict(self), indent=2) + '\n'
 
     @classmethod
-    def from_json(cls, text):
+    def from_json(cls, text: str) -> 'DatasetInfo':
         """Inverse of `to_json`."""
         fields = json.loads(text)
         for name in ('class_names', 'image_shape', 'mean', 'stddev'):

@@ -1,17 +1,19 @@
-"""Whether files are still those that they were."""
+"""Fingerprints files by name, size and modification time."""
 
 import os
 import zlib
+from collections.abc import Iterable
 
 
-def stamp(paths):
-    """Returns a number that is another where names, sizes or times of files are.
+def fingerprint_files(paths: Iterable[str]) -> int:
+    """Returns a number that changes with the names, sizes or times of files.
 
     Args:
-      paths: of the files; one that is not there counts as empty.
+      paths: the files; a missing one counts as empty.
     """
     number = 0
     for path in paths:
+        facts: tuple[int, ...]
         try:
             status = os.stat(path)
             facts = status.st_size, status.st_mtime_ns

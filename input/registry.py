@@ -1,36 +1,46 @@
-"""The door to all formats: a name and a directory in, a `DataSource` out."""
+"""Opens a dataset of any registered format."""
 
 import inspect
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 from estimator_clf.core.errors import DataError
 from estimator_clf.core.registry import Registry
+from input.dataset_info import DatasetInfo
+
+if TYPE_CHECKING:  # They import TensorFlow.
+    from input.sampling.subset import Subset
+    from input.sources.base import DataSource
 
 FORMATS = Registry('input.formats', 'dataset', DataError)
 
-# What every format takes, beside the options of its own.
+# Options that every format accepts, in addition to its own.
 COMMON = ('data_dir', 'validation_split')
 
 
-def open_dataset(name, data_dir=None, *, selection=None, **options):
+def open_dataset(
+    name: str,
+    data_dir: str | None = None,
+    *,
+    selection: 'Subset | None' = None,
+    **options: Any,
+) -> 'DataSource':
     """Opens a dataset.
 
     Args:
       name: a name in `FORMATS.names()`, or `tfds:NAME`.
-      data_dir: directory or file; what it must hold is the format's affair.
-      selection: `input.sampling.subset.Subset` of classes and examples.
+      data_dir: directory or file; its required content depends on the format.
+      selection: the classes and examples to use; None: all.
       **options: options of the format, see its function. None means not given.
-
-    Returns:
-      An `input.sources.base.DataSource`.
 
     Raises:
       DataError: an unknown name (the nearest one is suggested), an option that
-        this format does not have, or data that is not as it must be; with an `info`
-        of an earlier run, also other classes or another shape than it had.
+        this format does not have, or invalid data; with an `info` of an earlier run,
+        also other classes or another shape.
     """
     format_name, _, variant = name.partition(':')
-    FORMATS.facts(format_name)  # A wrong name is said before TensorFlow is loaded,
-    import estimator_clf.compat  # noqa: F401  which this does without its chatter.
+    FORMATS.facts(format_name)  # An unknown name is an error before TensorFlow loads.
+    import estimator_clf.compat  # noqa: F401  Configures TensorFlow's logging first.
 
     factory = FORMATS.get(format_name)
     accepted = inspect.signature(factory).parameters
@@ -38,22 +48,22 @@ def open_dataset(name, data_dir=None, *, selection=None, **options):
     if variant:
         if 'variant' not in accepted:
             raise DataError(
-                f'`dataset={name}`: only tfds takes a name behind a colon; '
-                f'write `dataset={format_name}`'
+                f'`dataset={name}`: only tfds accepts a name after a colon; '
+                f'use `dataset={format_name}`'
             )
         options['variant'] = variant
     if 'variant' not in options and format_name == 'tfds':
-        raise DataError('`dataset=tfds` needs a name: `dataset=tfds`:NAME')
+        raise DataError('`dataset=tfds` needs a name: `dataset=tfds:NAME`')
     for option in options:
         if option not in accepted:
-            takes = [p for p in accepted if p not in ('variant', 'data_dir', 'info')]
+            known = [p for p in accepted if p not in ('variant', 'data_dir', 'info')]
             raise DataError(
-                f'`{option}` has no meaning for `dataset={name}`, which takes: '
-                + ', '.join(f'`{p}`' for p in takes)
+                f'`{option}` has no meaning for `dataset={name}`, which accepts: '
+                + ', '.join(f'`{p}`' for p in known)
             )
     info = options.get('info')
     if info and 'image_size' in accepted:
-        # What the images at hand would suggest is not what the network was built for.
+        # The network was built for this shape, whatever these images suggest.
         height, width, channels = info.image_shape
         options = {'image_size': f'{height}x{width}', 'channels': channels, **options}
     source = factory(data_dir, **options)
@@ -66,12 +76,13 @@ def open_dataset(name, data_dir=None, *, selection=None, **options):
     return source
 
 
-def _check_same(source, info):
-    """Raises DataError if labels or shapes mean something else than in `info`."""
-    for what, here, there in (
+def _check_same(source: 'DataSource', info: DatasetInfo) -> None:
+    """Raises DataError if classes or shape differ from those in `info`."""
+    comparisons: tuple[tuple[str, Sequence[Any], Sequence[Any]], ...] = (
         ('classes', source.class_names, info.class_names),
         ('shape', source.image_shape, info.image_shape),
-    ):
+    )
+    for what, here, there in comparisons:
         if tuple(here) != tuple(there):
             raise DataError(
                 f'`data_dir`: the {what} of {source.name} must be those of the run, '
@@ -79,6 +90,6 @@ def _check_same(source, info):
             )
 
 
-def _listed(values):
-    more = ', …' if len(values) > 20 else ''
+def _listed(values: Sequence[Any]) -> str:
+    more = ', ...' if len(values) > 20 else ''
     return ', '.join(map(str, values[:20])) + more

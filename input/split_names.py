@@ -1,4 +1,4 @@
-"""The names by which people call the splits of a dataset."""
+"""Common names of the splits of a dataset."""
 
 import re
 
@@ -9,7 +9,7 @@ _NAMES = {
 }
 
 
-def canonical(name):
+def canonical(name: str) -> str | None:
     """Returns 'train', 'validation' or 'test' for a known name, else None."""
     for split, names in _NAMES.items():
         if name.lower() in names:
@@ -17,7 +17,7 @@ def canonical(name):
     return None
 
 
-def hinted(name):
-    """Returns the split that a part of a name speaks of ('seg_train'), else None."""
+def hinted(name: str) -> str | None:
+    """Returns the split that a part of a name denotes ('seg_train'), else None."""
     parts = map(canonical, re.split(r'[-_. ]', name))
     return canonical(name) or next(filter(None, parts), None)

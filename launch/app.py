@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from absl import flags
 
 from estimator_clf.config.fields import FIELDS
-from estimator_clf.core.errors import ConfigError, RunError, UserError
+from estimator_clf.core.errors import ConfigError, UserError
 from launch import flag_errors, recipes
 
 FLAGS = flags.FLAGS
@@ -40,7 +40,7 @@ def run(main: Callable[[list[str]], int | None], help_text: Callable[[], str]) -
         sys.argv = recipes.expand(sys.argv)
         arguments = FLAGS(sys.argv)[1:]
     except ConfigError as error:
-        _fail(error, 2)
+        _fail(error, error.exit_code)
     except (flags.Error, ValueError) as error:  # --noxla=3 is a ValueError.
         _fail(flag_errors.message_of(error, sys.argv), 2)
     sys.exit(_guarded(main, arguments))
@@ -51,7 +51,7 @@ def _guarded(main, arguments):
     try:
         return main(arguments) or 0
     except UserError as error:
-        _fail(error, 1 if isinstance(error, RunError) else 2)
+        _fail(error, error.exit_code)
     except KeyboardInterrupt:
         _fail('interrupted', 130)
     except BrokenPipeError:

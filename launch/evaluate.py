@@ -1,6 +1,6 @@
 """Evaluates a checkpoint of a run on the splits of its data.
 
-    python -m launch.evaluate --model_dir=RUN [--split=test] [--checkpoint=STEP]
+python -m launch.evaluate --model_dir=RUN [--split=test] [--checkpoint=STEP]
 """
 
 import json
@@ -46,7 +46,7 @@ def main(arguments: list[str]) -> None:
     from estimator_clf.core.errors import ConfigError
     from estimator_clf.core.tf_errors import translate_tf_errors
     from estimator_clf.evaluation.evaluator import Evaluator
-    from estimator_clf.loggers.corrupt_images import leave_out
+    from estimator_clf.loggers.corrupt_images import skip_corrupt_images
     from estimator_clf.loggers.jsonl import finite
     from estimator_clf.training.datasets import open_source
     from estimator_clf.training.models import build_model_fn
@@ -55,7 +55,7 @@ def main(arguments: list[str]) -> None:
     devices.set_up(FLAGS.device)
     checkpoint = find_checkpoint(FLAGS.model_dir, FLAGS.checkpoint)
     source = open_source(config, info)
-    leave_out(source, config.data.max_corrupt_images, app.log_message)
+    skip_corrupt_images(source, config.data.max_corrupt_images, app.log_message)
     exist = list(source.num_examples)
     splits = FLAGS.split or [s for s in ('validation', 'test') if s in exist]
     if not splits:
@@ -70,7 +70,7 @@ def main(arguments: list[str]) -> None:
     for split, input_fn in inputs.items():
         evaluator = Evaluator(model_fn, input_fn)
         with translate_tf_errors([source]):
-            metrics[split] = evaluator.evaluate(checkpoint)
+            metrics[split] = evaluator.evaluate(checkpoint) or {}
         evaluator.close()
     if FLAGS.output == 'json':
         found = {split: finite(values) for split, values in metrics.items()}

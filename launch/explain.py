@@ -1,21 +1,22 @@
-"""Shows what a trained network sees: images of weights, filters, reasons, dreams.
+"""Explains a trained network: weights, filters, attributions, dreams.
 
     python -m launch.explain --model_dir=RUN [--what=KIND,...] [IMAGE|DIR|GLOB...]
 
-Writes a PNG for each kind, and the same as images for TensorBoard. Kinds:
+Writes a PNG file for each kind, and the same images for TensorBoard. Kinds:
 
-  weights     what each pixel adds to each class (linear), or to each first unit (mlp)
-  filters     the filters of the first convolution
-  saliency    which pixels speak for the class: integrated gradients
-  occlusion   where the class is lost if a patch covers the image
-  maximize    the image that each class likes best, or each unit of --layer
-  features    what --layer hands on, for each image
-  dream       DeepDream: the image in which --layer sees more of what it sees already
+  weights     contribution of each pixel to each class (linear) or first unit (mlp)
+  filters     filters of the first convolution
+  saliency    attribution of the class score to pixels, by integrated gradients
+  occlusion   drop of the class probability where a patch covers the image
+  maximize    image that maximizes each class, or each unit of --layer
+  features    feature maps of --layer for each image
+  dream       DeepDream: amplifies the patterns that --layer detects in each image
 
-Without images --count of the data that the run was evaluated on are taken.
+Without images, --count examples of the split that the run evaluates are explained.
 """
 
 import os
+from collections.abc import Iterable, Iterator
 
 from absl import flags as absl_flags
 
@@ -55,36 +56,37 @@ _NAMES = (
 )
 
 
-def define_flags():
+def define_flags() -> None:
     """Defines the flags of this program."""
     text, number = absl_flags.DEFINE_string, absl_flags.DEFINE_integer
     text('model_dir', None, 'Directory of the run.', required=True)
     absl_flags.DEFINE_list(
-        'what', [], 'Kinds, see above. Default: what suits the network, but no dreams.'
+        'what',
+        [],
+        'Kinds, see above. Default: those that suit the network, except dream.',
     )
-    text('output_dir', '', 'Where to write. Default: MODEL_DIR/explain.')
+    text('output_dir', '', 'Output directory. Default: MODEL_DIR/explain.')
     flags.define_run('checkpoint', 'data_dir', 'device')
     text(
         'split',
         '',
-        'Split to take images of. Default: what was evaluated, else train.',
+        'Split to take images from. Default: the evaluated split, or else train.',
     )
-    number('count', 9, 'How many of them.', lower_bound=1)
+    number('count', 9, 'Number of images from the split.', lower_bound=1)
     text('class_name', '', 'Class to explain. Default: the predicted one, or all.')
-    text(
-        'layer', '', "Layer, for maximize, features and dream; '?' lists all there are."
-    )
+    text('layer', '', "Layer, for maximize, features and dream; '?' lists all layers.")
     absl_flags.DEFINE_list(
-        'unit', [], 'Numbers of units or channels of that layer. Default: the first.'
+        'unit', [], 'Units or channels of --layer, by number. Default: the first ones.'
     )
     number(
         'steps',
         0,
-        'Of saliency [64 to 1024], maximize [300], dream [20 a size].',
+        'Number of steps. Default: saliency 64 to 1024, maximize 300, dream 20 per '
+        'size.',
         lower_bound=0,
     )
     absl_flags.DEFINE_enum(
-        'baseline', 'mean', ['mean', 'black'], 'saliency: the image of nothing.'
+        'baseline', 'mean', ['mean', 'black'], 'saliency: color of the baseline image.'
     )
     number(
         'patch',
@@ -95,14 +97,17 @@ def define_flags():
     number(
         'stride',
         0,
-        'occlusion: by how many pixels the patch moves. Default: a third of it.',
+        'occlusion: step of the patch in pixels. Default: a third of --patch.',
         lower_bound=0,
     )
     absl_flags.DEFINE_float(
-        'smoothness', 0.7, 'maximize: more of it, fewer details.', lower_bound=0.0
+        'smoothness', 0.7, 'maximize: weight of the total variation.', lower_bound=0.0
     )
     absl_flags.DEFINE_float(
-        'sparsity', 0.1, 'maximize: more of it, more of the mean color.', lower_bound=0
+        'sparsity',
+        0.1,
+        'maximize: weight of the distance from the mean color.',
+        lower_bound=0,
     )
     number(
         'dream_size',
@@ -111,23 +116,27 @@ def define_flags():
         "network's to 256.",
         lower_bound=0,
     )
-    number('seed', 0, 'Of all that is random.')
+    number('seed', 0, 'Seed of all random numbers.')
 
 
-def main(arguments):
+def main(arguments: list[str]) -> None:
     """Explains as the flags say."""
     from estimator_clf.core.errors import ConfigError
-    from estimator_clf.training import factory
+    from estimator_clf.training.saved_runs import (
+        find_checkpoint,
+        load_config,
+        load_info,
+    )
 
     for kind in FLAGS.what:
         if kind not in _KINDS:
             raise ConfigError(f'--what must be of {", ".join(_KINDS)}, got {kind!r}')
-    # One pass, one view: of several the gradient would be that of their average.
-    config = factory.load_config(
+    # A single forward pass: gradients of an average over several would differ.
+    config = load_config(
         FLAGS.model_dir, data_dir=FLAGS.data_dir, eval_samples=1, export_tta=False
     )
-    info = factory.load_info(FLAGS.model_dir)
-    wish = _wish(config)
+    info = load_info(FLAGS.model_dir)
+    options = _options(config)
 
     from estimator_clf.core import devices
 
@@ -135,10 +144,11 @@ def main(arguments):
 
     from estimator_clf.explain import render
     from estimator_clf.explain.explainer import Explainer
+    from estimator_clf.training.models import build_model_fn
     from launch.terminal import table
 
-    checkpoint = factory.checkpoint_of(FLAGS.model_dir, FLAGS.checkpoint)
-    explainer = Explainer(factory.model_fn_maker(config)(info), checkpoint, info)
+    checkpoint = find_checkpoint(FLAGS.model_dir, FLAGS.checkpoint)
+    explainer = Explainer(build_model_fn(config, info), checkpoint, info)
     if FLAGS.layer == '?':
         rows = [
             [layer.name, ' x '.join(map(str, layer.tensor.shape[1:]))]
@@ -146,35 +156,38 @@ def main(arguments):
         ]
         print(table(['layer', 'outputs'], rows))
         return
-    if FLAGS.layer:  # Before minutes of work.
+    # Checked here, since the explanations can take minutes.
+    if FLAGS.layer:
         explainer.layer(FLAGS.layer)
     if FLAGS.class_name:
-        explainer.class_number(FLAGS.class_name)
-    kinds = FLAGS.what or render.usual_kinds(explainer)
-    given = []
+        explainer.class_index(FLAGS.class_name)
+    kinds = FLAGS.what or render.default_kinds(explainer)
+    images = []
     if set(kinds) & set(render.IMAGE_KINDS):
-        given = _images(arguments, config, info)
+        images = _load_images(arguments, config, info)
     directory = FLAGS.output_dir or os.path.join(FLAGS.model_dir, 'explain')
-    step = explainer.step
-    for path, figure in render.explain(explainer, kinds, wish, given, directory, step):
-        for line in figure.said:
-            app.log_message(line)
+    for path, figure in render.write_figures(
+        explainer, kinds, options, images, directory, explainer.step
+    ):
+        for message in figure.messages:
+            app.log_message(message)
         print(path, flush=True)
 
 
-def _wish(config):
+def _options(config):
     from estimator_clf.core.errors import ConfigError
-    from estimator_clf.explain.options import Wish
+    from estimator_clf.explain.options import ExplainOptions
 
     try:
         units = tuple(int(unit) for unit in FLAGS.unit)
     except ValueError:
         raise ConfigError(
-            f'--unit must be whole numbers between commas, got {",".join(FLAGS.unit)!r}'
+            '--unit must be comma-separated whole numbers, got '
+            f'{",".join(FLAGS.unit)!r}'
         ) from None
     if units and not FLAGS.layer:
-        raise ConfigError('--unit is one of a layer: give its --layer, too')
-    return Wish(
+        raise ConfigError('--unit requires --layer')
+    return ExplainOptions(
         layer=FLAGS.layer,
         units=units,
         class_name=FLAGS.class_name,
@@ -185,39 +198,40 @@ def _wish(config):
         smoothness=FLAGS.smoothness,
         sparsity=FLAGS.sparsity,
         dream_size=FLAGS.dream_size,
-        max_pixels=config.max_pixels,
+        max_pixels=config.exports.max_pixels,
         seed=FLAGS.seed,
     )
 
 
-def _images(arguments, config, info):
-    """The images that are named, or some of the data."""
+def _load_images(arguments, config, info):
+    """Loads the images given as arguments, or examples of the data."""
     from estimator_clf.explain import images
-    from estimator_clf.training import factory
+    from estimator_clf.training.models import build_decoder
 
-    decoder = factory.make_decoder(config, info)
+    decoder = build_decoder(config, info)
     if arguments:
         from launch.predict import find_files
 
-        return images.load(_files(find_files(arguments)), decoder)
+        return images.load_images(_read_files(find_files(arguments)), decoder)
     from estimator_clf.config.step_plan import evaluation_split
-    from estimator_clf.loggers.corrupt_images import leave_out
-    from launch.data_errors import translate_tf_errors
+    from estimator_clf.core.tf_errors import translate_tf_errors
+    from estimator_clf.loggers.corrupt_images import skip_corrupt_images
+    from estimator_clf.training.datasets import open_source
 
-    source = factory.open_source(config, info)
-    leave_out(source, config.max_corrupt_images, app.log_message)
-    split = FLAGS.split or evaluation_split(config, source) or config.train_split
+    source = open_source(config, info)
+    skip_corrupt_images(source, config.data.max_corrupt_images, app.log_message)
+    split = FLAGS.split or evaluation_split(config, source) or config.data.train_split
     if split not in source.num_examples:
         from estimator_clf.core.errors import ConfigError
 
-        there = ', '.join(source.num_examples)
-        raise ConfigError(f'--split must be one of {there}, got {split!r}')
-    with translate_tf_errors(source):
-        some = images.some_of(source, split, FLAGS.count)
-        return images.load(some, decoder, source.corrupt_images)
+        splits = ', '.join(source.num_examples)
+        raise ConfigError(f'--split must be one of {splits}, got {split!r}')
+    with translate_tf_errors([source]):
+        examples = images.sample_examples(source, split, FLAGS.count)
+        return images.load_images(examples, decoder, source.corrupt_images)
 
 
-def _files(paths):
+def _read_files(paths: Iterable[str]) -> Iterator[tuple[str, bytes, None]]:
     for path in paths:
         with open(path, 'rb') as file:
             yield path, file.read(), None

@@ -107,13 +107,13 @@ def _saved_model(model, config, info):
 def _other(model, config, info):
     from estimator_clf.core.tf_errors import translate_tf_errors
     from estimator_clf.export import formats
-    from estimator_clf.loggers.corrupt_images import leave_out
+    from estimator_clf.loggers.corrupt_images import skip_corrupt_images
     from estimator_clf.training.datasets import open_source
 
     calibration = None
     if FLAGS.quantize:
         source = open_source(config, info)
-        leave_out(source, config.data.max_corrupt_images, app.log_message)
+        skip_corrupt_images(source, config.data.max_corrupt_images, app.log_message)
         with translate_tf_errors([source]):
             calibration = formats.calibration_inputs(
                 source, config.data.train_split, eval_crop=config.data.eval_crop
@@ -133,12 +133,12 @@ def _examples(config, info):
     from estimator_clf.core.errors import DataError
     from estimator_clf.core.tf_errors import translate_tf_errors
     from estimator_clf.export import check_examples
-    from estimator_clf.loggers.corrupt_images import leave_out
+    from estimator_clf.loggers.corrupt_images import skip_corrupt_images
     from estimator_clf.training.datasets import open_source
 
     try:
         source = open_source(config, info)
-        leave_out(source, config.data.max_corrupt_images, app.log_message)
+        skip_corrupt_images(source, config.data.max_corrupt_images, app.log_message)
         with translate_tf_errors([source]):
             return check_examples.of_run(config, source)
     except DataError as error:

@@ -1,9 +1,9 @@
-"""Serves an export on this machine, to try it out: REST, gRPC and a web page.
+"""Serves an export on this machine for trying it out: REST, gRPC and a web page.
 
     python -m launch.serve --export_dir=RUN/export
 
-The APIs are TensorFlow Serving's, which is what to run in production (docs/serve.md).
-SIGTERM and Ctrl-C end it when the requests under way are answered.
+The APIs are TensorFlow Serving's. For production use TensorFlow Serving itself
+(docs/serve.md). SIGTERM and Ctrl-C stop the program after the requests in progress.
 """
 
 import asyncio
@@ -11,10 +11,14 @@ import logging
 import os
 import signal
 import sys
+from typing import TYPE_CHECKING, Any
 
 from absl import flags as absl_flags
 
 from launch import app, flags
+
+if TYPE_CHECKING:
+    from estimator_clf.serving.server import ServerOptions
 
 FLAGS = flags.FLAGS
 
@@ -37,55 +41,64 @@ NAMES = (
     'device',
 )
 
+_PORTS: dict[str, Any] = {'lower_bound': 0, 'upper_bound': 65535}
 
-_PORTS = {'lower_bound': 0, 'upper_bound': 65535}
 
-
-def define_flags():
+def define_flags() -> None:
     """Defines the flags of this program."""
-    define_text, define_number = absl_flags.DEFINE_string, absl_flags.DEFINE_integer
+    define_text, define_integer = absl_flags.DEFINE_string, absl_flags.DEFINE_integer
+    define_number = absl_flags.DEFINE_float
     define_text(
         'export_dir', None, 'Directory of the versions, or a SavedModel.', required=True
     )
-    define_text('model_name', 'classifier', 'Name of the model in the URLs.')
-    define_text('host', '127.0.0.1', 'Address to listen on; 0.0.0.0: all of them.')
-    define_number('port', 8501, 'Of REST and the page; 0: any free.', **_PORTS)
-    define_number('grpc_port', 8500, 'Of gRPC; 0: any free.', **_PORTS)
-    absl_flags.DEFINE_bool('grpc', True, 'Whether to have gRPC.')
-    define_number(
+    define_text('model_name', 'classifier', 'Name of the model in URLs and requests.')
+    define_text('host', '127.0.0.1', 'Address to listen on; 0.0.0.0: all addresses.')
+    define_integer('port', 8501, 'Port of REST and page; 0: any free port.', **_PORTS)
+    define_integer('grpc_port', 8500, 'Port of gRPC; 0: any free port.', **_PORTS)
+    absl_flags.DEFINE_bool('grpc', True, 'Whether to serve gRPC.')
+    define_integer(
         'max_batch_size',
         32,
-        'Most examples in a run, of several requests; 1: no batching.',
+        'Maximum number of examples in a run, from several requests; 1: no batching.',
         lower_bound=1,
     )
-    absl_flags.DEFINE_float(
-        'max_wait_ms', 1.0, 'How long a request waits for company.', lower_bound=0
-    )
     define_number(
-        'batch_threads', None, 'Runs at a time. Default: the CPUs.', lower_bound=1
+        'max_wait_ms',
+        1.0,
+        'Milliseconds for which a request waits for others.',
+        lower_bound=0,
     )
-    define_number(
-        'max_queue', 1000, 'Requests that may wait; more get a 503.', lower_bound=1
+    define_integer(
+        'batch_threads',
+        None,
+        'Number of concurrent runs. Default: the number of CPUs.',
+        lower_bound=1,
     )
-    define_number(
+    define_integer(
+        'max_queue',
+        1000,
+        'Maximum number of waiting requests; further ones get status 503.',
+        lower_bound=1,
+    )
+    define_integer(
         'versions', 1, 'How many of the latest versions to serve.', lower_bound=1
     )
     define_text('version_labels', '', "Labels of versions: 'stable:3,canary:4'.")
-    absl_flags.DEFINE_float(
-        'poll_seconds', 1.0, 'Between two looks for new versions.', lower_bound=0.01
+    define_number(
+        'poll_seconds', 1.0, 'Interval of looking for new versions.', lower_bound=0.01
     )
-    define_number('max_body_mb', 32, 'Largest request, in MiB.', lower_bound=1)
-    absl_flags.DEFINE_float(
+    define_integer('max_body_mb', 32, 'Maximum request size in MiB.', lower_bound=1)
+    define_number(
         'timeout',
         30.0,
-        'Seconds that a client has to send a request, and this to answer it.',
+        'Seconds in which a request must arrive, and in which it must be processed.',
         lower_bound=0.1,
     )
-    absl_flags.DEFINE_enum('device', 'auto', ['auto', 'cpu', 'gpu'], 'What to run on.')
+    absl_flags.DEFINE_enum('device', 'auto', ['auto', 'cpu', 'gpu'], 'Device to use.')
 
 
-def main(arguments):
-    """Serves as the flags say."""
+def main(arguments: list[str]) -> None:
+    """Serves until SIGTERM or SIGINT."""
     from estimator_clf.core.errors import ConfigError
 
     app.no_arguments(arguments)
@@ -96,62 +109,64 @@ def main(arguments):
         import tensorflow_serving  # noqa: F401
     except ImportError as error:
         raise ConfigError(
-            f'{error.name} is missing; serving has an extra of its own: '
+            f'serving requires the package {error.name}; install the extra: '
             "pip install -e '.[serving]'"
         ) from None
 
     from estimator_clf.core import devices
-    from estimator_clf.serving.batching import Batching
-    from estimator_clf.serving.policy import Policy, parse_labels
-    from estimator_clf.serving.server import Options, Server
+    from estimator_clf.serving.batching import BatchingOptions
+    from estimator_clf.serving.server import ServerOptions
+    from estimator_clf.serving.version_manager import VersionPolicy, parse_labels
 
     labels = parse_labels(FLAGS.version_labels)
     if not FLAGS.model_name or set(FLAGS.model_name) & set('/:'):
         raise ConfigError(
-            f"--model_name must be a name without '/' and ':', got {FLAGS.model_name!r}"
+            "--model_name must be a non-empty name without '/' and ':', "
+            f'got {FLAGS.model_name!r}'
         )
     devices.set_up(FLAGS.device)
     logging.basicConfig(format='%(levelname)s: %(message)s')
-    options = Options(
+    options = ServerOptions(
         export_dir=FLAGS.export_dir,
-        name=FLAGS.model_name,
+        model_name=FLAGS.model_name,
         host=FLAGS.host,
         port=FLAGS.port,
         grpc_port=FLAGS.grpc_port if FLAGS.grpc else None,
-        batching=Batching(
+        batching=BatchingOptions(
             FLAGS.max_batch_size,
             FLAGS.max_wait_ms / 1000,
             FLAGS.batch_threads or os.cpu_count() or 1,
             FLAGS.max_queue,
         ),
-        policy=Policy(latest=FLAGS.versions),
-        labels=labels,
-        poll=FLAGS.poll_seconds,
+        policy=VersionPolicy(latest=FLAGS.versions),
+        version_labels=labels,
+        poll_seconds=FLAGS.poll_seconds,
         max_body=FLAGS.max_body_mb << 20,
         timeout=FLAGS.timeout,
     )
-    asyncio.run(_serve(Server(options), options))
+    asyncio.run(_serve(options))
 
 
-async def _serve(server, options):
-    """Serves until a signal comes."""
-    asked = asyncio.Event()
+async def _serve(options: 'ServerOptions') -> None:
+    from estimator_clf.serving.server import Server
+
+    server = Server(options)
+    stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, asked.set)
+        loop.add_signal_handler(number, stopping.set)
     await server.start()
-    name = options.name
     print(f'Page:  {server.url}/')
-    print(f'REST:  {server.url}/v1/models/{name}:predict')
+    print(f'REST:  {server.url}/v1/models/{options.model_name}:predict')
     if server.grpc_port:
         print(f'gRPC:  {server.grpc_address}')
     print(
-        'This is for trying a model out; in production run TensorFlow Serving '
+        'This server is for trying out a model; in production use TensorFlow Serving '
         '(docs/serve.md).',
         flush=True,
     )
-    await asked.wait()
-    print('Answering what is under way, then ending.', file=sys.stderr, flush=True)
+    await stopping.wait()
+    print('Finishing the requests in progress.', file=sys.stderr, flush=True)
     await server.stop()
 
 

@@ -1,13 +1,12 @@
-"""Which networks there are, and which settings each one takes.
+"""Registry of networks and their options.
 
-A network is one file in `networks/`, holding one function under `@register('name')`.
-Listing them for `--help` imports neither the networks nor TensorFlow.
+A network is one file in `networks/` with a function under `@register('name')`. Listing
+them, for instance for `--help`, imports neither the networks nor TensorFlow.
 """
 
 import functools
 import importlib
 import inspect
-import math
 from collections.abc import Callable, Mapping
 
 from estimator_clf.core import errors
@@ -22,11 +21,11 @@ __all__ = [
     'get',
     'head',
     'names',
-    'parse_args',
     'published',
     'random',
     'register',
     'settings',
+    'typed_options',
     'weights',
 ]
 
@@ -34,7 +33,7 @@ NETWORKS = Registry('model_fns.networks', 'network', errors.SettingError)
 
 
 def names() -> dict[str, str]:
-    """Every network's name with the first line of its docstring, sorted by name."""
+    """Returns dict name of a network -> first line of its docstring, sorted by name."""
     return NETWORKS.names()
 
 
@@ -42,56 +41,58 @@ def get(name: str) -> Callable:
     """Imports a network: `build(net, inputs, num_classes, **settings) -> logits`.
 
     Raises:
-        SettingError: there is no such network; the message suggests the nearest.
+      SettingError: an unknown network; the message suggests the nearest name.
     """
     return NETWORKS.get(name)
 
 
 def head(name: str) -> str:
-    """Which function of `model_fns.heads.head` the outputs go to; imports nothing.
+    """Returns the head of a network, 'classification' or 'regression'.
 
     Raises:
-        SettingError: there is no such network.
+      SettingError: an unknown network.
     """
     return NETWORKS.facts(name).get('head', 'classification')
 
 
 def random(name: str) -> bool:
-    """Whether a network is random outside of training; imports nothing.
+    """Returns whether a network is stochastic outside of training.
 
     Raises:
-        SettingError: there is no such network.
+      SettingError: an unknown network.
     """
     return NETWORKS.facts(name).get('random', False)
 
 
 def settings(name: str) -> dict[str, object]:
-    """A network's settings with their defaults, as declared; imports nothing.
+    """Returns the options of a network with their defaults, as declared.
 
     Raises:
-        SettingError: there is no such network.
+      SettingError: an unknown network.
     """
     return NETWORKS.options(name)
 
 
 def weights(name: str, network_args: Mapping[str, object]) -> str:
-    """The source of weights that a network's own settings name, or ''.
+    """Returns the source of the pretrained weights in a network's options, or ''.
 
     Raises:
-        SettingError: there is no such network.
+      SettingError: an unknown network.
     """
-    named = {**settings(name), **network_args}.get('weights', 'none')
-    return '' if named == 'none' else named
+    source = {**settings(name), **network_args}.get('weights', 'none')
+    return '' if source == 'none' else str(source)
 
 
-def published(name: str, network_args: Mapping[str, object]):
-    """How Keras's files lay out what a network has; see `pretrained.published`.
+def published(
+    name: str, network_args: Mapping[str, object]
+) -> tuple[tuple, Callable[[], dict]] | None:
+    """Returns the layers of a network in Keras's weight files.
 
     Returns:
-        None for a network of our own.
+      See `networks.pretrained.published`; None for a network that Keras does not have.
 
     Raises:
-        SettingError: there is no such network, or not with these settings.
+      SettingError: an unknown network or an invalid option.
     """
     if not NETWORKS.facts(name).get('published'):
         return None
@@ -102,14 +103,14 @@ def published(name: str, network_args: Mapping[str, object]):
 def data_dependent_init(
     name: str, network_args: Mapping[str, object]
 ) -> Callable | None:
-    """The function that computes some of the first weights from training images.
+    """Returns the function that computes initial weights from training images.
 
     Returns:
-        Function (iterable of standardized images, float32 [B, H, W, C]) -> dict name
-        of a variable -> array; None for a network whose weights all begin by chance.
+      Function (iterable of normalized images, float32 [B, H, W, C]) -> dict name of a
+      variable -> array; None for a network without data-dependent initialization.
 
     Raises:
-        SettingError: there is no such network.
+      SettingError: an unknown network.
     """
     if not NETWORKS.facts(name).get('data_dependent_init'):
         return None
@@ -118,54 +119,23 @@ def data_dependent_init(
 
 
 def arguments(build: Callable) -> dict[str, object]:
-    """The keyword-only arguments of a network's function with their defaults."""
+    """Returns the keyword-only arguments of a function with their defaults."""
     parameters = inspect.signature(build).parameters.values()
     return {p.name: p.default for p in parameters if p.kind == p.KEYWORD_ONLY}
-
-
-def parse_args(name: str, text: str) -> dict[str, object]:
-    """Reads a network's settings as written on a command line.
-
-    Args:
-        name: the network.
-        text: `'hidden=256x128,dropout=0.5'`. Each value is read as the type of the
-            setting's default. Several whole numbers are joined by `x`; an empty
-            tuple is written `none`.
-
-    Returns:
-        The settings that `text` names, and only those.
-
-    Raises:
-        SettingError: an unknown network or setting, a setting given twice, or a value
-            that is not of the setting's type.
-    """
-    defaults = settings(name)
-    parsed = {}
-    for item in filter(None, (part.strip() for part in text.split(','))):
-        key, equals, value = (part.strip() for part in item.partition('='))
-        if not equals:
-            raise errors.SettingError(
-                f'`network_args`: {item!r} must be written setting=value'
-            )
-        _check_key(name, key, defaults)
-        if key in parsed:
-            raise errors.SettingError(f'`network_args`: {key!r} is given twice')
-        parsed[key] = _parse_value(key, value, defaults[key])
-    return parsed
 
 
 def typed_options(call: Call) -> dict[str, object]:
     """Returns the options of a network, `mlp(hidden=256)`, with their defaults' types.
 
     Args:
-        call: name of a network and its options.
+      call: name of a network and its options.
 
     Returns:
-        The options that the call names, and only those.
+      The options in the call only.
 
     Raises:
-        SettingError: an unknown network or option, a positional value, or a value of
-            another type than the default.
+      SettingError: an unknown network or option, a positional value, or a value of
+        another type than the default.
     """
     defaults = settings(call.name)
     if call.args:
@@ -178,6 +148,20 @@ def typed_options(call: Call) -> dict[str, object]:
         _check_key(call.name, key, defaults)
         typed[key] = _typed(key, value, defaults[key])
     return typed
+
+
+def check_args(network: str | Callable, network_args: Mapping[str, object]) -> None:
+    """Checks that a network has all the options in `network_args`.
+
+    Raises:
+      SettingError: an unknown network or option; the message lists those it has.
+    """
+    if isinstance(network, str):
+        name, defaults = network, settings(network)
+    else:
+        name, defaults = network.__name__, arguments(network)
+    for key in network_args:
+        _check_key(name, key, defaults)
 
 
 def _typed(key, value, default):
@@ -205,69 +189,7 @@ def _typed(key, value, default):
     return value
 
 
-def check_args(build: Callable, network_args: Mapping[str, object]) -> None:
-    """Makes sure that a network has all the settings that `network_args` names.
-
-    Raises:
-        SettingError: it has not; the message lists the ones it has.
-    """
-    defaults = arguments(build)
-    for key in network_args:
-        _check_key(build.__name__, key, defaults)
-
-
 def _check_key(network, key, defaults):
     if key not in defaults:
-        listed = [f'{name}={_written(value)}' for name, value in defaults.items()]
-        what = f'setting of {network!r}:'
-        raise errors.unknown('network_args', what, key, listed)
-
-
-def _parse_value(key, text, default):
-    # bool before int: a bool is an int to Python.
-    if isinstance(default, bool):
-        kind, read = 'true or false', _parse_bool
-    elif isinstance(default, int):
-        kind, read = 'a whole number', int
-    elif isinstance(default, float):
-        kind, read = 'a finite number', _parse_float
-    elif isinstance(default, tuple):
-        kind, read = "whole numbers joined by 'x', or 'none'", _parse_tuple
-    else:
-        return text
-    try:
-        return read(text)
-    except ValueError:
-        raise errors.SettingError(
-            f'`network_args`: {key} must be {kind}, as in {key}={_written(default)}; '
-            f'got {text!r}'
-        ) from None
-
-
-def _parse_bool(text):
-    values = {'true': True, '1': True, 'false': False, '0': False}
-    if text.lower() not in values:
-        raise ValueError(text)
-    return values[text.lower()]
-
-
-def _parse_float(text):
-    value = float(text)
-    if not math.isfinite(value):
-        raise ValueError(text)
-    return value
-
-
-def _parse_tuple(text):
-    if text.lower() == 'none':
-        return ()
-    return tuple(int(part) for part in text.split('x'))
-
-
-def _written(value):
-    """A setting's value as it would be written in `network_args`."""
-    if isinstance(value, tuple):
-        return 'x'.join(str(part) for part in value) or 'none'
-    if isinstance(value, bool):
-        return str(value).lower()
-    return str(value)
+        listed = [f'{name}={write_value(value)}' for name, value in defaults.items()]
+        raise errors.unknown('network', f'option of {network!r}:', key, listed)

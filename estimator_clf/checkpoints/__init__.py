@@ -1,0 +1,1 @@
+"""Checkpoints on disk: listing, recovery, the best of a run."""

@@ -1,8 +1,8 @@
-"""The best of a run, kept beside the latest: checkpoints, or exports.
+"""Retains the best checkpoints or exports of a run, next to the latest.
 
-What is kept, with value and step, is in `best.json`; it is read back at start, so that
-a restart forgets nothing, and only what it lists counts: a kill between two files
-leaves an orphan, which the next start removes, and never a list of what is not there.
+`best.json` lists them with value and step. It is read at the start, so that a restart
+loses nothing, and only what it lists counts: a kill between two files leaves an orphan,
+which the next start removes, but never a list of missing files.
 """
 
 import contextlib
@@ -12,50 +12,60 @@ import math
 import os
 import re
 import shutil
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from estimator_clf.checkpoints.listing import latest_checkpoint
-from estimator_clf.core.atomic_files import PARTIAL, write_atomically
+from estimator_clf.config.metric_goal import MetricGoal
+from estimator_clf.core.atomic_files import (
+    partial_directory,
+    remove_partial,
+    write_atomically,
+)
 from estimator_clf.core.errors import ConfigError
 
 STATE_FILE = 'best.json'
 
-# As `copy_checkpoint` and `estimator_clf.export.versions` name what they work on.
+# Unfinished checkpoints and exports: hidden, or named as exports of versions below 0.2.
 _UNFINISHED = re.compile(r'\.|partial-\d')
 
 
-class BestCheckpoints:
-    """Keeps the n best things that were made of checkpoints.
+Known = Mapping[int, Mapping[str, float]]
 
-    keeper = BestCheckpoints('runs/a/best', Goal('accuracy'), 2, copy_checkpoint)
-    listener = EvaluationListener(evaluator, 500, report, after=keeper.offer)
+
+class BestCheckpoints:
+    """Retains the n best artifacts (copies, exports) made of checkpoints.
+
+    best = BestCheckpoints('runs/a/best', MetricGoal('accuracy'), 2, copy_checkpoint)
+    listener = EvaluationListener(evaluator, 500, report, after=best.maybe_save)
     """
 
     def __init__(
         self,
-        directory,
-        goal,
-        count,
-        make,
-        records_only=False,
-        split='',
-        known=None,
-        run='',
-    ):
-        """Makes the keeper; removes what a killed run left unfinished.
+        directory: str,
+        goal: MetricGoal,
+        count: int,
+        make: Callable[[str, int, str], str],
+        records_only: bool = False,
+        split: str = '',
+        known: Known | None = None,
+        run: str | None = '',
+    ) -> None:
+        """Reads the state, and removes what a killed run left unfinished.
 
         Args:
-          directory: where; nothing else may be in it.
-          goal: `MetricGoal`.
+          directory: parent of the artifacts; nothing else may be in it.
+          goal: metric and direction.
           count: n, at least 1.
-          make: function (checkpoint, step, directory) that makes a directory inside of
-            `directory`, all at once, and returns its path.
-          records_only: keep a thing only if it is the best so far. For exports: a
+          make: function (checkpoint, step, directory) that atomically makes a directory
+            inside `directory` and returns its path.
+          records_only: retain an artifact only if it is the best so far. For exports: a
             server takes the last version, which must not be the second best.
-          split: what was evaluated, where there is more than one thing to evaluate.
-          known: dict step -> metrics of earlier evaluations. What was kept by another
-            metric or split is ordered by these; without them, it stays until any
-            that is offered takes its place.
-          run: whose best they are, for `check_directory`.
+          split: evaluated split or set, if there are several.
+          known: metrics by step of earlier evaluations. Artifacts retained by another
+            metric or split are ranked by these; without them, they stay until any other
+            is saved.
+          run: name of the run, for `check_directory`.
         """
         self._directory = directory
         self._goal = goal
@@ -70,30 +80,39 @@ class BestCheckpoints:
         self._remove_orphans()
 
     @property
-    def entries(self):
-        """List of dicts of step, value and path, the best first."""
+    def entries(self) -> list[dict[str, Any]]:
+        """Dicts of step, value and path, the best first."""
         return [dict(entry) for entry in self._entries]
 
-    def maybe_save(self, checkpoint, step, metrics, known=None):
-        """Keeps what is made of a checkpoint, if it is among the best.
+    def maybe_save(
+        self,
+        checkpoint: str,
+        step: int,
+        metrics: Mapping[str, float],
+        known: Known | None = None,
+    ) -> bool:
+        """Saves an artifact of a checkpoint if it is among the best.
 
-        Of equals the earlier one is better. Offering one twice changes nothing.
+        Of equal values the earlier one is better. A second call with the same step
+        changes nothing.
 
         Args:
           checkpoint: path prefix of the checkpoint.
           step: its global step.
-          metrics: what evaluation found.
-          known: dict step -> metrics of all evaluations, where not all of them were
-            offered: of something that is not kept a worse one takes no place.
+          metrics: results of its evaluation.
+          known: metrics by step of all evaluations, if this was not called for all of
+            them: a checkpoint worse than one that was missed is not saved.
 
         Returns:
-          Whether it is kept.
+          Whether it was saved.
         """
         value = self._goal.value(metrics)
-        kept = {entry['step'] for entry in self._entries}
-        if math.isnan(value) or step in kept:
+        retained = {entry['step'] for entry in self._entries}
+        if math.isnan(value) or step in retained:
             return False
-        missed = [m for s, m in (known or {}).items() if s != step and s not in kept]
+        missed = [
+            m for s, m in (known or {}).items() if s != step and s not in retained
+        ]
         if any(self._goal.better(self._goal.value(m), value) for m in missed):
             return False
         rival = 0 if self._records_only else self._count - 1
@@ -103,25 +122,25 @@ class BestCheckpoints:
             return False
         os.makedirs(self._directory, exist_ok=True)
         if not os.path.exists(self._state_path()):
-            self._write()  # First of all: by this the directory is known as ours.
+            self._write()  # First: this file marks the directory as ours.
         path = self._make(checkpoint, step, self._directory)
         entry = {'step': int(step), 'value': value, 'path': os.path.basename(path)}
         self._entries = self._in_order([*self._entries, entry])[: self._count]
         self._write()
-        # Only now: killed before this, the old list and all that it names are there.
+        # Last: a kill before this leaves the old list and all its artifacts.
         self._remove_orphans()
         return True
 
-    def rewind(self, step):
-        """Lets go of what is later than a step to which the run has gone back."""
+    def rewind(self, step: int) -> None:
+        """Removes artifacts of later steps than the one that the run returns to."""
         left = [entry for entry in self._entries if entry['step'] <= step]
         if left != self._entries:
             self._entries = left
             self._write()
             self._remove_orphans()
 
-    def best_path(self):
-        """Returns the path of the best, or None."""
+    def best_path(self) -> str | None:
+        """Returns the path of the best artifact, or None."""
         if not self._entries:
             return None
         return os.path.join(self._directory, self._entries[0]['path'])
@@ -130,7 +149,11 @@ class BestCheckpoints:
         return os.path.join(self._directory, STATE_FILE)
 
     def _write(self):
-        state = {'metric': self._goal.metric, 'split': self._split, 'run': self._run}
+        state: dict[str, Any] = {
+            'metric': self._goal.metric,
+            'split': self._split,
+            'run': self._run,
+        }
         # JSON has no NaN.
         state['best'] = [
             {**e, 'value': None if math.isnan(e['value']) else e['value']}
@@ -161,13 +184,13 @@ class BestCheckpoints:
             if os.path.isdir(os.path.join(self._directory, e['path']))
         ]
         if not same:
-            # Values of another metric say nothing about this one.
+            # Values of another metric cannot be compared.
             for entry in entries:
                 entry['value'] = self._goal.value(known.get(entry['step'], {}))
         return self._in_order(sorted(entries, key=lambda e: e['step']))
 
     def _in_order(self, entries):
-        """The best first; of equals the one that was first."""
+        """Sorts the best first; equal values stay in their order."""
 
         def compare(one, other):
             one, other = one['value'], other['value']
@@ -178,44 +201,46 @@ class BestCheckpoints:
     def _remove_orphans(self):
         if not os.path.isdir(self._directory):
             return
-        kept = {entry['path'] for entry in self._entries}
+        remove_partial(self._directory)
+        retained = {entry['path'] for entry in self._entries}
         for name in os.listdir(self._directory):
             path = os.path.join(self._directory, name)
-            hidden = name.startswith('.') and not name.startswith(PARTIAL)
-            if os.path.isdir(path) and name not in kept and not hidden:
+            hidden = name.startswith('.')
+            if os.path.isdir(path) and name not in retained and not hidden:
                 shutil.rmtree(path, ignore_errors=True)
 
 
-def check_directory(directory, run=''):
-    """Raises ConfigError unless a directory is new, empty, or of this run's `BestCheckpoints`.
+def check_directory(directory: str, run: str | None = '') -> None:
+    """Raises ConfigError unless a directory is new, empty, or of this run.
 
     Args:
-      directory: where a `BestCheckpoints` is to keep things.
-      run: as it is given it; None for a run that only begins, and has none yet.
+      directory: that of a `BestCheckpoints`.
+      run: its `run`; None for a run that starts and has saved none yet.
     """
     if not os.path.isdir(directory):
         return
     if os.path.exists(os.path.join(directory, STATE_FILE)):
-        # Damaged, or by a version that did not write down whose it is: it may be ours.
+        # A corrupt file, or one of a version that did not write `run`, may be ours.
         owner = _state(directory).get('run', '')
         if run is None or owner not in ('', run):
             raise ConfigError(
-                f'{directory} holds the best of another run, and what is best here could '
-                'not be told from it; move it, or name another `export_dir`'
+                f'{directory} contains the best exports of another run, which cannot '
+                'be distinguished from those of this one; move it, or use another '
+                '`export_dir`'
             )
         return
-    # A kill in the first export leaves what is not whole yet.
+    # A kill during the first export leaves an unfinished one.
     there = [n for n in sorted(os.listdir(directory)) if not _UNFINISHED.match(n)]
     if there:
         raise ConfigError(
-            f'{directory} is for the best of a run and must not exist or be empty, but it '
-            f'holds {there[0]!r} and no {STATE_FILE}; move that, or name another '
-            '`export_dir`'
+            f'{directory} is for the best exports of a run and must not exist or be '
+            f'empty, but it contains {there[0]!r} and no {STATE_FILE}; move that, or '
+            'use another `export_dir`'
         )
 
 
-def _state(directory):
-    """What `best.json` of a directory says; {} if there is none, or it is corrupt."""
+def _state(directory: str) -> dict[str, Any]:
+    """Reads `best.json` of a directory; {} if there is none, or it is corrupt."""
     try:
         with open(os.path.join(directory, STATE_FILE), encoding='utf-8') as file:
             state = json.load(file)
@@ -224,13 +249,13 @@ def _state(directory):
     return state if isinstance(state, dict) else {}
 
 
-def best_directory(model_dir):
-    """Returns the directory in which a run keeps its best checkpoints."""
+def best_directory(model_dir: str) -> str:
+    """Returns the directory of the best checkpoints of a run."""
     return os.path.join(model_dir, 'best')
 
 
-def best_checkpoint(model_dir):
-    """Returns the path prefix of the best checkpoint that a run keeps, or None."""
+def best_checkpoint(model_dir: str) -> str | None:
+    """Returns the path prefix of the best checkpoint of a run, or None."""
     directory = best_directory(model_dir)
     try:
         path = _state(directory)['best'][0]['path']
@@ -239,29 +264,27 @@ def best_checkpoint(model_dir):
     return latest_checkpoint(os.path.join(directory, path))
 
 
-def copy_checkpoint(checkpoint, step, directory):
+def copy_checkpoint(checkpoint: str, step: int, directory: str) -> str:
     """Copies a checkpoint into `<directory>/<step>/`, for `BestCheckpoints`.
 
-    The copy is a hard link where the file system has such: it costs no time and no
-    space, and stays when the original is rotated away.
+    The copy is a hard link where the file system has them: it takes neither time nor
+    space, and stays when the original is deleted.
 
     Returns:
-      Path of the new directory, which `tf.train.latest_checkpoint` understands.
+      Path of the new directory, for `tf.train.latest_checkpoint`.
     """
     target = os.path.join(directory, str(step))
-    partial = os.path.join(directory, f'.partial-{step}')
-    shutil.rmtree(partial, ignore_errors=True)
-    os.makedirs(partial)
     source, prefix = os.path.split(checkpoint)
-    for name in os.listdir(source or '.'):
-        # The dot: model.ckpt-1 is also the beginning of model.ckpt-10.
-        if name.startswith(prefix + '.'):
-            _link(os.path.join(source, name), os.path.join(partial, name))
-    write_atomically(
-        os.path.join(partial, 'checkpoint'), f'model_checkpoint_path: "{prefix}"\n'
-    )
-    shutil.rmtree(target, ignore_errors=True)
-    os.rename(partial, target)
+    with partial_directory(directory) as partial:
+        for name in os.listdir(source or '.'):
+            # With the dot: model.ckpt-1 is a prefix of model.ckpt-10.
+            if name.startswith(prefix + '.'):
+                _link(os.path.join(source, name), os.path.join(partial, name))
+        write_atomically(
+            os.path.join(partial, 'checkpoint'), f'model_checkpoint_path: "{prefix}"\n'
+        )
+        shutil.rmtree(target, ignore_errors=True)
+        os.rename(partial, target)
     return target
 
 

@@ -1,4 +1,4 @@
-"""What a run's directory says about the data it was begun with."""
+"""`dataset.json` in a model_dir: description of the data of a run."""
 
 import os
 
@@ -9,11 +9,11 @@ from input.dataset_info import DatasetInfo
 FILE_NAME = 'dataset.json'
 
 
-def load(model_dir):
-    """Reads the `DatasetInfo` in the directory of a run.
+def load(model_dir: str) -> DatasetInfo:
+    """Reads the description in the directory of a run.
 
     Raises:
-      FileNotFoundError: there is none.
+      FileNotFoundError: there is no such file.
       ConfigError: it is corrupt.
     """
     path = os.path.join(model_dir, FILE_NAME)
@@ -25,6 +25,6 @@ def load(model_dir):
         raise ConfigError(f'{path} is corrupt: {error}') from None
 
 
-def save(info, model_dir):
-    """Writes a `DatasetInfo` there, all or nothing."""
+def save(info: DatasetInfo, model_dir: str) -> None:
+    """Writes the description atomically."""
     write_atomically(os.path.join(model_dir, FILE_NAME), info.to_json())

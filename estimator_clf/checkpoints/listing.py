@@ -1,24 +1,24 @@
-"""Which checkpoints a directory has."""
+"""Lists the checkpoints in a directory."""
 
 import glob
 import os
 import re
 
-import estimator_clf.compat  # noqa: F401  Loads TensorFlow without its chatter.
+import estimator_clf.compat  # noqa: F401  Configures TensorFlow's logging first.
 
 import tensorflow as tf
 
 from estimator_clf.core.errors import ConfigError
 
 
-def latest_checkpoint(directory):
+def latest_checkpoint(directory: str | os.PathLike[str]) -> str | None:
     """Returns the path prefix of the latest checkpoint, None if there is none.
 
     Args:
-      directory: of a run, or any that `tf.train.latest_checkpoint` understands.
+      directory: a model_dir, or any directory of checkpoints.
 
     Raises:
-      ConfigError: TensorFlow's list of them, the file `checkpoint`, is corrupt.
+      ConfigError: TensorFlow's list of checkpoints, the file `checkpoint`, is corrupt.
     """
     try:
         found = tf.train.latest_checkpoint(directory)
@@ -28,15 +28,17 @@ def latest_checkpoint(directory):
         names = names_of_checkpoints(directory)
         if names:
             raise ConfigError(
-                f'{directory}/checkpoint, the list of the checkpoints, is corrupt (that '
-                'of a run launch.train mends when it goes on). There are: '
+                f'{directory}/checkpoint, the list of the checkpoints, is corrupt (a '
+                'training run repairs its own when it resumes). There are: '
                 + ', '.join(os.path.join(directory, name) for name in names)
             )
     return found
 
 
-def names_of_checkpoints(directory):
-    """Returns the names of the checkpoints in a directory, `model.ckpt-STEP`, by step."""
-    paths = glob.glob(os.path.join(glob.escape(directory), 'model.ckpt-*.index'))
+def names_of_checkpoints(directory: str | os.PathLike[str]) -> list[str]:
+    """Returns the names of checkpoints, `model.ckpt-STEP`, sorted by step."""
+    paths = glob.glob(
+        os.path.join(glob.escape(os.fspath(directory)), 'model.ckpt-*.index')
+    )
     names = [os.path.basename(path).removesuffix('.index') for path in paths]
     return sorted(names, key=lambda name: [int(n) for n in re.findall(r'\d+', name)])

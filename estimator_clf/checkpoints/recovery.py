@@ -1,28 +1,27 @@
-"""Going on from the newest checkpoint that is whole.
+"""Recovery from corrupt checkpoints: falls back to the newest readable one.
 
-A full disk, a pulled plug or a copy cut short leave a checkpoint that is listed and
-cannot be read, or a list that cannot. What was saved before it is not lost with it.
+A full disk, a power failure or an interrupted copy leave a listed checkpoint that
+cannot be read, or a list that cannot. Earlier checkpoints remain usable.
 """
 
-import contextlib
 import os
 import re
 import shutil
 
-import estimator_clf.compat  # noqa: F401  Loads TensorFlow without its chatter.
+import estimator_clf.compat  # noqa: F401  Configures TensorFlow's logging first.
 
 import tensorflow as tf
 
 from estimator_clf.checkpoints.listing import names_of_checkpoints
-from estimator_clf.core.atomic_files import PARTIAL, write_atomically
+from estimator_clf.core.atomic_files import remove_partial, write_atomically
 from estimator_clf.core.errors import RunError
 
 
-def recover(model_dir):
-    """Makes the newest checkpoint that is whole the latest one.
+def recover(model_dir: str) -> str | None:
+    """Makes the newest readable checkpoint the latest one.
 
-    Costs reading the newest checkpoint once. Damaged ones are taken off the list; their
-    files stay, and are written over when the run comes to their steps again.
+    Reads the newest checkpoint once. Corrupt ones are removed from the list; their
+    files stay, and are overwritten when the run reaches their steps again.
 
     Args:
       model_dir: directory of the checkpoints; need not exist.
@@ -31,54 +30,51 @@ def recover(model_dir):
       A sentence about what was corrupt, or None.
 
     Raises:
-      RunError: there are checkpoints and not one of them is whole.
+      RunError: there are checkpoints, but all are corrupt.
     """
     listed = _listed(model_dir)
-    if listed and why_damaged(listed[-1]) is None:
+    if listed and why_corrupt(listed[-1]) is None:
         return None
-    # The list may be corrupt itself, or behind: the files count.
+    # The list itself may be corrupt or outdated: the files count.
     found = sorted({*listed, *_files(model_dir)}, key=_step)
     if not found:
         return None
-    damaged = []
+    corrupt: list[str] = []
     for number, path in reversed(list(enumerate(found))):
-        reason = why_damaged(path)
+        reason = why_corrupt(path)
         if reason is None:
             _write_list(model_dir, found[: number + 1])
-            what = ', '.join(damaged) or 'The list of checkpoints is corrupt'
-            return f'{what}. Going on from {os.path.basename(path)}.'
-        damaged.append(f'{os.path.basename(path)} is corrupt ({reason})')
+            what = ', '.join(corrupt) or 'The list of checkpoints is corrupt'
+            return f'{what}. Resuming from {os.path.basename(path)}.'
+        corrupt.append(f'{os.path.basename(path)} is corrupt ({reason})')
     raise RunError(
-        f'`model_dir={model_dir}`: no checkpoint is whole: {", ".join(damaged)}. Take '
-        'another directory, or remove them to start again'
+        f'`model_dir={model_dir}`: every checkpoint is corrupt: {", ".join(corrupt)}. '
+        'Use another directory, or remove them to start over'
     )
 
 
-def sweep(model_dir):
-    """Removes what a killed run left half written; for who holds the directory's lock.
+def sweep(model_dir: str) -> None:
+    """Removes unfinished files of a killed run; the caller holds the directory's lock.
 
     Args:
       model_dir: directory of the run; need not exist.
     """
     if not os.path.isdir(model_dir):
         return
+    remove_partial(model_dir)
     for name in os.listdir(model_dir):
-        path = os.path.join(model_dir, name)
-        # TensorFlow writes a checkpoint there first; the other is `files`'s.
+        # TensorFlow writes a checkpoint there before it renames its files.
         if re.fullmatch(r'model\.ckpt-\d+_temp', name):
-            shutil.rmtree(path, ignore_errors=True)
-        elif name.startswith(PARTIAL) and os.path.isfile(path):
-            with contextlib.suppress(OSError):
-                os.remove(path)
+            shutil.rmtree(os.path.join(model_dir, name), ignore_errors=True)
 
 
-def step_back(model_dir):
-    """Takes the newest checkpoint off the list, if there is one before it.
+def step_back(model_dir: str) -> bool:
+    """Removes the newest checkpoint from the list, if there is an earlier one.
 
-    Its files stay, and are written over when the run comes to its step again.
+    Its files stay, and are overwritten when the run reaches its step again.
 
     Returns:
-      Whether there was one before it.
+      Whether there was an earlier one.
     """
     listed = _listed(model_dir)
     if len(listed) < 2:
@@ -87,8 +83,8 @@ def step_back(model_dir):
     return True
 
 
-def why_damaged(path):
-    """Returns why a checkpoint cannot be read, or None if every byte of it can.
+def why_corrupt(path: str) -> str | None:
+    """Returns why a checkpoint cannot be read completely, or None if it can.
 
     Args:
       path: path prefix of the checkpoint.
@@ -96,8 +92,8 @@ def why_damaged(path):
     try:
         reader = tf.train.load_checkpoint(path)
         for name in reader.get_variable_to_shape_map():
-            reader.get_tensor(name)  # Compares the checksum, too.
-    except Exception as error:  # Also IndexError and what else its C++ side maps to.
+            reader.get_tensor(name)  # Verifies the checksum, too.
+    except Exception as error:  # Its C++ side raises many classes, also IndexError.
         text = str(getattr(error, 'message', error)) or type(error).__name__
         return text.splitlines()[0][:100]
     return None

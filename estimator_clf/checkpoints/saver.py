@@ -1,23 +1,23 @@
-"""Which Saver the weights of a spec are restored with."""
+"""Saver for the weights of an `EstimatorSpec`."""
 
-import estimator_clf.compat  # noqa: F401  Loads TensorFlow without its chatter.
+from estimator_clf.compat import estimator
 
 import tensorflow as tf
 
 v1 = tf.compat.v1
 
 
-def saver_of(spec):
-    """The Saver of a spec's scaffold, which Estimator itself takes, or a plain one.
+def saver_of(spec: estimator.EstimatorSpec) -> tf.compat.v1.train.Saver:
+    """Returns the Saver of a spec's scaffold, as Estimator does, or else a plain one.
 
-    A scaffold's may restore one variable from another, such as a weight from its moving
-    average.
+    That of a scaffold may restore a variable under another name, such as a weight from
+    its moving average.
 
     Args:
-      spec: `EstimatorSpec`, in whose graph this is called.
+      spec: made in the current graph.
     """
     scaffold = spec.scaffold
     if scaffold is not None and isinstance(scaffold.saver, v1.train.Saver):
-        scaffold.saver.build()  # Which may have been put off.
+        scaffold.saver.build()  # It may be deferred.
         return scaffold.saver
     return v1.train.Saver(v1.global_variables())

@@ -1,14 +1,14 @@
-"""The error for an Estimator that cannot be loaded, and what it knows to say."""
+"""The error for an Estimator that cannot be loaded, and supported versions."""
 
 import re
 
 #: First and last TensorFlow minor version on which this project's tests pass.
 KNOWN_VERSIONS = ((2, 15), (2, 21))
 
-#: The same as text, for people.
+#: The same as text, for messages.
 KNOWN_VERSIONS_TEXT = '2.15 to 2.21'
 
-#: TensorFlow 2.20 is left out: with protobuf 7, which pip chooses, it breaks.
+#: Without TensorFlow 2.20: it fails with protobuf 7, which pip installs with it.
 INSTALL_TENSORFLOW = "pip install 'tensorflow>=2.15,!=2.20.*,<2.22'"
 
 #: The last release of Estimator. Pure Python and without dependencies.
@@ -19,13 +19,20 @@ class EstimatorImportError(ImportError):
     """Estimator cannot be loaded on this installation.
 
     Attributes:
-        tensorflow_version: str, or None where TensorFlow itself is missing.
-        missing: str, the module or symbol that was not found, or None where something
-            else is wrong (for example the version of the wheel).
-        remedy: str, the shell command that mends it.
+      tensorflow_version: None if TensorFlow itself is missing.
+      missing: the module or symbol that was not found, or None if the problem is
+        another one (for example the version of the wheel).
+      remedy: the shell command that fixes it.
     """
 
-    def __init__(self, problem, *, tensorflow_version, remedy, missing=None):
+    def __init__(
+        self,
+        problem: str,
+        *,
+        tensorflow_version: str | None,
+        remedy: str,
+        missing: str | None = None,
+    ) -> None:
         self.tensorflow_version = tensorflow_version
         self.missing = missing
         self.remedy = remedy
@@ -35,22 +42,15 @@ class EstimatorImportError(ImportError):
         lines += [
             f'  TensorFlow here:     {tensorflow_version or "not installed"}',
             f'  known to work with:  TensorFlow {KNOWN_VERSIONS_TEXT}',
-            f'  to mend it:          {remedy}',
+            f'  to fix it:           {remedy}',
         ]
         super().__init__('\n'.join(lines), name=missing)
 
 
-def missing_symbol(error):
-    """Names what an `ImportError` or `AttributeError` did not find.
-
-    Args:
-        error: the exception.
-
-    Returns:
-        str, dotted where the exception tells the module: `package.module.symbol`.
-    """
+def missing_symbol(error: ImportError | AttributeError) -> str:
+    """Returns the name that was not found, dotted if the error names the module."""
     text = str(error)
-    # `ImportError.name_from` would be the clean way, but came with Python 3.12.
+    # `ImportError.name_from` exists from Python 3.12 on only.
     for pattern in (
         r"cannot import name '(?P<symbol>[^']+)' from '(?P<module>[^']+)'",
         r"module '(?P<module>[^']+)' has no attribute '(?P<symbol>[^']+)'",

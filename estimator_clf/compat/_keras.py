@@ -1,26 +1,27 @@
-"""Lets TensorFlow start without Keras, which takes a third of its import's time."""
+"""Defers the import of Keras, which takes a third of TensorFlow's import time."""
 
 import contextlib
 import importlib.metadata
 import importlib.util
 import sys
 import types
+from collections.abc import Iterator
 
 
 @contextlib.contextmanager
-def keras_later():
-    """Keeps the `import tensorflow` inside from loading Keras.
+def defer_keras() -> Iterator[None]:
+    """Prevents the `import tensorflow` inside the block from loading Keras.
 
-    From 2.16 on TensorFlow loads Keras 3 at its own end, for what that registers with
-    SavedModels, and goes on without where it is missing. Estimator has no use for it;
-    `tf.keras` and `import keras` load it afterwards as ever. Does nothing where Keras
-    or TensorFlow are loaded already, nor with Keras 2, which Estimator does use.
+    From 2.16 on TensorFlow imports Keras 3 at its end, for its registrations with
+    SavedModels, and works without it. Estimator does not use it; `tf.keras` and `import
+    keras` load it later as usual. Does nothing if Keras or TensorFlow are loaded
+    already, nor with Keras 2, which Estimator does use.
     """
     if {'keras', 'tensorflow'} & set(sys.modules) or not _is_keras_3():
         yield
         return
-    # TensorFlow asks where Keras lies, and is told; it imports `keras.src`, and finds
-    # a package without one.
+    # TensorFlow looks up Keras's location, then imports `keras.src`, which this package
+    # does not contain.
     keras = types.ModuleType('keras')
     keras.__spec__, keras.__path__ = importlib.util.find_spec('keras'), []
     sys.modules['keras'] = keras

@@ -1,4 +1,4 @@
-"""Finds Estimator: TensorFlow's own where it has one, else the wheel."""
+"""Loads Estimator: TensorFlow's own if it has one, else the wheel."""
 
 import contextlib
 import gc
@@ -8,6 +8,8 @@ import importlib.util
 import re
 import sys
 import warnings
+from collections.abc import Iterator
+from typing import Any
 
 from estimator_clf.compat._errors import (
     INSTALL_ESTIMATOR,
@@ -17,7 +19,7 @@ from estimator_clf.compat._errors import (
     EstimatorImportError,
     missing_symbol,
 )
-from estimator_clf.compat._keras import keras_later
+from estimator_clf.compat._keras import defer_keras
 from estimator_clf.compat._noise import (
     has_accelerator,
     quiet_startup,
@@ -25,14 +27,14 @@ from estimator_clf.compat._noise import (
 )
 
 
-def load_estimator():
-    """Loads Estimator and checks the installation around it.
+def load_estimator() -> Any:
+    """Loads Estimator and checks the installed versions.
 
     Returns:
-        `tf.estimator` where TensorFlow has it, else a module with the same names.
+      `tf.estimator` if TensorFlow has it, else a module with the same names.
 
     Raises:
-        EstimatorImportError: if it cannot be loaded.
+      EstimatorImportError: if it cannot be loaded.
     """
     tf = _import_tensorflow()
     silence_deprecations()
@@ -43,7 +45,7 @@ def load_estimator():
     except (ImportError, AttributeError) as error:
         raise EstimatorImportError(
             'Estimator cannot be loaded: TensorFlow or the tensorflow-estimator wheel '
-            'lacks something that it needs.',
+            'lacks a module or symbol that it needs.',
             missing=missing_symbol(error),
             tensorflow_version=tf.__version__,
             remedy=f"{INSTALL_TENSORFLOW} 'tensorflow-estimator==2.15.0'",
@@ -53,18 +55,18 @@ def load_estimator():
 def _import_tensorflow():
     try:
         with quiet_startup():
-            with keras_later(), _no_collections():
+            with defer_keras(), _freeze_imported_objects():
                 tf = importlib.import_module('tensorflow')
             if not has_accelerator():
-                # TensorFlow 2.21 reports a missing CUDA driver as an error when it
-                # first looks for devices. Let it look now, while such lines are
-                # dropped; on a machine with a GPU that would be too early, before
-                # the program can set CUDA_VISIBLE_DEVICES.
+                # TensorFlow 2.21 logs a missing CUDA driver as an error when it first
+                # lists devices. List them now, while such lines are dropped; on a
+                # machine with a GPU that would be too early, before the program can
+                # set CUDA_VISIBLE_DEVICES.
                 tf.config.list_physical_devices()
             return tf
     except ModuleNotFoundError as error:
         if error.name != 'tensorflow':
-            raise  # TensorFlow is there, but something that it needs is not.
+            raise  # TensorFlow is installed, but one of its dependencies is not.
         raise EstimatorImportError(
             'TensorFlow is not installed.',
             missing='tensorflow',
@@ -74,17 +76,17 @@ def _import_tensorflow():
 
 
 @contextlib.contextmanager
-def _no_collections():
-    """Spares what the first import of TensorFlow makes from garbage collection.
+def _freeze_imported_objects() -> Iterator[None]:
+    """Excludes objects of the first import of TensorFlow from garbage collection.
 
-    Half a million objects that stay as long as the process does: to walk over them
-    takes a seventh of the time of the import, and some again with each graph.
+    Half a million objects that live as long as the process: traversing them takes a
+    seventh of the time of the import, and more with each graph.
     """
     if 'tensorflow' in sys.modules:
         yield
         return
     enabled = gc.isenabled()
-    gc.collect()  # What a program has left before is not to stay for good.
+    gc.collect()  # Earlier garbage must not be frozen.
     gc.disable()
     try:
         yield
@@ -95,17 +97,17 @@ def _no_collections():
 
 
 def _own_estimator(tf):
-    """Returns `tf.estimator`, or None where TensorFlow has none."""
+    """Returns `tf.estimator`, or None if TensorFlow has none."""
     estimator = getattr(tf, 'estimator', None)
     if estimator is None:
         return None
-    # Lazily loaded: only touching a name shows whether it works.
+    # Lazily loaded: only an attribute access shows whether it works.
     estimator.Estimator  # noqa: B018
     return estimator
 
 
 def _wheel_estimator():
-    # Not at the top: on TensorFlow 2.15 none of this is to be loaded.
+    # Not at the top: TensorFlow 2.15 must not load it.
     from estimator_clf.compat import _wheel
 
     return _wheel.load()
@@ -116,8 +118,8 @@ def _warn_of_versions(tensorflow_version):
     if not KNOWN_VERSIONS[0] <= version <= KNOWN_VERSIONS[1]:
         warnings.warn(
             f'TensorFlow {tensorflow_version} is not among the versions that '
-            f'estimator_clf was tested with ({KNOWN_VERSIONS_TEXT}). Trying it all the '
-            f'same; if something fails: {INSTALL_TENSORFLOW}',
+            f'estimator_clf was tested with ({KNOWN_VERSIONS_TEXT}). Trying it anyway; '
+            f'if something fails: {INSTALL_TENSORFLOW}',
             stacklevel=2,
         )
     protobuf = _installed('protobuf')
@@ -141,7 +143,7 @@ def _check_wheel(tensorflow_version):
             '2.15.0, its last release.'
         )
     else:
-        # Without metadata it is a nightly or a build of one's own: let it be tried.
+        # Without metadata it is a nightly or a custom build: try it.
         if importlib.util.find_spec('tensorflow_estimator') is not None:
             return
         missing = 'tensorflow_estimator'
@@ -155,7 +157,7 @@ def _check_wheel(tensorflow_version):
 
 
 def _installed(distribution):
-    """Returns the version of an installed distribution as str, or None."""
+    """Returns the version of an installed distribution, or None."""
     try:
         return importlib.metadata.version(distribution)
     except importlib.metadata.PackageNotFoundError:
@@ -165,7 +167,7 @@ def _installed(distribution):
 def _major_minor(version):
     """Returns the first two numbers of a version, (0, 0) if it starts with none.
 
-    Not `packaging.version`: it raises on the names of some hand-made builds.
+    Not `packaging.version`, which raises on the names of some custom builds.
     """
     numbers = re.match(r'(\d+)\.(\d+)', version)
     return (int(numbers[1]), int(numbers[2])) if numbers else (0, 0)

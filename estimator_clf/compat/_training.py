@@ -1,20 +1,22 @@
-"""What `tensorflow.python.distribute.estimator_training` did up to TensorFlow 2.15.
+"""Replaces `tensorflow.python.distribute.estimator_training` of TensorFlow 2.15.
 
-The glue between Estimator and TensorFlow's distribute coordinator. TensorFlow 2.16
-dropped this one module, but kept the coordinator itself
+It connects Estimator with TensorFlow's distribute coordinator. TensorFlow 2.16
+dropped this module, but kept the coordinator itself
 (`tensorflow/python/distribute/distribute_coordinator.py`, the same bytes from 2.15.1
-to 2.22.0rc0) and `parameter_server_strategy.py`. Estimator cannot do without it: with
-a strategy, `init_run_config` is what sets `task_type`, `is_chief` and the other
+to 2.22.0rc0) and `parameter_server_strategy.py`. Estimator needs it: with a
+strategy, `init_run_config` sets `task_type`, `is_chief` and the other
 properties of the task in the `RunConfig`.
 
 Follows the module of TensorFlow 2.15 (Apache License 2.0), with one difference: the
 standalone-client mode (`experimental_distribute.remote_cluster`), in which one process
 drives servers elsewhere, is refused.
 
-Loaded by `_wheel.py` under TensorFlow's own name, and only where that name is missing.
+Loaded by `_wheel.py` under TensorFlow's own name, if that is missing.
 """
 
 import copy
+from collections.abc import Callable
+from typing import Any, NoReturn
 
 from tensorflow.python.distribute import (
     distribute_coordinator,
@@ -31,16 +33,16 @@ _WORKER = 'worker'
 _INDEPENDENT_WORKER = distribute_coordinator.CoordinatorMode.INDEPENDENT_WORKER
 
 
-def init_run_config(config, tf_config):
+def init_run_config(config: Any, tf_config: dict[str, Any]) -> None:
     """Completes a `RunConfig` that has a distribution strategy.
 
     Args:
-        config: `RunConfig` under construction; its private attributes are set.
-        tf_config: dict, the parsed environment variable `TF_CONFIG`.
+      config: `RunConfig` under construction; its private attributes are set.
+      tf_config: the parsed environment variable `TF_CONFIG`.
 
     Raises:
-        ValueError: if a strategy is given twice, or the standalone-client mode is
-            asked for.
+      ValueError: if a strategy is given twice, or the standalone-client mode is
+        requested.
     """
     strategies = config._experimental_distribute
     if strategies and strategies.train_distribute:
@@ -61,15 +63,15 @@ def init_run_config(config, tf_config):
         raise ValueError(
             'The standalone-client mode (`experimental_distribute.remote_cluster`) is '
             'not available on this TensorFlow. Start the program once per task, each '
-            'with its own TF_CONFIG, and leave `remote_cluster` out.'
+            'with its own TF_CONFIG, and omit `remote_cluster`.'
         )
 
     cluster_spec = server_lib.ClusterSpec(tf_config.get('cluster', {}))
     # Defaults first: the properties must exist before the coordinator fills them.
     config._init_distributed_setting_from_environment_var({})
 
-    # 'master' is the name that 'chief' had before strategies came: such a cluster is
-    # served by Estimator alone, as is one without a strategy for training.
+    # 'master' is the name of 'chief' from before strategies: Estimator alone runs such
+    # a cluster, as one without a strategy for training.
     alone = (
         not cluster_spec
         or 'master' in cluster_spec.jobs
@@ -82,37 +84,32 @@ def init_run_config(config, tf_config):
         tf_logging.info('Not using Distribute Coordinator.')
         return
 
-    # Only the cluster: which task this is comes from the coordinator.
+    # Only the cluster: the coordinator sets the task.
     config._cluster_spec = cluster_spec
     config._distribute_coordinator_mode = _INDEPENDENT_WORKER
     tf_logging.info('Using Distribute Coordinator, one independent worker per task.')
 
 
-def should_run_distribute_coordinator(config):
-    """Says whether `train_and_evaluate` has to go through the coordinator.
-
-    Args:
-        config: `RunConfig`.
-
-    Returns:
-        bool.
-    """
-    # The attribute is missing where no strategy was given.
+def should_run_distribute_coordinator(config: Any) -> bool:
+    """Returns whether `train_and_evaluate` of a `RunConfig` needs the coordinator."""
+    # The attribute is missing without a strategy.
     mode = getattr(config, '_distribute_coordinator_mode', None)
     return mode == _INDEPENDENT_WORKER and bool(config.cluster_spec)
 
 
-def train_and_evaluate(estimator, train_spec, eval_spec, executor_cls):
+def train_and_evaluate(
+    estimator: Any, train_spec: Any, eval_spec: Any, executor_cls: Callable
+) -> None:
     """Runs this process's task of a cluster with a distribution strategy.
 
     Args:
-        estimator: `Estimator`.
-        train_spec: `TrainSpec`.
-        eval_spec: `EvalSpec`.
-        executor_cls: class, Estimator's `_TrainingExecutor`, which the evaluator uses.
+      estimator: `Estimator`.
+      train_spec: `TrainSpec`.
+      eval_spec: `EvalSpec`.
+      executor_cls: Estimator's `_TrainingExecutor`, used by the evaluator.
 
     Raises:
-        ValueError: if the config of `estimator` was made without a strategy.
+      ValueError: if the config of `estimator` was made without a strategy.
     """
     run_config = estimator.config
     if not run_config._distribute_coordinator_mode:
@@ -145,23 +142,25 @@ def train_and_evaluate(estimator, train_spec, eval_spec, executor_cls):
     )
 
 
-def estimator_train(estimator, train_distributed_fn, hooks):
+def estimator_train(estimator: Any, train_distributed_fn: Any, hooks: Any) -> NoReturn:
     """Refuses `Estimator.train` in a cluster with a strategy.
 
     Raises:
-        ValueError: always, as on TensorFlow 2.15 for every mode but the
-            standalone client.
+      ValueError: always, as on TensorFlow 2.15 for every mode but the standalone
+        client.
     """
     del estimator, train_distributed_fn, hooks
     raise ValueError(_only_train_and_evaluate('train'))
 
 
-def estimator_evaluate(estimator, evaluate_distributed_fn, hooks):
+def estimator_evaluate(
+    estimator: Any, evaluate_distributed_fn: Any, hooks: Any
+) -> NoReturn:
     """Refuses `Estimator.evaluate` in a cluster with a strategy.
 
     Raises:
-        ValueError: always, as on TensorFlow 2.15 for every mode but the
-            standalone client.
+      ValueError: always, as on TensorFlow 2.15 for every mode but the standalone
+        client.
     """
     del estimator, evaluate_distributed_fn, hooks
     raise ValueError(_only_train_and_evaluate('evaluate'))
@@ -178,19 +177,19 @@ def _for_this_task(estimator, purpose, strategy):
     """Copies `estimator` for the task that the coordinator runs in this thread.
 
     Args:
-        estimator: `Estimator`, left as it is.
-        purpose: str, 'train' or 'eval'.
-        strategy: `tf.distribute.Strategy` as configured by the coordinator, or None.
+      estimator: `Estimator`, not modified.
+      purpose: 'train' or 'eval'.
+      strategy: `tf.distribute.Strategy` as configured by the coordinator, or None.
 
     Returns:
-        `Estimator` with the strategy and the task's place in the cluster.
+      `Estimator` with the strategy and the task's place in the cluster.
     """
     local = copy.deepcopy(estimator)
     config = local._config
     setattr(config, f'_{purpose}_distribute', strategy)
     setattr(local, f'_{purpose}_distribution', strategy)
     _take_over_task(config, distribute_coordinator_context.get_current_worker_context())
-    # Else `train` and `evaluate` of the copy would turn to the coordinator once more.
+    # Otherwise `train` and `evaluate` of the copy would call the coordinator again.
     config._distribute_coordinator_mode = None
     tf_logging.info('Updated config: %s', vars(config))
     return local
@@ -226,9 +225,9 @@ def _take_over_task(config, context):
 
 
 def _global_id(cluster_spec, task_type, task_id):
-    """Numbers the tasks through: the chief, then the others by name, last the ps.
+    """Numbers the tasks: the chief first, then the others by name, the ps last.
 
-    The order is the one that `RunConfig.global_id_in_cluster` documents.
+    The order is documented at `RunConfig.global_id_in_cluster`.
     """
     if not task_type:  # In-graph replication: the only task that runs a graph.
         return 0

@@ -1,13 +1,13 @@
 """Loads the `tensorflow-estimator` 2.15 wheel on a TensorFlow that has dropped it.
 
-Three pieces are missing from TensorFlow 2.16 on. Each is supplied only where a look
-shows that it is missing; no version is compared:
+Three pieces are missing from TensorFlow 2.16 on. Each is replaced only if it is found
+to be missing; no version is compared:
 
-1. `tensorflow.python.distribute.estimator_training`: `_training.py` takes its place.
-2. What the wheel's decorator `estimator_export` needs to enter names into
-   TensorFlow's API: a decorator that leaves things as they are takes its place.
-3. What the wheel's `__init__` imports (TPU and canned estimators): it is never run. The
-   package becomes an empty object with the right `__path__`, and the wanted
+1. `tensorflow.python.distribute.estimator_training`: replaced by `_training.py`.
+2. The API that the wheel's decorator `estimator_export` registers names with: the
+   decorator is replaced by one without effect.
+3. The imports of the wheel's `__init__` (TPU and canned estimators): it is never run.
+   The package becomes an empty object with the right `__path__`, and the required
    modules are imported one by one.
 """
 
@@ -15,15 +15,17 @@ import importlib
 import importlib.util
 import sys
 import types
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 _PACKAGE = 'tensorflow_estimator'
 _ROOT = f'{_PACKAGE}.python.estimator'
 _TRAINING = 'tensorflow.python.distribute.estimator_training'
 _EXPORT = f'{_ROOT}.estimator_export'
 
-#: Module of the wheel, below `tensorflow_estimator.python.estimator` -> what it gives
-#: to `tf.estimator`. As in the wheel's `_api/v2/estimator/__init__.py`, without the
-#: canned estimators and their heads. `a=b`: `b` of the module is known as `a`.
+#: Module of the wheel, below `tensorflow_estimator.python.estimator` -> its names in
+#: `tf.estimator`. As in the wheel's `_api/v2/estimator/__init__.py`, without the canned
+#: estimators and their heads. `a=b`: `b` of the module is exported as `a`.
 NAMES = {
     'estimator': ('Estimator=EstimatorV2', 'VocabInfo', 'WarmStartSettings'),
     'exporter': ('BestExporter', 'Exporter', 'FinalExporter', 'LatestExporter'),
@@ -87,15 +89,15 @@ EXPERIMENTAL_NAMES = {
 }
 
 
-def load():
+def load() -> Any:
     """Loads the wheel.
 
     Returns:
-        Module with the names of `tf.estimator`.
+      Module with the names of `tf.estimator`.
 
     Raises:
-        ImportError, AttributeError: if something else is missing than the three
-            pieces. `sys.modules` is then as it was before.
+      ImportError, AttributeError: if anything else than the three pieces is missing.
+        `sys.modules` is then unchanged.
     """
     before = {name for name in sys.modules if _is_ours(name)}
     try:
@@ -103,10 +105,10 @@ def load():
         _supply_training()
         _supply_export()
         estimator = _namespace()
-        _keep_keras_out()
+        _avoid_keras()
         return estimator
     except Exception:
-        # A second attempt must not find half of it and fail with another message.
+        # A second attempt must not find a half-loaded package and fail differently.
         for name in [n for n in sys.modules if _is_ours(n) and n not in before]:
             del sys.modules[name]
         raise
@@ -119,7 +121,7 @@ def _is_ours(name):
 def _supply_package():
     if _PACKAGE in sys.modules:
         return
-    # For a name without a dot this only looks, and runs nothing.
+    # For a name without a dot this imports nothing.
     spec = importlib.util.find_spec(_PACKAGE)
     if spec is None:
         raise ModuleNotFoundError(f"No module named '{_PACKAGE}'", name=_PACKAGE)
@@ -140,24 +142,25 @@ def _supply_training():
 def _supply_export():
     try:
         module = importlib.import_module(_EXPORT)
-        # The name that TensorFlow 2.16 removed is looked up only here.
+        # Fails here on TensorFlow 2.16, which removed a name that this looks up.
         module.estimator_export('estimator_clf.probe')
     except (ImportError, AttributeError):
-        module = types.ModuleType(_EXPORT, 'Takes the place of the decorator.')
-        module.estimator_export = _KeepAsIs
+        module = types.ModuleType(_EXPORT, 'Replaces the decorator.')
+        module.estimator_export = _NoExport
         sys.modules[_EXPORT] = module
 
 
-class _KeepAsIs:
-    """Takes the place of the decorator `estimator_export`; enters nothing anywhere."""
+class _NoExport:
+    """Replaces the decorator `estimator_export`; has no effect."""
 
-    def __init__(self, *names, v1=None):
+    def __init__(self, *names: str, v1: Any = None) -> None:
         del names, v1
 
-    def __call__(self, symbol):
+    def __call__(self, symbol: Any) -> Any:
         return symbol
 
-    def export_constant(self, module_name, name):
+    def export_constant(self, module_name: str, name: str) -> None:
+        """Does nothing."""
         del module_name, name
 
 
@@ -168,37 +171,37 @@ def _namespace():
     return estimator
 
 
-def _keep_keras_out():
-    """Lets an `EstimatorSpec` have metrics without Keras being loaded for it.
+def _avoid_keras():
+    """Prevents metrics of an `EstimatorSpec` from loading Keras.
 
-    The wheel asks of each whether it is a metric of Keras, and with that loads Keras,
-    for a second. Where Keras has not been loaded nothing can be one.
+    The wheel checks each for being a Keras metric, which loads Keras and takes a
+    second. Nothing is a Keras metric as long as Keras is not loaded.
     """
     module = importlib.import_module(f'{_ROOT}.model_fn')
-    if not isinstance(module.tf, _KerasAside):
-        module.tf = _KerasAside(module.tf)
+    if not isinstance(module.tf, _TensorFlowWithoutKeras):
+        module.tf = _TensorFlowWithoutKeras(module.tf)
 
 
-class _KerasAside:
-    """TensorFlow, but `keras.metrics.Metric` can be asked for without a price."""
+class _TensorFlowWithoutKeras:
+    """TensorFlow, but with a `keras.metrics.Metric` that does not load Keras."""
 
-    def __init__(self, tf):
-        class OfKeras(type):
-            def __instancecheck__(cls, value):
+    def __init__(self, tf: Any) -> None:
+        class KerasMetricType(type):
+            def __instancecheck__(cls, value: object) -> bool:
                 loaded = {'keras', 'tf_keras'} & set(sys.modules)
                 return bool(loaded) and isinstance(value, tf.keras.metrics.Metric)
 
-        metric = OfKeras('Metric', (), {})
+        metric = KerasMetricType('Metric', (), {})
         self.keras = types.SimpleNamespace(metrics=types.SimpleNamespace(Metric=metric))
         self._tf = tf
 
-    def __getattr__(self, name):
+    def __getattr__(self, name: str) -> Any:
         return getattr(self._tf, name)
 
 
-def _collect(name, table):
+def _collect(name: str, table: Mapping[str, Sequence[str]]) -> Any:
     """Makes a module `name` of the names in `table`."""
-    collected = types.ModuleType(name, f'Stands for `tf.{name}` of TensorFlow 2.15.')
+    collected: Any = types.ModuleType(name, f'`tf.{name}` of TensorFlow 2.15.')
     for module_name, symbols in table.items():
         module = importlib.import_module(f'{_ROOT}.{module_name}')
         for symbol in symbols:
@@ -207,13 +210,12 @@ def _collect(name, table):
 
     def missing(attribute):
         raise AttributeError(
-            f'`{name}.{attribute}` is not part of what this project loads on a '
-            'TensorFlow without `tf.estimator` (no canned estimators, heads or TPU). '
-            'There are: '
+            f'`{name}.{attribute}` is not loaded by this project on a TensorFlow '
+            'without `tf.estimator` (no canned estimators, heads or TPU). There are: '
             + ', '.join(sorted(a for a in vars(collected) if not a.startswith('_'))),
             name=attribute,
             obj=collected,
         )
 
-    collected.__getattr__ = missing  # Called only where a name is not found, PEP 562.
+    collected.__getattr__ = missing  # Called for missing names only, PEP 562.
     return collected

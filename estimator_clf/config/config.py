@@ -57,11 +57,6 @@ class Config:
         proxy = self.optimization.proxy
         return parse_call(proxy, 'proxy') if proxy else None
 
-    def __getattr__(self, name):  # Transitional: flat access.
-        if name in GROUP_OF:
-            return getattr(getattr(self, GROUP_OF[name]), name)
-        raise AttributeError(name)
-
     def total_steps(self, num_examples: int) -> int:
         """Returns the length of the run in steps, for this many training examples."""
         if self.run.max_steps:

@@ -65,7 +65,7 @@ class WarmStartRules:
             _check('warm_start_map', pattern, replacement)
         return rules
 
-    def wants(self, name: str) -> bool:
+    def includes(self, name: str) -> bool:
         """Returns whether a variable of the new network is to be restored."""
         if self.include and not matches(self.include, name):
             return False

@@ -244,7 +244,7 @@ class _Parser:
         if not self._take(character):
             self._fail(f'{character!r} must follow')
 
-    def _fail(self, what, place=None) -> NoReturn:
+    def _fail(self, what: str, place: int | None = None) -> NoReturn:
         place = self._place if place is None else place
         before, after = self._text[:place], self._text[place:]
         raise ConfigError(

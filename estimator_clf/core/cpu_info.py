@@ -1,13 +1,9 @@
-"""What Linux says about the processor."""
+"""Facts and instruction sets of the CPU, from /proc/cpuinfo (Linux only)."""
 
 
-def facts():
-    """Returns the facts of the first core in /proc/cpuinfo, such as 'model name'.
-
-    Returns:
-      dict name -> text; empty where there is no such file.
-    """
-    found = {}
+def facts() -> dict[str, str]:
+    """Returns the fields of the first core, such as 'model name'; {} elsewhere."""
+    found: dict[str, str] = {}
     try:
         with open('/proc/cpuinfo', encoding='utf-8', errors='replace') as file:
             for line in file:
@@ -19,6 +15,6 @@ def facts():
     return found
 
 
-def features():
-    """Returns the names of its instructions, such as 'avx512_bf16', as a list."""
+def features() -> list[str]:
+    """Returns the names of the instruction sets, such as 'avx512_bf16'."""
     return facts().get('flags', '').split()

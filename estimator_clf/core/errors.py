@@ -3,7 +3,7 @@
 import contextlib
 import errno
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from estimator_clf.core.registry import suggest
 
@@ -11,9 +11,15 @@ from estimator_clf.core.registry import suggest
 class UserError(Exception):
     """Base class of errors whose message is all that a user needs.
 
-    The message says what must hold, what was given and what to do. Programs under
-    `launch/` print it without a traceback and exit with a non-zero code.
+    The message states what must hold, what was given and what to do. Programs under
+    `launch/` print it without a traceback and exit with `exit_code`.
+
+    Attributes:
+      exit_code: 2: the settings or the data must be changed; 1: the run cannot
+        continue.
     """
+
+    exit_code = 2
 
 
 class ConfigError(UserError, ValueError):
@@ -31,46 +37,41 @@ class SettingError(UserError, ValueError):
 class RunError(UserError, RuntimeError):
     """A run that cannot continue: full disk, non-finite loss, failed export check."""
 
+    exit_code = 1
 
-# What the system says when no more can be written.
-_NO_ROOM = tuple(
+
+# The system's messages for a disk, quota or file that is full.
+_DISK_FULL = tuple(
     os.strerror(number) for number in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 )
 
 
-def disk_full_message(error):
-    """Returns the system's words where an error is about a full disk, else None.
+def disk_full_message(error: BaseException) -> str | None:
+    """Returns the system's message if an error is about a full disk, else None.
 
-    Whoever wrote last when the disk became full, TensorFlow or Python, and whatever
-    class of error that made of it: those words are in its text.
-
-    Args:
-      error: the exception.
+    TensorFlow and Python raise various classes for it; all contain that message.
     """
-    return next((words for words in _NO_ROOM if words in str(error)), None)
+    return next((words for words in _DISK_FULL if words in str(error)), None)
 
 
-def restore_error_message(error):
-    """Says what is wrong where a checkpoint could not be restored.
-
-    Args:
-      error: the exception.
+def restore_error_message(error: BaseException) -> str | None:
+    """Explains why a checkpoint could not be restored.
 
     Returns:
       A sentence, or None if the error is about something else.
     """
     text = str(error)
-    gone = 'save_path is not a valid checkpoint', 'Failed to find any matching files'
-    if any(words in text for words in gone):
+    missing = 'save_path is not a valid checkpoint', 'Failed to find any matching files'
+    if any(words in text for words in missing):
         return (
-            'the checkpoint is not there any more; a training that goes on keeps its '
-            'latest `keep_checkpoints`. Start again, or take `checkpoint=best`'
+            'the checkpoint no longer exists; a training that continues retains its '
+            'latest `keep_checkpoints`. Start again, or use `checkpoint=best`'
         )
     if 'RestoreV2' not in text and 'Restoring from checkpoint failed' not in text:
         return None
     return (
         'the checkpoint cannot be restored: it is corrupt, or of another network than '
-        'this run has. Take another by `checkpoint`, or another `model_dir`'
+        'that of this run. Use another `checkpoint`, or another `model_dir`'
     )
 
 
@@ -80,13 +81,13 @@ def unknown(
     """Returns the error for a name that does not exist, with the nearest known name.
 
     Args:
-      argument: name of the argument that carried it, such as `'network'`.
+      argument: name of the argument that was given, such as `'network'`.
       what: what it should name, in one word: `'network'`.
-      name: what was given.
+      name: the value that was given.
       known: the valid names, as `name` or `name=default`.
 
     Returns:
-      The error, for the caller to raise, so that the traceback ends there.
+      The error, to be raised by the caller, so that the traceback ends there.
     """
     known = list(known)
     near = suggest(name, [item.partition('=')[0] for item in known]) or '.'
@@ -95,8 +96,8 @@ def unknown(
 
 
 @contextlib.contextmanager
-def for_argument(argument: str):
-    """Rewords errors about `network` and its settings for another network's argument."""
+def for_argument(argument: str) -> Iterator[None]:
+    """Rewords errors about `network` and its options for another argument."""
     try:
         yield
     except SettingError as error:

@@ -1,20 +1,29 @@
-"""One trainer per model_dir."""
+"""Advisory kernel locks on files and directories: one trainer per model_dir.
+
+Not the `filelock` package. It cannot lock a directory itself (IsADirectoryError), so
+that it needs, and leaves, a lock file in each model_dir; it opens the file on its own,
+so that a file that is already open for writing cannot be locked; and on a file system
+without flock it falls back to marker files, which survive a SIGKILL.
+"""
 
 import contextlib
 import os
+from typing import Any
 
 from estimator_clf.core.errors import ConfigError
 
 try:
     import fcntl
-except ImportError:  # Windows; there the lock is left out.
-    fcntl = None
+except ImportError:  # Windows, where nothing is locked.
+    fcntl = None  # type: ignore[assignment]
 
 
-def lock_file(file):
-    """Locks an open file, until it is closed; returns False if another process has.
+def lock_file(file: Any) -> bool:
+    """Locks an open file or file descriptor until it is closed.
 
-    Where there are no locks, better to work without than not at all.
+    Returns:
+      False if another process holds the lock; True also where the system or the file
+      system has no locks, since working without one is better than not at all.
     """
     if fcntl is None:
         return True
@@ -22,24 +31,24 @@ def lock_file(file):
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
-    except OSError:  # A file system without.
+    except OSError:  # The file system has no locks.
         pass
     return True
 
 
 class DirectoryLock:
-    """Keeps other processes that ask for the same lock out of a directory.
+    """Exclusive lock of a directory (or file) against other holders of such a lock.
 
-    The lock is on the directory itself: no file is left behind, and the system gives it
-    back when the process ends, however it ends.
+    The lock is on the directory itself: it adds no file, and the kernel releases it
+    when the process ends, also by SIGKILL.
     """
 
-    def __init__(self, directory):
+    def __init__(self, directory: str | os.PathLike[str]) -> None:
         self._directory = directory
-        self._handle = None
+        self._handle: int | None = None
 
-    def acquire(self):
-        """Takes the lock, unless it is taken by us or there is no such directory yet.
+    def acquire(self) -> None:
+        """Acquires the lock, unless it is held already or the directory is missing.
 
         Raises:
           ConfigError: another process holds it.
@@ -47,15 +56,15 @@ class DirectoryLock:
         if not self.try_acquire():
             raise ConfigError(
                 f'`model_dir={self._directory}` is in use: another process is training '
-                'there. Wait for it, stop it, or take another directory'
+                'there. Wait for it, stop it, or choose another directory'
             )
 
-    def try_acquire(self):
-        """Takes the lock also; returns False if another process holds it."""
+    def try_acquire(self) -> bool:
+        """Like `acquire`, but returns False if another process holds the lock."""
         if (
             self._handle is not None
             or fcntl is None
-            or not os.path.isdir(self._directory)
+            or not os.path.exists(self._directory)
         ):
             return True
         handle = os.open(self._directory, os.O_RDONLY)
@@ -65,8 +74,8 @@ class DirectoryLock:
         self._handle = handle
         return True
 
-    def release(self):
-        """Gives the lock back, if it is held."""
+    def release(self) -> None:
+        """Releases the lock if it is held."""
         if self._handle is not None:
             with contextlib.suppress(OSError):
                 os.close(self._handle)

@@ -1,16 +1,24 @@
-"""How much memory this process has taken at most, and how much is free."""
+"""Peak memory of this process, and the memory that it can still allocate.
+
+`psutil` gives the available memory of the machine. It has neither the limits of Linux
+control groups (containers, jobs) nor, on Linux and macOS, the peak of a process; both
+are read from the kernel here.
+"""
 
 import os
 import sys
+from collections.abc import Iterator
 
-import estimator_clf.compat  # noqa: F401  Loads TensorFlow without its chatter.
+import estimator_clf.compat  # noqa: F401  Configures TensorFlow's logging first.
 
+import psutil
 import tensorflow as tf
 
 _MEGABYTE = 2**20
 
-# Control groups of version 2 and 1: the controller in /proc/self/cgroup, the directory,
-# and there the limit, the usage, and what the statistics call cached files.
+# Control groups of version 2 and 1: the controller in /proc/self/cgroup, the root
+# directory, and the names there of the limit, the usage, and the cached files in
+# `memory.stat`.
 _CONTROL_GROUPS = (
     ('', '/sys/fs/cgroup', 'memory.max', 'memory.current', 'inactive_file'),
     (
@@ -23,19 +31,19 @@ _CONTROL_GROUPS = (
 )
 
 
-def peak_memory():
-    """Measures the peaks since the process began.
+def peak_memory() -> dict[str, float]:
+    """Measures peak memory since the process started, in units of 2 ** 20 bytes.
 
     Returns:
-      dict: `peak_memory_mb`, of the process's resident memory in units of 2 ** 20
-      bytes, and, where there are GPUs, `gpu_peak_memory_mb`, of the fullest of them.
-      What cannot be found out is left out. (The GPU's was not run: there was none.)
+      `peak_memory_mb`, of the process's resident memory, and, where there are GPUs,
+      `gpu_peak_memory_mb`, of the fullest of them. What cannot be measured is missing.
+      (The GPU's was not run: there was none.)
     """
     found = {}
-    resident = _resident()
+    resident = _peak_resident()
     if resident is not None:
         found['peak_memory_mb'] = round(resident / _MEGABYTE, 1)
-    # Not the logical ones: to list them settles the devices of the whole process.
+    # Not the logical devices: listing them initializes the devices of the process.
     gpus = tf.config.get_visible_devices('GPU')
     if gpus:
         peaks = [
@@ -46,74 +54,72 @@ def peak_memory():
     return found
 
 
-def free_memory():
-    """Returns the bytes that this process can still have, or None if nobody knows.
+def free_memory() -> int | None:
+    """Returns the bytes that this process can still allocate, or None if unknown.
 
-    On Linux; the least of what the kernel says to be available and of what is left of
-    the limits of the process's control group (a container's, a job's) and of those that
-    it lies in, where there are any.
+    The minimum of the machine's available memory and, on Linux, of what is left of the
+    limits of the process's control group and of all its parents.
     """
     try:
-        with open('/proc/meminfo', encoding='ascii') as file:
-            facts = dict(line.split(':', 1) for line in file)
-        free = int(facts['MemAvailable'].split()[0]) * 1024
-    except (OSError, KeyError):
+        free = psutil.virtual_memory().available
+    except (OSError, psutil.Error):
         return None
-    for directory, limit, usage, files in _limits():
+    for directory, limit, usage, cached in _limits():
         try:
-            most, used = (_number(os.path.join(directory, n)) for n in (limit, usage))
-            with open(os.path.join(directory, 'memory.stat'), encoding='ascii') as file:
-                # Copies of files that the kernel gives up when memory is wanted.
-                spare = dict(line.split() for line in file).get(files, 0)
-        except (OSError, ValueError):  # No such file; or no limit, which is 'max'.
+            most, used = (
+                int(_text(os.path.join(directory, name))) for name in (limit, usage)
+            )
+            lines = _text(os.path.join(directory, 'memory.stat')).splitlines()
+            # Cached file contents, which the kernel drops when memory is needed.
+            spare = dict(line.split() for line in lines).get(cached, 0)
+        except (OSError, ValueError):  # No such file, or no limit (`max`).
             continue
         free = min(free, max(0, most - used + int(spare)))
     return free
 
 
-def _limits():
-    """Yields (directory, limit, usage, files) of each control group there may be."""
+def _limits() -> Iterator[tuple[str, ...]]:
+    """Yields (directory, limit, usage, cached) of each candidate control group."""
     of_controller = _paths()
     for controller, root, *names in _CONTROL_GROUPS:
         path = of_controller.get(controller, '/')
         while True:
-            # In a container the path may be one that only the host has.
+            # In a container the path may exist on the host only.
             yield root + path.rstrip('/'), *names
             if path in ('/', ''):
                 break
             path = os.path.dirname(path)
 
 
-def _paths():
-    """dict controller -> the path of this process's control group."""
-    found = {}
+def _paths() -> dict[str, str]:
+    """Returns dict controller -> path of this process's control group."""
+    found: dict[str, str] = {}
     try:
-        with open('/proc/self/cgroup', encoding='utf-8') as file:
-            for line in file:
-                _, controllers, path = line.rstrip('\n').split(':', 2)
-                found.update(dict.fromkeys(controllers.split(','), path))
+        for line in _text('/proc/self/cgroup').splitlines():
+            _, controllers, path = line.split(':', 2)
+            found.update(dict.fromkeys(controllers.split(','), path))
     except (OSError, ValueError):
         pass
     return found
 
 
-def _number(path):
-    with open(path, encoding='ascii') as file:
-        return int(file.read())
+def _text(path: str) -> str:
+    with open(path, encoding='utf-8') as file:
+        return file.read()
 
 
-def _resident():
+def _peak_resident() -> int | None:
+    """Returns the peak resident memory of the process in bytes, None if unknown."""
+    if sys.platform == 'win32':
+        return psutil.Process().memory_info().peak_wset
     try:
-        # Not `ru_maxrss`, which a process inherits from the one that started it.
-        with open('/proc/self/status', encoding='ascii') as file:
-            for line in file:
-                if line.startswith('VmHWM:'):
-                    return int(line.split()[1]) * 1024
+        # Not `ru_maxrss`, which a process inherits from its parent.
+        for line in _text('/proc/self/status').splitlines():
+            if line.startswith('VmHWM:'):
+                return int(line.split()[1]) * 1024
     except OSError:
         pass  # Not Linux.
-    try:
-        import resource
-    except ImportError:
-        return None  # Windows.
+    import resource
+
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == 'darwin' else peak * 1024

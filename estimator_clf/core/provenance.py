@@ -1,4 +1,4 @@
-"""Where a result came from: versions, git revision, command."""
+"""Provenance of a result: versions, git revision, command, machine."""
 
 import os
 import pathlib
@@ -6,13 +6,17 @@ import platform
 import subprocess
 import sys
 from importlib import metadata
+from typing import Any
 
 _PACKAGES = ('tensorflow', 'tensorflow-estimator', 'numpy', 'tensorflow-datasets')
 
 
-def collect():
-    """Returns a dict of JSON values: versions, git_revision, command, machine."""
-    versions = {'estimator_clf': _own_version(), 'python': platform.python_version()}
+def collect() -> dict[str, Any]:
+    """Returns JSON values: versions, git_revision, command, machine."""
+    versions: dict[str, str | None] = {
+        'estimator_clf': _own_version(),
+        'python': platform.python_version(),
+    }
     for package in _PACKAGES:
         versions[package] = _version(package)
     return {
@@ -39,13 +43,13 @@ def _version(package):
 
 
 def _git_revision():
-    """The revision of our own sources, with '+' if they were changed; or None."""
+    """Revision of this project's sources, with '+' if modified; None if unknown."""
     directory = str(pathlib.Path(__file__).resolve().parents[2])
     if not os.path.exists(os.path.join(directory, '.git')):
         return None
     try:
         revision = subprocess.run(
-            # It would take the index's lock, in the way of a git of the user's.
+            # Without this option it could lock the index while the user runs git.
             ['git', '--no-optional-locks', '-C', directory]
             + ['describe', '--always', '--abbrev=12', '--dirty=+'],
             capture_output=True,

@@ -1,8 +1,7 @@
-"""Things that register themselves by name, one file each, found without importing.
+"""Registry of functions by name, one per file, listed without importing the files.
 
-`--help` and a misspelt name must not cost the import of TensorFlow, so the names
-are read from the decorators in the source files; only the file that is asked for
-is imported.
+`--help` and a misspelled name must not cost the import of TensorFlow, so the names are
+read from the decorators in the source files; only the requested file is imported.
 """
 
 import ast
@@ -11,32 +10,36 @@ import functools
 import importlib
 import importlib.util
 import pathlib
+from collections.abc import Callable, Iterable
+from typing import Any, TypeVar
+
+_Function = TypeVar('_Function', bound=Callable)
 
 
 class Registry:
-    """Names of the functions that the files of one package offer.
+    """Functions registered by the files of one package.
 
     Each file decorates its function with `@register('name', 'alias', fact=...)`;
     the arguments must be literals.
     """
 
-    def __init__(self, package, argument, error):
+    def __init__(self, package: str, argument: str, error: type[ValueError]) -> None:
         """Makes a registry.
 
         Args:
-          package: dotted name of the package whose files register something.
-          argument: name of the argument that chooses, for messages: 'network'.
-          error: exception class, a ValueError, raised for an unknown name.
+          package: dotted name of the package.
+          argument: name of the argument that selects, for messages: 'network'.
+          error: class of the error for an unknown name.
         """
         self.package = package
         self.argument = argument
         self._error = error
 
     @functools.cached_property
-    def _entries(self):
+    def _entries(self) -> dict[str, tuple[str, str, str, dict, dict]]:
         """dict name -> (module, function, docstring's first line, facts, options)."""
-        # Not imported: that may cost the import of TensorFlow.
         spec = importlib.util.find_spec(self.package)
+        assert spec and spec.submodule_search_locations
         directory = pathlib.Path(spec.submodule_search_locations[0])
         entries = {}
         for path in sorted(directory.glob('*.py')):
@@ -54,19 +57,19 @@ class Registry:
                         entries[name] = (path.stem, node.name, summary, facts, options)
         return entries
 
-    def names(self):
-        """Returns dict name -> one line about it, sorted by name."""
+    def names(self) -> dict[str, str]:
+        """Returns dict name -> first line of its docstring, sorted by name."""
         return {name: self._entries[name][2] for name in sorted(self._entries)}
 
-    def facts(self, name):
+    def facts(self, name: str) -> dict[str, Any]:
         """Returns the keyword arguments of the decorator of `name`."""
         return dict(self._entry(name)[3])
 
-    def options(self, name):
+    def options(self, name: str) -> dict[str, Any]:
         """Returns dict keyword-only argument of the function -> its default."""
         return dict(self._entry(name)[4])
 
-    def get(self, name):
+    def get(self, name: str) -> Callable:
         """Imports the one file that registers `name` and returns its function."""
         module, function, *_ = self._entry(name)
         return getattr(importlib.import_module(f'{self.package}.{module}'), function)
@@ -81,20 +84,20 @@ class Registry:
         return self._entries[name]
 
 
-def register(*names, **facts):
-    """Marks a function as registered; see `Registry`. Changes nothing in it."""
+def register(*names: str, **facts: Any) -> Callable[[_Function], _Function]:
+    """Registers a function, see `Registry`, without changing it."""
     del names, facts
     return lambda function: function
 
 
-def suggest(word, known):
+def suggest(word: object, known: Iterable[object]) -> str:
     """Returns `; did you mean 'x'?` for the nearest of `known`, or a full stop."""
     near = difflib.get_close_matches(str(word), [str(k) for k in known], 1, 0.5)
     return f'; did you mean {near[0]!r}?' if near else '.'
 
 
 def _keyword_only(arguments):
-    """The defaults that are literals; the others are left out."""
+    """Defaults of keyword-only arguments that are literals."""
     options = {}
     for arg, default in zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True):
         try:

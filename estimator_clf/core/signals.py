@@ -1,8 +1,12 @@
-"""SIGTERM and SIGINT as a wish: finish the step, save, and stop."""
+"""Graceful shutdown on SIGTERM/SIGINT: finish the step, save a checkpoint, stop."""
 
 import contextlib
 import signal
 import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import estimator_clf.compat  # noqa: F401  Configures TensorFlow's logging first.
 
 import tensorflow as tf
 
@@ -10,51 +14,51 @@ _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 class Stop:
-    """Whether the process has been asked to stop, and by what.
+    """A request to stop, true once it is made.
 
     Attributes:
-      requested: name of the signal, or None.
+      requested: name of the signal, or another reason; None without a request.
     """
 
     requested: str | None = None
-    _at_once = False
+    _immediately = False
 
-    def __bool__(self):
+    def __bool__(self) -> bool:
         return self.requested is not None
 
     @contextlib.contextmanager
-    def raise_immediately(self):
-        """Where nothing is to be saved yet: a wish ends the block by `Stopped`."""
-        self._at_once = True
+    def raise_immediately(self) -> Iterator[None]:
+        """Lets a request end the block with `Stopped`: there is nothing to save yet."""
+        self._immediately = True
         try:
-            if self:  # It came before.
+            if self:  # Requested before the block.
                 raise Stopped(self.requested)
             yield
-            if self:  # What is raised in a destructor is lost.
+            if self:  # An exception raised in a destructor is lost.
                 raise Stopped(self.requested)
         finally:
-            self._at_once = False
+            self._immediately = False
 
-    def request(self, name):
-        """Takes the wish of a signal; see `raise_immediately`."""
+    def request(self, name: str) -> None:
+        """Makes the request; see `raise_immediately`."""
         self.requested = name
-        if self._at_once:
+        if self._immediately:
             raise Stopped(name)
 
 
 class Stopped(BaseException):
-    """A signal has ended what had nothing to save yet; not an error."""
+    """A signal ended a block that had nothing to save; not an error."""
 
 
 @contextlib.contextmanager
-def on_signals():
-    """Turns the first SIGTERM or SIGINT inside the block into a wish.
+def on_signals() -> Iterator[Stop]:
+    """Turns the first SIGTERM or SIGINT inside the block into a request to stop.
 
-    A second one acts as it does without this: for somebody who cannot wait. Does
-    nothing outside of the main thread, where Python gives no signals.
+    A second one has its default effect, for users who cannot wait. Does nothing outside
+    the main thread, where Python delivers no signals.
 
     Yields:
-      `Stop`, true from then on.
+      The request.
     """
     stop = Stop()
     if threading.current_thread() is not threading.main_thread():
@@ -76,34 +80,36 @@ def on_signals():
 
 
 class StopHook(tf.compat.v1.train.SessionRunHook):
-    """Ends the training after the step during which the wish came.
+    """Ends the training after the step in which a stop was requested.
 
     The session then ends as at its last step: hooks that save at the end save.
 
-        with stopping.on_signals() as stop:
-            est.train(input_fn, hooks=[stopping.StopHook(stop)])
+        with signals.on_signals() as stop:
+            est.train(input_fn, hooks=[signals.StopHook(stop)])
     """
 
-    def __init__(self, stop, told=None):
+    def __init__(
+        self, stop: Stop, on_stop: Callable[[str], None] | None = None
+    ) -> None:
         """Makes the hook.
 
         Args:
-          stop: `Stop`.
-          told: function (name of the signal), called once. From here, not from the
-            signal handler, which may have interrupted somebody who was writing.
+          stop: the request.
+          on_stop: function (name of the signal), called once; not in the signal
+            handler, which may interrupt a write.
         """
         self._stop = stop
-        self._told = told
+        self._on_stop = on_stop
 
-    def after_run(self, run_context, run_values):
+    def after_run(self, run_context: Any, run_values: Any) -> None:
         if self._stop:
             run_context.request_stop()
-            if self._told:
-                self._told(self._stop.requested)
+            if self._on_stop and self._stop.requested:
+                self._on_stop(self._stop.requested)
 
 
 def _restore(handlers):
     for number, handler in handlers.items():
-        # None: it was set outside of Python, and cannot be set again from here.
+        # None: it was not set by Python, and cannot be restored by it.
         if handler is not None:
             signal.signal(number, handler)

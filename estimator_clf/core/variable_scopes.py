@@ -1,12 +1,16 @@
-"""Variables under names that do not depend on where in a graph they are made."""
+"""Variable scopes that make names independent of the enclosing scopes."""
+
+import contextlib
+
+import estimator_clf.compat  # noqa: F401  Configures TensorFlow's logging first.
 
 import tensorflow as tf
 
 v1 = tf.compat.v1
 
 
-def root():
-    """A variable scope without a name, for `with`; reuses where the one around does."""
-    # A strategy lets its replicas but the first reuse what the first has made.
+def root() -> contextlib.AbstractContextManager:
+    """Returns the unnamed variable scope, with `reuse` of the enclosing one."""
+    # Under a strategy, all replicas but the first reuse its variables.
     scope = v1.VariableScope(v1.get_variable_scope().reuse, '')
     return v1.variable_scope(scope, auxiliary_name_scope=False)

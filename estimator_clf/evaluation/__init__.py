@@ -1,0 +1,1 @@
+"""Evaluation of checkpoints during and after training."""

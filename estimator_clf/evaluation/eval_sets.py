@@ -1,29 +1,34 @@
-"""What is evaluated beside the training, under which name and how often."""
+"""Evaluation sets of a run: their names, examples and intervals."""
 
 import dataclasses
 from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 from estimator_clf.config import eval_set_specs
-from estimator_clf.config.step_plan import evaluation_input
+from estimator_clf.config.config import Config
+from estimator_clf.config.step_plan import StepPlan, evaluation_input
 from estimator_clf.core import intervals
 from estimator_clf.core.errors import ConfigError
 
-# Which split of another directory is meant where none is named.
-_USUAL = ('test', 'validation', 'train')
+if TYPE_CHECKING:
+    from input.sources.base import DataSource
+
+# Splits of another directory, in order of preference, if none is named.
+_DEFAULT_SPLITS = ('test', 'validation', 'train')
 
 
 @dataclasses.dataclass(frozen=True)
 class EvalSet:
-    """A set of examples that is evaluated.
+    """A set of examples to evaluate.
 
     Attributes:
-      name: what its metrics are filed under; a split's name, usually.
-      input_fn: function without arguments that returns a tf.data.Dataset that ends.
-      num_examples: how many it has.
+      name: name of the set in metrics and directories, usually that of a split.
+      input_fn: returns a finite dataset of (features, labels).
+      num_examples: number of examples.
       every: interval in steps, see `estimator_clf.core.intervals.due`; 0: the last
-        checkpoint only; None: when the training is over, by itself.
-      plain_input_fn: where `input_fn` computes features first, the same without them,
-        for who asks what is evaluated and not what comes out; else None.
+        checkpoint only; None: once, after training.
+      plain_input_fn: if `input_fn` computes features first, the same input without
+        them, for callers that need the structure and not the values; else None.
     """
 
     name: str
@@ -33,83 +38,89 @@ class EvalSet:
     plain_input_fn: Callable | None = None
 
 
-def eval_sets(config, source, plan, open_directory=None, cache=None):
-    """Makes the list of what a run evaluates.
+def make_eval_sets(
+    config: Config,
+    source: 'DataSource',
+    plan: StepPlan,
+    open_directory: Callable[[str], 'DataSource'] | None = None,
+    cache: Any = None,
+) -> list[EvalSet]:
+    """Lists the evaluation sets of a run.
 
-    First `plan.eval_split`, then `extra_eval_sets`, then, once the training is over,
-    the validation and test splits that are not among them.
+    First `plan.eval_split`, then `extra_eval_sets`, then the remaining validation and
+    test splits, which are evaluated once after training.
 
     Args:
-      config: `Config`.
-      source: `input.sources.base.DataSource`.
-      plan: `Plan`.
-      open_directory: function from a directory to the `DataSource` of it, with the classes
-      and
-        image size of `source`.
-      cache: `FeatureCache`, for the splits of `source`; or None.
-
-    Returns:
-      List of `EvalSet`.
+      config: settings of the run.
+      source: data of the run.
+      plan: intervals, and the split that is evaluated while training.
+      open_directory: opens another directory with the classes and the image size of
+        `source`; required if `extra_eval_sets` has a `data_dir`.
+      cache: `FeatureCache` for the splits of `source`, or None.
 
     Raises:
-      ConfigError: a split that there is not, a name twice.
+      ConfigError: a split does not exist, or two sets have the same name.
     """
-    sets = []
+    sets: list[EvalSet] = []
 
     def input_of(split):
-        made = evaluation_input(config, source, split)
-        # Several passes are those of a network that is random.
-        usable = cache and config.eval_samples == 1
-        return (cache.evaluation_input(made, split), made) if usable else (made, None)
+        plain = evaluation_input(config, source, split)
+        # Cached features are constant; a stochastic ensemble needs a random network.
+        if cache is None or config.evaluation.eval_samples > 1:
+            return plain, None
+        return cache.evaluation_input(plain, split), plain
 
     if plan.eval_split in eval_set_specs.RESERVED_NAMES:
         raise ConfigError(
-            f'`eval_split={plan.eval_split}`: the run needs this name itself, in '
-            'metrics.jsonl or for a directory; give the split another: '
+            f'`eval_split={plan.eval_split}`: this name is reserved in metrics.jsonl '
+            'or the directory of the run; evaluate the split under another name: '
             f'`extra_eval_sets=on_{plan.eval_split}({plan.eval_split})`'
         )
     if plan.eval_split:
-        made, plain = input_of(plan.eval_split)
+        input_fn, plain = input_of(plan.eval_split)
         size = source.num_examples[plan.eval_split]
-        every = plan.eval_every
-        sets.append(EvalSet(plan.eval_split, made, size, every, plain))
-    for wish in eval_set_specs.parse(config.evaluation.extra_eval_sets):
-        if wish.name in {known.name for known in sets}:
+        sets.append(EvalSet(plan.eval_split, input_fn, size, plan.eval_every, plain))
+    for spec in eval_set_specs.parse(config.evaluation.extra_eval_sets):
+        if spec.name in {known.name for known in sets}:
             raise ConfigError(
-                f'`extra_eval_sets`: {wish.name!r} is evaluated already (`eval_split`); '
-                'give it another name, or leave it out'
+                f'`extra_eval_sets`: {spec.name!r} is evaluated already, by '
+                '`eval_split`; rename or remove the entry'
             )
-        if wish.name in source.num_examples and (
-            wish.data_dir or wish.name != wish.split
+        if spec.name in source.num_examples and (
+            spec.data_dir or spec.name != spec.split
         ):
             raise ConfigError(
-                f'`extra_eval_sets`: {wish.name!r} is a split of {source.name} itself; '
+                f'`extra_eval_sets`: {spec.name!r} is a split of {source.name} itself; '
                 'give the other examples a name of their own: '
-                f'NAME({wish.split or "data_dir=" + wish.data_dir})'
+                f'NAME({spec.split or "data_dir=" + spec.data_dir})'
             )
-        other = open_directory(wish.data_dir) if wish.data_dir else source
+        other = source
+        if spec.data_dir:
+            if open_directory is None:
+                raise ValueError('a set of another directory needs `open_directory`')
+            other = open_directory(spec.data_dir)
         other.corrupt_images = source.corrupt_images
         every = intervals.interval(
-            wish.every, 'extra_eval_sets', plan.steps_per_epoch, plan.total_steps
+            spec.every, 'extra_eval_sets', plan.steps_per_epoch, plan.total_steps
         )
-        split = _split_of(wish, other)
-        made, size = evaluation_input(config, other, split), other.num_examples[split]
-        sets.append(EvalSet(wish.name, made, size, every))
-    names = {known.name for known in sets} | {config.train_split}
+        split = _resolve_split(spec, other)
+        input_fn = evaluation_input(config, other, split)
+        sets.append(EvalSet(spec.name, input_fn, other.num_examples[split], every))
+    names = {known.name for known in sets} | {config.data.train_split}
     for split in ('validation', 'test'):
         if split in source.num_examples and split not in names:
-            made, _ = input_of(split)
-            sets.append(EvalSet(split, made, source.num_examples[split]))
+            input_fn, _ = input_of(split)
+            sets.append(EvalSet(split, input_fn, source.num_examples[split]))
     return sets
 
 
-def _split_of(wish, source):
-    split = wish.split
+def _resolve_split(spec: eval_set_specs.EvalSetSpec, source: 'DataSource') -> str:
+    split = spec.split
     if not split:
-        split = next((s for s in _USUAL if s in source.num_examples), '')
+        split = next((s for s in _DEFAULT_SPLITS if s in source.num_examples), '')
     if split not in source.num_examples:
         raise ConfigError(
-            f'`extra_eval_sets={wish.name}`: {source.name} has no split '
+            f'`extra_eval_sets={spec.name}`: {source.name} has no split '
             f'{split!r}; it has: {", ".join(source.num_examples)}'
         )
     return split

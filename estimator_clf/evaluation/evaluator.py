@@ -1,6 +1,7 @@
-"""Evaluation that costs no new graph: one graph and one session, kept alive."""
+"""Repeated evaluation in one graph and one session."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from estimator_clf.compat import estimator
 
@@ -10,52 +11,55 @@ import tensorflow as tf
 from estimator_clf.checkpoints.saver import saver_of
 from estimator_clf.core import graph_collections
 from estimator_clf.core.devices import session_config
+from estimator_clf.evaluation.plots.eval_callback import EvalCallback
 
 v1 = tf.compat.v1
 
 
 class Evaluator:
-    """Evaluates one split of the data, as often as there are checkpoints.
+    """Evaluates checkpoints on one split of the data.
 
-    Stock Estimator builds graph, input and session again for every evaluation.
-    Here they are built at the first one; every further one loads the weights and runs.
+    Stock Estimator builds graph, input and session again for every evaluation. Here
+    the first evaluation builds them, and each further one only loads the weights.
 
         evaluator = Evaluator(model_fn, source.input_fn('test', 256))
         metrics = evaluator.evaluate(tf.train.latest_checkpoint(model_dir))
     """
 
-    def __init__(self, model_fn, input_fn, eval_callbacks=()):
-        """Makes the evaluator; builds nothing yet.
+    def __init__(
+        self,
+        model_fn: Callable[..., Any],
+        input_fn: Callable[[], tf.data.Dataset],
+        eval_callbacks: Sequence[EvalCallback] = (),
+    ) -> None:
+        """Stores the arguments; the first evaluation builds the graph.
 
         Args:
           model_fn: function (features, labels, mode) -> EstimatorSpec.
-          input_fn: function without arguments that returns a tf.data.Dataset of
-            (features, labels), or of features alone, that ends.
-          eval_callbacks: list of
-          `estimator_clf.evaluation.plots.eval_callback.EvalCallback`, who see the
-          batches
-            go by and then write what they made of them.
+          input_fn: returns a finite dataset of (features, labels), or of features.
+          eval_callbacks: receive tensors of every batch, and write results at the end.
         """
         self._model_fn = model_fn
         self._input_fn = input_fn
         self._eval_callbacks = eval_callbacks
-        self._session = None
+        self._session: Any = None
 
-    def evaluate(self, checkpoint, stop=False):
-        """Evaluates the weights of a checkpoint, on every example once.
+    def evaluate(self, checkpoint: str, stop: Any = False) -> dict[str, Any] | None:
+        """Evaluates the weights of a checkpoint on every example once.
 
         Args:
           checkpoint: path prefix of the checkpoint.
-          stop: when this becomes true, the evaluation is given up between batches.
+          stop: object whose truth value becomes true to abort between batches.
 
         Returns:
-          dict name -> float (or array, of a metric that is one), or None if it was
-          given up. 'loss' is the mean over the examples, where Estimator's own is the
-          mean over the batches, in which a short last batch counts too much.
+          Metrics by name, floats or arrays, or None if aborted. 'loss' is the mean over
+          the examples; Estimator's own is the mean over the batches, which gives a
+          short last batch too much weight.
 
         Raises:
-          ValueError: there is no such checkpoint.
-          tf.errors.OpError: it is of another network, or the data cannot be read.
+          ValueError: the checkpoint does not exist.
+          tf.errors.OpError: the checkpoint belongs to another network, or the data
+            cannot be read.
         """
         if self._session is None:
             self._build()
@@ -70,11 +74,11 @@ class Evaluator:
             if stop:
                 return None
             try:
-                _, seen = self._session.run([self._updates, fetches])
+                _, batch = self._session.run([self._updates, fetches])
             except tf.errors.OutOfRangeError:
                 break
             for (eval_callback, _), values in zip(
-                self._active_callbacks, seen, strict=True
+                self._active_callbacks, batch, strict=True
             ):
                 eval_callback.on_batch(values)
         if self._active_callbacks:
@@ -82,28 +86,28 @@ class Evaluator:
             for eval_callback, _ in self._active_callbacks:
                 eval_callback.on_end(step)
         values = self._session.run(self._values)
-        metrics = {name: _plain(value) for name, value in values.items()}
+        metrics = {name: _to_python(value) for name, value in values.items()}
         if 'average_loss' in metrics:
             metrics = {'loss': metrics.pop('average_loss'), **metrics}
         return metrics
 
-    def metric_names(self):
-        """Returns the names of the metrics that `evaluate` will give."""
+    def metric_names(self) -> list[str]:
+        """Returns the names of the metrics that `evaluate` returns."""
         if self._session is None:
             self._build()
         return ['loss' if n == 'average_loss' else n for n in self._values]
 
-    def close(self):
-        """Gives the session back."""
+    def close(self) -> None:
+        """Closes the session; a further evaluation builds a new one."""
         if self._session is not None:
             self._session.close()
             self._session = None
 
-    def _build(self):
+    def _build(self) -> None:
         with tf.Graph().as_default():
             self._global_step = v1.train.create_global_step()
             iterator = v1.data.make_initializable_iterator(self._input_fn())
-            features, labels = _pair(iterator.get_next())
+            features, labels = _split_labels(iterator.get_next())
             spec = self._model_fn(features, labels, mode=estimator.ModeKeys.EVAL)
             metrics = dict(spec.eval_metric_ops or {})
             if 'average_loss' not in metrics:
@@ -114,32 +118,34 @@ class Evaluator:
             self._updates = tf.group(*(update for _, update in metrics.values()))
             tensors = dict(features) if isinstance(features, Mapping) else {}
             tensors.update(graph_collections.published(graph_collections.EVAL_TENSORS))
-            asked = [
+            fetches = [
                 (eval_callback, eval_callback.fetches(tensors))
                 for eval_callback in self._eval_callbacks
             ]
             self._active_callbacks = [
-                (eval_callback, wish) for eval_callback, wish in asked if wish
+                (eval_callback, tensors)
+                for eval_callback, tensors in fetches
+                if tensors
             ]
-            # The input may look something up in a table.
+            # The input may use a lookup table.
             with tf.control_dependencies([v1.tables_initializer()]):
                 start_input = tf.group(iterator.initializer)
             self._initializers = [v1.local_variables_initializer(), start_input]
             self._saver = saver_of(spec)
-            # From here on an evaluation that makes an op, and so leaks, is an error.
+            # From here on an evaluation that adds an op, and so leaks, is an error.
             tf.compat.v1.get_default_graph().finalize()
             self._session = v1.Session(config=session_config())
 
 
-def _plain(value):
+def _to_python(value: Any) -> Any:
     value = np.asarray(value)
     return value if value.ndim else float(value)
 
 
-def _pair(element):
-    # As Estimator tells them apart: labels come in a pair, or not at all.
+def _split_labels(element: Any) -> tuple[Any, Any]:
+    # Estimator's rule: a tuple is (features, labels), anything else is features.
     return element if isinstance(element, tuple) else (element, None)
 
 
-def _batch_size(features, labels):
+def _batch_size(features: Any, labels: Any) -> tf.Tensor:
     return tf.shape(tf.nest.flatten(features if labels is None else labels)[0])[0]

@@ -1,53 +1,69 @@
-"""The evaluations of a run: which there are, when they are due, what they found."""
+"""Evaluations of a run: schedule, results and summaries of its evaluation sets."""
 
+import functools
 import math
 import os
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
-import estimator_clf.compat  # noqa: F401  Loads TensorFlow without its chatter.
+import estimator_clf.compat  # noqa: F401  Configures TensorFlow's logging first.
 
 import numpy as np
 
+from estimator_clf.evaluation.eval_sets import EvalSet
 from estimator_clf.evaluation.evaluator import Evaluator
+from estimator_clf.evaluation.plots.eval_callback import EvalCallback
 from estimator_clf.hooks.evaluation import EvaluationListener
 from estimator_clf.loggers import tensorboard_writer
+from estimator_clf.loggers.jsonl import MetricsLog
+
+Metrics = dict[str, Any]
 
 
 class Evaluations:
-    """All that a run evaluates; each set has a graph that is built once.
+    """All evaluations of a run; the graph of each set is built once.
 
-    What is found goes to `metrics.jsonl`, from where a restarted run knows it, and into
-    TensorBoard's events of a directory of the set's name.
+    Results go to `metrics.jsonl`, from which a restarted run reads them, and to
+    TensorBoard events in a directory named after the set.
     """
 
     def __init__(
-        self, model_fn, sets, model_dir, log, on_result, stop=False, eval_callbacks=None
-    ):
-        """Makes the object; builds and writes nothing yet.
+        self,
+        model_fn: Callable[..., Any],
+        sets: Sequence[EvalSet],
+        model_dir: str,
+        log: MetricsLog,
+        on_result: Callable[[int, str, Metrics], None],
+        stop: Any = False,
+        eval_callbacks: Callable[[EvalSet], list[EvalCallback]] | None = None,
+    ) -> None:
+        """Stores the arguments; builds and writes nothing.
 
         Args:
           model_fn: function (features, labels, mode) -> EstimatorSpec.
-          sets: list of `estimator_clf.evaluation.eval_sets.EvalSet`.
+          sets: evaluation sets with distinct names.
           model_dir: directory of the run.
-          log: `MetricsLog`.
-          on_result: function (step, name of the set, metrics), called after each.
-          stop: when this becomes true, evaluations are given up.
-          eval_callbacks: function from an `EvalSet` to the list of its `EvalCallback`s.
+          log: log of the run's metrics.
+          on_result: function (step, name of the set, metrics), called after each
+            evaluation.
+          stop: object whose truth value becomes true to abort evaluations.
+          eval_callbacks: makes the callbacks of a set.
         """
         self._model_fn = model_fn
-        self._sets = {known.name: known for known in sets}
+        self._sets = {eval_set.name: eval_set for eval_set in sets}
         self._model_dir = model_dir
         self._log = log
         self._on_result = on_result
         self._stop = stop
-        self._eval_callbacks = eval_callbacks or (lambda known: [])
-        self._evaluators = {}
+        self._eval_callbacks = eval_callbacks or (lambda eval_set: [])
+        self._evaluators: dict[str, Evaluator] = {}
 
-    def intervals(self):
-        """Returns the intervals, in steps, at which something is evaluated."""
+    def intervals(self) -> list[float]:
+        """Returns the intervals of the evaluations, in steps."""
         return [s.every for s in self._sets.values() if s.every]
 
-    def metric_names(self, name):
-        """Returns the metrics of a set; builds its graph."""
+    def metric_names(self, name: str) -> list[str]:
+        """Returns the names of the metrics of a set; builds its graph."""
         plain = self._sets[name].plain_input_fn
         if plain is None:
             return self._evaluator(name).metric_names()
@@ -56,8 +72,8 @@ class Evaluations:
         evaluator.close()
         return names
 
-    def results(self, name):
-        """Returns dict step -> metrics of what is evaluated already."""
+    def results(self, name: str) -> dict[int, Metrics]:
+        """Returns the logged metrics of a set by step."""
         return {
             line['step']: {
                 key: math.nan if value is None else value
@@ -68,38 +84,38 @@ class Evaluations:
             if line['split'] == name
         }
 
-    def listeners(self, after, clock):
+    def listeners(
+        self, after: Mapping[str, Callable[..., None]], clock: Any
+    ) -> list[EvaluationListener]:
         """Makes the listeners of `CheckpointHook`.
 
         Args:
-          after: dict name of a set -> function, see `EvaluationListener`.
+          after: by name of a set, see `EvaluationListener`.
           clock: see `EvaluationListener`.
         """
         return [
             EvaluationListener(
                 self._evaluator(name),
-                known.every,
-                lambda step, metrics, name=name: self._report(
-                    step, name, _numbers(metrics)
-                ),
+                eval_set.every,
+                functools.partial(self._on_metrics, name),
                 known=self.results(name),
                 after=after.get(name),
                 clock=clock,
                 stop=self._stop,
             )
-            for name, known in self._sets.items()
-            if known.every is not None
+            for name, eval_set in self._sets.items()
+            if eval_set.every is not None
         ]
 
-    def evaluate_remaining(self, checkpoint, step):
-        """Evaluates on every set what was not yet, and gives the sessions back.
+    def evaluate_remaining(self, checkpoint: str, step: int) -> dict[str, Metrics]:
+        """Evaluates the sets without a result for a step, and closes all sessions.
 
         Args:
           checkpoint: path prefix of the last checkpoint.
           step: its step.
 
         Returns:
-          dict name -> metrics; less than all where a signal came.
+          Metrics by name of the set; some are missing if `stop` became true.
         """
         found = {}
         for name in self._sets:
@@ -108,40 +124,42 @@ class Evaluations:
                 metrics = self._evaluator(name).evaluate(checkpoint, self._stop)
                 if metrics is None:
                     break
-                metrics = _numbers(metrics)
+                metrics = _scalars(metrics)
                 self._report(step, name, metrics)
             found[name] = metrics
             self._close(name)
         self.close()
         return found
 
-    def close(self):
-        """Gives all sessions back."""
+    def close(self) -> None:
+        """Closes all sessions."""
         for name in list(self._evaluators):
             self._close(name)
 
-    def _evaluator(self, name):
+    def _evaluator(self, name: str) -> Evaluator:
         if name not in self._evaluators:
-            known = self._sets[name]
+            eval_set = self._sets[name]
             self._evaluators[name] = Evaluator(
-                self._model_fn, known.input_fn, self._eval_callbacks(known)
+                self._model_fn, eval_set.input_fn, self._eval_callbacks(eval_set)
             )
         return self._evaluators[name]
 
-    def _close(self, name):
+    def _close(self, name: str) -> None:
         if name in self._evaluators:
             self._evaluators.pop(name).close()
 
-    def _report(self, step, name, metrics):
+    def _on_metrics(self, name, step, metrics):
+        self._report(step, name, _scalars(metrics))
+
+    def _report(self, step: int, name: str, metrics: Metrics) -> None:
         self._log.write(step, name, metrics)
-        # A directory of its own is a run of its own for TensorBoard: the same tags as
-        # in
-        # training lie over each other in one chart.
+        # For TensorBoard a directory is a run: with the same tags as in training, the
+        # curves share one chart.
         writer = tensorboard_writer.event_writer(os.path.join(self._model_dir, name))
         tensorboard_writer.write_scalars(writer, step, metrics)
         self._on_result(step, name, metrics)
 
 
-def _numbers(metrics):
-    """Metrics without those that are arrays, as a model_fn of one's own may have."""
+def _scalars(metrics: Metrics) -> Metrics:
+    """Returns the metrics without arrays, which a custom model_fn may have."""
     return {name: value for name, value in metrics.items() if np.ndim(value) == 0}

@@ -1,6 +1,6 @@
-"""What a trained network sees: its weights, and what in an image decides.
+"""Explanations of a trained classifier: weights, attributions, feature visualization.
 
-`explainer.Explainer` holds a checkpoint ready; every other file is one kind of question
-to it. Any model_fn of a classifier will do that predicts `logits` and `probabilities`
-from `features['image']`.
+`explainer.Explainer` restores a checkpoint; the other modules compute one kind of
+explanation each. They work with any model_fn of a classifier that predicts `logits` and
+`probabilities` from `features['image']`.
 """

@@ -1,4 +1,7 @@
-"""A checkpoint, held ready to be asked what it sees."""
+"""Restored classifier with gradients with respect to its pixels."""
+
+from collections.abc import Callable, Sequence
+from typing import Any, TypedDict
 
 from estimator_clf.compat import estimator
 
@@ -7,78 +10,93 @@ import tensorflow as tf
 
 from estimator_clf.core.devices import session_config
 from estimator_clf.core.errors import ConfigError
-from estimator_clf.explain.layers import choose_layer, find_layers
+from estimator_clf.explain.layers import Layer, find_layers, get_layer
 from estimator_clf.export.check_examples import restore
+from input.dataset_info import DatasetInfo
 
 v1 = tf.compat.v1
 
-# Images in a batch: the most that a question sends through the network at once.
+# Maximum number of images per session run.
 BATCH = 64
 
 
+Units = int | Sequence[int] | np.ndarray
+
+
+class Objective(TypedDict):
+    """Tensors of a differentiable objective."""
+
+    unit: tf.Tensor
+    value: tf.Tensor
+    image: tf.Tensor
+    pixels: tf.Tensor
+
+
 class Explainer:
-    """A classifier's graph and session, with gradients down to the pixels.
+    """Graph and session of a classifier, with gradients with respect to the pixels.
 
-    explainer = Explainer(model_fn, checkpoint, info)
-    explainer.probabilities(images)
+        explainer = Explainer(model_fn, checkpoint, info)
+        explainer.probabilities(images)
 
-    All images are float32 [B, H, W, C] in units 0..255, and gradients are by these
-    units: standardizing is part of the network.
+    Images are float32 [B, H, W, C] in 0..255, and gradients are in these units:
+    normalization is part of the network.
 
     Attributes:
       shape: (H, W, C) of an image.
-      class_names: in the order of the classes.
-      mean: float32 [C], the mean color of the training images.
-      layers: dict name -> `layers.Layer`.
-      graph: the `tf.Graph`.
-      image: tensor, float32 [B, H, W, C], to be fed.
-      scores: tensor, float32 [B, classes]: the last layer's outputs.
-      step: int, the global step of the checkpoint.
-      variables: list of `tf.Variable`, the network's, in the order of the graph.
+      class_names: in the order of the labels.
+      mean: float32 [C], mean color of the training images.
+      layers: layers by name.
+      graph: graph of the network.
+      image: float32 [B, H, W, C], the tensor to feed.
+      scores: float32 [B, classes], output of the last layer.
+      step: global step of the checkpoint.
+      variables: variables of the network in the order of the graph.
     """
 
-    def __init__(self, model_fn, checkpoint, info):
-        """Builds the network as prediction has it, and restores its weights.
+    def __init__(
+        self, model_fn: Callable[..., Any], checkpoint: str, info: DatasetInfo
+    ) -> None:
+        """Builds the network in prediction mode and restores its weights.
 
         Args:
           model_fn: function (features, labels, mode) -> EstimatorSpec of a classifier.
           checkpoint: path prefix of the checkpoint.
-          info: `DatasetInfo`.
+          info: description of the data.
 
         Raises:
-          ConfigError: it is not a classifier of images.
-          RunError: the checkpoint is corrupt, or of another network.
+          ConfigError: the model is not a classifier of images.
+          RunError: the checkpoint is corrupt or belongs to another network.
         """
         if not info.class_names or len(info.image_shape) != 3:
             raise ConfigError(
-                '`model_dir` must be a run of a classifier of images; this is a '
+                '`model_dir` must be a run of an image classifier; this is a '
                 'regression, which has neither images nor classes to explain'
             )
-        self.shape = tuple(info.image_shape)
+        height, width, channels = info.image_shape
+        self.shape = (height, width, channels)
         self.class_names = [str(name) for name in info.class_names]
         mean = np.broadcast_to(np.asarray(info.mean, np.float32), self.shape[-1:])
         self.mean = np.array(mean)
         self.graph = tf.Graph()
-        self._session = v1.Session(graph=self.graph, config=_session_config())
-        self._gradients = {}
+        self._session: Any = v1.Session(graph=self.graph, config=_session_config())
+        self._objectives: dict[tuple[str, str], Objective] = {}
         with self.graph.as_default():
             step = v1.train.create_global_step()
-            # Moved and turned copies of the pixels; whoever wants none of this feeds
-            # `image` itself.
+            # `image` is a transformed copy of the pixels unless it is fed itself.
             self._pixels = v1.placeholder(tf.float32, [None, *self.shape])
-            self._moves = v1.placeholder(tf.float32, [None, 8])
-            moved = _moved(self._pixels, self._moves, self.shape[:2])
-            self.image = v1.placeholder_with_default(moved, [None, *self.shape])
+            self._transforms = v1.placeholder(tf.float32, [None, 8])
+            transformed = _transformed(self._pixels, self._transforms, self.shape[:2])
+            self.image = v1.placeholder_with_default(transformed, [None, *self.shape])
             spec = model_fn({'image': self.image}, None, estimator.ModeKeys.PREDICT)
             self._probabilities = spec.predictions['probabilities']
             logits = spec.predictions['logits']
             restore(spec, self._session, checkpoint)
             self.step = int(self._session.run(step))
-            # Not the trainable ones alone: a network may have fixed filters.
+            # Includes untrainable ones: a network may have fixed filters.
             self.variables = [v for v in v1.global_variables() if v is not step]
             self.layers = find_layers(self.image, logits, self.variables)
-            # Not `logits`: with `loss=squared_error` these are logarithms of sigmoids,
-            # and flat where the network is sure.
+            # Instead of `logits`: with `loss=squared_error` these are logarithms of
+            # sigmoids, which are flat for confident predictions.
             last = [
                 layer.tensor
                 for layer in self.layers.values()
@@ -86,15 +104,15 @@ class Explainer:
             ]
             self.scores = tf.cast(last[-1], tf.float32) if last else logits
 
-    def layer(self, name, unit=None):
-        """Returns the `Layer` of that name, see `layers.choose_layer`."""
-        return choose_layer(self.layers, name, unit)
+    def layer(self, name: str, unit: int | None = None) -> Layer:
+        """Returns the layer with this name, see `layers.get_layer`."""
+        return get_layer(self.layers, name, unit)
 
-    def class_number(self, name):
-        """Returns the number of a class.
+    def class_index(self, name: str) -> int:
+        """Returns the label of a class.
 
         Raises:
-          ConfigError: there is no such class.
+          ConfigError: the class does not exist.
         """
         if name not in self.class_names:
             raise ConfigError(
@@ -103,50 +121,50 @@ class Explainer:
             )
         return self.class_names.index(name)
 
-    def value(self, variable):
-        """Returns the value of a `tf.Variable` of the graph."""
+    def value(self, variable: Any) -> Any:
+        """Returns the value of a variable or tensor of the graph."""
         return self._session.run(variable)
 
-    def run(self, tensor, images):
-        """Computes a tensor that has a row for each image, in batches.
+    def run(self, tensor: Any, images: np.ndarray) -> Any:
+        """Computes a tensor for any number of images, in batches.
 
         Args:
-          tensor: [B, …], or a list of such.
+          tensor: [B, …], or a list of such tensors.
           images: floating [N, H, W, C].
 
         Returns:
-          Array [N, …], or a list of such.
+          Array [N, …], or a list of such arrays.
         """
-        parts = [
+        batches = [
             self._session.run(tensor, {self.image: images[i : i + BATCH]})
             for i in range(0, len(images), BATCH)
         ]
         if isinstance(tensor, list):
-            return [np.concatenate(arrays) for arrays in zip(*parts, strict=True)]
-        return np.concatenate(parts)
+            return [np.concatenate(arrays) for arrays in zip(*batches, strict=True)]
+        return np.concatenate(batches)
 
-    def probabilities(self, images):
+    def probabilities(self, images: np.ndarray) -> np.ndarray:
         """Returns float32 [N, classes] of floating [N, H, W, C]."""
         return self.run(self._probabilities, images)
 
-    def class_scores(self, images, classes):
-        """Returns float32 [N]: the last layer's output for a class of each image."""
+    def class_scores(self, images: np.ndarray, classes: Units) -> np.ndarray:
+        """Returns float32 [N]: the score of one class per image."""
         scores = self.run(self.scores, images)
         return scores[np.arange(len(images)), classes]
 
-    def goal(self, tensor, kind='value'):
-        """Makes a goal: what is to be large in an image.
+    def objective(self, tensor: Any, kind: str = 'value') -> Objective:
+        """Builds a differentiable objective, once per tensor and kind.
 
         Args:
           tensor: [B, units] or [B, H, W, channels].
-          kind: 'value': of the unit that is asked for, the mean over all pixels of a
-            channel; 'square': the mean of the squares of all units.
+          kind: 'value': the fed unit, for a channel its mean over all positions;
+            'square': the mean square of all units.
 
         Returns:
-          What `gradient` takes.
+          The argument of `gradient`.
         """
         key = (tensor.name, kind)
-        if key not in self._gradients:
+        if key not in self._objectives:
             with self.graph.as_default():
                 unit = v1.placeholder(tf.int32, [None])
                 flat = tf.cast(tensor, tf.float32)
@@ -156,74 +174,95 @@ class Explainer:
                 else:
                     means = tf.reduce_mean(flat, axes[:-1]) if axes[:-1] else flat
                     value = tf.gather(means, unit, batch_dims=1)
-                # The images do not know of each other: the gradient of the sum is
-                # that of each.
-                whole = tf.reduce_sum(value)
-                image, pixels = tf.gradients(whole, [self.image, self._pixels])
-                self._gradients[key] = {
+                # The images are independent: the gradient of the sum has the gradient
+                # of each.
+                total = tf.reduce_sum(value)
+                image, pixels = tf.gradients(total, [self.image, self._pixels])
+                self._objectives[key] = {
                     'unit': unit,
                     'value': value,
                     'image': image,
                     'pixels': pixels,
                 }
-        return self._gradients[key]
+        return self._objectives[key]
 
-    def gradient(self, goal, images, units):
-        """Computes a goal and its gradient.
+    def gradient(
+        self, objective: Objective, images: np.ndarray, units: Units
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Computes an objective and its gradient, for at most `BATCH` images.
 
         Args:
-          goal: from `goal`.
-          images: floating [N, H, W, C], at most a batch.
-          units: int or [N]: the unit, channel or class for each.
+          objective: from `objective`.
+          images: floating [N, H, W, C].
+          units: unit, channel or class: one for all images or one per image.
 
         Returns:
           (float32 [N], float32 [N, H, W, C]).
         """
-        units = np.broadcast_to(np.asarray(units, np.int32), len(images))
-        feed = {self.image: images, goal['unit']: units}
-        return self._session.run([goal['value'], goal['image']], feed)
+        feed = {self.image: images, objective['unit']: _per_image(units, images)}
+        return self._session.run([objective['value'], objective['image']], feed)
 
-    def gradients(self, goal, images, units):
-        """Likewise, for any number of images."""
-        units = np.broadcast_to(np.asarray(units, np.int32), len(images))
-        parts = [
-            self.gradient(goal, images[i : i + BATCH], units[i : i + BATCH])
+    def gradients(
+        self, objective: Objective, images: np.ndarray, units: Units
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Computes the same as `gradient` for any number of images."""
+        indices = _per_image(units, images)
+        batches = [
+            self.gradient(objective, images[i : i + BATCH], indices[i : i + BATCH])
             for i in range(0, len(images), BATCH)
         ]
-        values, gradients = zip(*parts, strict=True)
+        values, gradients = zip(*batches, strict=True)
         return np.concatenate(values), np.concatenate(gradients)
 
-    def moved_gradient(self, goal, images, units, moves):
-        """Likewise, with each image moved before the network sees it.
+    def transformed_gradient(
+        self,
+        objective: Objective,
+        images: np.ndarray,
+        units: Units,
+        transforms: np.ndarray,
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Computes the same as `gradient` for transformed images.
 
         Args:
-          moves: float32 [N, 8], see `tf.raw_ops.ImageProjectiveTransformV3`.
+          objective: see `gradient`.
+          images: see `gradient`.
+          units: see `gradient`.
+          transforms: float32 [N, 8], see `tf.raw_ops.ImageProjectiveTransformV3`.
 
         Returns:
-          As `gradient`; the gradient is by the pixels before they were moved.
+          As `gradient`; the gradient is with respect to the original pixels.
         """
-        units = np.broadcast_to(np.asarray(units, np.int32), len(images))
-        feed = {self._pixels: images, self._moves: moves, goal['unit']: units}
-        return self._session.run([goal['value'], goal['pixels']], feed)
+        feed = {
+            self._pixels: images,
+            self._transforms: transforms,
+            objective['unit']: _per_image(units, images),
+        }
+        return self._session.run([objective['value'], objective['pixels']], feed)
 
-    def close(self):
-        """Gives the session back."""
+    def close(self) -> None:
+        """Closes the session."""
         self._session.close()
 
 
-def _session_config():
+def _per_image(units: Units, images: np.ndarray) -> np.ndarray:
+    return np.broadcast_to(np.asarray(units, np.int32), len(images))
+
+
+def _session_config() -> Any:
     config = session_config()
-    # This optimizer logs an error, and gives up, where it meets the gradient of a leaky
-    # ReLU (seen on 2.21).
+    # The remapper logs an error, and fails, at the gradient of a leaky ReLU (seen with
+    # TensorFlow 2.21).
     rewriting = config.graph_options.rewrite_options
     rewriting.remapping = type(rewriting).OFF
     return config
 
 
-def _moved(pixels, moves, size):
+def _transformed(
+    pixels: tf.Tensor, transforms: tf.Tensor, size: tuple[int, int]
+) -> tf.Tensor:
     return tf.raw_ops.ImageProjectiveTransformV3(
         images=pixels,
-        transforms=moves,
+        transforms=transforms,
         output_shape=tf.constant(size, tf.int32),
         interpolation='BILINEAR',
         fill_mode='NEAREST',

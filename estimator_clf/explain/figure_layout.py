@@ -1,63 +1,88 @@
-"""A sheet of images with a heading, captions, and a scale of the colors."""
+"""Layout of figures: a grid of captioned images with title, note and color scale."""
 
 import dataclasses
 import textwrap
+from collections.abc import Sequence
 
 import numpy as np
+from PIL import Image, ImageDraw
 
 from estimator_clf.explain import colormaps
 from estimator_clf.loggers import drawing
 
 _GAP = 12
-_TITLE, _TEXT, _CAPTION = 17, 13, 12  # Heights of letters in pixels.
-_LEAST_WIDTH = 520  # The heading wants some room.
-_BAR = (240, 12)
+_TITLE, _TEXT, _CAPTION = 17, 13, 12  # Font sizes in pixels.
+_MIN_WIDTH = 520  # Space for title and note.
+_SCALE = (240, 12)  # Width and height of the color scale.
+_BORDER = (215, 218, 222)
 
 
 @dataclasses.dataclass(frozen=True)
 class Tile:
-    """One image of a sheet.
+    """One image of a figure.
 
     Attributes:
       pixels: [H, W, 1 or 3] in 0..255.
-      lines: what is written below it.
+      captions: lines below the image.
     """
 
     pixels: np.ndarray
-    lines: tuple = ()
+    captions: tuple[str, ...] = ()
 
 
-def sheet(title, note, tiles, columns, edge=112, bar=None):
-    """Lays tiles out in lines, under a heading.
+@dataclasses.dataclass(frozen=True)
+class Figure:
+    """A rendered figure.
+
+    Attributes:
+      name: file name without directory and '.png'.
+      image: the figure.
+      messages: measurements for the terminal, one per line.
+    """
+
+    name: str
+    image: Image.Image
+    messages: tuple[str, ...] = ()
+
+
+def render_figure(
+    title: str,
+    note: str,
+    tiles: Sequence[Tile],
+    columns: int,
+    edge: int = 112,
+    scale: tuple[float, str] | None = None,
+) -> Image.Image:
+    """Renders tiles row by row below a title and a note.
 
     Args:
-      title: what this is.
-      note: how to read it, a sentence or two.
-      tiles: list of `Tile`, at least one.
-      columns: how many in a line.
-      edge: of the square that each image is fitted into, in pixels, about.
-      bar: (number, unit) to draw a scale of `colors.diverging` from minus that number
-        to plus; None: none.
+      title: what the figure shows.
+      note: how to read it, in a sentence or two.
+      tiles: at least one.
+      columns: maximum number of tiles per row.
+      edge: approximate side of the square that each image is fitted into, in pixels.
+      scale: (maximum, unit) of a color scale for `colormaps.diverging`; None: none.
 
     Returns:
-      `PIL.Image.Image`.
+      RGB image.
     """
     columns = min(columns, len(tiles))
     longest = max(max(tile.pixels.shape[:2]) for tile in tiles)
-    if longest < 1.5 * edge:  # As many pixels for each pixel: they stay squares.
+    if longest < 1.5 * edge:  # A whole factor: pixels stay squares of one size.
         edge = longest * max(1, round(edge / longest))
-    height = max(tile.pixels.shape[0] / max(tile.pixels.shape[:2]) for tile in tiles)
-    high = round(edge * height)  # Of landscapes less than the edge.
-    words = max(len(tile.lines) for tile in tiles) * (_CAPTION + 4)
-    step = (edge + _GAP, high + words + _GAP)
-    width = max(_LEAST_WIDTH, columns * step[0] + _GAP)
-    if bar:
-        width = max(width, _BAR[0] + drawing.text_width(bar[1], _CAPTION) + 3 * _GAP)
+    aspect = max(tile.pixels.shape[0] / max(tile.pixels.shape[:2]) for tile in tiles)
+    tile_height = round(edge * aspect)  # Below `edge` for landscapes.
+    caption_height = max(len(tile.captions) for tile in tiles) * (_CAPTION + 4)
+    step = (edge + _GAP, tile_height + caption_height + _GAP)
+    width = max(_MIN_WIDTH, columns * step[0] + _GAP)
+    if scale:
+        unit_width = drawing.text_width(scale[1], _CAPTION)
+        width = max(width, _SCALE[0] + unit_width + 3 * _GAP)
     notes = textwrap.wrap(note, int((width - 2 * _GAP) / (_TEXT * 0.53)))
     top = _GAP + _TITLE + 6 + len(notes) * (_TEXT + 5) + _GAP
-    lines = -(-len(tiles) // columns)
-    bottom = top + lines * step[1]
-    picture, draw = drawing.canvas(width, bottom + (_BAR[1] + 30 if bar else 0))
+    rows = -(-len(tiles) // columns)
+    bottom = top + rows * step[1]
+    image, draw = drawing.canvas(width, bottom + (_SCALE[1] + 30 if scale else 0))
 
     title = drawing.shorten(title, _TITLE, width - 2 * _GAP)
     draw.text((_GAP, _GAP), title, drawing.INK, drawing.font(_TITLE))
@@ -68,30 +93,34 @@ def sheet(title, note, tiles, columns, edge=112, bar=None):
         x = _GAP + number % columns * step[0]
         y = top + number // columns * step[1]
         small = drawing.thumbnail(tile.pixels, edge)
-        at = x + (edge - small.width) // 2, y + (high - small.height) // 2
-        picture.paste(small, at)
-        box = (at[0] - 1, at[1] - 1, at[0] + small.width, at[1] + small.height)
-        draw.rectangle(box, outline=(215, 218, 222))
-        for place, text in enumerate(tile.lines):
-            ink = drawing.FAINT if place else drawing.INK
+        left, upper = (
+            x + (edge - small.width) // 2,
+            y + (tile_height - small.height) // 2,
+        )
+        image.paste(small, (left, upper))
+        box = (left - 1, upper - 1, left + small.width, upper + small.height)
+        draw.rectangle(box, outline=_BORDER)
+        for line, text in enumerate(tile.captions):
+            ink = drawing.FAINT if line else drawing.INK
             text = drawing.shorten(text, _CAPTION, edge)
-            below = y + high + 3 + place * (_CAPTION + 4)
-            draw.text((x, below), text, ink, drawing.font(_CAPTION))
-    if bar:
-        _scale(picture, draw, bottom, *bar)
-    return picture
+            caption_y = y + tile_height + 3 + line * (_CAPTION + 4)
+            draw.text((x, caption_y), text, ink, drawing.font(_CAPTION))
+    if scale:
+        _render_scale(image, draw, bottom, *scale)
+    return image
 
 
-def _scale(picture, draw, top, most, unit):
-    numbers = np.linspace(-most, most, _BAR[0])
-    strip = colormaps.diverging(np.repeat(numbers[None], _BAR[1], 0), most)
-    picture.paste(drawing.thumbnail(strip, _BAR[0]), (_GAP, top))
-    draw.rectangle(
-        (_GAP - 1, top - 1, _GAP + _BAR[0], top + _BAR[1]), outline=(215, 218, 222)
-    )
-    y, font = top + _BAR[1] + 3, drawing.font(_CAPTION)
-    marks = ((-most, 0, 'la'), (0.0, _BAR[0] // 2, 'ma'), (most, _BAR[0], 'ra'))
+def _render_scale(
+    image: Image.Image, draw: ImageDraw.ImageDraw, top: int, maximum: float, unit: str
+) -> None:
+    width, height = _SCALE
+    values = np.repeat(np.linspace(-maximum, maximum, width)[None], height, 0)
+    strip = colormaps.diverging(values, maximum)
+    image.paste(drawing.thumbnail(strip, width), (_GAP, top))
+    draw.rectangle((_GAP - 1, top - 1, _GAP + width, top + height), outline=_BORDER)
+    y, font = top + height + 3, drawing.font(_CAPTION)
+    marks = ((-maximum, 0, 'la'), (0.0, width // 2, 'ma'), (maximum, width, 'ra'))
     for value, x, anchor in marks:
         text = f'{value:+.3g}' if value else '0'
         draw.text((_GAP + x, y), text, drawing.FAINT, font, anchor=anchor)
-    draw.text((_GAP + _BAR[0] + 10, top - 1), unit, drawing.FAINT, font)
+    draw.text((_GAP + width + 10, top - 1), unit, drawing.FAINT, font)

@@ -1,66 +1,74 @@
-"""Sheets about what the network makes of given images."""
+"""Figures about the network's response to given images."""
 
 import os
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
 from estimator_clf.core.errors import ConfigError
-from estimator_clf.explain import colormaps, deepdream, images, occlusion, saliency
-from estimator_clf.explain.figure_layout import Tile, sheet
-from estimator_clf.explain.options import Figure
+from estimator_clf.explain import colormaps, deepdream, occlusion, saliency
+from estimator_clf.explain.explainer import Explainer
+from estimator_clf.explain.figure_layout import Figure, Tile, render_figure
+from estimator_clf.explain.images import DecodedImage, decode_full_size
+from estimator_clf.explain.layers import Layer
+from estimator_clf.explain.options import ExplainOptions
 
-_MOST_CHANNELS = 64
-_PAIRS = 3  # In a line of a sheet.
+_MAX_CHANNELS = 64
+_PAIRS = 3  # Per row of a figure.
 
-# A dream is at least so many inputs of the network wide and high, and, unless the
-# image itself is smaller, at most so many pixels.
+# A dream has at least this many times the network's input size and, unless the image
+# itself is smaller, at most this many pixels per side.
 _DREAM_INPUTS = 3
 _DREAM_PIXELS = 256
 
+Images = Sequence[DecodedImage]
 
-def saliency_figure(explainer, wish, given):
-    """Integrated gradients, laid over the images."""
-    baseline = explainer.mean if wish.baseline == 'mean' else np.float32(0)
-    tiles, said = [], []
-    for picture, caption, number, chance in _classified(explainer, wish, given):
+
+def saliency_figures(
+    explainer: Explainer, options: ExplainOptions, images: Images
+) -> list[Figure]:
+    """Integrated gradients, overlaid on the images."""
+    baseline = explainer.mean if options.baseline == 'mean' else np.float32(0)
+    tiles, messages = [], []
+    for image, captions, index, probability in _classified(explainer, options, images):
         values, gap, steps = saliency.complete_gradients(
-            explainer, picture.image, number, baseline, wish.steps
+            explainer, image.pixels, index, baseline, options.steps
         )
         values = colormaps.smoothed(values.sum(axis=-1))
         # Single pixels can be far above all others.
         scale = float(np.quantile(np.abs(values), 0.99))
-        name = explainer.class_names[number]
+        name = explainer.class_names[index]
         tiles += [
-            Tile(picture.image, caption),
+            Tile(image.pixels, captions),
             Tile(
-                colormaps.overlay(picture.image, values, scale),
-                (f'for {name}: {chance:.0%}', f'sums to {values.sum():+.1f}'),
+                colormaps.overlay(image.pixels, values, scale),
+                (f'for {name}: {probability:.0%}', f'sum: {values.sum():+.1f}'),
             ),
         ]
-        said.append(
-            f'{picture.name}: the attributions add up to {values.sum():+.3f} of the '
-            f'score of {name}, a gap of {gap:.2%} in {steps} steps'
+        messages.append(
+            f'{image.name}: the attributions sum to {values.sum():+.3f} of the score '
+            f'of {name}, with a gap of {gap:.2%} in {steps} steps'
         )
-    begin = 'the mean color' if wish.baseline == 'mean' else 'black'
+    reference = 'the mean color' if options.baseline == 'mean' else 'black'
     note = (
-        'Integrated gradients: a red pixel has raised the score of the class, a blue '
+        'A red pixel raises the score of the class, a blue pixel lowers it, compared '
+        f'with an image of {reference}. The sum is over all pixels. Colors are scaled '
+        'per image and slightly blurred.'
     )
-    note += f'one has lowered it, against an image of {begin}. The sum is that of '
-    note += 'all pixels; colors are stretched for each image, and blurred a little.'
-    title = 'What speaks for the class'
-    return [Figure('saliency', sheet(title, note, tiles, 2 * _PAIRS), tuple(said))]
+    figure = render_figure('Integrated gradients', note, tiles, 2 * _PAIRS)
+    return [Figure('saliency', figure, tuple(messages))]
 
 
-def patch_of(explainer, wish):
-    """Returns (side of the patch, how far it moves), in pixels.
+def resolve_patch(explainer: Explainer, options: ExplainOptions) -> tuple[int, int]:
+    """Returns (side of the occluding patch, stride) in pixels.
 
     Raises:
-      ConfigError: the image is smaller, or some of it would be passed over.
+      ConfigError: the patch is larger than the image, or the stride than the patch.
     """
     patch, stride = occlusion.default_patch(explainer.shape)
-    if wish.patch:
-        patch, stride = wish.patch, max(1, wish.patch // 3)
-    stride = wish.stride or stride
+    if options.patch:
+        patch, stride = options.patch, max(1, options.patch // 3)
+    stride = options.stride or stride
     if patch > min(explainer.shape[:2]):
         raise ConfigError(
             f'`patch` must be at most the {min(explainer.shape[:2])} pixels of the '
@@ -68,192 +76,204 @@ def patch_of(explainer, wish):
         )
     if stride > patch:
         raise ConfigError(
-            f'`stride` must be at most the {patch} pixels of the patch (`patch`), '
-            f'which else passes over some of the image, got {stride}'
+            f'`stride` must be at most the {patch} pixels of the patch (`patch`), so '
+            f'that it covers the whole image, got {stride}'
         )
     return patch, stride
 
 
-def occlusion_figure(explainer, wish, given):
-    """Where the class is lost if a patch covers the image."""
-    patch, stride = patch_of(explainer, wish)
-    tiles, said = [], []
-    for picture, caption, number, chance in _classified(explainer, wish, given):
+def occlusion_figures(
+    explainer: Explainer, options: ExplainOptions, images: Images
+) -> list[Figure]:
+    """Drop of the class probability where a patch covers the image."""
+    patch, stride = resolve_patch(explainer, options)
+    tiles, messages = [], []
+    for image, captions, index, probability in _classified(explainer, options, images):
         drops = occlusion.occlusion(
-            explainer, picture.image, number, patch, stride, explainer.mean
+            explainer, image.pixels, index, patch, stride, explainer.mean
         )
-        name, most = explainer.class_names[number], float(drops.max())
-        # Not to stretch what is next to nothing.
+        name, drop = explainer.class_names[index], max(float(drops.max()), 0.0)
+        # The minimum avoids full color for negligible changes.
         scale = max(float(np.abs(drops).max()), 0.02)
         tiles += [
-            Tile(picture.image, caption),
+            Tile(image.pixels, captions),
             Tile(
-                colormaps.overlay(picture.image, drops, scale),
+                colormaps.overlay(image.pixels, drops, scale),
                 (
-                    f'for {name}: {chance:.0%}',
-                    f'covered: {chance - max(most, 0.0):.0%}',
+                    f'for {name}: {probability:.0%}',
+                    f'covered: {probability - drop:.0%}',
                 ),
             ),
         ]
-        said.append(
-            f'{picture.name}: covered, the probability of {name} falls from '
-            f'{chance:.4f} by up to {max(most, 0.0):.4f}'
+        messages.append(
+            f'{image.name}: covering lowers the probability of {name} from '
+            f'{probability:.4f} by up to {drop:.4f}'
         )
-    note = f'A patch of {patch}x{patch} pixels in the mean color slides over the '
-    note += 'image: red is where covering lowers the probability of the class, blue '
-    note += 'where it raises it. Colors are stretched for each image.'
-    title = 'What the network misses if it is covered'
-    return [Figure('occlusion', sheet(title, note, tiles, 2 * _PAIRS), tuple(said))]
+    note = (
+        f'A patch of {patch}x{patch} pixels in the mean color slides over the image: '
+        'covering red regions lowers the probability of the class, covering blue '
+        'regions raises it. Colors are scaled per image.'
+    )
+    figure = render_figure('Occlusion sensitivity', note, tiles, 2 * _PAIRS)
+    return [Figure('occlusion', figure, tuple(messages))]
 
 
-def layer_of_maps(explainer, wish):
-    """Returns the layer whose outputs are images.
+def feature_layer(explainer: Explainer, options: ExplainOptions) -> Layer:
+    """Returns the layer for feature maps.
 
     Raises:
-      ConfigError: it has none, or not the units that are wished for.
+      ConfigError: the layer has no feature maps, or not the requested units.
     """
-    layer = explainer.layer(wish.layer) if wish.layer else _first_maps(explainer)
+    maps = _layers_with_maps(explainer)
+    layer = explainer.layer(options.layer) if options.layer else next(iter(maps), None)
     if layer is None or layer.tensor.shape.rank != 4:
         raise ConfigError(
-            f'`what=features` needs a layer that has images (height x width x '
-            f'channels), which {layer or "none of this network"} is not; `layer=?` '
-            f'lists them'
+            '`what=features` needs a layer with feature maps (height x width x '
+            f'channels), which {layer or "no layer of this network"} is not; `layer=?` '
+            'lists the layers'
         )
-    for unit in wish.units:
+    for unit in options.units:
         explainer.layer(layer.name, unit)
     return layer
 
 
-def features_figures(explainer, wish, given):
-    """The outputs of a layer for each image, channel by channel."""
-    layer = layer_of_maps(explainer, wish)
-    channels = wish.units or range(min(_MOST_CHANNELS, layer.units))
+def features_figures(
+    explainer: Explainer, options: ExplainOptions, images: Images
+) -> list[Figure]:
+    """Feature maps of a layer, one figure per image."""
+    layer = feature_layer(explainer, options)
+    channels = options.units or range(min(_MAX_CHANNELS, layer.units))
     figures = []
-    for number, picture in enumerate(given, 1):
-        maps = explainer.run(layer.tensor, picture.image[None])[0]
-        tiles = [Tile(picture.image, _heading(explainer, picture))]
+    for number, image in enumerate(images, 1):
+        maps = explainer.run(layer.tensor, image.pixels[None])[0]
+        tiles = [Tile(image.pixels, _heading(explainer, image))]
         tiles += [
             Tile(colormaps.stretched(maps[..., c]), (f'{c}: {maps[..., c].max():.3g}',))
             for c in channels
         ]
-        note = 'The image, and each channel by its number and largest value, which '
-        note += 'is white; black is 0 and below.'
-        title = f'What {layer.name} hands on'
+        note = (
+            'The image, and each channel with its number and maximum, which is white; '
+            'black is 0 and below.'
+        )
+        title = f'Feature maps of {layer.name}'
         name = f'features-{layer.file_name}-{number}'
-        figures.append(Figure(name, sheet(title, note, tiles, 11, edge=72)))
+        figures.append(Figure(name, render_figure(title, note, tiles, 11, edge=72)))
     return figures
 
 
-def dream_figures(explainer, wish, given):
-    """Each image, and what a layer dreams of it."""
-    layer = explainer.layer(wish.layer) if wish.layer else _usual_dream(explainer)
-    for unit in wish.units:
-        explainer.layer(layer.name, unit)
+def dream_figures(
+    explainer: Explainer, options: ExplainOptions, images: Images
+) -> list[Figure]:
+    """DeepDream of a layer, one figure per image."""
+    if options.layer:
+        layer = explainer.layer(options.layer)
+    else:  # The last activation with feature maps, or else the last layer.
+        layer = (_layers_with_maps(explainer) or list(explainer.layers.values()))[-1]
+    for requested in options.units:
+        explainer.layer(layer.name, requested)
     figures = []
-    for number, picture in enumerate(given, 1):
-        image = _dream_base(explainer, wish, picture)
-        tiles, said = [Tile(image, _heading(explainer, picture))], []
-        for unit in wish.units or (None,):
+    units: Sequence[int | None] = options.units or (None,)
+    for number, image in enumerate(images, 1):
+        base = _dream_base(explainer, options, image)
+        tiles, messages = [Tile(base, _heading(explainer, image))], []
+        for unit in units:
             dreamt = deepdream.dream(
                 explainer,
                 layer.tensor,
-                image,
+                base,
                 unit=unit,
-                steps=wish.steps or 20,
-                seed=wish.seed,
+                steps=options.steps or 20,
+                seed=options.seed,
             )
-            words = layer.name if unit is None else f'{layer.name}, channel {unit}'
-            tiles.append(Tile(dreamt, (words,)))
+            name = layer.name if unit is None else f'{layer.name}, channel {unit}'
+            tiles.append(Tile(dreamt, (name,)))
             before, after = (
-                _outputs(explainer, layer, unit, x) for x in (image, dreamt)
+                _dream_objective(explainer, layer, unit, x) for x in (base, dreamt)
             )
             kind = 'root mean square' if unit is None else 'mean'
-            said.append(
-                f'{picture.name}: in the middle of the image the outputs of {words} '
-                f'go from {before:.3g} to {after:.3g} ({kind})'
+            messages.append(
+                f'{image.name}: in the center of the image the output of {name} '
+                f'changes from {before:.3g} to {after:.3g} ({kind})'
             )
-        note = 'DeepDream: the image is changed, from coarse to fine, such that the '
-        note += 'layer sees more of what it sees in it already.'
-        name = f'dream-{layer.file_name}-{number}'
-        picture = sheet(f'What {layer.name} dreams', note, tiles, 3, edge=256)
-        figures.append(Figure(name, picture, tuple(said)))
+        note = (
+            'DeepDream: the image is changed, from coarse to fine, to amplify the '
+            'patterns that the layer detects in it.'
+        )
+        figure = render_figure(f'DeepDream of {layer.name}', note, tiles, 3, edge=256)
+        figures.append(
+            Figure(f'dream-{layer.file_name}-{number}', figure, tuple(messages))
+        )
     return figures
 
 
-def _outputs(explainer, layer, unit, image):
-    """What a dream makes large: a channel's mean, or the root mean square of all.
+def _dream_objective(
+    explainer: Explainer, layer: Layer, unit: int | None, image: np.ndarray
+) -> float:
+    """Returns what a dream maximizes: a channel's mean, or the root mean square of all.
 
-    In the middle of the image, which is as large as the network looks at.
+    Measured in the center of the image, on the size of the network's input.
     """
     kind = 'square' if unit is None else 'value'
-    goal = explainer.goal(layer.tensor, kind)
-    values, _ = explainer.gradient(goal, _middle(explainer, image), unit or 0)
+    objective = explainer.objective(layer.tensor, kind)
+    values, _ = explainer.gradient(objective, _center(explainer, image), unit or 0)
     return float(values[0]) ** (0.5 if unit is None else 1)
 
 
-def _classified(explainer, wish, given):
-    """Yields (image, caption, number of the class to explain, its probability)."""
-    for picture in given:
-        chances = _chances(explainer, picture)
-        number = int(np.argmax(chances))
-        if wish.class_name:
-            number = explainer.class_number(wish.class_name)
-        caption = _caption(explainer, picture, chances)
-        yield picture, caption, number, float(chances[number])
+def _classified(
+    explainer: Explainer, options: ExplainOptions, images: Images
+) -> Iterator[tuple[DecodedImage, tuple[str, str], int, float]]:
+    """Yields (image, captions, class to explain, its probability)."""
+    for image in images:
+        probabilities = _probabilities(explainer, image)
+        index = int(np.argmax(probabilities))
+        if options.class_name:
+            index = explainer.class_index(options.class_name)
+        captions = _captions(explainer, image, probabilities)
+        yield image, captions, index, float(probabilities[index])
 
 
-def _chances(explainer, picture):
-    return explainer.probabilities(picture.image[None])[0]
+def _probabilities(explainer: Explainer, image: DecodedImage) -> np.ndarray:
+    return explainer.probabilities(image.pixels[None])[0]
 
 
-def _heading(explainer, picture):
-    """The first line of its caption alone."""
-    return _caption(explainer, picture, _chances(explainer, picture))[:1]
+def _heading(explainer: Explainer, image: DecodedImage) -> tuple[str, ...]:
+    return _captions(explainer, image, _probabilities(explainer, image))[:1]
 
 
-def _caption(explainer, picture, chances):
-    best = int(np.argmax(chances))
-    taken = f'taken for {explainer.class_names[best]} ({chances[best]:.0%})'
-    if picture.label is None:
-        return taken, os.path.basename(picture.name)
-    truth = 'is ' + explainer.class_names[picture.label]
-    if best == picture.label:
-        taken = f'is, and taken for, {explainer.class_names[best]}'
-        return truth, f'taken for it: {chances[best]:.0%}'
-    return truth, taken
+def _captions(
+    explainer: Explainer, image: DecodedImage, probabilities: np.ndarray
+) -> tuple[str, str]:
+    best = int(np.argmax(probabilities))
+    predicted = f'pred: {explainer.class_names[best]} ({probabilities[best]:.0%})'
+    if image.label is None:
+        return predicted, os.path.basename(image.name)
+    return f'true: {explainer.class_names[image.label]}', predicted
 
 
-def _first_maps(explainer):
-    """The activation behind the first convolution, or that itself."""
-    return next(iter(_maps(explainer)), None)
-
-
-def _usual_dream(explainer):
-    """The last activation that still has places, or else the last layer."""
-    return (_maps(explainer) or list(explainer.layers.values()))[-1]
-
-
-def _maps(explainer):
-    """The activations that have places, or else all layers that have."""
+def _layers_with_maps(explainer: Explainer) -> list[Layer]:
+    """Returns the activations with feature maps, or else all layers with them."""
     maps = [x for x in explainer.layers.values() if x.tensor.shape.rank == 4]
     return [x for x in maps if x.name.endswith(('elu', 'relu6'))] or maps
 
 
-def _dream_base(explainer, wish, picture):
+def _dream_base(
+    explainer: Explainer, options: ExplainOptions, image: DecodedImage
+) -> np.ndarray:
+    """Decodes an image at the size of its dream."""
     height, width, channels = explainer.shape
-    image = images.whole(picture, channels, wish.max_pixels or None)
-    longest = max(image.shape[:2])
-    least = max(height / image.shape[0], width / image.shape[1])
-    scale = (wish.dream_size or min(longest, _DREAM_PIXELS)) / longest
-    if not wish.dream_size:
-        scale = max(scale, min(_DREAM_INPUTS * least, _DREAM_PIXELS / longest))
-    scale = max(scale, least)
-    size = (round(image.shape[0] * scale), round(image.shape[1] * scale))
+    pixels = decode_full_size(image, channels, options.max_pixels or None)
+    longest = max(pixels.shape[:2])
+    minimum = max(height / pixels.shape[0], width / pixels.shape[1])
+    scale = (options.dream_size or min(longest, _DREAM_PIXELS)) / longest
+    if not options.dream_size:
+        scale = max(scale, min(_DREAM_INPUTS * minimum, _DREAM_PIXELS / longest))
+    scale = max(scale, minimum)
+    size = (round(pixels.shape[0] * scale), round(pixels.shape[1] * scale))
     size = max(size[0], height), max(size[1], width)
-    return np.clip(deepdream.resized(image, size), 0, 255)
+    return np.clip(deepdream.resized(pixels, size), 0, 255)
 
 
-def _middle(explainer, image):
+def _center(explainer: Explainer, image: np.ndarray) -> np.ndarray:
     height, width, _ = explainer.shape
     top, left = (image.shape[0] - height) // 2, (image.shape[1] - width) // 2
     return image[None, top : top + height, left : left + width]

@@ -1,28 +1,30 @@
-"""Sheets about the network itself, for which no image is needed."""
+"""Figures about the network itself, without images."""
+
+from collections.abc import Sequence
 
 import numpy as np
 
 from estimator_clf.explain import activation_maximization, colormaps, weight_images
-from estimator_clf.explain.explainer import BATCH
-from estimator_clf.explain.figure_layout import Tile, sheet
-from estimator_clf.explain.options import Figure
+from estimator_clf.explain.explainer import BATCH, Explainer
+from estimator_clf.explain.figure_layout import Figure, Tile, render_figure
+from estimator_clf.explain.options import ExplainOptions
 
-# Units of a layer that are shown where none is asked for.
-_MOST_UNITS = 30
-_MOST_CLASSES = 100
+# Number of units and classes shown by default.
+_MAX_UNITS = 30
+_MAX_CLASSES = 100
 
-# Of all weights: what is above has the full color, too.
+# Quantile of the absolute weights that has full color; larger weights are clipped.
 _QUANTILE = 0.99
 
 
-def weights_figure(explainer, wish):
-    """What every pixel adds to each class (or unit) of a first dense layer."""
-    layer, values = weight_images.pixel_weights(explainer, _MOST_CLASSES)
-    of_classes = layer.tensor.shape[1:] == explainer.scores.shape[1:]
-    what = 'class' if of_classes else 'unit'
+def weights_figures(explainer: Explainer, options: ExplainOptions) -> list[Figure]:
+    """Contribution of every pixel to each class (or unit) of a first dense layer."""
+    layer, values = weight_images.pixel_weights(explainer, _MAX_CLASSES)
+    is_output = layer.tensor.shape[1:] == explainer.scores.shape[1:]
+    kind = 'class' if is_output else 'unit'
     names = (
         explainer.class_names
-        if of_classes
+        if is_output
         else [f'unit {i}' for i in range(layer.units)]
     )
     largest = float(np.abs(values).max())
@@ -36,57 +38,62 @@ def weights_figure(explainer, wish):
         Tile(color(value, scale), (name,))
         for name, value in zip(names[: len(values)], values, strict=True)
     ]
-    unit = f"added to the {what}'s score by a white pixel in place of a black one"
+    unit = f'change of the {kind} score when a pixel changes from black to white'
     if gray:
-        note = f'A red pixel speaks for its {what} where the image is bright, a blue '
-        note += 'one against it; a white one does not count. All on one scale, and '
-        note += 'blurred a little.'
+        note = (
+            f'Bright pixels raise the score of the {kind} where this image is red and '
+            'lower it where it is blue; white has no weight. One color scale for all '
+            'images, slightly blurred.'
+        )
     else:
-        note = f'Where an image has the colors of this one, its {what} gains; middle '
-        note += f'gray does not count. All on one scale: full red adds {scale:.2g} to '
-        note += f"the {what}'s score where the image is red, no red takes as much."
-    picture = sheet(
-        f'Weights of {layer.name}, an image for each {what}',
+        note = (
+            f'An image with these colors raises the score of the {kind}; middle gray '
+            f'has no weight. One scale for all images: full red adds {scale:.2g} to '
+            'the score where the image is red, and no red subtracts as much.'
+        )
+    image = render_figure(
+        f'Weights of {layer.name}, one image per {kind}',
         note,
         tiles,
         5,
-        bar=(scale, unit) if gray else None,
+        scale=(scale, unit) if gray else None,
     )
-    return [Figure('weights', picture, (f'largest weight: {largest:.3g} {unit}',))]
+    return [Figure('weights', image, (f'largest weight: {largest:.3g} {unit}',))]
 
 
-def filters_figure(explainer, wish):
-    """The filters of a first convolution."""
+def filters_figures(explainer: Explainer, options: ExplainOptions) -> list[Figure]:
+    """Filters of a first convolution."""
     layer, filters = weight_images.first_filters(explainer)
     shown = filters[: 2 * BATCH]
     tiles = [Tile(colormaps.around_gray(f), (str(i),)) for i, f in enumerate(shown)]
-    channels = filters.shape[-1]
     size = 'x'.join(map(str, filters.shape[1:3]))
-    name = layer.name if layer else 'the first layer'
-    note = (
-        f'{len(filters)} filters of {size} pixels, each stretched to its own largest '
+    colors = (
+        'colors are the channels'
+        if filters.shape[-1] == 3
+        else 'white is positive, black is negative'
     )
-    note += 'weight. Middle gray is 0, '
-    note += 'colors are the channels.' if channels == 3 else 'white above, black below.'
-    title = f'Filters of {name}, by their numbers'
-    return [Figure('filters', sheet(title, note, tiles, 16, edge=48))]
+    note = (
+        f'{len(filters)} filters of {size} pixels, each scaled to its largest weight. '
+        f'Middle gray is 0, {colors}.'
+    )
+    title = f'Filters of {layer.name if layer else "the first layer"}'
+    return [Figure('filters', render_figure(title, note, tiles, 16, edge=48))]
 
 
-def maximize_figure(explainer, wish):
-    """The image that each class, or each unit of a layer, likes best."""
-    steps = wish.steps or activation_maximization.STEPS
-    classes = not wish.layer
-    if classes:
-        tensor, name = explainer.scores, 'classes'
-        units = list(range(min(_MOST_CLASSES, len(explainer.class_names))))
-        if wish.class_name:
-            units = [explainer.class_number(wish.class_name)]
-    else:
-        layer = explainer.layer(wish.layer)
-        for unit in wish.units:
-            explainer.layer(wish.layer, unit)
+def maximize_figures(explainer: Explainer, options: ExplainOptions) -> list[Figure]:
+    """Image that maximizes each class, or each unit of a layer."""
+    steps = options.steps or activation_maximization.STEPS
+    if options.layer:
+        layer = explainer.layer(options.layer)
+        for unit in options.units:
+            explainer.layer(options.layer, unit)
         tensor, name = layer.tensor, layer.file_name
-        units = list(wish.units) or list(range(min(_MOST_UNITS, layer.units)))
+        units = list(options.units) or list(range(min(_MAX_UNITS, layer.units)))
+    else:
+        tensor, name = explainer.scores, 'classes'
+        units = list(range(min(_MAX_CLASSES, len(explainer.class_names))))
+        if options.class_name:
+            units = [explainer.class_index(options.class_name)]
     images = np.concatenate(
         [
             activation_maximization.maximize(
@@ -94,30 +101,33 @@ def maximize_figure(explainer, wish):
                 tensor,
                 units[i : i + BATCH],
                 steps=steps,
-                smoothness=wish.smoothness,
-                sparsity=wish.sparsity,
-                seed=wish.seed,
+                smoothness=options.smoothness,
+                sparsity=options.sparsity,
+                seed=options.seed,
             )
             for i in range(0, len(units), BATCH)
         ]
     )
-    if classes:
-        chances = explainer.probabilities(images)[np.arange(len(units)), units]
-        lines = [
-            (explainer.class_names[unit], f'taken for it: {chance:.0%}')
-            for unit, chance in zip(units, chances, strict=True)
-        ]
-        title = 'The image that each class likes best'
-    else:
-        reached, _ = explainer.gradients(explainer.goal(tensor), images, units)
-        word = 'channel' if tensor.shape.rank == 4 else 'unit'
-        lines = [
-            (f'{word} {unit}', f'reaches {value:.3g}')
+    captions: Sequence[tuple[str, ...]]
+    if options.layer:
+        reached, _ = explainer.gradients(explainer.objective(tensor), images, units)
+        kind = 'channel' if tensor.shape.rank == 4 else 'unit'
+        captions = [
+            (f'{kind} {unit}', f'output: {value:.3g}')
             for unit, value in zip(units, reached, strict=True)
         ]
-        title = f'The image that each {word} of {layer.name} likes best'
-    note = f'Made by the network alone: {steps} steps up the gradient of its output, '
-    note += 'from the mean color; moved at random and smoothed on the way.'
-    tiles = [Tile(i, line) for i, line in zip(images, lines, strict=True)]
+        title = f'Images that maximize each {kind} of {layer.name}'
+    else:
+        probabilities = explainer.probabilities(images)[np.arange(len(units)), units]
+        captions = [
+            (explainer.class_names[unit], f'probability: {probability:.0%}')
+            for unit, probability in zip(units, probabilities, strict=True)
+        ]
+        title = 'Images that maximize the score of each class'
+    note = (
+        f'Activation maximization: {steps} steps of gradient ascent from the mean '
+        'color, with random transformations and smoothing.'
+    )
+    tiles = [Tile(i, lines) for i, lines in zip(images, captions, strict=True)]
     columns = 5 if len(tiles) <= 30 else 10
-    return [Figure(f'maximize-{name}', sheet(title, note, tiles, columns))]
+    return [Figure(f'maximize-{name}', render_figure(title, note, tiles, columns))]

@@ -1,4 +1,4 @@
-"""What is wished for, beside the kind of image."""
+"""Options of explanations."""
 
 import dataclasses
 
@@ -6,26 +6,26 @@ from estimator_clf.explain import activation_maximization
 
 
 @dataclasses.dataclass(frozen=True)
-class Wish:
-    """How to explain; every kind reads what it knows of.
+class ExplainOptions:
+    """Options of all kinds of explanations; each kind reads its own.
 
     Attributes:
-      layer: name of a layer, for features, maximize and dream; '': each kind's usual.
+      layer: name of a layer, for features, maximize and dream; '': the default layer.
       units: channels or units of that layer; empty: the first ones, or all together.
-      class_name: the class to explain; '': the one that is predicted, or every one.
-      steps: of the kinds that go by steps; 0: as usual.
-      baseline: 'mean' or 'black', where integrated gradients begin.
-      patch: side of the occluding patch in pixels; 0: as usual.
-      stride: by how much it moves; 0: a third of its side.
-      smoothness: see `maximize.maximize`.
-      sparsity: also.
-      dream_size: the longest side of a dream in pixels; 0: as usual.
-      max_pixels: refuse larger images to dream on; 0: any.
-      seed: of all that is random.
+      class_name: class to explain; '': the predicted class, or all classes.
+      steps: number of steps of iterative kinds; 0: the default of the kind.
+      baseline: 'mean' or 'black', the baseline of integrated gradients.
+      patch: side of the occluding patch in pixels; 0: the default.
+      stride: step of the patch in pixels; 0: a third of its side.
+      smoothness: see `activation_maximization.maximize`.
+      sparsity: see `activation_maximization.maximize`.
+      dream_size: longest side of a dream in pixels; 0: the default.
+      max_pixels: maximum size of images to dream on; 0: no limit.
+      seed: of all random numbers.
     """
 
     layer: str = ''
-    units: tuple = ()
+    units: tuple[int, ...] = ()
     class_name: str = ''
     steps: int = 0
     baseline: str = 'mean'
@@ -36,18 +36,3 @@ class Wish:
     dream_size: int = 0
     max_pixels: int = 0
     seed: int = 0
-
-
-@dataclasses.dataclass(frozen=True)
-class Figure:
-    """A sheet that was made.
-
-    Attributes:
-      name: of its file, without directory and '.png'.
-      image: `PIL.Image.Image`.
-      said: lines for the terminal: what was measured on the way.
-    """
-
-    name: str
-    picture: object
-    said: tuple = ()

@@ -1,17 +1,19 @@
-"""Weights as images: of classes or units that see all pixels, and of filters."""
+"""Weights of the first layer as images: dense units, or convolution filters."""
+
+from typing import Any
 
 import numpy as np
 
 from estimator_clf.core.errors import ConfigError
-from estimator_clf.explain.layers import common_scope, scope_of
+from estimator_clf.explain.explainer import Explainer
+from estimator_clf.explain.layers import Layer, common_scope, scope_of
 
 
-def first_weights(explainer):
-    """Finds the weights that meet the pixels.
+def first_weights(explainer: Explainer) -> tuple[Any, Layer | None]:
+    """Finds the weights of the first layer.
 
     Returns:
-      (`tf.Variable`, `Layer` or None): [H * W * C, units] or [kernel, kernel, C,
-      filters], and the layer that they belong to.
+      (variable, its layer): [H * W * C, units] or [kernel, kernel, C, filters].
     """
     root = common_scope(explainer.variables)
     for variable in explainer.variables:
@@ -21,48 +23,51 @@ def first_weights(explainer):
     raise ConfigError('`what=weights,filters`: the network has no layer with weights')
 
 
-def pixel_weights(explainer, most=100):
-    """Returns what each pixel adds to each output of a first dense layer.
+def pixel_weights(
+    explainer: Explainer, max_units: int = 100
+) -> tuple[Layer, np.ndarray]:
+    """Computes the contribution of each pixel to each unit of a first dense layer.
 
-    As the gradient, times 255: what a pixel adds when it turns from black to white.
-    Standardizing is in it.
+    This is the gradient times 255: the change of the output when the pixel changes
+    from black to white, normalization included.
 
     Args:
-      explainer: `Explainer`.
-      most: how many units to take.
+      explainer: restored network.
+      max_units: maximum number of units.
 
     Returns:
-      (`Layer`, float32 [units, H, W, C]).
+      (layer, float32 [units, H, W, C]).
 
     Raises:
-      ConfigError: the first layer is no dense layer on all pixels.
+      ConfigError: the first layer is not a dense layer on all pixels.
     """
     variable, layer = first_weights(explainer)
     if variable.shape.rank != 2 or layer is None:
         raise ConfigError(
-            '`what=weights` is for networks whose first layer weighs every pixel, such '
-            'as linear and mlp; this one begins with a convolution: take `what=filters`'
+            '`what=weights` needs a network whose first layer weighs every pixel, such '
+            'as linear and mlp; this network begins with a convolution: use '
+            '`what=filters`'
         )
-    units = np.arange(min(layer.units, most))
-    # It is linear: any image will do.
+    units = np.arange(min(layer.units, max_units))
+    # The layer is linear: the gradient is the same for any image.
     images = np.broadcast_to(explainer.mean, (len(units), *explainer.shape))
-    _, gradients = explainer.gradients(explainer.goal(layer.tensor), images, units)
+    _, gradients = explainer.gradients(explainer.objective(layer.tensor), images, units)
     return layer, gradients * 255.0
 
 
-def first_filters(explainer):
+def first_filters(explainer: Explainer) -> tuple[Layer | None, np.ndarray]:
     """Returns the filters of a first convolution.
 
     Returns:
-      (`Layer` or None, float32 [filters, kernel, kernel, C]).
+      (layer, float32 [filters, kernel, kernel, C]).
 
     Raises:
-      ConfigError: the first layer is no convolution.
+      ConfigError: the first layer is not a convolution.
     """
     variable, layer = first_weights(explainer)
     if variable.shape.rank != 4:
         raise ConfigError(
-            '`what=filters` is for networks that begin with a convolution; the first '
-            'layer of this one weighs every pixel: take `what=weights`'
+            '`what=filters` needs a network that begins with a convolution; the first '
+            'layer of this network weighs every pixel: use `what=weights`'
         )
     return layer, np.moveaxis(explainer.value(variable), -1, 0)

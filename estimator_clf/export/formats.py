@@ -1,18 +1,20 @@
-"""A checkpoint for other runtimes: pixels in, numbers out.
+"""Exports a checkpoint to formats of other runtimes, from pixels to numbers.
 
-| format | what | read by |
+| format | content | read by |
 | --- | --- | --- |
-| `tensor_only` | a SavedModel whose graph has no text in it | OpenVINO, converters |
-| `onnx` | `model.onnx` | onnxruntime, and whatever else reads ONNX |
-| `tflite` | `model.tflite`, on wish with weights and arithmetic in int8 | LiteRT |
+| `tensor_only` | a SavedModel whose graph has no strings | OpenVINO, converters |
+| `onnx` | `model.onnx` | onnxruntime and other ONNX readers |
+| `tflite` | `model.tflite`, optionally with int8 weights and arithmetic | LiteRT |
 
-Input: `image`, uint8 [N, H, W, C] (of a regression `x`, float32 [N, D]); decoding and
-resizing are the caller's. Outputs: `probabilities`, `logits`, `scores` (sorted) and
-`class_index`; the names are in `labels.txt`.
+Input: `image`, uint8 [N, H, W, C] (for regression `x`, float32 [N, D]), decoded and
+resized by the caller. Outputs: `probabilities`, `logits`, `scores` (sorted) and
+`class_index`; the class names are in `labels.txt`.
 """
 
 import os
 import tempfile
+from collections.abc import Callable
+from typing import Any
 
 from estimator_clf.compat import estimator
 
@@ -23,32 +25,42 @@ from estimator_clf.checkpoints.saver import saver_of
 from estimator_clf.core.errors import ConfigError
 from estimator_clf.export.saved_model import write_graph, write_labels
 from estimator_clf.export.versions import exported
+from input.dataset_info import DatasetInfo
+from input.sources.base import DataSource, as_numpy_batches
 
 v1 = tf.compat.v1
 
-# The newest that has all that our networks need and that old readers know (2022).
+# From 2022: has all operations of the networks here, and old readers support it.
 _OPSET = 17
 
 
-def export(kind, model_fn, info, checkpoint, export_dir, quantize='', calibration=None):
-    """Exports a checkpoint as `<export_dir>/<version>/`, appearing all at once.
+def export(
+    kind: str,
+    model_fn: Callable[..., Any],
+    info: DatasetInfo,
+    checkpoint: str,
+    export_dir: str,
+    quantize: str = '',
+    calibration: np.ndarray | None = None,
+) -> str:
+    """Exports a checkpoint atomically as `<export_dir>/<version>/`.
 
     Args:
       kind: 'tensor_only', 'onnx' or 'tflite'.
       model_fn: see `export_saved_model`, as are `info`, `checkpoint` and `export_dir`.
-      quantize: 'int8' or '', of tflite.
-      calibration: of int8: array [M, …] of real inputs, as the model takes them, from
-        which the ranges of the activations are learnt; some 100 do.
+      quantize: 'int8' or '', for tflite.
+      calibration: for int8: [M, …], real inputs of the model, from which the ranges
+        of the activations are estimated; about 100 suffice.
 
     Returns:
       Path of the version's directory.
 
     Raises:
-      ConfigError: the extra that it takes is not installed.
-      RunError: it could not be written.
+      ConfigError: a required extra is not installed.
+      RunError: the export could not be written.
     """
     if kind == 'onnx':
-        _tf2onnx()  # Asked before anything is written.
+        _tf2onnx()  # Fails before anything is written.
     with exported(export_dir, checkpoint) as version:
         partial = version.partial
         if kind == 'tensor_only':
@@ -64,25 +76,25 @@ def export(kind, model_fn, info, checkpoint, export_dir, quantize='', calibratio
     return version.path
 
 
-def calibration_inputs(source, split, count=100, eval_crop=1.0):
-    """Takes inputs for `export` from the data: shuffled, and not augmented.
+def calibration_inputs(
+    source: DataSource, split: str, count: int = 100, eval_crop: float = 1.0
+) -> np.ndarray:
+    """Reads shuffled inputs for `export`, without augmentation.
 
     Returns:
-      Array [count, …], or as many as the split has.
+      [count, …], or fewer if the split is smaller.
     """
-    from input.sources.base import as_numpy_batches
-
     size = min(count, source.num_examples[split])
     input_fn = source.input_fn(split, size, training=True, eval_crop=eval_crop)
     ((features, _),) = as_numpy_batches(input_fn, 1)
     return features['image' if 'image' in features else 'x']
 
 
-def _onnx(model_fn, info, checkpoint):
-    """Returns a ModelProto, serialized."""
+def _onnx(model_fn: Callable[..., Any], info: DatasetInfo, checkpoint: str) -> bytes:
+    """Returns a serialized ModelProto."""
     tf2onnx = _tf2onnx()
     with tf.Graph().as_default() as graph, v1.Session() as session:
-        (name, tensor), outputs = _frozen_part(model_fn, info, checkpoint, session)
+        (name, tensor), outputs = _restored_graph(model_fn, info, checkpoint, session)
         frozen = v1.graph_util.convert_variables_to_constants(
             session, graph.as_graph_def(), list(outputs)
         )
@@ -98,13 +110,19 @@ def _onnx(model_fn, info, checkpoint):
         node.output[:] = [names.get(n, n) for n in node.output]
     for value in (*model.graph.input, *model.graph.output):
         value.name = names[value.name]
-        # The converter calls it unk__43 or the like.
+        # The converter generates a name such as unk__43.
         value.type.tensor_type.shape.dim[0].dim_param = 'N'
     return model.SerializeToString()
 
 
-def _frozen_part(model_fn, info, checkpoint, session):
-    """Builds the graph with names that a reader sees; restores the weights."""
+def _restored_graph(
+    model_fn: Callable[..., Any], info: DatasetInfo, checkpoint: str, session: Any
+) -> tuple[tuple[str, tf.Tensor], list[str]]:
+    """Builds the graph with readable output names and restores the weights.
+
+    Returns:
+      ((name, tensor) of the input, names of the outputs).
+    """
     v1.train.create_global_step()
     name, dtype = ('image', tf.uint8) if info.class_names else ('x', tf.float32)
     tensor = v1.placeholder(dtype, [None, *info.image_shape], f'{name}_in')
@@ -118,12 +136,18 @@ def _frozen_part(model_fn, info, checkpoint, session):
     return (name, tensor), outputs
 
 
-def _tflite(model_fn, info, checkpoint, quantize, calibration):
-    """Returns a flatbuffer."""
+def _tflite(
+    model_fn: Callable[..., Any],
+    info: DatasetInfo,
+    checkpoint: str,
+    quantize: str,
+    calibration: np.ndarray | None,
+) -> bytes:
+    """Returns a TFLite flatbuffer."""
     with tempfile.TemporaryDirectory() as directory:
         path = os.path.join(directory, 'model')
-        # The converter learns ranges of floats only. Pixels as floats from 0 to 255
-        # are, quantized, the very bytes that they were.
+        # The converter calibrates float inputs only. Pixels as floats from 0 to 255
+        # are quantized to their original bytes.
         write_graph(
             model_fn,
             info,
@@ -144,24 +168,24 @@ def _tflite(model_fn, info, checkpoint, quantize, calibration):
             )
             converter.target_spec.supported_ops = [
                 tf.lite.OpsSet.TFLITE_BUILTINS_INT8,
-                tf.lite.OpsSet.TFLITE_BUILTINS,  # Of top_k, which has no int8 form.
+                tf.lite.OpsSet.TFLITE_BUILTINS,  # For top_k, which has no int8 form.
             ]
             if info.class_names:
                 converter.inference_input_type = tf.uint8
         return converter.convert()
 
 
-def _tf2onnx():
+def _tf2onnx() -> Any:
     try:
         import tf2onnx
     except ImportError as error:
         raise ConfigError(
-            f"`format=onnx` needs the extra: pip install -e '.[onnx]' ({error})"
+            f"`format=onnx` needs an extra: pip install -e '.[onnx]' ({error})"
         ) from None
     return tf2onnx
 
 
-def _write(path, data):
+def _write(path: str, data: bytes) -> None:
     os.makedirs(os.path.dirname(path), exist_ok=True)
     with open(path, 'wb') as file:
         file.write(data)

@@ -1,7 +1,9 @@
-"""Classifies encoded images with an exported SavedModel, or with a checkpoint."""
+"""Classification of encoded images with a SavedModel or a checkpoint."""
 
 import collections
 import concurrent.futures
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from typing import Any
 
 from estimator_clf.compat import estimator
 
@@ -9,44 +11,46 @@ import tensorflow as tf
 
 from estimator_clf.core.devices import session_config
 from estimator_clf.core.errors import ConfigError
-from estimator_clf.export import newest
+from estimator_clf.export import newest_version
 from estimator_clf.export.check_examples import restore
+from input.images.batch_decoder import BatchDecoder
 
 v1 = tf.compat.v1
 
-# Batches under way at a time: while the network works on one, the next is read and
-# decoded, and a third waits.
-_AT_ONCE = 3
+# Concurrent batches: one in the network, one being read and decoded, one waiting.
+_CONCURRENT_BATCHES = 3
+
+# (class name, probability) of the top classes, or the error of a corrupt image.
+Result = list[tuple[str, float]] | Exception
 
 
 class Predictor:
-    """A model that takes encoded images, held ready.
+    """A loaded model that classifies encoded images.
 
     predictor = Predictor('runs/images/export')
     for key, result in predictor.predict_all(pairs):
         print(key, result)
     """
 
-    def __init__(self, path):
+    def __init__(self, path: str) -> None:
         """Loads the signature `serving_default` of a SavedModel.
 
         Args:
-          path: its directory, or the directory of its versions, of which the last
-          counts.
+          path: directory of the SavedModel, or of versions; then the newest is loaded.
 
         Raises:
-          ConfigError: there is none, or none that takes images.
+          ConfigError: there is no SavedModel, or it does not take images.
         """
-        self.source = path = newest(path)
-        self._session = v1.Session(graph=tf.Graph(), config=session_config())
+        self.source = path = newest_version(path)
+        self._session: Any = v1.Session(graph=tf.Graph(), config=session_config())
         with self._session.graph.as_default():
             try:
                 meta = v1.saved_model.load(self._session, ['serve'], path)
             except (OSError, RuntimeError, ValueError, tf.errors.OpError) as error:
                 reason = str(error).strip().partition('\n')[0][:200]
                 raise ConfigError(
-                    f'`export_dir`: {path} cannot be loaded, it is corrupt or not made '
-                    f'for serving; export it again ({reason})'
+                    f'`export_dir`: {path} cannot be loaded, because it is corrupt or '
+                    f'not made for serving; export it again ({reason})'
                 ) from error
         signature = meta.signature_def['serving_default']
         if 'image_bytes' not in signature.inputs:
@@ -58,16 +62,18 @@ class Predictor:
         self._outputs = {n: signature.outputs[n].name for n in ('classes', 'scores')}
 
     @classmethod
-    def of_checkpoint(cls, model_fn, checkpoint, decoder):
-        """Makes a predictor without an export.
+    def of_checkpoint(
+        cls, model_fn: Callable[..., Any], checkpoint: str, decoder: BatchDecoder
+    ) -> 'Predictor':
+        """Makes a predictor from a checkpoint instead of an export.
 
         Args:
           model_fn: function (features, labels, mode) -> EstimatorSpec.
           checkpoint: path prefix of the checkpoint.
-          decoder: `input.images.batch_decoder.BatchDecoder`.
+          decoder: decoder of the run.
 
         Raises:
-          RunError: the checkpoint is corrupt, or of another network.
+          RunError: the checkpoint is corrupt or belongs to another network.
         """
         self = cls.__new__(cls)
         self.source = checkpoint
@@ -83,39 +89,40 @@ class Predictor:
         self._outputs = {n: spec.predictions[n].name for n in ('classes', 'scores')}
         return self
 
-    def predict(self, pictures):
-        """Classifies some images.
-
-        Args:
-          images: list of bytes: encoded images.
+    def predict(self, images: Sequence[bytes]) -> list[Result]:
+        """Classifies encoded images.
 
         Returns:
-          A list with, for each image, a list of (class name, probability), the most
-          probable first; or the exception, if the image cannot be decoded.
+          For each image its classes with probabilities, the most probable first, or an
+          exception if the image cannot be decoded.
         """
         try:
-            return self._run(pictures)
+            return self._run(images)
         except tf.errors.InvalidArgumentError as error:
-            if len(pictures) == 1:
+            if len(images) == 1:
                 return [error]
-        # One image spoils its batch. By halves, a single bad one among n costs about
-        # 2 log2(n) more runs.
-        half = len(pictures) // 2
-        return self.predict(pictures[:half]) + self.predict(pictures[half:])
+        # One corrupt image fails its batch. Bisection costs about 2 log2(n) more runs
+        # for one corrupt image among n.
+        half = len(images) // 2
+        return self.predict(images[:half]) + self.predict(images[half:])
 
-    def predict_all(self, pairs, batch_size=32):
+    def predict_all(
+        self,
+        pairs: Iterable[tuple[Hashable, Callable[[], bytes]]],
+        batch_size: int = 32,
+    ) -> Iterator[tuple[Any, Result]]:
         """Classifies any number of images, several batches at a time.
 
         Args:
-          pairs: iterable of (key, function that returns the encoded image); where
-            that raises OSError or ValueError, the exception is the result.
-          batch_size: images in a batch.
+          pairs: (key, function that returns the encoded image) each; an OSError or
+            ValueError of the function becomes the result.
+          batch_size: images per batch.
 
         Yields:
-          (key, result as `predict` gives it), in the order of `pairs`.
+          (key, result as from `predict`), in the order of `pairs`.
         """
 
-        def work(batch):
+        def predict_batch(batch):
             read, results = [], {}
             for number, (_, load) in enumerate(batch):
                 try:
@@ -128,28 +135,28 @@ class Predictor:
                 results.update(zip(numbers, predicted, strict=True))
             return [(key, results[n]) for n, (key, _) in enumerate(batch)]
 
-        waiting = collections.deque()
-        with concurrent.futures.ThreadPoolExecutor(_AT_ONCE) as pool:
+        pending: collections.deque[concurrent.futures.Future] = collections.deque()
+        with concurrent.futures.ThreadPoolExecutor(_CONCURRENT_BATCHES) as pool:
             try:
                 for batch in _batches(pairs, batch_size):
-                    waiting.append(pool.submit(work, batch))
-                    if len(waiting) > _AT_ONCE:
-                        yield from waiting.popleft().result()
-                while waiting:
-                    yield from waiting.popleft().result()
+                    pending.append(pool.submit(predict_batch, batch))
+                    if len(pending) > _CONCURRENT_BATCHES:
+                        yield from pending.popleft().result()
+                while pending:
+                    yield from pending.popleft().result()
             finally:
-                for future in waiting:
+                for future in pending:
                     future.cancel()
 
-    def _run(self, pictures):
-        out = self._session.run(self._outputs, {self._input: pictures})
+    def _run(self, images: Sequence[bytes]) -> list[Result]:
+        out = self._session.run(self._outputs, {self._input: images})
         return [
             [(n.decode(), float(s)) for n, s in zip(names, scores, strict=True)]
             for names, scores in zip(out['classes'], out['scores'], strict=True)
         ]
 
 
-def _batches(items, size):
+def _batches(items: Iterable[Any], size: int) -> Iterator[list[Any]]:
     batch = []
     for item in items:
         batch.append(item)

@@ -1,13 +1,16 @@
-"""From a checkpoint to a SavedModel, with the preprocessing in its graph."""
+"""Exports a checkpoint as a SavedModel that includes the preprocessing."""
 
 import contextlib
 import os
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from estimator_clf.compat import estimator
 
 import tensorflow as tf
 
 from estimator_clf.checkpoints.saver import saver_of
+from estimator_clf.config.config import Config
 from estimator_clf.export import (
     check_examples,
     model_card,
@@ -20,85 +23,89 @@ from estimator_clf.export.signatures import (
     tensor_receiver,
 )
 from estimator_clf.export.versions import exported
+from input.dataset_info import DatasetInfo
 
 v1 = tf.compat.v1
 
-EXTRA = 'assets.extra'  # TensorFlow Serving's name for what is not the graph's.
+EXTRA = 'assets.extra'  # TensorFlow Serving's directory of additional files.
 
 
 def export_saved_model(
-    model_fn,
-    info,
-    checkpoint,
-    export_dir,
-    decode=None,
+    model_fn: Callable[..., Any],
+    info: DatasetInfo,
+    checkpoint: str,
+    export_dir: str,
+    decode: Callable[..., Any] | None = None,
     *,
-    config=None,
-    examples=None,
-    check=False,
-):
-    """Exports a checkpoint as `<export_dir>/<version>/`, appearing all at once.
+    config: Config | None = None,
+    examples: Sequence[check_examples.CheckExample] | None = None,
+    check: bool = False,
+) -> str:
+    """Exports a checkpoint atomically as `<export_dir>/<version>/`.
 
-    The signatures are those of `estimator_clf.export.signatures`. Beside the graph are
-    `MODEL_CARD.md` and, in `assets.extra/`, `labels.txt`, the warm-up requests of
-    TensorFlow Serving, and images with the checkpoint's own predictions, with which
-    `estimator_clf.export.parity_check` compares what the export says.
+    The signatures are those of `estimator_clf.export.signatures`. The directory also
+    has `MODEL_CARD.md` and, in `assets.extra/`, `labels.txt`, the warm-up requests of
+    TensorFlow Serving, and examples with the checkpoint's own predictions, with which
+    `estimator_clf.export.parity_check` compares those of the export.
 
     Args:
       model_fn: function (features, labels, mode) -> EstimatorSpec.
-      info: `DatasetInfo`.
+      info: description of the data.
       checkpoint: path prefix of the checkpoint.
-      export_dir: directory of the versions; made if need be.
+      export_dir: directory of the versions, created if missing.
       decode: function from one encoded image (string scalar) to uint8 [H, W, C], or
-        an `input.images.batch_decoder.BatchDecoder`, whose errors say which image of a
-        request is wrong; None for regression.
-      config: `Config` of the run, for the card; its metrics are read from its
-      directory.
-      examples: list of `samples.Sample` from the data, see `samples.take`; without,
-        images are made up.
-      check: compare, in a fresh process, before the version appears.
+        an `input.images.batch_decoder.BatchDecoder`, whose errors name the position of
+        the corrupt image in a request; None for regression.
+      config: settings of the run, for the model card; metrics are read from its
+        directory.
+      examples: examples of the data, see `check_examples.from_source`; None: random
+        images.
+      check: run the parity check in a fresh process before the version appears.
 
     Returns:
       Path of the version's directory.
 
     Raises:
-      RunError: it could not be written, or is not what the checkpoint is.
+      RunError: the export could not be written, or differs from the checkpoint.
     """
-    checking = parity_check.process() if check else contextlib.nullcontext()
-    with (
-        exported(export_dir, checkpoint) as version,
-        checking as have_checked,
-    ):
+    process = parity_check.process() if check else contextlib.nullcontext()
+    with exported(export_dir, checkpoint) as version, process as run_check:
         partial = version.partial
         signatures = write_graph(model_fn, info, checkpoint, partial, decode)
         _write_extras(partial, info)
         if not examples:
-            limit = config.max_pixels if config else None
-            examples = check_examples.made_up(info, decode, max_pixels=limit)
+            limit = config.exports.max_pixels if config else None
+            examples = check_examples.random_examples(info, decode, max_pixels=limit)
         check_examples.write(
             os.path.join(partial, EXTRA, check_examples.FILE_NAME),
             examples,
             check_examples.predict(model_fn, checkpoint, examples),
         )
         model_card.write(partial, info, signatures, checkpoint, config)
-        if check:
-            have_checked(partial)
+        if run_check:
+            run_check(partial)
     return version.path
 
 
 def write_graph(
-    model_fn, info, checkpoint, directory, decode=None, tensor_only=False, dtype=None
-):
+    model_fn: Callable[..., Any],
+    info: DatasetInfo,
+    checkpoint: str,
+    directory: str,
+    decode: Callable[..., Any] | None = None,
+    tensor_only: bool = False,
+    dtype: tf.DType | None = None,
+) -> dict[str, Any]:
     """Writes `saved_model.pb` and the variables.
 
     Args:
       model_fn: see `export_saved_model`, as are `info`, `checkpoint` and `decode`.
-      directory: where; must not be there yet.
-      tensor_only: a graph that takes pixels and gives numbers, no text anywhere.
-      dtype: of the pixels then, see `tensor_receiver`.
+      directory: output directory; must not exist.
+      tensor_only: write a graph from pixels to numbers, without strings.
+      dtype: of the pixels with `tensor_only`, see `tensor_receiver`.
 
     Returns:
-      dict name -> `SignatureDef`.
+      `SignatureDef`s by name.
     """
     with tf.Graph().as_default(), v1.Session() as session:
         v1.train.create_global_step()
@@ -120,7 +127,7 @@ def write_graph(
     return signatures
 
 
-def _write_extras(directory, info):
+def _write_extras(directory: str, info: DatasetInfo) -> None:
     extra = os.path.join(directory, EXTRA)
     os.makedirs(extra)
     if info.class_names:
@@ -128,7 +135,7 @@ def _write_extras(directory, info):
     serving_warmup.write(os.path.join(extra, serving_warmup.FILE_NAME), info)
 
 
-def write_labels(path, info):
-    """Writes the class names, a line each, in the order of the labels."""
+def write_labels(path: str, info: DatasetInfo) -> None:
+    """Writes the class names in the order of the labels, one per line."""
     with open(path, 'w', encoding='utf-8') as file:
         file.write(''.join(name + '\n' for name in info.class_names))

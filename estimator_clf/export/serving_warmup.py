@@ -1,34 +1,37 @@
-"""Warm-up requests for TensorFlow Serving: the first client does not wait.
+"""Warm-up requests for TensorFlow Serving, which avoid a slow first request.
 
-Serving plays the records of `assets.extra/tf_serving_warmup_requests` before it takes a
-version into service (https://www.tensorflow.org/tfx/serving/saved_model_warmup). A
+Serving replays the records of `assets.extra/tf_serving_warmup_requests` before it
+serves a version (https://www.tensorflow.org/tfx/serving/saved_model_warmup). A
 record is a `tensorflow.serving.PredictionLog`. Its official classes come with
-`tensorflow-serving-api`, which must match TensorFlow's version to the dot and is not
-needed for anything else here; so the few fields that matter are declared again, with
-their numbers in prediction_log.proto, predict.proto, classification.proto,
-regression.proto, input.proto and model.proto. Fields that hold TensorFlow's own
-messages are declared as bytes, which is the same on the wire.
+`tensorflow-serving-api`, which must match TensorFlow's exact version and is optional
+here; so the few required fields are declared again, with their numbers in
+prediction_log.proto, predict.proto, classification.proto, regression.proto, input.proto
+and model.proto. Fields that hold TensorFlow's own messages are declared as bytes, which
+has the same wire format.
 """
 
 import functools
 import io
+from collections.abc import Iterator
+from typing import Any
 
-import estimator_clf.compat  # noqa: F401  Loads TensorFlow without its chatter.
+import estimator_clf.compat  # noqa: F401  Configures TensorFlow's logging first.
 
 import numpy as np
 import tensorflow as tf
 
 from estimator_clf.export.signatures import IMAGE_KEY, VALUES_KEY
+from input.dataset_info import DatasetInfo
 
 v1 = tf.compat.v1
 
 FILE_NAME = 'tf_serving_warmup_requests'
 
-#: Examples in a request. Of two sizes, so that the second shape is not a surprise.
+#: Examples per request: two sizes, to warm up more than one shape.
 BATCH_SIZES = (1, 8)
 
 # message -> field -> (number, type, repeated)
-_MESSAGES = {
+_MESSAGES: dict[str, dict[str, tuple[Any, ...]]] = {
     'PredictionLog': {
         'classify_log': (2, 'ClassifyLog'),
         'regress_log': (3, 'RegressLog'),
@@ -38,7 +41,7 @@ _MESSAGES = {
     'ClassifyLog': {'request': (1, 'ExamplesRequest')},
     'RegressLog': {'request': (1, 'ExamplesRequest')},
     'PredictRequest': {'model_spec': (1, 'ModelSpec'), 'inputs': (2, 'Entry', True)},
-    # Of a classification and of a regression alike.
+    # For both classification and regression.
     'ExamplesRequest': {'model_spec': (1, 'ModelSpec'), 'input': (2, 'Input')},
     'ModelSpec': {'name': (1, 'string'), 'signature_name': (3, 'string')},
     # A map is a repeated message of key and value.
@@ -48,13 +51,13 @@ _MESSAGES = {
 }
 
 
-def write(path, info, model='classifier'):
-    """Writes requests for every signature that an export of `info` has.
+def write(path: str, info: DatasetInfo, model: str = 'classifier') -> None:
+    """Writes requests for every signature of an export.
 
     Args:
       path: the file.
-      info: `DatasetInfo`.
-      model: name of the model in the requests; Serving does not look at it.
+      info: description of the data.
+      model: name of the model in the requests; Serving ignores it.
     """
     with tf.io.TFRecordWriter(path) as file:
         for size in BATCH_SIZES:
@@ -62,32 +65,32 @@ def write(path, info, model='classifier'):
                 file.write(log.SerializeToString(deterministic=True))
 
 
-def read(path):
-    """Reads warm-up requests, ours or anybody's.
+def read(path: str) -> list[tuple[str, dict[str, Any]]]:
+    """Reads warm-up requests, also of other programs.
 
     Returns:
-      List of (signature name, dict input -> value to feed: array or list of bytes).
+      (signature name, values to feed by input: array or list of bytes) each.
 
     Raises:
-      ValueError: a record that is no request of a kind that we write.
+      ValueError: a record is not a predict, classify or regress request.
     """
     requests = []
     for record in v1.io.tf_record_iterator(path):
         log = _message('PredictionLog').FromString(record)
         if log.HasField('predict_log'):
             request = log.predict_log.request
-            inputs = {entry.key: _array(entry.value) for entry in request.inputs}
+            inputs: dict[str, Any] = {e.key: _array(e.value) for e in request.inputs}
         elif log.HasField('classify_log') or log.HasField('regress_log'):
-            some = 'classify_log' if log.HasField('classify_log') else 'regress_log'
-            request = getattr(log, some).request
+            field = 'classify_log' if log.HasField('classify_log') else 'regress_log'
+            request = getattr(log, field).request
             inputs = {'inputs': list(request.input.example_list.examples)}
         else:
-            raise ValueError('is no predict, classify or regress request')
+            raise ValueError('a record is no predict, classify or regress request')
         requests.append((request.model_spec.signature_name, inputs))
     return requests
 
 
-def _logs(info, size, model):
+def _logs(info: DatasetInfo, size: int, model: str) -> Iterator[Any]:
     def predict(signature, name, values):
         log = _message('PredictionLog')()
         request = log.predict_log.request
@@ -114,7 +117,7 @@ def _logs(info, size, model):
         yield examples('regress', 'regress_log', records)
         return
     pixels = _image(info.image_shape)
-    # A client sends JPEG for the most part; the other decoders cost no start-up.
+    # Most clients send JPEG; the other decoders have no start-up cost.
     data = _encoded(pixels)
     records = [_example(IMAGE_KEY, bytes_list=tf.train.BytesList(value=[data]))] * size
     yield predict('serving_default', 'image_bytes', [data] * size)
@@ -123,14 +126,14 @@ def _logs(info, size, model):
     yield examples('classify', 'classify_log', records)
 
 
-def _image(shape):
-    """A small image: from dark to bright, uint8 [H, W, C]."""
+def _image(shape: tuple[int, ...]) -> np.ndarray:
+    """Returns a gradient from black to white, uint8 [H, W, C]."""
     height, width, channels = shape
     shades = np.linspace(0, 255, height * width).reshape(height, width, 1)
     return np.repeat(shades, channels, axis=2).astype(np.uint8)
 
 
-def _encoded(pixels):
+def _encoded(pixels: np.ndarray) -> bytes:
     from PIL import Image
 
     file = io.BytesIO()
@@ -140,31 +143,31 @@ def _encoded(pixels):
     return file.getvalue()
 
 
-def _example(key, **values):
+def _example(key: str, **values: Any) -> bytes:
     features = tf.train.Features(feature={key: tf.train.Feature(**values)})
     return tf.train.Example(features=features).SerializeToString()
 
 
-def _array(data):
-    proto = v1.make_tensor_proto(0)  # The only public way to the message's class.
+def _array(data: bytes) -> np.ndarray:
+    proto = v1.make_tensor_proto(0)  # The only public way to obtain a TensorProto.
     proto.ParseFromString(data)
     return tf.make_ndarray(proto)
 
 
 @functools.cache
-def _classes():
+def _classes() -> dict[str, Any]:
     from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 
     field = descriptor_pb2.FieldDescriptorProto
-    package = 'estimator_clf.warmup'  # Not that of the official ones: no clash.
+    package = 'estimator_clf.warmup'  # Differs from the official package name.
     file = descriptor_pb2.FileDescriptorProto(
         name='estimator_clf/warmup.proto', package=package, syntax='proto3'
     )
     simple = {'string': field.TYPE_STRING, 'bytes': field.TYPE_BYTES}
     for message, fields in _MESSAGES.items():
-        described = file.message_type.add(name=message)
+        descriptor = file.message_type.add(name=message)
         for name, (number, kind, *repeated) in fields.items():
-            new = described.field.add(name=name, number=number)
+            new = descriptor.field.add(name=name, number=number)
             new.label = field.LABEL_REPEATED if repeated else field.LABEL_OPTIONAL
             new.type = simple.get(kind, field.TYPE_MESSAGE)
             if kind not in simple:
@@ -179,5 +182,5 @@ def _classes():
     }
 
 
-def _message(name):
+def _message(name: str) -> Any:
     return _classes()[name]

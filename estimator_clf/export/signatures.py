@@ -1,52 +1,61 @@
-"""What a served model takes and gives: the signatures, over one graph.
+"""Signatures of an exported model, over one graph.
 
 | signature | method | input | outputs |
 | --- | --- | --- | --- |
 | `serving_default` | predict | `image_bytes` string [N] | all |
 | `tensor` | predict | `image` uint8 [N, H, W, C] | all |
 | `examples` | predict | `examples` string [N], serialized `tf.Example` | all |
-| `classify` | classify | `inputs`, the same | `classes`, `scores` |
+| `classify` | classify | `inputs`, as `examples` | `classes`, `scores` |
 
 All outputs: `classes` string [N, k], `scores` float32 [N, k], `class_index` int64 [N],
 `probabilities` and `logits` float32 [N, classes]. A regression has `serving_default`
 (`x` float32 [N, D] to `y` float32 [N]), `examples`, and `regress` for `classify`.
 
-The decoder of the examples feeds that of the images, which feeds the network; each
-signature enters this chain at another place, since a fed tensor need not be a
-placeholder. So there is one set of weights, and one graph to get right.
+The parser of examples feeds the decoder of images, which feeds the network; each
+signature enters this chain at another tensor, since a fed tensor need not be a
+placeholder. So there is one set of weights and one graph.
 """
+
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import tensorflow as tf
 
+from input.dataset_info import DatasetInfo
+
 v1 = tf.compat.v1
 
-# Feature of a served `tf.Example` that holds the image, as in our own TFRecords.
+Tensors = dict[str, tf.Tensor]
+
+# Feature of a served `tf.Example` that holds the image, as in this project's TFRecords.
 IMAGE_KEY = 'image/encoded'
-# Feature that holds the numbers of a regression.
+# Feature that holds the input values of a regression.
 VALUES_KEY = 'x'
 
 
-def receivers(info, decode):
-    """Builds what comes before the network.
+def receivers(
+    info: DatasetInfo, decode: Callable[..., Any] | None
+) -> tuple[Tensors, Tensors]:
+    """Builds the graph between the inputs of the signatures and the network.
 
     Args:
-      info: `DatasetInfo`.
+      info: description of the data.
       decode: see `export_saved_model`; None for regression.
 
     Returns:
-      (features for the model_fn, dict name -> tensor to feed).
+      (features for the model_fn, tensors to feed by name).
     """
-    # On the CPU wherever the network runs: parsers and decoders are there alone.
+    # Parsers and decoders exist on the CPU only.
     with tf.device('/cpu:0'):
         examples = v1.placeholder(tf.string, [None], 'examples')
         if decode is None:
-            values = _parsed(examples, VALUES_KEY, info.image_shape, tf.float32)
+            values = _parse(examples, VALUES_KEY, info.image_shape, tf.float32)
             x = tf.identity(values, 'x')
             return {'x': x}, {'examples': examples, 'x': x}
-        # A missing image is an empty one, whose error names its place.
-        encoded = _parsed(examples, IMAGE_KEY, [], tf.string, '')
+        # A missing image becomes an empty one, for which the error names its position.
+        encoded = _parse(examples, IMAGE_KEY, (), tf.string, '')
         encoded = tf.identity(encoded, 'image_bytes')
-        images = _decoded(decode, encoded, info.image_shape)
+        images = _decode(decode, encoded, info.image_shape)
     images = tf.identity(images, 'image')
     images.set_shape([None, *info.image_shape])
     return {'image': images}, {
@@ -56,31 +65,34 @@ def receivers(info, decode):
     }
 
 
-def tensor_receiver(info, dtype=None):
-    """Builds an input for pixels alone, for readers that know no strings.
+def tensor_receiver(
+    info: DatasetInfo, dtype: tf.DType | None = None
+) -> tuple[Tensors, Tensors]:
+    """Builds the input of a graph without strings.
 
     Args:
-      info: `DatasetInfo`.
-      dtype: of the input, if not uint8 for pixels and float32 for numbers.
+      info: description of the data.
+      dtype: of the input; None: uint8 for pixels, float32 for regression.
 
     Returns:
       As `receivers`.
     """
-    name, usual = ('image', tf.uint8) if info.class_names else ('x', tf.float32)
-    dtype = dtype or usual
-    tensor = v1.placeholder(dtype, [None, *info.image_shape], name)
+    name, default = ('image', tf.uint8) if info.class_names else ('x', tf.float32)
+    tensor = v1.placeholder(dtype or default, [None, *info.image_shape], name)
     return {name: tensor}, {name: tensor}
 
 
-def signature_defs(inputs, outputs):
+def signature_defs(
+    inputs: Mapping[str, tf.Tensor], outputs: Mapping[str, tf.Tensor]
+) -> dict[str, Any]:
     """Makes the signatures.
 
     Args:
-      inputs: dict of tensors as `receivers` or `tensor_receiver` returned it.
-      outputs: dict name -> tensor: the predictions.
+      inputs: tensors to feed, from `receivers` or `tensor_receiver`.
+      outputs: predictions by name.
 
     Returns:
-      dict name -> `SignatureDef`.
+      `SignatureDef`s by name.
     """
     predict = v1.saved_model.predict_signature_def
     names = {
@@ -100,17 +112,25 @@ def signature_defs(inputs, outputs):
         signatures['regress'] = v1.saved_model.regression_signature_def(
             inputs['examples'], outputs['y']
         )
-    # A reader that looks for no name takes this one.
+    # The signature that clients use by default must exist.
     signatures.setdefault('serving_default', next(iter(signatures.values())))
     return signatures
 
 
-def _parsed(examples, key, shape, dtype, default=None):
+def _parse(
+    examples: tf.Tensor,
+    key: str,
+    shape: tuple[int, ...],
+    dtype: tf.DType,
+    default: str | None = None,
+) -> tf.Tensor:
     features = {key: tf.io.FixedLenFeature(shape, dtype, default)}
     return tf.io.parse_example(examples, features)[key]
 
 
-def _decoded(decode, encoded, shape):
+def _decode(
+    decode: Callable[..., Any], encoded: tf.Tensor, shape: tuple[int, ...]
+) -> tf.Tensor:
     if hasattr(decode, 'batch'):
         return decode.batch(encoded)
     return tf.map_fn(

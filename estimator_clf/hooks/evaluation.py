@@ -1,29 +1,52 @@
-"""Evaluation while training: after the checkpoints whose turn it is."""
+"""Evaluation during training, after the checkpoints at which it is due."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
 
 from estimator_clf.core.intervals import due
 
+Metrics = Mapping[str, float]
+
+
+class PausableClock(Protocol):
+    """Measures the speed of training, without the time between two calls."""
+
+    def pause(self) -> None:
+        """Stops the measurement."""
+
+    def resume(self) -> None:
+        """Continues it."""
+
 
 class EvaluationListener:
-    """Evaluates a checkpoint at intervals counted from step 0, and the last one.
+    """Evaluates checkpoints at intervals counted from step 0, and the last one.
 
-    Give it to `CheckpointHook`, whose intervals must contain this one.
+    A listener of `CheckpointHook`, whose intervals must contain this one.
     """
 
     def __init__(
-        self, evaluator, every, report, known=None, after=None, clock=None, stop=False
-    ):
+        self,
+        evaluator: Any,
+        every: float,
+        report: Callable[[int, Metrics], None],
+        known: Mapping[int, Metrics] | None = None,
+        after: Callable[[str, int, Metrics], Any] | None = None,
+        clock: PausableClock | None = None,
+        stop: Any = False,
+    ) -> None:
         """Makes the listener.
 
         Args:
           evaluator: `estimator_clf.evaluation.evaluator.Evaluator`.
           every: interval in steps; 0: the last checkpoint only.
           report: function (step, metrics), called after each evaluation.
-          known: dict step -> metrics, of what the run before has evaluated already.
-          after: function (path, step, metrics), called after `report`; for a step that
-            is known, in case the run before was killed between the two, instead of it.
-          clock: what measures the speed of training, such as `TrainMetricsHook`: its
-            `pause()` and `resume()` enclose each evaluation.
-          stop: when this becomes true, evaluation waits for the next run.
+          known: metrics by step, evaluated by the previous run.
+          after: function (path, step, metrics), called after `report`; for a known
+            step it is called alone, in case the previous run was killed between the
+            two.
+          clock: excludes evaluations from the speed of training, such as
+            `TrainMetricsHook`.
+          stop: once true, evaluation is left to the next run.
         """
         self._evaluator = evaluator
         self._every = every
@@ -33,10 +56,9 @@ class EvaluationListener:
         self._clock = clock
         self._stop = stop
 
-    def after_save(self, path, step, final):
-        """Evaluates, if it is this checkpoint's turn and it was not done yet."""
-        turn = final or due(step, self._every)
-        if self._stop or not turn:
+    def after_save(self, path: str, step: int, final: bool) -> None:
+        """Evaluates the checkpoint if it is due and not evaluated yet."""
+        if self._stop or not (final or due(step, self._every)):
             return
         if step in self._known:
             self._follow(path, step)

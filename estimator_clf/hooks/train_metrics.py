@@ -1,10 +1,15 @@
-"""Loss, accuracy, learning rate, speed and waiting time of the training steps."""
+"""Loss, accuracy, learning rate, speed and input wait of the training steps."""
 
 import time
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import estimator_clf.compat  # noqa: F401  Configures TensorFlow's logging first.
 
 import numpy as np
 import tensorflow as tf
 
+from estimator_clf.core.graph_collections import TRAIN_METRICS, published
 from estimator_clf.core.intervals import due
 from estimator_clf.core.memory import peak_memory
 from estimator_clf.hooks.base import StepHook
@@ -13,74 +18,79 @@ v1 = tf.compat.v1
 
 
 class TrainMetricsHook(StepHook):
-    """Averages the training metrics over an interval and hands them on.
+    """Averages the training metrics over an interval and reports them.
 
-    At steps that depend on the intervals alone, whatever step the run was resumed at:
+    It reports at steps that depend on the intervals alone, wherever a run was resumed:
 
-        TrainMetricsHook([100, 500], 128, report, TRAIN_METRICS)  # Checkpoints every
-        500.
+        TrainMetricsHook([100, 500], 128, report)  # Checkpoints every 500 steps.
     """
 
-    def __init__(self, every, batch_size, report, collection, on_step=None):
+    def __init__(
+        self,
+        every: Iterable[float],
+        batch_size: int,
+        report: Callable[[int, dict[str, float]], None],
+        collection: str = TRAIN_METRICS,
+        on_step: Callable[[int], None] | None = None,
+    ) -> None:
         """Makes the hook.
 
         Args:
-          every: list of intervals in steps, see `estimator_clf.core.intervals.due`.
-          Those of
-            the checkpoints belong to them: the sums are lost with the process, so that
-            an average may not reach across the step at which a run is resumed.
+          every: intervals in steps, see `estimator_clf.core.intervals.due`. Include
+            those of the checkpoints: sums are lost with the process, so an average
+            must not span the step at which a run is resumed.
           batch_size: examples per step.
-          report: function (step, metrics): means over the interval of what is in the
-            collection, `examples_per_second`, `peak_memory_mb`, and `input_wait`, the
-            share of the time that was spent waiting for data, if it is measured.
-          collection: name of the graph collection of (name, tensor): a scalar, or a
-            vector of a number per step where a run is a loop of several.
+          report: function (step, metrics): averages of the collection,
+            `examples_per_second`, `peak_memory_mb`, and, if measured, `input_wait`, the
+            share of the time spent waiting for data.
+          collection: graph collection of (name, tensor): a scalar, or a vector with one
+            number per step where a `session.run` takes several steps.
           on_step: function (step), called after each step.
         """
-        self._every = every
+        self._every = tuple(every)
         self._batch_size = batch_size
         self._report = report
         self._collection = collection
         self._on_step = on_step
 
-    def begin(self):
-        self._tensors = dict(tuple(x) for x in v1.get_collection(self._collection))
+    def begin(self) -> None:
+        self._tensors = published(self._collection)
 
-    def on_start(self, session):
-        self._seen = self.step
+    def on_start(self, session: tf.compat.v1.Session) -> None:
+        self._counted = self.step
         self._reset()
 
-    def before_run(self, run_context):
+    def before_run(self, run_context: Any) -> Any:
         return v1.train.SessionRunArgs(self._tensors)
 
-    def after_step(self, run_context, results):
+    def after_step(self, run_context: Any, results: Any) -> None:
         rows = {name: np.ravel(values) for name, values in results.items()}
         for name, values in rows.items():
-            # One after the other, as one step at a time would add them.
+            # One after the other: the rounding is that of single steps.
             for value in values.tolist():
                 self._sums[name] = self._sums.get(name, 0.0) + value
         self._last = rows
-        self._count += self.step - self._seen
+        self._count += self.step - self._counted
         if self._on_step:
-            for step in range(self._seen + 1, self.step + 1):
+            for step in range(self._counted + 1, self.step + 1):
                 self._on_step(step)
-        self._seen = self.step
+        self._counted = self.step
         if any(due(self.step, n) for n in self._every):
-            self._tell()
+            self._report_means()
 
-    def end(self, session):
+    def end(self, session: tf.compat.v1.Session) -> None:
         if self._count:
-            self._tell()
+            self._report_means()
 
-    def pause(self):
-        """Leaves the time until `resume` out of the speed: it was not training."""
+    def pause(self) -> None:
+        """Excludes the time until `resume` from the speed of training."""
         self._paused_at = time.perf_counter()
 
-    def resume(self):
-        """See `pause`."""
+    def resume(self) -> None:
+        """Ends a `pause`."""
         self._begin += time.perf_counter() - self._paused_at
 
-    def _tell(self):
+    def _report_means(self):
         seconds = time.perf_counter() - self._begin
         metrics = {name: total / self._count for name, total in self._sums.items()}
         if 'learning_rate' in metrics:
@@ -92,5 +102,6 @@ class TrainMetricsHook(StepHook):
         self._reset()
 
     def _reset(self):
-        self._sums, self._count = {}, 0
+        self._sums: dict[str, float] = {}
+        self._count = 0
         self._begin = time.perf_counter()

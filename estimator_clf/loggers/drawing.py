@@ -1,6 +1,8 @@
-"""Text and small images on a canvas."""
+"""Renders text and thumbnails with Pillow."""
 
 import functools
+from collections.abc import Sequence
+from typing import Literal
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
@@ -10,10 +12,10 @@ FAINT = (110, 115, 122)
 
 
 @functools.cache
-def font(size):
-    """Returns Pillow's own font, so that it looks alike on every machine.
+def font(size: float) -> ImageFont.ImageFont | ImageFont.FreeTypeFont:
+    """Returns Pillow's built-in font, so that output is the same on every machine.
 
-    It has Latin, Greek and Cyrillic letters; others show as boxes.
+    It has Latin, Greek and Cyrillic letters; others are rendered as boxes.
 
     Args:
       size: in pixels.
@@ -21,19 +23,21 @@ def font(size):
     return ImageFont.load_default(size)
 
 
-def text_width(text, size):
+def text_width(text: str, size: float) -> int:
     """Returns the width of a line in pixels."""
     return int(np.ceil(font(size).getlength(text)))
 
 
-def shorten(text, size, width, keep='start'):
-    """Cuts a line to a width.
+def shorten(
+    text: str, size: float, width: float, keep: Literal['start', 'end'] = 'start'
+) -> str:
+    """Truncates a line to a width.
 
     Args:
-      text: str.
+      text: the line.
       size: of the font.
-      width: in pixels.
-      keep: 'start', or 'end', as of a path.
+      width: maximum width in pixels.
+      keep: the end to retain; 'end' suits paths.
 
     Returns:
       The line, or its start or end with '…'.
@@ -46,63 +50,56 @@ def shorten(text, size, width, keep='start'):
     return text + '…' if keep == 'start' else '…' + text
 
 
-def canvas(width, height):
-    """Returns a white image and what draws on it."""
-    picture = Image.new('RGB', (width, height), 'white')
-    return picture, ImageDraw.Draw(picture)
+def canvas(width: int, height: int) -> tuple[Image.Image, ImageDraw.ImageDraw]:
+    """Returns a white image and its `ImageDraw`."""
+    image = Image.new('RGB', (width, height), 'white')
+    return image, ImageDraw.Draw(image)
 
 
-def upright(picture, x, bottom, text, size, ink=INK):
-    """Writes a line upwards, centred on x, that begins at `bottom`."""
-    width, height = text_width(text, size) + 2, size + 4
-    label, draw = canvas(width, height)
-    draw.text((0, height // 2), text, ink, font(size), anchor='lm')
-    label = label.transpose(Image.Transpose.ROTATE_90)
-    picture.paste(label, (x - height // 2, bottom - width))
-
-
-def grid(images, edge, columns):
-    """Lays images out in lines, the first at the top left.
+def grid(
+    images: np.ndarray | Sequence[np.ndarray], edge: int, columns: int
+) -> Image.Image:
+    """Arranges images in rows, the first at the top left.
 
     Args:
       images: uint8 or floating [N, H, W, C], see `thumbnail`.
-      edge: of the square of each, in pixels.
-      columns: how many in a line.
+      edge: side of the square of each image, in pixels.
+      columns: number of images per row.
 
     Returns:
-      `PIL.Image.Image`, RGB.
+      An RGB image.
     """
     lines = -(-len(images) // columns)
     columns = min(columns, len(images))
-    picture, _ = canvas(columns * edge, lines * edge)
+    image, _ = canvas(columns * edge, lines * edge)
     for number, pixels in enumerate(images):
         small = thumbnail(pixels, edge)
         x, y = number % columns * edge, number // columns * edge
-        picture.paste(
+        image.paste(
             small, (x + (edge - small.width) // 2, y + (edge - small.height) // 2)
         )
-    return picture
+    return image
 
 
-def thumbnail(pixels, edge):
-    """Makes an image that fills a square at one side at least.
+def thumbnail(pixels: np.ndarray, edge: int) -> Image.Image:
+    """Resizes an image to fit into a square.
 
     Args:
       pixels: uint8 or floating [H, W, C] in units 0..255, C 1 or 3.
-      edge: of the square, in pixels.
+      edge: side of the square, in pixels.
 
     Returns:
-      `PIL.Image.Image`, RGB. Small images grow by whole factors, so that each of
-      their pixels stays a square.
+      An RGB image. Small images are enlarged by whole factors, so that each of their
+      pixels stays a square.
     """
     pixels = np.clip(np.round(pixels), 0, 255).astype(np.uint8)
     pixels = pixels[..., 0] if pixels.shape[-1] == 1 else pixels
-    picture = Image.fromarray(pixels).convert('RGB')
-    longest = max(picture.size)
+    image = Image.fromarray(pixels).convert('RGB')
+    longest = max(image.size)
     if longest <= edge:
         factor = edge // longest
-        size = (picture.width * factor, picture.height * factor)
-        return picture.resize(size, Image.Resampling.NEAREST)
+        size = (image.width * factor, image.height * factor)
+        return image.resize(size, Image.Resampling.NEAREST)
     scale = edge / longest
-    size = tuple(max(1, round(side * scale)) for side in picture.size)
-    return picture.resize(size, Image.Resampling.LANCZOS)
+    size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
+    return image.resize(size, Image.Resampling.LANCZOS)

@@ -1,9 +1,11 @@
-"""`metrics.jsonl`: one JSON object a line, for people and scripts."""
+"""`metrics.jsonl`: metrics as one JSON object per line."""
 
 import json
 import math
 import os
 import time
+from collections.abc import Mapping
+from typing import Any
 
 from estimator_clf.core.atomic_files import write_atomically
 
@@ -11,38 +13,36 @@ FILE_NAME = 'metrics.jsonl'
 
 
 class MetricsLog:
-    """Appends to `metrics.jsonl` of a model_dir.
+    """Appends metrics to `metrics.jsonl` in a model_dir.
 
     Each line is flat: `step`, `split` ('train', 'validation', 'test'), `time` (Unix
     seconds), then the metrics. A number that is not finite is written as null.
     """
 
-    def __init__(self, model_dir):
+    def __init__(self, model_dir: str) -> None:
         self._path = os.path.join(model_dir, FILE_NAME)
 
-    def write(self, step, split, metrics):
-        """Adds a line.
-
-        Args:
-          step: int.
-          split: str.
-          metrics: dict name -> number.
-        """
-        line = {'step': int(step), 'split': split, 'time': round(time.time(), 3)}
+    def write(self, step: int, split: str, metrics: Mapping[str, float]) -> None:
+        """Appends a line."""
+        line: dict[str, Any] = {
+            'step': int(step),
+            'split': split,
+            'time': round(time.time(), 3),
+        }
         line.update(finite(metrics))
         with open(self._path, 'a', encoding='utf-8') as file:
-            # One write: a reader never sees half a line of a process that lives.
+            # A single write: readers get no partial line of a running process.
             file.write(json.dumps(line) + '\n')
 
-    def read(self):
-        """Returns the lines as dicts; a last line that was cut short is left out."""
+    def read(self) -> list[dict[str, Any]]:
+        """Returns the lines; a truncated last line is skipped."""
         return read(self._path)
 
-    def rewind(self, step):
-        """Drops what was written about steps later than `step`.
+    def rewind(self, step: int) -> None:
+        """Drops the lines about steps after `step`.
 
-        A killed run may have got further than its last checkpoint; it will come by
-        those steps once more.
+        A killed run may have advanced beyond its last checkpoint; those steps are taken
+        again.
         """
         if not os.path.exists(self._path):
             return
@@ -50,20 +50,16 @@ class MetricsLog:
         write_atomically(self._path, ''.join(json.dumps(line) + '\n' for line in kept))
 
 
-def finite(metrics):
-    """Returns metrics as floats, None for NaN and infinity: JSON has no word for them.
-
-    Args:
-      metrics: dict name -> number.
-    """
+def finite(metrics: Mapping[str, float]) -> dict[str, float | None]:
+    """Returns metrics as floats, None for NaN and infinity, which JSON lacks."""
     return {
         name: float(value) if math.isfinite(value) else None
         for name, value in metrics.items()
     }
 
 
-def read(path):
-    """Reads a file of JSON lines about steps; no file is no lines."""
+def read(path: str | os.PathLike[str]) -> list[dict[str, Any]]:
+    """Reads the JSON lines of a file that have a step; none if there is no file."""
     lines = []
     if os.path.exists(path):
         with open(path, encoding='utf-8', errors='replace') as file:

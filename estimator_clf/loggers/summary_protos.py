@@ -1,72 +1,62 @@
-"""Summaries of TensorBoard's plugins, made of values rather than by ops."""
+"""Summary protos of TensorBoard's plugins, made from values, not by ops."""
 
 import io
+from collections.abc import Sequence
 
-import estimator_clf.compat  # noqa: F401  Loads TensorFlow without its chatter.
+import estimator_clf.compat  # noqa: F401  Configures TensorFlow's logging first.
 
+import numpy as np
 import tensorflow as tf
+from PIL import Image
 from tensorboard.plugins.pr_curve import summary as pr_curve_summary
 from tensorboard.plugins.text import metadata as text_metadata
 
 v1 = tf.compat.v1
 
 
-def image(tag, picture):
-    """Makes the summary of an image.
-
-    Args:
-      tag: its name in TensorBoard.
-      image: `PIL.Image.Image`, in colors.
-
-    Returns:
-      `tf.compat.v1.Summary`.
-    """
+def image(tag: str, image: Image.Image) -> tf.compat.v1.Summary:
+    """Makes the summary of an RGB image."""
     buffer = io.BytesIO()
-    picture.save(buffer, 'PNG', optimize=True)
+    image.save(buffer, 'PNG', optimize=True)
     value = v1.Summary.Image(
-        width=picture.width,
-        height=picture.height,
+        width=image.width,
+        height=image.height,
         colorspace=3,
         encoded_image_string=buffer.getvalue(),
     )
     return v1.Summary(value=[v1.Summary.Value(tag=tag, image=value)])
 
 
-def text(tag, markdown):
-    """Makes the summary of a text.
-
-    Args:
-      tag: its name in TensorBoard.
-      markdown: str.
-
-    Returns:
-      `tf.compat.v1.Summary`.
-    """
+def text(tag: str, markdown: str) -> tf.compat.v1.Summary:
+    """Makes the summary of a text in Markdown."""
     metadata = text_metadata.create_summary_metadata(display_name=None, description='')
     value = v1.Summary.Value(
         tag=tag,
-        # TensorBoard's class of the same message, which TensorFlow's does not take.
+        # TensorFlow does not accept TensorBoard's class of the same message.
         metadata=v1.SummaryMetadata.FromString(metadata.SerializeToString()),
         tensor=tf.make_tensor_proto(markdown.encode(), tf.string, shape=[]),
     )
     return v1.Summary(value=[value])
 
 
-def pr_curve(tag, true_positives, false_positives, positives, negatives):
+def pr_curve(
+    tag: str,
+    true_positives: np.ndarray,
+    false_positives: np.ndarray,
+    positives: int,
+    negatives: int,
+) -> tf.compat.v1.Summary:
     """Makes the summary of a precision-recall curve.
 
     Args:
-      tag: its name in TensorBoard, where '/pr_curves' is added to it.
-      true_positives: int64 [thresholds], at thresholds spread evenly over [0, 1].
-      false_positives: also.
-      positives: int, examples of the class.
-      negatives: int, the others.
-
-    Returns:
-      `tf.compat.v1.Summary`.
+      tag: its name in TensorBoard, which appends '/pr_curves'.
+      true_positives: int64 [thresholds], at thresholds evenly spaced over [0, 1].
+      false_positives: int64 [thresholds].
+      positives: number of examples of the class.
+      negatives: number of other examples.
     """
     tp, fp = true_positives, false_positives
-    # Where nothing is predicted to be of the class, the plugin's own ops have 0 too.
+    # Precision without positive predictions is 0, as in the plugin's own ops.
     return pr_curve_summary.raw_data_pb(
         tag,
         true_positive_counts=tp,
@@ -80,16 +70,10 @@ def pr_curve(tag, true_positives, false_positives, positives, negatives):
     )
 
 
-def markdown_table(header, rows):
-    """Lays out a table in Markdown.
-
-    Args:
-      header: list of str.
-      rows: list of lists of str, int or float; floats get four decimals.
-
-    Returns:
-      str.
-    """
+def markdown_table(
+    header: Sequence[str], rows: Sequence[Sequence[str | int | float]]
+) -> str:
+    """Formats a table in Markdown; floats get four decimals."""
 
     def line(cells):
         texts = (f'{c:.4f}' if isinstance(c, float) else str(c) for c in cells)
@@ -101,7 +85,7 @@ def markdown_table(header, rows):
 
 
 def _escaped(cell):
-    """A name may hold what Markdown takes for its own."""
+    """Escapes the syntax of Markdown."""
     for sign in '\\|*_`<[':
         cell = cell.replace(sign, '\\' + sign)
     return ' '.join(cell.split())

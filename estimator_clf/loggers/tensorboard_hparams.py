@@ -1,18 +1,20 @@
-"""TensorBoard's HParams: a table of runs, their settings and what they reached."""
+"""TensorBoard HParams: a table of runs with their settings and metrics."""
 
-import estimator_clf.compat  # noqa: F401  Loads TensorFlow without its chatter.
+import estimator_clf.compat  # noqa: F401  Configures TensorFlow's logging first.
 
+import tensorflow as tf
 from tensorboard.plugins.hparams import api_pb2, summary
 
+from estimator_clf.config.config import Config
 from estimator_clf.config.fields import FIELDS, TYPES
 
-# Metrics that get a column, of each of these sets.
+# Metrics that have a column, for each of these sets.
 _CLASSIFICATION = ('accuracy', 'macro_f1', 'loss')
 _REGRESSION = ('root_mean_squared_error', 'mean_absolute_error', 'loss')
 _SETS = ('validation', 'test')
 
-# TensorBoard sorts the settings by name and shows the first five, but those that are
-# marked as differing before the others.
+# TensorBoard shows five settings, sorted by name, those marked as differing before the
+# others.
 _FIRST = ('batch_size', 'learning_rate', 'network', 'optimizer', 'steps')
 
 # Settings that do not change results.
@@ -26,12 +28,17 @@ _TYPES = {
 }
 
 
-def write_start(writer, config, total_steps, regression=False):
-    """Writes the settings of a run that starts, or goes on.
+def write_start(
+    writer: tf.compat.v1.summary.FileWriter,
+    config: Config,
+    total_steps: int,
+    regression: bool = False,
+) -> None:
+    """Writes the settings of a run that starts or resumes.
 
     Args:
-      writer: `tf.compat.v1.summary.FileWriter` of the model_dir.
-      config: `Config`; its settings that are not `free` are written.
+      writer: of the model_dir.
+      config: settings; those that may change during a run are excluded.
       total_steps: length of the run.
       regression: whether it predicts numbers, not classes.
     """
@@ -39,13 +46,13 @@ def write_start(writer, config, total_steps, regression=False):
     types = {name: _TYPES[TYPES[name]] for name in _names()}
     types['steps'] = api_pb2.DATA_TYPE_FLOAT64
     values = {name: flat[name] for name in types if flat.get(name) is not None}
-    # All settings, those at their defaults too: TensorBoard takes the columns from one
-    # of the runs, whichever it finds first, and that one cannot know the others.
+    # Settings at their defaults, too: TensorBoard takes the columns from the first run
+    # that it finds.
     infos = [
         api_pb2.HParamInfo(name=name, type=kind, differs=name in _FIRST)
         for name, kind in types.items()
     ]
-    # Left to itself it would make a column of every scalar in every directory.
+    # By default TensorBoard makes a column for every scalar in every directory.
     metrics = [
         api_pb2.MetricInfo(
             name=api_pb2.MetricName(group=split, tag=tag),
@@ -59,12 +66,8 @@ def write_start(writer, config, total_steps, regression=False):
     writer.flush()
 
 
-def write_end(writer):
-    """Writes that the run has come to its end.
-
-    Args:
-      writer: `tf.compat.v1.summary.FileWriter` of the model_dir.
-    """
+def write_end(writer: tf.compat.v1.summary.FileWriter) -> None:
+    """Writes to a model_dir's writer that the run has ended."""
     writer.add_summary(summary.session_end_pb(api_pb2.STATUS_SUCCESS))
     writer.flush()
 

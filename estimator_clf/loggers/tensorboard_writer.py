@@ -1,8 +1,9 @@
-"""TensorBoard's event files."""
+"""Writers of TensorBoard event files."""
 
 import functools
+from collections.abc import Mapping
 
-import estimator_clf.compat  # noqa: F401  Loads TensorFlow without its chatter.
+import estimator_clf.compat  # noqa: F401  Configures TensorFlow's logging first.
 
 import tensorflow as tf
 
@@ -10,33 +11,31 @@ v1 = tf.compat.v1
 
 
 @functools.cache
-def event_writer(directory):
+def event_writer(directory: str) -> tf.compat.v1.summary.FileWriter:
     """Returns the one writer of TensorBoard events for a directory."""
-    # Not of FileWriterCache: that would write the graph of the moment as the run's. It
-    # refuses to be made outside of a graph.
+    # FileWriterCache would write the current graph as that of the run. FileWriter
+    # cannot be made in eager mode.
     with tf.Graph().as_default():
         return v1.summary.FileWriter(directory)
 
 
 class LazyWriter:
-    """The writer of a directory, which is not there before something is written."""
+    """Writer that creates its directory and file at the first summary."""
 
-    def __init__(self, directory):
+    def __init__(self, directory: str) -> None:
         self._directory = directory
 
-    def add_summary(self, summary, step=None):
+    def add_summary(
+        self, summary: tf.compat.v1.Summary | bytes, step: int | None = None
+    ) -> None:
         """Like `tf.compat.v1.summary.FileWriter.add_summary`."""
         event_writer(self._directory).add_summary(summary, step)
 
 
-def write_scalars(writer, step, metrics):
-    """Writes metrics as TensorBoard scalars, and flushes.
-
-    Args:
-      writer: `tf.compat.v1.summary.FileWriter`.
-      step: int.
-      metrics: dict tag -> number.
-    """
+def write_scalars(
+    writer: tf.compat.v1.summary.FileWriter, step: int, metrics: Mapping[str, float]
+) -> None:
+    """Writes metrics as TensorBoard scalars, tag by tag, and flushes."""
     values = [
         v1.Summary.Value(tag=tag, simple_value=float(value))
         for tag, value in metrics.items()

@@ -1,8 +1,7 @@
-"""A server for trying an export out, with TensorFlow Serving's two APIs.
+"""Server for trying out an export, with the REST and gRPC APIs of TensorFlow Serving.
 
-For one's own machine and for tests. What to run in production is TensorFlow Serving
-itself, see docs/serve.md; a client cannot tell the two apart by the URLs, messages and
-status codes that are described there.
+It implements what tensorflow.org documents of these APIs, for local use and for tests.
+For production use TensorFlow Serving itself, see docs/serve.md.
 
-Needs the extra: `pip install -e '.[serving]'`.
+Requires the extra: `pip install -e '.[serving]'`.
 """

@@ -1,27 +1,31 @@
-"""Requests of several clients, run together: what makes serving fast."""
+"""Merges concurrent requests into batches."""
 
 import asyncio
 import collections
+import concurrent.futures
 import contextlib
 import dataclasses
 import os
 import time
+from collections.abc import Callable
 
 import numpy as np
 
-from estimator_clf.serving.status import ServingError
+from estimator_clf.serving.errors import ServingError
+
+Arrays = dict[str, np.ndarray]
 
 
 @dataclasses.dataclass(frozen=True)
-class Batching:
+class BatchingOptions:
     """How requests are merged.
 
     Attributes:
-      max_batch_size: most examples in a run; 1 merges nothing.
-      max_wait: seconds that a request may wait for company. While every thread is
-        busy, requests gather without any wait of this kind.
-      threads: runs at a time.
-      max_queue: requests that may wait; one more is refused at once.
+      max_batch_size: maximum number of examples in a run; 1 disables batching.
+      max_wait: seconds for which a request waits for others. While every thread is
+        busy, requests accumulate without this delay.
+      threads: number of concurrent runs.
+      max_queue: maximum number of waiting requests; further ones are refused.
     """
 
     max_batch_size: int = 32
@@ -31,151 +35,156 @@ class Batching:
 
 
 @dataclasses.dataclass(frozen=True)
-class Answer:
-    """What came of a request.
+class BatchResult:
+    """Outputs of a request.
 
     Attributes:
-      outputs: dict alias -> array.
-      batch_size: examples in the run that it was part of.
-      seconds: that this run took.
+      outputs: output name -> array.
+      batch_size: number of examples in the run that included the request.
+      seconds: duration of this run.
     """
 
-    outputs: dict
+    outputs: Arrays
     batch_size: int
     seconds: float
 
 
 @dataclasses.dataclass
-class _Waiting:
-    inputs: dict
+class _Request:
+    inputs: Arrays
     size: int
     future: asyncio.Future
     since: float
-    alone: bool
+    is_alone: bool
 
 
 class Batcher:
-    """The queue before one signature of one version.
+    """Queue of one signature of one version.
 
-    All methods belong to the thread of the event loop; `run` is called in the pool's.
+    All methods belong to the thread of the event loop; `run` and `on_batch` are called
+    in the pool's threads.
     """
 
-    def __init__(self, run, batching, slots, pool, on_batch=lambda size, seconds: None):
-        """Makes the queue.
+    def __init__(
+        self,
+        run: Callable[[Arrays], Arrays],
+        options: BatchingOptions,
+        slots: asyncio.Semaphore,
+        pool: concurrent.futures.Executor,
+        on_batch: Callable[[int, float], None] = lambda size, seconds: None,
+    ) -> None:
+        """Creates the queue.
 
         Args:
-          run: function (dict alias -> array) -> dict alias -> array.
-          batching: `Batching`.
-          slots: `asyncio.Semaphore` of `batching.threads`, shared by all queues.
-          pool: `concurrent.futures.Executor` to run in.
-          on_batch: function (examples, seconds), called in the pool.
+          run: computes the outputs of a batch.
+          options: how requests are merged.
+          slots: semaphore of `options.threads`, shared by all queues.
+          pool: executor for the runs.
+          on_batch: receives the number of examples and the seconds of each run.
         """
-        self._run, self._batching, self._slots = run, batching, slots
+        self._run, self._options, self._slots = run, options, slots
         self._pool, self._on_batch = pool, on_batch
-        self._queue = collections.deque()
+        self._queue: collections.deque[_Request] = collections.deque()
         self._size = 0
-        self._more = asyncio.Event()
-        self._task = None
-        self._running = set()
+        self._added = asyncio.Event()
+        self._task: asyncio.Task | None = None
+        self._running: set[asyncio.Task] = set()
 
-    async def submit(self, inputs, size):
-        """Has a request run, in company.
+    async def submit(self, inputs: Arrays, size: int | None) -> BatchResult:
+        """Runs a request, merged with others.
 
         Args:
-          inputs: dict alias -> array, each of `size` examples.
-          size: number of examples; None if they cannot be told apart, which makes the
-            request run alone.
-
-        Returns:
-          `Answer`.
+          inputs: input name -> array of `size` examples.
+          size: number of examples; None if the inputs are not a batch of examples, and
+            the request has to run alone.
 
         Raises:
-          ServingError: the queue is full, or the run failed by this request's fault.
+          ServingError: the queue is full, or the run failed because of this request.
         """
-        most = self._batching.max_batch_size
-        if size is not None and size > most:
-            return await self._in_parts(inputs, size, most)
-        if len(self._queue) >= self._batching.max_queue:
+        limit = self._options.max_batch_size
+        if size is not None and size > limit:
+            return await self._split(inputs, size, limit)
+        if len(self._queue) >= self._options.max_queue:
             raise ServingError(
                 'UNAVAILABLE',
-                'The batch scheduling queue to which this task was submitted is full',
+                f'the queue is full with {len(self._queue)} requests; try again later',
             )
         loop = asyncio.get_running_loop()
-        waiting = _Waiting(
+        request = _Request(
             inputs,
-            size or most,  # Alone is as much as a full batch.
+            size or limit,  # A request that runs alone counts as a full batch.
             loop.create_future(),
             loop.time(),
-            alone=not size,
+            is_alone=not size,
         )
-        self._queue.append(waiting)
-        self._size += waiting.size
-        self._more.set()
+        self._queue.append(request)
+        self._size += request.size
+        self._added.set()
         if self._task is None:
-            self._task = loop.create_task(self._serve())
-        return await waiting.future
+            self._task = loop.create_task(self._process_queue())
+        return await request.future
 
-    async def _in_parts(self, inputs, size, most):
-        """A request that is larger than a batch, as several."""
+    async def _split(self, inputs, size, limit):
+        """Runs a request that is larger than a batch in several runs."""
 
-        async def part(start):
-            stop = min(start + most, size)
-            piece = {alias: x[start:stop] for alias, x in inputs.items()}
+        async def submit(start):
+            stop = min(start + limit, size)
+            chunk = {name: x[start:stop] for name, x in inputs.items()}
             try:
-                return await self.submit(piece, stop - start)
+                return await self.submit(chunk, stop - start)
             except ServingError as error:
                 where = f'in examples {start} to {stop - 1} of the request'
                 raise ServingError(error.code, f'{where}: {error}') from None
 
-        # One after the other: a large request is not to fill the queue.
-        answers = [await part(start) for start in range(0, size, most)]
+        # In sequence, so that a large request does not fill the queue.
+        results = [await submit(start) for start in range(0, size, limit)]
         outputs = {
-            alias: np.concatenate([answer.outputs[alias] for answer in answers])
-            for alias in answers[0].outputs
+            name: np.concatenate([result.outputs[name] for result in results])
+            for name in results[0].outputs
         }
-        return Answer(outputs, most, sum(answer.seconds for answer in answers))
+        return BatchResult(outputs, limit, sum(result.seconds for result in results))
 
-    async def _serve(self):
-        """Empties the queue."""
+    async def _process_queue(self):
+        """Runs batches until the queue is empty."""
         try:
             while self._queue:
-                await self._wait_for_company()
+                await self._wait_for_full_batch()
                 await self._slots.acquire()
-                batch = self._take()
+                batch = self._next_batch()
                 task = asyncio.get_running_loop().create_task(self._execute(batch))
-                self._running.add(task)  # The loop itself holds tasks but weakly.
+                self._running.add(task)  # The loop references tasks only weakly.
                 task.add_done_callback(self._running.discard)
         finally:
             self._task = None
 
-    async def _wait_for_company(self):
-        deadline = self._queue[0].since + self._batching.max_wait
+    async def _wait_for_full_batch(self):
+        deadline = self._queue[0].since + self._options.max_wait
         loop = asyncio.get_running_loop()
-        while self._size < self._batching.max_batch_size:
+        while self._size < self._options.max_batch_size:
             left = deadline - loop.time()
             if left <= 0:
                 return
-            self._more.clear()
+            self._added.clear()
             with contextlib.suppress(asyncio.TimeoutError):
-                await asyncio.wait_for(self._more.wait(), left)
+                await asyncio.wait_for(self._added.wait(), left)
 
-    def _take(self):
-        """Takes what fits into one run, in the order of arrival."""
+    def _next_batch(self):
+        """Removes the requests of the next run, in the order of arrival."""
         batch, size = [], 0
         while self._queue:
-            waiting = self._queue[0]
+            request = self._queue[0]
             if batch and (
-                waiting.alone
-                or batch[0].alone
-                or size + waiting.size > self._batching.max_batch_size
+                request.is_alone
+                or batch[0].is_alone
+                or size + request.size > self._options.max_batch_size
             ):
                 break
             self._queue.popleft()
-            self._size -= waiting.size
-            if waiting.future.done():  # The client has given up.
+            self._size -= request.size
+            if request.future.done():  # The client has disconnected.
                 continue
-            batch.append(waiting)
-            size += waiting.size
+            batch.append(request)
+            size += request.size
         return batch
 
     async def _execute(self, batch):
@@ -189,22 +198,22 @@ class Batcher:
             results = [error] * len(batch)
         finally:
             self._slots.release()
-        for waiting, result in zip(batch, results, strict=True):
-            if waiting.future.done():
+        for request, result in zip(batch, results, strict=True):
+            if request.future.done():
                 continue
             if isinstance(result, BaseException):
-                waiting.future.set_exception(result)
+                request.future.set_exception(result)
             else:
-                waiting.future.set_result(result)
+                request.future.set_result(result)
 
     def _run_all(self, batch):
-        """Runs requests together; those at whose fault this fails get an error."""
+        """Runs requests together; returns a result or an error for each."""
         try:
             return self._run_merged(batch)
         except ServingError as error:
             if len(batch) == 1:
                 return [error]
-        # Somebody's image spoils it for all. Halves find it in few runs.
+        # One invalid image fails the whole run. Bisection isolates it in few runs.
         middle = len(batch) // 2
         return self._run_all(batch[:middle]) + self._run_all(batch[middle:])
 
@@ -213,23 +222,25 @@ class Batcher:
         inputs = batch[0].inputs
         if len(batch) > 1:
             inputs = {
-                alias: np.concatenate([waiting.inputs[alias] for waiting in batch])
-                for alias in inputs
+                name: np.concatenate([request.inputs[name] for request in batch])
+                for name in inputs
             }
         outputs = self._run(inputs)
         seconds = time.perf_counter() - begin
         if len(batch) == 1:
-            size = 1 if batch[0].alone else batch[0].size
+            size = 1 if batch[0].is_alone else batch[0].size
             self._on_batch(size, seconds)
-            return [Answer(outputs, size, seconds)]
-        size = sum(waiting.size for waiting in batch)
+            return [BatchResult(outputs, size, seconds)]
+        size = sum(request.size for request in batch)
         if any(len(x) != size for x in outputs.values()):
-            raise ServingError('INTERNAL', 'the outputs are not as many as the inputs')
+            raise ServingError(
+                'INTERNAL', 'outputs and inputs differ in their batch size'
+            )
         self._on_batch(size, seconds)
-        answers, start = [], 0
-        for waiting in batch:
-            stop = start + waiting.size
-            part = {alias: x[start:stop] for alias, x in outputs.items()}
-            answers.append(Answer(part, size, seconds))
+        results, start = [], 0
+        for request in batch:
+            stop = start + request.size
+            chunk = {name: x[start:stop] for name, x in outputs.items()}
+            results.append(BatchResult(chunk, size, seconds))
             start = stop
-        return answers
+        return results

@@ -1,4 +1,8 @@
-"""TensorFlow Serving's gRPC services, on its own protos."""
+"""TensorFlow Serving's gRPC services."""
+
+import contextlib
+from collections.abc import AsyncIterator
+from typing import Any
 
 import grpc
 from tensorflow_serving.apis import (
@@ -13,98 +17,109 @@ from tensorflow_serving.apis import (
 )
 
 from estimator_clf.serving import protos
-from estimator_clf.serving.policy import Policy
-from estimator_clf.serving.status import NUMBER, ServingError, invalid
+from estimator_clf.serving.errors import ServingError, invalid_argument
+from estimator_clf.serving.inference import InferenceEngine
+from estimator_clf.serving.metrics import Metrics
+from estimator_clf.serving.version_manager import VersionPolicy
 
 _SIGNATURES = 'signature_def'
 
 
-async def _abort(context, error):
-    await context.abort(grpc.StatusCode[error.code], str(error))
+def create_server(engine: InferenceEngine, metrics: Metrics, max_body: int) -> Any:
+    """Returns a `grpc.aio.Server` with both services and no port.
+
+    Args:
+      engine: runs the model.
+      metrics: counts the requests.
+      max_body: maximum size of a request, in bytes.
+    """
+    server = grpc.aio.server(
+        options=[
+            # Otherwise a second server would silently share the port.
+            ('grpc.so_reuseport', 0),
+            ('grpc.max_receive_message_length', max_body),
+            ('grpc.max_send_message_length', -1),
+        ]
+    )
+    prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(
+        PredictionService(engine, metrics), server
+    )
+    model_service_pb2_grpc.add_ModelServiceServicer_to_server(
+        ModelService(engine), server
+    )
+    return server
+
+
+@contextlib.asynccontextmanager
+async def _abort_on_error(context: Any) -> AsyncIterator[None]:
+    try:
+        yield
+    except ServingError as error:
+        await context.abort(grpc.StatusCode[error.code], str(error))
 
 
 class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
-    """All of it but MultiInference, which is refused in words."""
+    """All methods but MultiInference."""
 
-    def __init__(self, core, metrics):
-        """Makes the service.
+    def __init__(self, engine: InferenceEngine, metrics: Metrics) -> None:
+        """Creates the service.
 
         Args:
-          core: `Core`.
-          metrics: `Metrics`.
+          engine: runs the model.
+          metrics: counts the requests.
         """
-        self._core, self._metrics = core, metrics
+        self._engine, self._metrics = engine, metrics
 
-    async def Predict(self, request, context):
-        """Runs any signature."""
-        try:
+    async def Predict(self, request: Any, context: Any) -> Any:
+        """Runs a signature of any method."""
+        async with _abort_on_error(context):
             with self._metrics.request('Predict', 'GRPC'):
                 return await self._predict(request)
-        except ServingError as error:
-            await _abort(context, error)
 
-    async def Classify(self, request, context):
+    async def Classify(self, request: Any, context: Any) -> Any:
         """Runs a signature that classifies examples."""
-        try:
+        async with _abort_on_error(context):
             with self._metrics.request('Classify', 'GRPC'):
                 return await self._classify(request)
-        except ServingError as error:
-            await _abort(context, error)
 
-    async def GetModelMetadata(self, request, context):
-        """Tells the signatures."""
-        try:
-            return self._metadata(request)
-        except ServingError as error:
-            await _abort(context, error)
-
-    async def Regress(self, request, context):
-        """Runs a signature that makes a number of each example."""
-        try:
+    async def Regress(self, request: Any, context: Any) -> Any:
+        """Runs a signature that computes a number for each example."""
+        async with _abort_on_error(context):
             with self._metrics.request('Regress', 'GRPC'):
                 return await self._regress(request)
-        except ServingError as error:
-            await _abort(context, error)
 
-    async def MultiInference(self, request, context):
-        """Refuses."""
+    async def GetModelMetadata(self, request: Any, context: Any) -> Any:
+        """Returns the signatures."""
+        async with _abort_on_error(context):
+            return self._metadata(request)
+
+    async def MultiInference(self, request: Any, context: Any) -> Any:
+        """Refuses the request."""
         await context.abort(
             grpc.StatusCode.UNIMPLEMENTED,
-            'MultiInference: this server does not have it; TensorFlow Serving does',
+            'this server does not implement MultiInference; call Classify and Regress, '
+            'or use TensorFlow Serving',
         )
 
     async def _predict(self, request):
-        wanted = list(request.output_filter)
-        if len(set(wanted)) < len(wanted):
-            double = next(name for name in wanted if wanted.count(name) > 1)
-            raise invalid(f'duplicate output tensor alias: {double}')
+        def decode(signature):
+            if unknown := set(request.output_filter) - signature.outputs.keys():
+                raise invalid_argument(
+                    f'`output_filter` must name outputs of {signature.name}: '
+                    f'{sorted(signature.outputs)}, got {sorted(unknown)}'
+                )
+            return {name: protos.to_array(x) for name, x in request.inputs.items()}
 
-        def read(signature):
-            for alias in wanted:
-                if alias not in signature.outputs:
-                    raise invalid(
-                        'output tensor alias not found in signature: '
-                        f'{alias} Outputs expected to be in the set '
-                        f'{{{",".join(sorted(signature.outputs))}}}.'
-                    )
-            return {alias: protos.array(x) for alias, x in request.inputs.items()}
-
-        reply = await self._core.predict(_spec(request), read)
-        response = predict_pb2.PredictResponse()
-        _tell(response.model_spec, request, reply)
-        for alias in wanted or reply.answer.outputs:
-            values = reply.answer.outputs[alias]
-            response.outputs[alias].CopyFrom(protos.tensor(values))
+        result = await self._engine.predict(_model_spec(request), decode)
+        response = _respond(predict_pb2.PredictResponse, request, result)
+        for name in request.output_filter or result.outputs:
+            response.outputs[name].CopyFrom(protos.to_proto(result.outputs[name]))
         return response
 
     async def _classify(self, request):
-        reply = await self._core.judge(
-            _spec(request), 'classify', lambda: protos.examples(request.input)
-        )
-        classes = reply.answer.outputs.get('classes')
-        scores = reply.answer.outputs.get('scores')
-        response = classification_pb2.ClassificationResponse()
-        _tell(response.model_spec, request, reply)
+        result = await self._run_examples('classify', request)
+        classes, scores = (result.outputs.get(name) for name in ('classes', 'scores'))
+        response = _respond(classification_pb2.ClassificationResponse, request, result)
         rows, columns = (classes if classes is not None else scores).shape
         for row in range(rows):
             found = response.result.classifications.add()
@@ -117,25 +132,27 @@ class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
         return response
 
     async def _regress(self, request):
-        reply = await self._core.judge(
-            _spec(request), 'regress', lambda: protos.examples(request.input)
-        )
-        response = regression_pb2.RegressionResponse()
-        _tell(response.model_spec, request, reply)
-        for value in reply.answer.outputs['outputs'].ravel():
+        result = await self._run_examples('regress', request)
+        response = _respond(regression_pb2.RegressionResponse, request, result)
+        for value in result.outputs['outputs'].ravel():
             response.result.regressions.add(value=value)
         return response
 
+    async def _run_examples(self, method, request):
+        return await self._engine.run_examples(
+            _model_spec(request),
+            method,
+            lambda: protos.serialized_examples(request.input),
+        )
+
     def _metadata(self, request):
-        spec = _spec(request)
-        if not request.metadata_field:
-            raise invalid(
-                'GetModelMetadataRequest must specify at least one metadata_field'
+        spec = _model_spec(request)
+        if set(request.metadata_field) != {_SIGNATURES}:
+            raise invalid_argument(
+                f"`metadata_field` must be ['{_SIGNATURES}'], "
+                f'got {list(request.metadata_field)}'
             )
-        for field in request.metadata_field:
-            if field != _SIGNATURES:
-                raise invalid(f'Metadata field {field} is not supported')
-        number, signatures = self._core.signatures(spec)
+        number, signatures = self._engine.signatures(spec)
         definitions = get_model_metadata_pb2.SignatureDefMap()
         for name, signature in signatures.items():
             definitions.signature_def[name].CopyFrom(signature)
@@ -147,91 +164,73 @@ class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
 
 
 class ModelService(model_service_pb2_grpc.ModelServiceServicer):
-    """GetModelStatus, and HandleReloadConfigRequest for the model that is served."""
+    """GetModelStatus, and HandleReloadConfigRequest for the served model."""
 
-    def __init__(self, core):
-        """Makes the service.
+    def __init__(self, engine: InferenceEngine) -> None:
+        """Creates the service."""
+        self._versions = engine.versions
 
-        Args:
-          core: `Core`.
-        """
-        self._core = core
-
-    async def GetModelStatus(self, request, context):
-        """Tells the states of the versions."""
+    async def GetModelStatus(self, request: Any, context: Any) -> Any:
+        """Returns the states of the versions."""
         response = get_model_status_pb2.GetModelStatusResponse()
-        try:
-            for version in self._core.versions.statuses(_spec(request)):
+        async with _abort_on_error(context):
+            for version in self._versions.statuses(_model_spec(request)):
+                error = version.error
                 response.model_version_status.add(
                     version=version.number,
                     state=version.state,
                     status={
-                        'error_code': NUMBER[version.code],
-                        'error_message': version.message,
+                        'error_code': error.number if error else 0,
+                        'error_message': str(error or ''),
                     },
                 )
-        except ServingError as error:
-            await _abort(context, error)
         return response
 
-    async def HandleReloadConfigRequest(self, request, context):
-        """Takes the labels and the version policy for the model that is served."""
+    async def HandleReloadConfigRequest(self, request: Any, context: Any) -> Any:
+        """Replaces the labels and the version policy of the served model."""
         response = model_management_pb2.ReloadConfigResponse()
-        try:
+        async with _abort_on_error(context):
             await self._reload(request.config)
-        except ServingError as error:
-            await _abort(context, error)
-        response.status.error_code = 0
+            response.status.error_code = 0
         return response
 
     async def _reload(self, config):
-        versions = self._core.versions
-        if config.WhichOneof('config') != 'model_config_list':
-            raise invalid(
-                'ServerModelConfig type not supported by HandleReloadConfigRequest. '
-                'Only ModelConfigList is currently supported'
-            )
         models = config.model_config_list.config
-        if len(models) != 1 or models[0].name != versions.name:
+        if len(models) != 1 or models[0].name != self._versions.name:
             raise ServingError(
                 'UNIMPLEMENTED',
-                f'this server has one model, {versions.name}, and takes no other',
+                '`config` must be a `model_config_list` of the one served model, '
+                f'{self._versions.name}',
             )
         (model,) = models
-        if model.base_path not in ('', versions.directory):
+        if model.base_path not in ('', self._versions.directory):
             raise ServingError(
-                'UNIMPLEMENTED', f'this server stays with {versions.directory}'
+                'UNIMPLEMENTED',
+                f'`base_path` must be {self._versions.directory} or empty, got '
+                f'{model.base_path}',
             )
-        policy = Policy()
-        wanted = model.model_version_policy
-        kind = wanted.WhichOneof('policy_choice')
+        requested = model.model_version_policy
+        kind = requested.WhichOneof('policy_choice')
+        policy = VersionPolicy()
         if kind == 'latest':
-            policy = Policy(latest=max(1, wanted.latest.num_versions))
+            policy = VersionPolicy(latest=max(1, requested.latest.num_versions))
         elif kind == 'all':
-            policy = Policy(every=True)
+            policy = VersionPolicy(all_versions=True)
         elif kind == 'specific':
-            policy = Policy(specific=frozenset(wanted.specific.versions))
-        await versions.reconfigure(policy, dict(model.version_labels))
+            policy = VersionPolicy(specific=frozenset(requested.specific.versions))
+        await self._versions.reconfigure(policy, dict(model.version_labels))
 
 
-def _spec(request):
+def _model_spec(request):
     if not request.HasField('model_spec'):
-        raise invalid('Missing ModelSpec')
+        raise invalid_argument('`model_spec` must name the model, got none')
     return request.model_spec
 
 
-def _tell(spec, request, reply):
-    """Says who answered, as Serving does."""
-    spec.name = request.model_spec.name
-    spec.version.value = reply.version
-    spec.signature_name = reply.signature.name
-
-
-def add_services(server, core, metrics):
-    """Adds both services to a `grpc.aio.Server`."""
-    prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(
-        PredictionService(core, metrics), server
-    )
-    model_service_pb2_grpc.add_ModelServiceServicer_to_server(
-        ModelService(core), server
-    )
+def _respond(kind, request, result):
+    """Returns a response that names the model, its version and the signature."""
+    response = kind()
+    response.model_spec.name = request.model_spec.name
+    response.model_spec.version.value = result.version
+    response.model_spec.signature_name = result.signature_name
+    return response

@@ -1,137 +1,86 @@
-"""What the REST API takes and gives, for machines: OpenAPI 3."""
+"""OpenAPI 3 document derived from the declared HTTP endpoints."""
 
-_BASE64 = {
-    'type': 'object',
-    'properties': {'b64': {'type': 'string', 'format': 'byte'}},
-    'required': ['b64'],
-    'additionalProperties': False,
-}
-_VALUE = {
-    'anyOf': [
-        _BASE64,
-        {'type': 'string'},
-        {'type': 'number'},
-        {'type': 'array', 'items': {}},
-        {'type': 'object'},
-    ]
-}
-_FEATURES = {'type': 'object', 'additionalProperties': _VALUE}
-_PREDICT = {
-    'type': 'object',
-    'properties': {
-        'signature_name': {'type': 'string'},
-        'instances': {'type': 'array', 'items': _VALUE, 'minItems': 1},
-        'inputs': _VALUE,
-    },
-}
-_CLASSIFY = {
-    'type': 'object',
-    'properties': {
-        'signature_name': {'type': 'string'},
-        'context': _FEATURES,
-        'examples': {'type': 'array', 'items': _FEATURES, 'minItems': 1},
-    },
-    'required': ['examples'],
-}
-_ERROR = {
+import dataclasses
+import re
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from typing import Any
+
+from aiohttp import web
+
+_PARAMETER = re.compile(r'{(\w+):([^{}]+)}')
+
+# 408, 413: body too slow, too large; 429, 503, 504: too many requests, too slow a run.
+_ERROR_CODES = ('400', '404', '408', '413', '429', '501', '503', '504')
+_ERROR_SCHEMA = {
     'type': 'object',
     'properties': {'error': {'type': 'string'}},
     'required': ['error'],
 }
-_STATUS = {
-    'type': 'object',
-    'properties': {'model_version_status': {'type': 'array'}},
-    'required': ['model_version_status'],
-}
-_VERSION = {
-    'name': 'version',
-    'in': 'path',
-    'required': True,
-    'schema': {'type': 'integer', 'minimum': 0},
-}
-_LABEL = {
-    'name': 'label',
-    'in': 'path',
-    'required': True,
-    'schema': {'type': 'string', 'pattern': '^[^/:]+$', 'minLength': 1},
-}
-# 408: the body came too slowly; 413: it was too large; 503, 504: too much at once.
-_REFUSALS = ('400', '404', '408', '413', '429', '501', '503', '504')
 
 
-def description(model):
-    """Describes the server.
+@dataclasses.dataclass(frozen=True)
+class Endpoint:
+    """One HTTP method of one path.
+
+    Attributes:
+      method: 'get' or 'post'.
+      path: in aiohttp's syntax, with parameters as `{name:regular expression}`.
+      handler: coroutine function (path parameters, request body) -> response.
+      summary: what it does, in one line.
+      request: media type -> JSON schema of the body.
+      response: media type of a successful response.
+    """
+
+    method: str
+    path: str
+    handler: Callable[[Mapping[str, str], bytes], Awaitable[web.Response]]
+    summary: str
+    request: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    response: str = 'application/json'
+
+
+def describe(
+    title: str, endpoints: Iterable[Endpoint], known: Mapping[str, list[str]]
+) -> dict[str, Any]:
+    """Returns the OpenAPI document of an API.
 
     Args:
-      model: name of the model.
-
-    Returns:
-      dict of JSON values.
+      title: title of the API.
+      endpoints: all endpoints.
+      known: path parameter -> its only valid values, where there is a fixed set.
     """
-    paths = {
-        '/monitoring/prometheus/metrics': {'get': _operation('Metrics', text=True)},
-        '/openapi.json': {'get': _operation('This description', {'type': 'object'})},
-        '/seen': {
-            'post': {
-                'summary': 'An image as the network sees it',
-                'requestBody': {
-                    'content': {
-                        'application/octet-stream': {
-                            'schema': {'type': 'string', 'format': 'binary'}
-                        }
-                    }
-                },
-                'responses': {
-                    '200': {'description': 'PNG', 'content': {'image/png': {}}},
-                    **_errors(),
-                },
-            }
-        },
-    }
-    for tail, parameters in (
-        ('', []),
-        ('/versions/{version}', [_VERSION]),
-        ('/labels/{label}', [_LABEL]),
-    ):
-        base = f'/v1/models/{model}{tail}'
-        paths[base] = {'get': _operation('Status', _STATUS, parameters)}
-        paths[base + '/metadata'] = {
-            'get': _operation('Signatures', {'type': 'object'}, parameters)
+    error = _content({'application/json': _ERROR_SCHEMA})
+    errors = {code: {'description': 'Error', **error} for code in _ERROR_CODES}
+    paths: dict[str, dict[str, Any]] = {}
+    for endpoint in endpoints:
+        operation: dict[str, Any] = {
+            'summary': endpoint.summary,
+            'parameters': [
+                {
+                    'name': name,
+                    'in': 'path',
+                    'required': True,
+                    'schema': {'type': 'string', 'enum': known[name]}
+                    if name in known
+                    else {'type': 'string', 'pattern': f'^{pattern}$'},
+                }
+                for name, pattern in _PARAMETER.findall(endpoint.path)
+            ],
+            'responses': {
+                '200': {'description': 'OK', **_content({endpoint.response: {}})},
+                **errors,
+            },
         }
-        for method, body, key in (
-            ('predict', _PREDICT, None),
-            ('classify', _CLASSIFY, 'results'),
-            ('regress', _CLASSIFY, 'results'),
-        ):
-            reply = {'type': 'object', 'required': [key] if key else []}
-            operation = _operation(method, reply, parameters)
-            operation['requestBody'] = {
-                'required': True,
-                'content': {'application/json': {'schema': body}},
-            }
-            paths[f'{base}:{method}'] = {'post': operation}
+        if endpoint.request:
+            operation['requestBody'] = {'required': True, **_content(endpoint.request)}
+        path = _PARAMETER.sub(r'{\1}', endpoint.path)
+        paths.setdefault(path, {})[endpoint.method] = operation
     return {
         'openapi': '3.0.3',
-        'info': {
-            'title': f'{model}: the REST API of TensorFlow Serving',
-            'version': '1',
-            'description': 'For trying a model out; in production run TensorFlow '
-            'Serving.',
-        },
+        'info': {'title': title, 'version': '1'},
         'paths': paths,
     }
 
 
-def _operation(summary, schema=None, parameters=(), text=False):
-    kind = 'text/plain' if text else 'application/json'
-    content = {kind: {'schema': schema or {'type': 'string'}}}
-    return {
-        'summary': summary,
-        'parameters': list(parameters),
-        'responses': {'200': {'description': 'OK', 'content': content}, **_errors()},
-    }
-
-
-def _errors():
-    content = {'application/json': {'schema': _ERROR}}
-    return {code: {'description': 'Error', 'content': content} for code in _REFUSALS}
+def _content(schemas: Mapping[str, Any]) -> dict[str, Any]:
+    return {'content': {kind: {'schema': schema} for kind, schema in schemas.items()}}

@@ -1,15 +1,16 @@
-"""Between the messages of the APIs and arrays."""
+"""Converts between messages of the gRPC API and arrays."""
 
 import math
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
-from estimator_clf.serving.status import invalid
+from estimator_clf.serving.errors import invalid_argument
 
-# A few bytes of a message can stand for any number of equal elements, so the size that
-# it unfolds to has a limit of its own. Bytes.
-_LARGEST = 1 << 30
+# A few bytes of a message can stand for any number of equal elements, so the unpacked
+# size needs its own limit. Bytes.
+_MAX_BYTES = 1 << 30
 
 _FIELDS = {
     'float32': 'float_val',
@@ -20,41 +21,33 @@ _FIELDS = {
 }
 
 
-def array(proto):
-    """Unpacks a `TensorProto`.
-
-    Returns:
-      Array; text as objects of type bytes.
+def to_array(proto: Any) -> np.ndarray:
+    """Unpacks a `TensorProto`; strings become objects of type bytes.
 
     Raises:
-      ServingError: it makes no sense.
+      ServingError: the message is invalid or too large.
     """
     try:
         dtype = tf.as_dtype(proto.dtype)
         sizes = [dim.size for dim in proto.tensor_shape.dim]
-        # An object takes a pointer, whatever `size` says of DT_STRING.
+        # An object takes a pointer, whatever `size` is for DT_STRING.
         each = 8 if dtype == tf.string else dtype.size
         if proto.tensor_shape.unknown_rank or any(size < 0 for size in sizes):
-            raise ValueError('the shape is not fully known')
-        if math.prod(sizes) * each > _LARGEST:
-            raise ValueError(f'more than {_LARGEST} bytes')
+            raise ValueError('its shape must be fully known')
+        if math.prod(sizes) * each > _MAX_BYTES:
+            raise ValueError(f'it must have at most {_MAX_BYTES} bytes, got {sizes}')
         result = tf.make_ndarray(proto)
     except (TypeError, ValueError, KeyError, OverflowError) as error:
-        raise invalid(f'Tensor cannot be read: {error}') from None
+        raise invalid_argument(f'a tensor cannot be read: {error}') from None
     return np.asarray(result, object) if dtype == tf.string else result
 
 
-def tensor(values):
-    """Packs an array as TensorFlow Serving does: each value in the field of its type.
+def to_proto(values: np.ndarray) -> Any:
+    """Packs an array into a `TensorProto`, each value in the field of its type.
 
-    `tf.make_tensor_proto` would put numbers into `tensor_content`, and clients that
-    read `outputs['scores'].float_val` would find nothing.
-
-    Args:
-      values: array.
-
-    Returns:
-      `TensorProto`.
+    TensorFlow Serving does so too. `tf.make_tensor_proto` packs numbers into
+    `tensor_content`, where clients that read `outputs['scores'].float_val` would find
+    nothing.
     """
     values = np.asarray(values)
     proto = tf.make_tensor_proto(np.zeros([0], values.dtype), shape=[0])
@@ -72,21 +65,17 @@ def tensor(values):
     return proto
 
 
-def examples(message):
-    """Serializes the examples of an `Input`, as the model's parser takes them.
-
-    Args:
-      message: `tensorflow_serving.apis.input_pb2.Input`.
+def serialized_examples(message: Any) -> np.ndarray:
+    """Serializes the examples of a `tensorflow.serving.Input`.
 
     Returns:
-      object [N] of bytes: `tf.Example`s.
+      object [N] of bytes: `tf.Example`s, each merged with the context.
 
     Raises:
       ServingError: there are none.
     """
     kind = message.WhichOneof('kind')
-    # Two messages one behind the other are, to protobuf, the second merged into the
-    # first: that is how Serving lays the common context under each example.
+    # Concatenated messages are the second merged into the first.
     context, found = b'', ()
     if kind == 'example_list':
         found = message.example_list.examples
@@ -94,7 +83,7 @@ def examples(message):
         context = message.example_list_with_context.context.SerializeToString()
         found = message.example_list_with_context.examples
     if not found:
-        raise invalid('Input is empty.')
+        raise invalid_argument('`input` must have at least one example, got none')
     result = np.empty(len(found), object)
     result[:] = [context + example.SerializeToString() for example in found]
     return result

@@ -1,27 +1,53 @@
-"""TensorFlow Serving's REST API, after its `model_servers/http_rest_api_*.cc`."""
+"""TensorFlow Serving's REST API (https://www.tensorflow.org/tfx/serving/api_rest)."""
 
 import asyncio
+import functools
 import inspect
-import json
-import re
-import urllib.parse
+from collections.abc import Mapping
+from typing import Any
 
 from aiohttp import web
 from google.protobuf import json_format
 from tensorflow_serving.apis import get_model_metadata_pb2, model_pb2
 
-from estimator_clf.serving import json_replies, json_requests
-from estimator_clf.serving.bodies import BODY
-from estimator_clf.serving.status import invalid
+from estimator_clf.serving import json_codec
+from estimator_clf.serving.errors import invalid_argument
+from estimator_clf.serving.inference import InferenceEngine, InferenceResult
+from estimator_clf.serving.metrics import Metrics
+from estimator_clf.serving.openapi import Endpoint
 
-_MODEL = r'/v1/models/([^/:]+)(?:/versions/(\d+)|/labels/([^/:]+))?'
-_PREDICTION = re.compile(_MODEL + ':(classify|regress|predict)', re.IGNORECASE)
-_STATUS = re.compile(_MODEL + '(?:/(metadata))?', re.IGNORECASE)
+_MODEL = '/v1/models/{model:[^/:]+}'
+_MODELS = (
+    _MODEL,
+    _MODEL + '/versions/{version:[0-9]+}',
+    _MODEL + '/labels/{label:[^/:]+}',
+)
 
-_INLINE = 1 << 16  # Bytes; a larger body is parsed where it does not hold up others.
+_ANY_JSON: dict[str, Any] = {}
+_PREDICT_SCHEMA = {
+    'type': 'object',
+    'properties': {
+        'signature_name': {'type': 'string'},
+        'instances': {'type': 'array', 'items': _ANY_JSON, 'minItems': 1},
+        'inputs': _ANY_JSON,
+    },
+}
+_EXAMPLES_SCHEMA = {
+    'type': 'object',
+    'properties': {
+        'signature_name': {'type': 'string'},
+        'context': {'type': 'object'},
+        'examples': {'type': 'array', 'items': {'type': 'object'}, 'minItems': 1},
+    },
+    'required': ['examples'],
+}
 
-# The name of the option changed with protobuf 26.
-_DEFAULTS = {
+# Larger bodies, in bytes, are parsed in a thread so that other requests do not wait.
+_MAX_INLINE = 1 << 16
+
+# Clients read fields such as `unknown_rank` even when they have the default value. The
+# name of the option changed with protobuf 26.
+_WITH_DEFAULTS: dict[str, Any] = {
     name: True
     for name in (
         'always_print_fields_with_no_presence',
@@ -32,137 +58,115 @@ _DEFAULTS = {
 
 
 class RestApi:
-    """Answers requests below /v1/."""
+    """Handlers of the paths below /v1/."""
 
-    def __init__(self, core, metrics):
-        """Makes the object.
-
-        Args:
-          core: `Core`.
-          metrics: `Metrics`.
-        """
-        self._core, self._metrics = core, metrics
-
-    async def handle(self, request):
-        """Answers one request.
+    def __init__(self, engine: InferenceEngine, metrics: Metrics) -> None:
+        """Creates the handlers.
 
         Args:
-          request: `aiohttp.web.Request`.
-
-        Returns:
-          `aiohttp.web.Response`.
-
-        Raises:
-          ServingError: the request is at fault.
+          engine: runs the model.
+          metrics: counts the requests.
         """
-        path = request.rel_url.raw_path
-        if request.method == 'POST' and (match := _PREDICTION.fullmatch(path)):
-            *where, method = match.groups()
-            method = method.lower()
-            with self._metrics.request(method.capitalize(), 'REST'):
-                spec = _spec(*where)
-                body = request[BODY]
-                return await getattr(self, f'_{method}')(spec, body)
-        if request.method in ('GET', 'HEAD') and (match := _STATUS.fullmatch(path)):
-            *where, metadata = match.groups()
-            spec = _spec(*where)
-            return self._metadata(spec) if metadata else self._status(spec)
-        if path.lower().rstrip('/') == '/v1/models' and request.method == 'GET':
-            raise invalid('Missing model name in request.')
-        raise invalid(f'Malformed request: {request.method} {path}')
+        self._engine, self._metrics = engine, metrics
 
-    async def _predict(self, spec, body):
-        document = await _parse(body)
-        spec.signature_name = document.get('signature_name', '')
-        reply = await self._core.predict(
-            spec, lambda signature: json_requests.tensors(document, signature)
+    def endpoints(self) -> list[Endpoint]:
+        """Returns the endpoints; their handlers raise `ServingError`."""
+        found = []
+        for path in _MODELS:
+            for name, handle, schema in (
+                ('predict', self._predict, _PREDICT_SCHEMA),
+                ('classify', self._classify, _EXAMPLES_SCHEMA),
+                ('regress', self._regress, _EXAMPLES_SCHEMA),
+            ):
+                handler = functools.partial(self._counted, name.capitalize(), handle)
+                request = {'application/json': schema}
+                found.append(Endpoint('post', f'{path}:{name}', handler, name, request))
+            metadata = path + '/metadata'
+            found.append(Endpoint('get', metadata, self._metadata, 'Signatures'))
+            found.append(Endpoint('get', path, self._status, 'States of the versions'))
+        return found
+
+    async def _counted(self, api, handle, parameters, body):
+        with self._metrics.request(api, 'REST'):
+            spec = _model_spec(parameters)
+            if len(body) <= _MAX_INLINE:
+                document = json_codec.parse(body)
+            else:
+                document = await asyncio.to_thread(json_codec.parse, body)
+            spec.signature_name = document.get('signature_name', '')
+            return await handle(spec, document)
+
+    async def _predict(self, spec, document):
+        result = await self._engine.predict(
+            spec, lambda signature: json_codec.decode_inputs(document, signature)
         )
-        rows = json_requests.is_row_form(document)
-        return _answer(json_replies.predictions(reply.answer.outputs, rows), reply)
+        rows = json_codec.is_row_format(document)
+        return _respond(json_codec.encode_outputs(result.outputs, rows), result)
 
-    async def _classify(self, spec, body):
-        reply = await self._judge(spec, 'classify', body)
-        found = reply.answer.outputs
-        return _answer(
-            json_replies.classifications(found.get('classes'), found.get('scores')),
-            reply,
+    async def _classify(self, spec, document):
+        result = await self._engine.run_examples(
+            spec, 'classify', lambda: json_codec.decode_examples(document)
         )
+        classes, scores = (result.outputs.get(name) for name in ('classes', 'scores'))
+        return _respond(json_codec.encode_classes(classes, scores), result)
 
-    async def _regress(self, spec, body):
-        reply = await self._judge(spec, 'regress', body)
-        return _answer(json_replies.regressions(reply.answer.outputs['outputs']), reply)
-
-    async def _judge(self, spec, method, body):
-        document = await _parse(body)
-        spec.signature_name = document.get('signature_name', '')
-        return await self._core.judge(
-            spec, method, lambda: json_requests.examples(document)
+    async def _regress(self, spec, document):
+        result = await self._engine.run_examples(
+            spec, 'regress', lambda: json_codec.decode_examples(document)
         )
+        return _respond(json_codec.encode_values(result.outputs['outputs']), result)
 
-    def _status(self, spec):
+    async def _status(self, parameters: Mapping[str, str], body: bytes) -> web.Response:
+        versions = self._engine.versions.statuses(_model_spec(parameters))
         found = [
             {
                 'version': str(version.number),
                 'state': version.state,
                 'status': {
-                    'error_code': version.code,
-                    'error_message': version.message,
+                    'error_code': version.error.code if version.error else 'OK',
+                    'error_message': str(version.error or ''),
                 },
             }
-            for version in self._core.versions.statuses(spec)
+            for version in versions
         ]
-        return _json(json.dumps({'model_version_status': found}, indent=1))
+        return web.json_response({'model_version_status': found})
 
-    def _metadata(self, spec):
-        number, signatures = self._core.signatures(spec)
+    async def _metadata(
+        self, parameters: Mapping[str, str], body: bytes
+    ) -> web.Response:
+        spec = _model_spec(parameters)
+        number, signatures = self._engine.signatures(spec)
         definitions = get_model_metadata_pb2.SignatureDefMap()
         for name, signature in signatures.items():
             definitions.signature_def[name].CopyFrom(signature)
-        text = json_format.MessageToDict(
-            definitions, preserving_proto_field_name=True, **_DEFAULTS
+        signature_def = json_format.MessageToDict(
+            definitions, preserving_proto_field_name=True, **_WITH_DEFAULTS
         )
         model = {'name': spec.name, 'signature_name': '', 'version': str(number)}
-        reply = {'model_spec': model, 'metadata': {'signature_def': text}}
-        return _json(json.dumps(reply, indent=1))
+        metadata = {'signature_def': signature_def}
+        return web.json_response({'model_spec': model, 'metadata': metadata})
 
 
-def _spec(name, version, label):
-    """The `ModelSpec` that a URL stands for."""
-    spec = model_pb2.ModelSpec(name=_unquoted(name))
-    if version:
-        if int(version[:20]) >= 1 << 63:
-            raise invalid(f'Failed to convert version: {version} to numeric.')
-        spec.version.value = int(version)
-    elif label:
-        spec.version_label = _unquoted(label)
+def _model_spec(parameters: Mapping[str, str]) -> Any:
+    spec = model_pb2.ModelSpec(name=parameters['model'])
+    if 'version' in parameters:
+        if len(parameters['version']) > 18:  # It may not fit into int64.
+            raise invalid_argument(
+                'the version must have at most 18 digits, '
+                f'got {parameters["version"][:100]}'
+            )
+        spec.version.value = int(parameters['version'])
+    elif 'label' in parameters:
+        spec.version_label = parameters['label']
     return spec
 
 
-def _unquoted(text):
-    return urllib.parse.unquote(text, errors='replace')
-
-
-async def _parse(body):
-    if len(body) <= _INLINE:
-        return json_requests.parse(body)
-    return await asyncio.to_thread(json_requests.parse, body)
-
-
-def _answer(text, reply):
-    """A response that also says how long the model took, and in what company."""
-    milliseconds, size = reply.answer.seconds * 1000, reply.answer.batch_size
-    response = _json(text)
-    response.headers['Server-Timing'] = (
-        f'run;dur={milliseconds:.2f}, batch;desc="{size}", '
-        f'version;desc="{reply.version}"'
+def _respond(text: str, result: InferenceResult) -> web.Response:
+    """Returns a response with the time and the size of the batch in a header."""
+    timing = (
+        f'run;dur={result.seconds * 1000:.2f}, batch;desc="{result.batch_size}", '
+        f'version;desc="{result.version}"'
     )
-    return response
-
-
-def _json(text, status=200):
-    return web.Response(text=text, status=status, content_type='application/json')
-
-
-def error_response(message, status):
-    """Returns Serving's form of an error."""
-    return _json(json.dumps({'error': message}), status)
+    return web.Response(
+        text=text, content_type='application/json', headers={'Server-Timing': timing}
+    )

@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import os
+from typing import Any
 
 from estimator_clf.compat import estimator  # noqa: F401  Loads TensorFlow quietly.
 
@@ -10,17 +11,19 @@ import numpy as np
 import tensorflow as tf
 
 from estimator_clf.core.devices import session_config
-from estimator_clf.serving.status import (
+from estimator_clf.serving import protos
+from estimator_clf.serving.errors import (
     ServingError,
-    invalid,
-    of_tensorflow,
-    what_happened,
+    from_tensorflow,
+    invalid_argument,
+    summarize,
 )
 
 v1 = tf.compat.v1
 
 DEFAULT_SIGNATURE = 'serving_default'
-METHODS = tuple(f'tensorflow/serving/{m}' for m in ('predict', 'classify', 'regress'))
+_METHOD_PREFIX = 'tensorflow/serving/'
+_METHODS = tuple(_METHOD_PREFIX + name for name in ('predict', 'classify', 'regress'))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,64 +33,54 @@ class Signature:
     Attributes:
       name: its key.
       method: its method's name, such as 'tensorflow/serving/predict'.
-      inputs: dict alias -> `TensorInfo`.
-      outputs: dict alias -> `TensorInfo`.
+      inputs: input name -> `TensorInfo`.
+      outputs: output name -> `TensorInfo`.
     """
 
     name: str
     method: str
-    inputs: dict
-    outputs: dict
+    inputs: dict[str, Any]
+    outputs: dict[str, Any]
 
     @property
-    def batches(self):
-        """Whether requests may be merged: every tensor has a free first dimension."""
+    def is_batchable(self) -> bool:
+        """Whether every tensor has a free first dimension, so that requests merge."""
         infos = [*self.inputs.values(), *self.outputs.values()]
         shapes = [info.tensor_shape for info in infos]
         return all(s.dim and s.dim[0].size == -1 for s in shapes)
 
-    def check(self, inputs):
-        """Checks the tensors of a request.
-
-        Args:
-          inputs: dict alias -> array.
+    def check(self, inputs: dict[str, np.ndarray]) -> None:
+        """Checks names, types and shapes of the tensors of a request.
 
         Raises:
-          ServingError: they are not what the signature takes.
+          ServingError: one of them differs from the signature.
         """
         if inputs.keys() != self.inputs.keys():
-            given, wanted = set(inputs), set(self.inputs)
-            extra, missing = ','.join(given - wanted), ','.join(wanted - given)
-            raise invalid(
-                f'input size does not match signature: {len(given)}!={len(wanted)} '
-                f'len({{{",".join(sorted(given))}}}) != '
-                f'len({{{",".join(sorted(wanted))}}}). '
-                f'Sent extra: {{{extra}}}. Missing but required: {{{missing}}}.'
+            raise invalid_argument(
+                f'signature {self.name} takes the inputs {sorted(self.inputs)}, '
+                f'got {sorted(inputs)}'
             )
         for name, array in inputs.items():
             info = self.inputs[name]
-            wanted = tf.as_dtype(info.dtype)
-            if np.dtype(wanted.as_numpy_dtype) != array.dtype:
-                raise invalid(
-                    f'Expects input {name} to be {dtype_name(wanted)} but '
-                    f'{dtype_name(tf.as_dtype(array.dtype))} is provided'
+            dtype = tf.as_dtype(info.dtype)
+            if np.dtype(dtype.as_numpy_dtype) != array.dtype:
+                raise invalid_argument(
+                    f'input {name} must have the type {dtype.name}, '
+                    f'got {tf.as_dtype(array.dtype).name}'
                 )
             shape = tf.TensorShape(info.tensor_shape)
             if not shape.is_compatible_with(array.shape):
-                raise invalid(
-                    f'Expects input {name} to have shape {_written(shape)} but '
-                    f'{_written(array.shape)} is provided'
+                raise invalid_argument(
+                    f'input {name} must have the shape {shape}, '
+                    f'got {tf.TensorShape(array.shape)}'
                 )
 
 
 class Servable:
-    """A SavedModel in a session of its own."""
+    """A SavedModel in its own session."""
 
-    def __init__(self, path):
-        """Loads it.
-
-        Args:
-          path: directory of the SavedModel.
+    def __init__(self, path: str) -> None:
+        """Loads the SavedModel in a directory.
 
         Raises:
           OSError, RuntimeError, ValueError, tf.errors.OpError: it cannot be loaded.
@@ -100,55 +93,59 @@ class Servable:
         except BaseException:
             self._session.close()
             raise
-        self.signature_defs = dict(meta.signature_def)
+        self.signature_defs: dict[str, Any] = dict(meta.signature_def)
         self.signatures = {
             name: Signature(name, s.method_name, dict(s.inputs), dict(s.outputs))
             for name, s in self.signature_defs.items()
-            if s.method_name in METHODS  # Not TensorFlow's own __saved_model_init_op.
+            if s.method_name in _METHODS  # Not TensorFlow's own __saved_model_init_op.
         }
 
-    def signature(self, name):
+    def signature(self, name: str) -> Signature:
         """Returns a signature by its name; the default one for ''.
 
         Raises:
-          ServingError: there is none.
+          ServingError: it does not exist.
         """
         name = name or DEFAULT_SIGNATURE
         if name not in self.signatures:
-            raise invalid(
-                f'Serving signature name: "{name}" not found in signature def; there '
-                f'are: {", ".join(sorted(self.signatures))}'
+            names = ', '.join(sorted(self.signatures))
+            raise invalid_argument(
+                f'`signature_name` must be one of {names}, got {name!r}'
             )
         return self.signatures[name]
 
-    def run(self, signature, inputs):
+    def signature_names(self, method: str) -> list[str]:
+        """Returns the names of the signatures of a method, such as 'classify'."""
+        method = _METHOD_PREFIX + method
+        return sorted(n for n, s in self.signatures.items() if s.method == method)
+
+    def run(
+        self, signature: Signature, inputs: dict[str, np.ndarray]
+    ) -> dict[str, np.ndarray]:
         """Runs the model; blocks, and may be called from any thread.
 
         Args:
-          signature: `Signature`, one of `signatures`.
-          inputs: dict alias -> array, as `Signature.check` wants them.
+          signature: one of `signatures`.
+          inputs: tensors that passed `Signature.check`.
 
         Returns:
-          dict alias -> array.
+          Output name -> array.
 
         Raises:
           ServingError: TensorFlow's, such as for an image that cannot be decoded.
         """
-        fetches = {alias: info.name for alias, info in signature.outputs.items()}
+        fetches = {name: info.name for name, info in signature.outputs.items()}
         return self._run(fetches, signature, inputs)
 
-    def seen_image(self, data):
-        """Returns an image as the network sees it.
-
-        Args:
-          data: bytes: an encoded image.
+    def model_input(self, data: bytes) -> np.ndarray | None:
+        """Returns an encoded image as the network receives it.
 
         Returns:
-          uint8 [H, W, C], or None if the model does not take images, or its
-          signature `tensor` is not on the way from image to network.
+          uint8 [H, W, C]; None if the model takes no encoded images, or its signature
+          `tensor` is not on the path from image to network.
 
         Raises:
-          ServingError: it cannot be decoded.
+          ServingError: the image cannot be decoded.
         """
         encoded = self.signatures.get(DEFAULT_SIGNATURE)
         pixels = self.signatures.get('tensor')
@@ -157,24 +154,21 @@ class Servable:
         name = pixels.inputs['image'].name
         if self._session.graph.get_tensor_by_name(name).op.type == 'Placeholder':
             return None
-        array = np.array([data], object)
-        return self._run({'seen': name}, encoded, {'image_bytes': array})['seen'][0]
+        inputs = {'image_bytes': np.array([data], object)}
+        return self._run({'pixels': name}, encoded, inputs)['pixels'][0]
 
-    def warm_up(self):
-        """Runs the warm-up requests that came with the model, as Serving does.
+    def warm_up(self) -> int:
+        """Runs the warm-up requests of the export, since the first run is slow.
 
-        The first run of a graph is slow. Requests that fail are passed over: they say
-        nothing about those to come.
+        Requests that fail are skipped.
 
         Returns:
-          How many ran.
+          The number of requests that ran.
         """
         path = os.path.join(self.path, 'assets.extra', 'tf_serving_warmup_requests')
         if not os.path.exists(path):
             return 0
         from tensorflow_serving.apis import prediction_log_pb2
-
-        from estimator_clf.serving import protos
 
         count = 0
         for record in v1.io.tf_record_iterator(path):
@@ -182,10 +176,10 @@ class Servable:
             kind = log.WhichOneof('log_type')
             if kind == 'predict_log':
                 request = log.predict_log.request
-                inputs = {k: protos.array(t) for k, t in request.inputs.items()}
+                inputs = {k: protos.to_array(t) for k, t in request.inputs.items()}
             elif kind in ('classify_log', 'regress_log'):
                 request = getattr(log, kind).request
-                inputs = {'inputs': protos.examples(request.input)}
+                inputs = {'inputs': protos.serialized_examples(request.input)}
             else:
                 continue
             with contextlib.suppress(ServingError):
@@ -195,32 +189,18 @@ class Servable:
                 count += 1
         return count
 
-    def close(self):
-        """Gives the memory back."""
+    def close(self) -> None:
+        """Releases the memory."""
         self._session.close()
 
     def _run(self, fetches, signature, inputs):
-        feed = {signature.inputs[alias].name: x for alias, x in inputs.items()}
+        feed = {signature.inputs[name].name: x for name, x in inputs.items()}
         try:
             return self._session.run(fetches, feed)
         except tf.errors.OpError as error:
-            raise of_tensorflow(error) from None
+            raise from_tensorflow(error) from None
         except UnicodeDecodeError as error:
-            # An error whose message quotes the request's bytes: TensorFlow's Python
-            # trips over them before it can raise it, and its code is lost.
+            # TensorFlow's Python fails to decode an error message that quotes bytes of
+            # the request, and the original error with its code is lost.
             message = error.object.decode(errors='replace')
-            raise invalid(what_happened(message)) from None
-
-
-def dtype_name(dtype):
-    """Returns the name that TensorFlow's C++ has for a `tf.DType`."""
-    return {'float32': 'float', 'float64': 'double'}.get(dtype.name, dtype.name)
-
-
-def _written(shape):
-    """A shape as text: [-1,28,28,1]."""
-    if isinstance(shape, tf.TensorShape):
-        if shape.rank is None:
-            return '[?]'
-        shape = [-1 if size is None else size for size in shape]
-    return '[' + ','.join(map(str, shape)) + ']'
+            raise invalid_argument(summarize(message)) from None

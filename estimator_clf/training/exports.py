@@ -60,13 +60,14 @@ class RunExporter:
         """
         checkpoint = last
         if self._config.exports.export_weights == 'best':
-            checkpoint = best_checkpoint(self._config.run.model_dir)
-            if checkpoint is None:
+            best = best_checkpoint(self._config.run.model_dir)
+            if best:
+                checkpoint = best
+            else:
                 self._log_message(
                     'No evaluation has a finite result, so there are no best weights; '
                     'exporting the last weights.'
                 )
-                checkpoint = last
         return self.export(checkpoint, self._config.exports.export_dir)
 
     @functools.cached_property

@@ -93,7 +93,7 @@ class FeatureCache:
         """
 
         def with_features():
-            return self._features(split, False, 1).beside(input_fn)()
+            return self._features(split, False, 1).add_to(input_fn)()
 
         return with_features
 

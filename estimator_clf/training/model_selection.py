@@ -53,7 +53,7 @@ class ModelSelection:
           export: function (checkpoint, directory) that exports and returns the path.
         """
         config = self._config
-        known = self._evaluations.results(self._split) if self.goal else {}
+        known = self._results() if self.goal else {}
         source: dict[str, Any] = {'split': self._split, 'known': known}
         if self.goal and config.evaluation.keep_best:
             self._keepers.append(
@@ -84,7 +84,10 @@ class ModelSelection:
         """Forgets results after a step to which the run has rolled back."""
         for keeper in self._keepers:
             keeper.rewind(step)
-        self._restart_early_stopping(self._evaluations.results(self._split))
+        self._restart_early_stopping(self._results())
+
+    def _results(self):
+        return self._evaluations.results(self._split or '')
 
     def _restart_early_stopping(self, known):
         if self._patience:
@@ -110,7 +113,7 @@ class ModelSelection:
         self, checkpoint: str, step: int, metrics: Mapping[str, float]
     ) -> None:
         """Does so after the training, with the results that a kill left unhandled."""
-        known = self._evaluations.results(self._split)
+        known = self._results()
         for keeper in self._keepers:
             keeper.maybe_save(checkpoint, step, metrics, known)
 

@@ -42,6 +42,7 @@ def build_model_fn(
     from model_fns.heads.test_time_augmentation import check_size
     from model_fns.model_fn import make_model_fn
     from model_fns.optimizers.config import OptimizerSpec
+    from model_fns.specs import HeadSpec, ModelSpec, RuntimeSpec
 
     optimization, hardware = config.optimization, config.hardware
     dtype = mixed_precision.resolve(hardware.precision)
@@ -86,32 +87,65 @@ def build_model_fn(
             optimization.decay_multipliers, 'decay_multipliers'
         ),
     )
-    return make_model_fn(
+    model = ModelSpec(
         config.network_call.name,
+        network_options(config),
         num_classes=info.num_classes,
         class_names=info.class_names or None,
         mean=info.mean,
         stddev=info.stddev,
-        network_args=network_options(config),
-        optimizer=optimizer,
+    )
+    head = HeadSpec(
+        loss=optimization.loss,
         label_smoothing=optimization.label_smoothing,
         class_weights=class_weights.in_order(
             optimization.class_weights, info.class_names
         ),
-        loss=optimization.loss,
         eval_samples=config.evaluation.eval_samples,
         eval_views=eval_views,
         export_views=config.exports.export_tta,
+        hard_example_fraction=optimization.hard_example_fraction,
+        proxy=config.proxy_call.name if config.proxy_call else None,
+        proxy_args=proxy_options(config),
+    )
+    runtime = RuntimeSpec(
         seed=config.run.seed,
         compute_dtype=dtype,
         eval_dtype=mixed_precision.resolve(hardware.eval_precision),
         gradient_accumulation_steps=optimization.gradient_accumulation_steps,
         xla=hardware.xla,
         conv_gradients=mixed_precision.conv_gradients(hardware.conv_gradients, dtype),
+    )
+    model = ModelSpec(
+        config.network_call.name,
+        network_args=network_options(config),
+        num_classes=info.num_classes,
+        class_names=info.class_names or None,
+        mean=info.mean,
+        stddev=info.stddev,
+    )
+    head = HeadSpec(
+        loss=optimization.loss,
+        label_smoothing=optimization.label_smoothing,
+        class_weights=class_weights.in_order(
+            optimization.class_weights, info.class_names
+        ),
+        eval_samples=config.evaluation.eval_samples,
+        eval_views=eval_views,
+        export_views=config.exports.export_tta,
         hard_example_fraction=optimization.hard_example_fraction,
         proxy=config.proxy_call.name if config.proxy_call else None,
         proxy_args=proxy_options(config),
     )
+    runtime = RuntimeSpec(
+        seed=config.run.seed,
+        compute_dtype=dtype,
+        eval_dtype=mixed_precision.resolve(hardware.eval_precision),
+        gradient_accumulation_steps=optimization.gradient_accumulation_steps,
+        xla=hardware.xla,
+        conv_gradients=mixed_precision.conv_gradients(hardware.conv_gradients, dtype),
+    )
+    return make_model_fn(model, head, optimizer, runtime)
 
 
 def build_decoder(config: Config, info: DatasetInfo) -> 'BatchDecoder | None':

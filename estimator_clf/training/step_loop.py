@@ -57,9 +57,7 @@ class StepLoop:
       taken: int32 scalar: number of steps of the run.
     """
 
-    def __init__(
-        self, seconds: float = SECONDS, keys: bool = False, pack: int = 1
-    ):
+    def __init__(self, seconds: float = SECONDS, keys: bool = False, pack: int = 1):
         """Makes the loop.
 
         Args:
@@ -100,7 +98,7 @@ class StepLoop:
     def input_fn(self, input_fn: Callable) -> Callable:
         """Wraps an input_fn so that the loop can fetch from its dataset.
 
-        A run in the middle of which the dataset ends has trained its steps, but their
+        If the dataset ends in the middle of a run, its steps are trained, but their
         metrics are lost.
 
         Args:

@@ -21,12 +21,12 @@ from estimator_clf.core import devices, signals
 from estimator_clf.core.errors import RunError, disk_full_message
 from estimator_clf.core.file_lock import DirectoryLock
 from estimator_clf.core.tf_errors import translate_tf_errors
-from estimator_clf.evaluation.eval_sets import eval_sets
-from estimator_clf.evaluation.plots.factory import eval_callbacks
+from estimator_clf.evaluation.eval_sets import make_eval_sets
+from estimator_clf.evaluation.plots.factory import make_eval_callbacks
 from estimator_clf.evaluation.run_evaluations import Evaluations
 from estimator_clf.hooks.nan_guard import NanGuardHook, NonFiniteError
 from estimator_clf.loggers import tensorboard_hparams, tensorboard_writer
-from estimator_clf.loggers.corrupt_images import leave_out
+from estimator_clf.loggers.corrupt_images import skip_corrupt_images
 from estimator_clf.loggers.jsonl import MetricsLog
 from estimator_clf.training import run_directory, tf_config
 from estimator_clf.training.callbacks import Callback, CallbackList
@@ -177,7 +177,7 @@ class Trainer:
         self.sources.append(self.source)
         self.config = config = self._resolve_auto()
         self.plan = make_plan(config, self.source, self.last_step())
-        log = leave_out(
+        log = skip_corrupt_images(
             self.source,
             config.data.max_corrupt_images,
             self._callback.on_message,
@@ -246,7 +246,7 @@ class Trainer:
         """Sets up evaluations, and what they select: best checkpoints, early stop."""
         config = self.config
         self._log = MetricsLog(config.run.model_dir)
-        sets = eval_sets(
+        sets = make_eval_sets(
             config, self.source, self.plan, self._open_directory, self._features
         )
         self._evaluations = Evaluations(
@@ -256,7 +256,7 @@ class Trainer:
             self._log,
             self._on_evaluation,
             self._stop,
-            lambda known: eval_callbacks(config, self.info.class_names, known),
+            lambda known: make_eval_callbacks(config, self.info.class_names, known),
         )
         self._closers.append(self._evaluations.close)
         self._selection = ModelSelection(config, self.plan, self._evaluations)

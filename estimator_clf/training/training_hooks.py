@@ -9,11 +9,6 @@ import tensorflow as tf
 from estimator_clf.config.config import Config
 from estimator_clf.config.step_plan import StepPlan
 from estimator_clf.core import intervals, signals
-from estimator_clf.core.graph_collections import (
-    EXAMPLE_IMAGES,
-    EXAMPLE_KEYS,
-    TRAIN_METRICS,
-)
 from estimator_clf.evaluation.run_evaluations import Evaluations
 from estimator_clf.hooks.checkpoint import CheckpointHook
 from estimator_clf.hooks.example_keys import ExampleKeysHook
@@ -70,19 +65,16 @@ def make_training_hooks(
         [plan.log_every, *saved],
         config.optimization.batch_size,
         on_train_metrics,
-        TRAIN_METRICS,
-        callback.on_step,
+        on_step=callback.on_step,
     )
     listeners = evaluations.listeners(
-        after={plan.eval_split: selection.save_if_best}, clock=metrics_hook
+        after={plan.eval_split or '': selection.save_if_best}, clock=metrics_hook
     )
     hooks = [
         *first,
-        NanGuardHook(TRAIN_METRICS),
+        NanGuardHook(),
         metrics_hook,
-        InputSamplesHook(
-            writer, plan.sample_every, EXAMPLE_IMAGES, config.run.histograms
-        ),
+        InputSamplesHook(writer, plan.sample_every, histograms=config.run.histograms),
         # After the metrics: the line about a step is written before its checkpoint.
         CheckpointHook(model_dir, saved, listeners),
         signals.StopHook(stop, callback.on_stop),
@@ -92,7 +84,7 @@ def make_training_hooks(
         ),
     ]
     if config.run.record_keys:
-        hooks.insert(0, ExampleKeysHook(model_dir, EXAMPLE_KEYS))
+        hooks.insert(0, ExampleKeysHook(model_dir))
     steps = intervals.step_range(config.run.profile, 'profile')
     if steps:
         # First, so that the work of the other hooks is not booked on the step.

@@ -1,5 +1,7 @@
-"""Weights to begin with from elsewhere: a checkpoint, a SavedModel, a Keras file.
+"""Warm start: initial weights from a checkpoint, a SavedModel or a Keras file."""
 
-A module for each part: `rules` (which variables, under which names), `sources` and
-`keras_file` (where the values lie), `plan` (what goes where), `hook` (puts it there).
-"""
+from estimator_clf.warm_start.hook import WarmStartHook
+from estimator_clf.warm_start.report import table_of
+from estimator_clf.warm_start.sources import open_source
+
+__all__ = ['WarmStartHook', 'open_source', 'table_of']

@@ -1,124 +1,147 @@
-"""What of a source goes into which variable of a network, as a table."""
+"""Maps the weights of a source to the variables of a network."""
 
 import collections
 import dataclasses
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Protocol
 
 from estimator_clf.compat import estimator
 
+import numpy as np
 import tensorflow as tf
 
 from estimator_clf.config.warm_start_rules import WarmStartRules, listed
 from estimator_clf.core.errors import ConfigError
 from estimator_clf.core.variable_patterns import name_of
-from model_fns.optimizers.ema import SUFFIX as AVERAGE
+from model_fns.optimizers.ema import SUFFIX as EMA_SUFFIX
 
 v1 = tf.compat.v1
 
+Shape = tuple[int | None, ...]
+
 STATES = ('restored', 'shape mismatch', 'fresh', 'unused')
 
-# Of optimizers and Savers, beside what hangs below a variable's name.
+# Variables of optimizers and Savers, besides those below another variable's name.
 _NO_WEIGHTS = ('global_step', 'beta1_power', 'beta2_power', 'save_counter')
+
+
+class WeightSource(Protocol):
+    """Named weights, as `sources.open_source` returns them.
+
+    Attributes:
+      path: for messages.
+      shapes: shapes by name.
+      has_slots: whether variables of optimizers may be among them.
+    """
+
+    path: str
+    shapes: Mapping[str, Shape]
+    has_slots: bool
+
+    def read(self, name: str) -> np.ndarray:
+        """Returns the value of a weight."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Row:
-    """A variable of the network, or of the source alone.
+    """A variable of the network, or an unused one of the source.
 
     Attributes:
-      name: of the variable; of an unused one, as it would be called here.
+      name: of the variable; of an unused one, after renaming.
       state: one of `STATES`.
-      shape: tuple of int.
+      shape: of the variable.
       source: its name in the source, or why it has none; may be empty.
     """
 
     name: str
     state: str
-    shape: tuple
+    shape: Shape
     source: str
 
 
 @dataclasses.dataclass(frozen=True)
-class Plan:
-    """What is to be done.
+class Assignment:
+    """Which weights of a source are restored into which variables.
 
     Attributes:
       path: of the source.
-      rows: list of `Row`.
-      assignments: dict name of a variable -> name in the source.
+      rows: every variable, sorted by name, the unused ones of the source last.
+      source_names: name in the source by name of the variable.
     """
 
     path: str
-    rows: list
-    assignments: dict
+    rows: list[Row]
+    source_names: dict[str, str]
 
-    def counts(self):
-        """dict state -> number of variables."""
+    def counts(self) -> dict[str, int]:
+        """Returns the number of variables by state."""
         counts = collections.Counter(row.state for row in self.rows)
         return {state: counts[state] for state in STATES}
 
 
-def make_plan(source, variables, rules=None):
-    """Decides what of a source goes into which variable.
+def make_assignment(
+    source: WeightSource,
+    variables: Mapping[str, Shape],
+    rules: WarmStartRules | None = None,
+) -> Assignment:
+    """Assigns the weights of a source to variables by name.
 
-    Where the source has an exponential moving average of a variable, that is taken for
-    the variable: it is what the source's own evaluation and export use. What belongs
-    to an optimizer is left out.
+    If the source has an exponential moving average of a variable, it is used for the
+    variable, as in the source's own evaluation and export. Variables of optimizers are
+    excluded.
 
     Args:
-      source: of `sources.open_source`.
-      variables: dict name -> shape (tuple of int) of the network's variables.
-      rules: `WarmStartRules`.
-
-    Returns:
-      `Plan`.
+      source: the weights.
+      variables: shapes of the network's variables by name.
+      rules: inclusion, exclusion and renaming.
 
     Raises:
-      ConfigError: nothing would be restored; a pattern that no variable has; two
-        variables of the source for one here.
+      ConfigError: nothing would be restored; a pattern that matches no variable; two
+        weights of the source for one variable.
     """
     rules = rules or WarmStartRules()
-    there = _weights(source)
-    rules.check_found(variables, there)
-    named = {}
-    for name, key in there.items():
+    keys = _weights(source)
+    rules.check_found(list(variables), list(keys))
+    named: dict[str, str] = {}
+    for name, key in keys.items():
         new = rules.renamed(name)
         if new in named:
             raise ConfigError(
-                f'`warm_start_map` calls both {named[new]} and {key} of {source.path} '
-                f'{new}; make it tell them apart'
+                f'`warm_start_map` renames both {named[new]} and {key} of '
+                f'{source.path} to {new}; make it distinguish them'
             )
         named[new] = key
-    rows, assignments = [], {}
+    rows: list[Row] = []
+    source_names: dict[str, str] = {}
     for name, shape in sorted(variables.items()):
-        key = named.get(name)
-        if not rules.wants(name):
-            rows.append(Row(name, 'fresh', shape, '(left out)'))
-        elif key is None:
+        source_name = named.get(name)
+        if not rules.includes(name):
+            rows.append(Row(name, 'fresh', shape, '(excluded)'))
+        elif source_name is None:
             rows.append(Row(name, 'fresh', shape, ''))
-        elif source.shapes[key] != tuple(shape):
-            there_is = f'{key} {list(source.shapes[key])}'
-            rows.append(Row(name, 'shape mismatch', shape, there_is))
+        elif source.shapes[source_name] != tuple(shape):
+            text = f'{source_name} {list(source.shapes[source_name])}'
+            rows.append(Row(name, 'shape mismatch', shape, text))
         else:
-            rows.append(Row(name, 'restored', shape, key))
-            assignments[name] = key
+            rows.append(Row(name, 'restored', shape, source_name))
+            source_names[name] = source_name
     for name, key in sorted(named.items()):
         if name not in variables:
             rows.append(Row(name, 'unused', source.shapes[key], key))
-    plan = Plan(source.path, rows, assignments)
-    if not assignments:
-        raise ConfigError(_nothing(plan, variables, named))
-    return plan
+    assignment = Assignment(source.path, rows, source_names)
+    if not source_names:
+        raise ConfigError(_no_match_message(assignment, variables, named))
+    return assignment
 
 
-def model_variables(model_fn, input_fn):
-    """Finds the variables of a network without those of its training.
+def model_variables(
+    model_fn: Callable, input_fn: Callable[[], tf.data.Dataset]
+) -> dict[str, Shape]:
+    """Returns the shapes of a network's variables by name, without those of training.
 
     Args:
       model_fn: function (features, labels, mode) -> EstimatorSpec.
-      input_fn: function that returns a tf.data.Dataset of (features, labels).
-
-    Returns:
-      dict name -> shape.
+      input_fn: returns a dataset of (features, labels).
     """
     with tf.Graph().as_default():
         spec = input_fn().element_spec[0]
@@ -129,21 +152,18 @@ def model_variables(model_fn, input_fn):
             features.pop('input_wait', None)
         model_fn(features, None, mode=estimator.ModeKeys.PREDICT)
         return {
-            # Built for reading averages, each is called as its average.
-            name_of(v).removesuffix(AVERAGE): tuple(v.shape.as_list())
+            # A prediction graph that reads averages has their names.
+            name_of(v).removesuffix(EMA_SUFFIX): tuple(v.shape.as_list())
             for v in v1.global_variables()
             if name_of(v) not in _NO_WEIGHTS
         }
 
 
-def weights_in_graph():
-    """Finds the variables of the network in a graph of training, as far as can be told.
+def weights_in_graph() -> dict[str, Shape]:
+    """Returns the shapes of the network's variables in a training graph, a heuristic.
 
-    Those that are trained, and those in the same outermost scope that do not hang below
-    a variable, as slots of optimizers do.
-
-    Returns:
-      dict name -> shape.
+    Those that are trained, and those in the same outermost scope whose names are not
+    below that of a variable, as slots of optimizers are.
     """
     shapes = {name_of(v): tuple(v.shape.as_list()) for v in v1.global_variables()}
     trained = {name_of(v) for v in v1.trainable_variables()}
@@ -153,36 +173,36 @@ def weights_in_graph():
         for name, shape in shapes.items()
         if name in trained
         or name.partition('/')[0] in scopes
-        and not _hangs_below(name, shapes)
+        and not _is_below(name, shapes)
     }
 
 
-def _weights(source):
-    """dict name of a variable -> its key in the source, or its average's."""
+def _weights(source: WeightSource) -> dict[str, str]:
+    """Returns dict variable -> its key in the source, or that of its average."""
     names = source.shapes
     if not source.has_slots:
         return {name: name for name in names}
-    keys = {n.removesuffix(AVERAGE): n for n in names if n.endswith(AVERAGE)}
-    everything = {**dict.fromkeys(names), **keys}
+    keys = {n.removesuffix(EMA_SUFFIX): n for n in names if n.endswith(EMA_SUFFIX)}
+    everything: dict[str, Any] = {**dict.fromkeys(names), **keys}
     for name in names:
-        wanted = name not in _NO_WEIGHTS and not name.endswith(AVERAGE)
-        if wanted and not _hangs_below(name, everything):
+        is_weight = name not in _NO_WEIGHTS and not name.endswith(EMA_SUFFIX)
+        if is_weight and not _is_below(name, everything):
             keys.setdefault(name, name)
     return keys
 
 
-def _hangs_below(name, names):
+def _is_below(name: str, names: Iterable[str]) -> bool:
     parts = name.split('/')
     return any('/'.join(parts[:n]) in names for n in range(1, len(parts)))
 
 
-def _nothing(plan, variables, named):
-    wrong = [row for row in plan.rows if row.state == 'shape mismatch']
-    text = f'`warm_start={plan.path}` has nothing that this network takes'
+def _no_match_message(assignment, variables, named):
+    wrong = [row for row in assignment.rows if row.state == 'shape mismatch']
+    text = f'`warm_start={assignment.path}` has no weights for this network'
     if wrong:
         row = wrong[0]
-        text += f': all that has the same name has another shape, such as {row.name} '
-        text += f'{list(row.shape)}, there {row.source}'
+        text += f': all of the same name have another shape, such as {row.name} '
+        text += f'{list(row.shape)}, in the source {row.source}'
     return (
         f'{text}.\n  The network has: {listed(sorted(variables))}\n  The source has: '
         f'{listed(sorted(named))}\nNames can be changed with `warm_start_map=FROM=TO`'

@@ -1,8 +1,8 @@
-"""Keras weight files, read without Keras: .h5, .weights.h5 and .keras.
+"""Reads Keras weight files without Keras: .h5, .weights.h5 and .keras.
 
 Older files (layout of Keras 2's `save_weights('x.h5')` and of whole models in .h5) name
-every weight. Newer ones (`x.weights.h5`, and the one inside of `x.keras`) number the
-weights of a layer; what they are then follows from their shapes.
+every weight. Newer ones (`x.weights.h5`, and the one inside `x.keras`) number the
+weights of a layer; their names are then inferred from their shapes.
 """
 
 import io
@@ -10,43 +10,62 @@ import json
 import re
 import zipfile
 import zlib
+from collections.abc import Iterable, Sequence
+from typing import Any, Protocol
 
 import h5py
 import numpy as np
 
 from estimator_clf.core.errors import ConfigError
 
-# Of batch normalization, in the order of Keras.
-_NORMALISATION = ('gamma', 'beta', 'moving_mean', 'moving_variance')
+# Weights of batch normalization, in the order of Keras.
+_BATCH_NORM = ('gamma', 'beta', 'moving_mean', 'moving_variance')
 
 
-# What a corrupt archive raises beside the errors of files.
-_DAMAGED = (zipfile.BadZipFile, zlib.error, EOFError)
+# Errors of a corrupt archive, besides those of files.
+_CORRUPT_ARCHIVE = (zipfile.BadZipFile, zlib.error, EOFError)
+
+
+class KerasLayer(Protocol):
+    """A layer of a network, as Keras names it.
+
+    Attributes:
+      name: such as 'block1_conv1'.
+      kind: name of its class, such as 'Conv2D'.
+    """
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def kind(self) -> str: ...
 
 
 class KerasFile:
     """Weights by name, such as 'block1_conv1/kernel'.
 
     Attributes:
-      shapes: dict name -> tuple of int.
-      layers: dict name of a layer -> list of its weights, in the file's order.
+      path: of the file.
+      shapes: shapes by name.
+      layers: weights by name of the layer, in the file's order.
     """
 
     has_slots = False
 
-    def __init__(self, path, layers=()):
+    def __init__(self, path: str, layers: Iterable[KerasLayer] = ()) -> None:
         """Opens the file.
 
         Args:
           path: of the file.
-          layers: those of the network, objects with `kind` and `name`: by them it is
-            known what a file calls `conv2d_1` that does not say so itself.
+          layers: layers of the network; they resolve names such as `conv2d_1` in files
+            without the names of layers.
 
         Raises:
-          ConfigError: it is not such a file.
+          ConfigError: it is not a Keras weights file, or corrupt.
         """
         self.path = path
-        config = {
+        self.layers: dict[str, list[h5py.Dataset]]
+        config: dict[str, Any] = {
             'config': {
                 'layers': [
                     {'class_name': layer.kind, 'config': {'name': layer.name}}
@@ -71,21 +90,21 @@ class KerasFile:
                 for name, data in self._datasets.items():
                     layer = name.split('/')[-2] if '/' in name else ''
                     self.layers.setdefault(layer, []).append(data)
-        except (OSError, KeyError, ValueError, *_DAMAGED) as error:
+        except (OSError, KeyError, ValueError, *_CORRUPT_ARCHIVE) as error:
             raise ConfigError(
-                f'`warm_start={path}` is no whole Keras weights file: {error}'
+                f'`warm_start={path}` is not a Keras weights file, or corrupt: {error}'
             ) from None
         if not self._datasets:
-            raise ConfigError(f'`warm_start={path}` has no weights in it')
+            raise ConfigError(f'`warm_start={path}` contains no weights')
         self.shapes = {name: data.shape for name, data in self._datasets.items()}
 
-    def read(self, name):
-        """Returns a weight as an array."""
+    def read(self, name: str) -> np.ndarray:
+        """Returns the value of a weight."""
         return np.asarray(self._datasets[name])
 
 
-def _strings(group, name):
-    """List of str of an attribute, which Keras splits if it is long (64 kB)."""
+def _strings(group: h5py.Group, name: str) -> list[str]:
+    """Reads an attribute of strings, which Keras splits above 64 kB."""
     values = list(group.attrs.get(name, ()))
     parts = [key for key in group.attrs if re.fullmatch(rf'{name}\d+', key)]
     for key in sorted(parts, key=lambda key: int(key[len(name) :])):
@@ -93,11 +112,15 @@ def _strings(group, name):
     return [v.decode() if isinstance(v, bytes) else str(v) for v in values]
 
 
-def _named(root):
-    datasets, layers = {}, {}
+def _named(
+    root: h5py.Group,
+) -> tuple[dict[str, h5py.Dataset], dict[str, list[h5py.Dataset]]]:
+    """Reads the weights of a file that names them, and the same by layer."""
+    datasets: dict[str, h5py.Dataset] = {}
+    layers: dict[str, list[h5py.Dataset]] = {}
     for layer in _strings(root, 'layer_names'):
         names = _strings(root[layer], 'weight_names')
-        # A model inside of the model is one layer to the file.
+        # A model inside the model is a single layer in the file.
         inside = len({name.rpartition('/')[0] for name in names}) > 1
         for name in names:
             data = datasets[name.partition(':')[0]] = root[layer][name]
@@ -107,8 +130,8 @@ def _named(root):
     return datasets, layers
 
 
-def _numbered(root, config):
-    """Weights of all groups called 'vars', by the names of the layers around them."""
+def _numbered(root: h5py.Group, config: dict[str, Any]) -> dict[str, h5py.Dataset]:
+    """Reads the weights of all groups 'vars', named after the enclosing layers."""
     groups = []
 
     def visit(path, item):
@@ -124,33 +147,33 @@ def _numbered(root, config):
         names = []
         parts = path.split('/')[:-1]
         for depth, part in enumerate(parts, 1):
-            # 'layers' is the attribute of the model that holds them.
+            # Attributes of the model, not names of layers.
             if part in ('layers', '_layer_checkpoint_dependencies'):
                 continue
-            around = root['/'.join(parts[:depth])]
-            beside = around.get('vars')
-            known = beside.attrs.get('name') if beside is not None else None
-            names.append(known or keys.get(part, part))
+            weights = root['/'.join(parts[:depth])].get('vars')
+            name = weights.attrs.get('name') if weights is not None else None
+            names.append(name or keys.get(part, part))
         numbers = sorted(group, key=int)
         shapes = [group[number].shape for number in numbers]
-        for number, what in zip(numbers, _meanings(shapes), strict=True):
+        for number, what in zip(numbers, _weight_names(shapes), strict=True):
             datasets['/'.join([*names, what])] = group[number]
     return datasets
 
 
-def _meanings(shapes):
-    """What the numbered weights of a layer are; their numbers, if it is not clear."""
+def _weight_names(shapes: Sequence[tuple[int, ...]]) -> tuple[str, ...]:
+    """Infers the names of a layer's numbered weights, or returns their numbers."""
     ranks = [len(shape) for shape in shapes]
     if ranks == [1] * 4 and len(set(shapes)) == 1:
-        return _NORMALISATION
+        return _BATCH_NORM
     if ranks and ranks[0] >= 2 and ranks[1:] in ([], [1]):
         return ('kernel', 'bias')[: len(ranks)]
     return tuple(str(number) for number in range(len(shapes)))
 
 
-def _names_in_config(config):
-    """dict 'conv2d_1' -> 'block1_conv1': how files of before Keras 3 call a layer."""
-    keys, counts = {}, {}
+def _names_in_config(config: dict[str, Any] | None) -> dict[str, str]:
+    """Returns dict 'conv2d_1' (in files before Keras 3) -> 'block1_conv1'."""
+    keys: dict[str, str] = {}
+    counts: dict[str, int] = {}
     layers = (config or {}).get('config', {}).get('layers', [])
     for layer in layers:
         kind, name = layer['class_name'], layer['config'].get('name')

@@ -1,11 +1,13 @@
-"""Weights of a published architecture, brought from Keras's layers to our variables.
+"""Maps the layers of a Keras file to the variables of a published architecture.
 
-Keras's files name the layers, or number them, or name them otherwise than the
-architecture does today (InceptionV3's counts from `conv2d_1`); and the names of the
-weights in them have changed over the years (`block1_conv1_W_1`). Keras itself goes by
-the order of the layers and of the weights in a layer; so does this, where the names of
-the layers do not tell.
+Keras's files name the layers, or number them, or name them otherwise than today's
+architecture (InceptionV3's counts from `conv2d_1`); and the names of the weights in
+them have changed over the years (`block1_conv1_W_1`). Keras itself matches by the order
+of the layers and of the weights in a layer; so does this, if the names do not match.
 """
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -13,67 +15,84 @@ from estimator_clf.config.warm_start_rules import listed
 from estimator_clf.core.errors import ConfigError
 
 
+class LayerWeights(Protocol):
+    """A layer of the network.
+
+    Attributes:
+      name: such as 'block1_conv1'.
+      weights: names such as 'kernel', in Keras's order.
+    """
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def weights(self) -> Sequence[str]: ...
+
+
 class KerasLayerMapping:
-    """A source whose weights are called as the network's variables are.
+    """A source whose weights have the names of the network's variables.
 
     Attributes:
       path: of the source.
-      shapes: dict name of a variable -> tuple of int.
+      shapes: shapes by name.
     """
 
     has_slots = False
 
-    def __init__(self, path, arrays):
+    def __init__(self, path: str, arrays: Mapping[str, Any]) -> None:
         """Makes the source.
 
         Args:
           path: for messages.
-          arrays: dict name of a variable -> array, or what `np.asarray` makes one of.
+          arrays: arrays, or HDF5 datasets, by name of the variable.
         """
         self.path = path
         self._arrays = arrays
         self.shapes = {name: tuple(a.shape) for name, a in arrays.items()}
 
-    def read(self, name):
-        """Returns a weight as an array."""
+    def read(self, name: str) -> np.ndarray:
+        """Returns the value of a weight."""
         return np.asarray(self._arrays[name])
 
 
-def by_layer(path, there, layers, variables):
-    """Finds the layers of a network in a source.
+def map_by_layer(
+    path: str,
+    source_layers: Mapping[str, Sequence[Any]],
+    layers: Iterable[LayerWeights],
+    variables: Mapping[str, tuple[int | None, ...]],
+) -> KerasLayerMapping:
+    """Maps the layers of a source to those of a network.
 
-    By name, if all are there under their names and with weights of the right shapes;
-    or else in the order of the two, if that fits. LayerBuilder of the source behind
-    those of
-    the network, its classifier, are left out.
+    By name, if all layers have the same names and shapes; otherwise by their order, if
+    the shapes match. Layers of the source after the last of the network, its
+    classifier, are ignored.
 
     Args:
       path: of the source, for messages.
-      there: dict name of a layer -> list of arrays, in the source's order.
-      layers: sequence of objects with `name` and `weights` (names), in the network's
-        order.
-      variables: dict name -> shape of the network's variables, one scope around all.
-
-    Returns:
-      `KerasLayerMapping`.
+      source_layers: arrays by name of the layer, in the source's order.
+      layers: in the network's order.
+      variables: shapes of the network's variables by name, all in one scope.
 
     Raises:
-      ConfigError: the source does not hold all of them.
+      ConfigError: the source does not contain all layers.
     """
     scope = next(iter(variables)).partition('/')[0]
-    wanted = {}
+    required = {}
     for layer in layers:
         names = [f'{scope}/{layer.name}/{weight}' for weight in layer.weights]
-        # What is none here, such as a count of batches, is no weight of the network.
+        # None for what is not a variable of the network, such as a count of batches.
         shapes = [variables.get(name) for name in names]
         if any(shapes):
-            wanted[layer.name] = list(zip(names, shapes, strict=True))
-    if not wanted:
-        raise ConfigError(f'`warm_start={path}`: the network has no layers of Keras')
-    named = [(there.get(name, []), weights) for name, weights in wanted.items()]
-    in_order = list(zip(there.values(), wanted.values(), strict=False))
+            required[layer.name] = list(zip(names, shapes, strict=True))
+    if not required:
+        raise ConfigError(f'`warm_start={path}`: the network has no Keras layers')
+    named = [
+        (source_layers.get(name, []), weights) for name, weights in required.items()
+    ]
+    in_order = list(zip(source_layers.values(), required.values(), strict=False))
     for pairs in (named, in_order):
-        if len(pairs) == len(wanted) and all(_fit(*pair) for pair in pairs):
+        if len(pairs) == len(required) and all(_fit(*pair) for pair in pairs):
             arrays = {
                 name: array
                 for found, weights in pairs
@@ -81,7 +100,7 @@ def by_layer(path, there, layers, variables):
                 if shape is not None
             }
             return KerasLayerMapping(path, arrays)
-    raise ConfigError(_mismatch(path, wanted, there))
+    raise ConfigError(_mismatch(path, required, source_layers))
 
 
 def _fit(found, weights):
@@ -91,14 +110,17 @@ def _fit(found, weights):
     )
 
 
-def _mismatch(path, wanted, there):
-    text = f'`warm_start={path}` does not hold this network: of its {len(wanted)} '
+def _mismatch(path, required, source_layers):
+    text = f'`warm_start={path}` does not contain this network: of its {len(required)} '
     text += 'layers with weights, '
-    for name, weights in wanted.items():
-        if not _fit(there.get(name, []), weights):
+    for name, weights in required.items():
+        if not _fit(source_layers.get(name, []), weights):
             shapes = [list(shape) for _, shape in weights if shape is not None]
-            text += f'{name!r} has {shapes}, there '
-            if name in there:
-                return text + str([list(array.shape) for array in there[name]])
-            return text + f'is none of this name; there are {listed(there, 6)}'
+            text += f'{name!r} has {shapes}, '
+            if name in source_layers:
+                found = [list(array.shape) for array in source_layers[name]]
+                return f'{text}in the source {found}'
+            return (
+                f'{text}which the source does not have, but {listed(source_layers, 6)}'
+            )
     return text

@@ -1,37 +1,40 @@
-"""Where the weights of a warm start come from: names, shapes and values."""
+"""Opens the source of a warm start: checkpoint, SavedModel or Keras file."""
 
 import os
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
 
-import estimator_clf.compat  # noqa: F401  Loads TensorFlow without its chatter.
+import estimator_clf.compat  # noqa: F401  Configures TensorFlow's logging first.
 
+import numpy as np
 import tensorflow as tf
 
 from estimator_clf.checkpoints.best import best_checkpoint
 from estimator_clf.checkpoints.listing import latest_checkpoint
 from estimator_clf.core.errors import ConfigError
-from estimator_clf.export.versions import versions
+from estimator_clf.export.versions import list_versions
+
+if TYPE_CHECKING:
+    from estimator_clf.warm_start.keras_file import KerasFile, KerasLayer
 
 _OBJECT_GRAPH = '_CHECKPOINTABLE_OBJECT_GRAPH'
 _VALUE = '/.ATTRIBUTES/VARIABLE_VALUE'
 _KERAS = ('.h5', '.hdf5', '.keras')
 
 
-def open_source(path, layers=()):
-    """Opens what `warm_start` names.
+def open_source(
+    path: str, layers: 'Iterable[KerasLayer]' = ()
+) -> 'Checkpoint | KerasFile':
+    """Opens the source of a warm start.
 
     Args:
-      path: prefix of a checkpoint; directory of a run, whose latest checkpoint counts,
-      or
-        with ':best' behind it its best; a SavedModel, or the directory of its versions,
-        of
-        which the last counts; a Keras weights file.
+      path: prefix of a checkpoint; directory of a run, for its latest checkpoint, or
+        its best with ':best' appended; a SavedModel, or the directory of its versions,
+        for the last one; a Keras weights file.
       layers: of the network, see `KerasFile`.
 
-    Returns:
-      A `Checkpoint` or a `KerasFile`.
-
     Raises:
-      ConfigError: there is no such thing.
+      ConfigError: there is none of these at the path.
     """
     if path.lower().endswith(_KERAS):
         if not os.path.isfile(path):
@@ -43,18 +46,18 @@ def open_source(path, layers=()):
 
 
 class Checkpoint:
-    """Variables of a checkpoint, of Estimator, `tf.train.Checkpoint` or a SavedModel.
+    """Weights of a checkpoint of Estimator, `tf.train.Checkpoint` or a SavedModel.
 
     Attributes:
       path: prefix of the checkpoint.
-      shapes: dict name -> tuple of int.
-      has_slots: optimizers' variables may be among them.
+      shapes: shapes by name.
+      has_slots: variables of optimizers may be among them.
     """
 
     has_slots = True
 
-    def __init__(self, prefix):
-        """Opens it.
+    def __init__(self, prefix: str) -> None:
+        """Opens the checkpoint.
 
         Raises:
           ConfigError: it cannot be read.
@@ -69,7 +72,7 @@ class Checkpoint:
             raise ConfigError(
                 f'`warm_start={prefix}` cannot be read: {error}'
             ) from None
-        # What is no number is a table, or a note of the Saver's.
+        # Strings are tables, or metadata of the Saver.
         self._keys = {
             names.get(key, key): key
             for key in sorted(dtypes)
@@ -77,8 +80,8 @@ class Checkpoint:
         }
         self.shapes = {name: tuple(shapes[key]) for name, key in self._keys.items()}
 
-    def read(self, name):
-        """Returns a variable's value as an array."""
+    def read(self, name: str) -> np.ndarray:
+        """Returns the value of a weight."""
         try:
             return self._reader.get_tensor(self._keys[name])
         except (tf.errors.OpError, RuntimeError) as error:
@@ -103,21 +106,21 @@ def _prefix(path):
         if tf.saved_model.contains_saved_model(path):
             model = path
         else:
-            model = next(reversed(versions(path)), None)
+            model = next(reversed(list_versions(path)), None)
         if model:
             inside = os.path.join(model, 'variables', 'variables')
             if os.path.isfile(inside + '.index'):
                 return inside
             raise ConfigError(f'`warm_start={path}`: the SavedModel has no variables')
     raise ConfigError(
-        f'`warm_start={path}` must be a checkpoint, the directory of a run, a SavedModel '
-        'or a Keras file (.h5, .keras); there is '
+        f'`warm_start={path}` must be a checkpoint, the directory of a run, a '
+        'SavedModel or a Keras file (.h5, .keras); there is '
         + ('none of them in it' if os.path.isdir(path) else 'no such file or directory')
     )
 
 
-def _object_names(reader):
-    """dict key -> name of the variables of an object-based checkpoint."""
+def _object_names(reader: Any) -> dict[str, str]:
+    """Returns dict key -> name of the variables of an object-based checkpoint."""
     from tensorflow.core.protobuf import trackable_object_graph_pb2
 
     graph = trackable_object_graph_pb2.TrackableObjectGraph.FromString(
@@ -130,6 +133,6 @@ def _object_names(reader):
         if attribute.name == 'VARIABLE_VALUE'
     }
     if not all(names.values()) or len(set(names.values())) < len(names):
-        # Names that do not tell them apart are none; the paths of the objects do.
+        # Missing or ambiguous names: the paths of the objects identify them.
         names = {key: key.removesuffix(_VALUE) for key in names}
     return names

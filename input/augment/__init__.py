@@ -1,9 +1,9 @@
 """Augmentation of whole batches of uint8 images.
 
-Every image op takes `(images, draw, amount)`: images uint8 [B, H, W, C], a `ExampleRng`
-with one generator per example, and how strong; it returns images of the same shape
-and dtype. Whole batches, since for small images the cost of a tf.data element is more
-than the cost of its pixels.
+Every image op takes `(images, rng, amount)`: images uint8 [B, H, W, C], an `ExampleRng`
+with random numbers of each example, and the strength; it returns images of the same
+shape and dtype. Whole batches, since for small images a tf.data element costs more than
+its pixels.
 """
 
 from input.augment.parser import parse

@@ -1,37 +1,43 @@
-"""Ops that change the colors.
+"""Color ops: brightness, contrast, saturation.
 
-All of them are of one form: a pixel p whose gray is g becomes a p + b g + c, with
-three numbers a, b, c for each image. So is what several of them in a row make
-together, which is done in one go: pixels are cut off at 0 and 255 and rounded once, at
-the end of the row.
+All of them have one form: a pixel p whose gray is g becomes a p + b g + c, with three
+numbers a, b, c for each image. So has a sequence of them, which is applied at once:
+pixels are clipped to 0..255 and rounded once, at its end.
 """
+
+from collections.abc import Sequence
 
 import numpy as np
 import tensorflow as tf
 
 from input.augment.pixel_ops import LUMA, mean_color, to_uint8
+from input.sampling.stateless_random import ExampleRng
 
-# Pixels whose grays are made by one row of a matrix product: the fewer, the fewer
-# multiplications by zero; the more, the better the product goes. For 32x32, 1.97 us a
-# image with 4, 2.71 with 8, 3.64 with 16; where they are added up one by one, 9.
+# (a, b, c), float32 [B] each.
+Numbers = tuple[tf.Tensor, tf.Tensor, tf.Tensor]
+
+# Pixels whose gray is computed by one row of a matrix product: fewer mean fewer
+# multiplications by zero, more make the product more efficient. For 32x32, 1.97 us an
+# image with 4, 2.71 with 8, 3.64 with 16; 9 where channels are added one by one.
 _TOGETHER = 4
 
 
-def _brightness(numbers, factor, gray):
-    """Multiplies all."""
+def _brightness(numbers: Numbers, factor: tf.Tensor, gray: tf.Tensor) -> Numbers:
+    """Multiplies all channels."""
     del gray
-    return tuple(number * factor for number in numbers)
+    a, b, c = numbers
+    return a * factor, b * factor, c * factor
 
 
-def _contrast(numbers, factor, gray):
-    """Goes away from the mean gray, which is (a + b) G + c now."""
+def _contrast(numbers: Numbers, factor: tf.Tensor, gray: tf.Tensor) -> Numbers:
+    """Scales about the mean gray, which is (a + b) G + c at this point."""
     a, b, c = numbers
     mean = (a + b) * gray + c
     return a * factor, b * factor, c * factor + mean * (1.0 - factor)
 
 
-def _saturation(numbers, factor, gray):
-    """Goes away from the gray, which is (a + b) g + c now."""
+def _saturation(numbers: Numbers, factor: tf.Tensor, gray: tf.Tensor) -> Numbers:
+    """Scales about the gray, which is (a + b) g + c at this point."""
     del gray
     a, b, c = numbers
     return a * factor, b * factor + (a + b) * (1.0 - factor), c
@@ -44,31 +50,33 @@ _CHANGES = {
 }
 
 
-def brightness(images, draw, amount):
+def brightness(images: tf.Tensor, rng: ExampleRng, amount: float) -> tf.Tensor:
     """Multiplies each by a factor from [1 - amount, 1 + amount]."""
-    return change_colors(images, draw, [('brightness', amount)])
+    return change_colors(images, rng, [('brightness', amount)])
 
 
-def contrast(images, draw, amount):
+def contrast(images: tf.Tensor, rng: ExampleRng, amount: float) -> tf.Tensor:
     """Scales each about its mean gray by a factor from [1 - amount, 1 + amount]."""
-    return change_colors(images, draw, [('contrast', amount)])
+    return change_colors(images, rng, [('contrast', amount)])
 
 
-def saturation(images, draw, amount):
+def saturation(images: tf.Tensor, rng: ExampleRng, amount: float) -> tf.Tensor:
     """Scales each away from its gray by a factor from [1 - amount, 1 + amount].
 
-    Gray images stay as they are.
+    Gray images do not change.
     """
-    return change_colors(images, draw, [('saturation', amount)])
+    return change_colors(images, rng, [('saturation', amount)])
 
 
-def change_colors(images, draw, steps):
-    """Does several of the ops above one after the other.
+def change_colors(
+    images: tf.Tensor, rng: ExampleRng, steps: Sequence[tuple[str, float]]
+) -> tf.Tensor:
+    """Applies several of the ops above one after the other.
 
     Args:
       images: uint8 [B, H, W, C], C 1 or 3.
-      draw: `ExampleRng` for the B examples.
-      steps: list of (name of the op, amount).
+      rng: random numbers of the B examples.
+      steps: pairs (name of the op, amount).
 
     Returns:
       uint8 [B, H, W, C].
@@ -83,10 +91,10 @@ def change_colors(images, draw, steps):
     mean = None
     if 'contrast' in names:
         mean = tf.reduce_sum(mean_color(pixels) * _weights(channels), -1)
-    one = tf.ones_like(draw.uniform('any'))
+    one = tf.ones_like(rng.uniform('any'))
     numbers = (one, tf.zeros_like(one), tf.zeros_like(one))
     for name, amount in steps:
-        factor = draw.uniform(name, 1.0 - amount, 1.0 + amount)
+        factor = rng.uniform(name, 1.0 - amount, 1.0 + amount)
         numbers = _CHANGES[name](numbers, factor, mean)
     a, b, c = (number[:, None] for number in numbers)
     flat = tf.reshape(pixels, [-1, pixels.shape[1] * pixels.shape[2] * channels])
@@ -98,15 +106,21 @@ def change_colors(images, draw, steps):
     return tf.reshape(to_uint8(changed), tf.shape(images))
 
 
-def _weights(channels):
+def _weights(channels: int) -> tf.Tensor:
     return tf.constant(LUMA if channels == 3 else [1.0])
 
 
-def _thousand_grays(flat):
-    """1000 times the gray of each pixel, thrice; float32 [B, H * W * 3], as is `flat`.
+def _thousand_grays(flat: tf.Tensor) -> tf.Tensor:
+    """Returns 1000 times the gray of each pixel, for each channel.
 
-    With whole numbers for weights, whose sums are exact: a matrix product may add up in
-    another order for a batch of another size, and an example must not depend on it.
+    With integer weights, whose sums are exact: a matrix product may add in another
+    order for a batch of another size, and an example must not depend on it.
+
+    Args:
+      flat: float32 [B, H * W * 3].
+
+    Returns:
+      float32 [B, H * W * 3].
     """
     size = flat.shape[-1] // 3
     together = next(n for n in range(_TOGETHER, 0, -1) if size % n == 0)

@@ -1,42 +1,47 @@
-"""Cutout: a square of the image is hidden."""
+"""Cutout: masks a square of the image."""
+
+from collections.abc import Callable
 
 import tensorflow as tf
 
 from input.augment.pixel_ops import mean_color
+from input.sampling.stateless_random import ExampleRng
 
 
-def cutout(images, draw, amount):
-    """Hides a square of `amount` pixels a side, anywhere, also half outside.
+def cutout(images: tf.Tensor, rng: ExampleRng, amount: float) -> tf.Tensor:
+    """Masks a square of `amount` pixels a side, which may be partly outside.
 
     DeVries and Taylor 2017 ("Improved regularization of convolutional neural networks
-    with cutout"): the middle is drawn evenly over all pixels. They fill with 0 after
-    standardizing, that is with the mean color of the dataset. Here it is the
-    image's own mean color, which is that on average, and a function of the example
-    alone; black would be far from the mean, and a mark to be learnt.
+    with cutout"): the center is sampled uniformly from all pixels. They fill with 0
+    after standardization, which is the mean color of the dataset. Here it is the
+    image's own mean color, which equals it on average and depends on the example alone;
+    black would be far from the mean, a mark that a network can learn.
     """
     side = int(amount)
 
     def start(name, length):
-        return draw.integer(f'cutout {name}', 0, length - 1) - side // 2
+        return rng.integer(f'cutout {name}', 0, length - 1) - side // 2
 
     return _hidden(images, side, start)
 
 
-def cutout_inside(images, draw, amount):
-    """Hides a square of `amount` pixels a side, all of it in the image.
+def cutout_inside(images: tf.Tensor, rng: ExampleRng, amount: float) -> tf.Tensor:
+    """Masks a square of `amount` pixels a side, completely inside the image.
 
-    As Jordan's airbench96 does (2024, arXiv:2404.00498): as much is hidden of each
-    image, less often at the edges. The fill is `cutout`'s.
+    As Jordan's airbench96 does (2024, arXiv:2404.00498): the same area is masked in
+    each image, less often at the edges. The fill is that of `cutout`.
     """
     side = int(amount)
 
     def start(name, length):
-        return draw.integer(f'cutout_inside {name}', 0, length - side)
+        return rng.integer(f'cutout_inside {name}', 0, length - side)
 
     return _hidden(images, side, start)
 
 
-def _hidden(images, side, start_of):
+def _hidden(
+    images: tf.Tensor, side: int, start_of: Callable[[str, int], tf.Tensor]
+) -> tf.Tensor:
     inside = []
     for name, length in zip(('row', 'column'), images.shape[1:3], strict=True):
         start = start_of(name, length)[:, None]

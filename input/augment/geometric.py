@@ -1,51 +1,53 @@
-"""Ops that move pixels."""
+"""Geometric ops: flips, crops, zoom, rotation."""
 
 import math
+from collections.abc import Sequence
 
 import tensorflow as tf
 
 from input.augment.pixel_ops import to_uint8
+from input.sampling.stateless_random import ExampleRng
 
-# Pixels to either side for which `crop` takes its columns one by one.
+# Padding (left and right) from which `crop` gathers its columns one by one.
 _MANY = 64
 
 
-def flip(images, draw, amount):
+def flip(images: tf.Tensor, rng: ExampleRng, amount: float) -> tf.Tensor:
     """Mirrors left to right, each with probability `amount`."""
-    return _reversed(images, draw.uniform('flip') < amount, 2)
+    return _reversed(images, rng.uniform('flip') < amount, 2)
 
 
-def alternating_flip(images, draw, amount):
-    """Mirrors left to right, in every other epoch those that were not in the last.
+def alternating_flip(images: tf.Tensor, rng: ExampleRng, amount: float) -> tf.Tensor:
+    """Mirrors left to right, in every other epoch those not mirrored in the last.
 
     Jordan, 2024, "94% on CIFAR-10 in 3.29 Seconds on a Single GPU" (arXiv:2404.00498),
-    section 3.6: two epochs in a row then show each image both ways round.
+    section 3.6: two consecutive epochs then contain each image in both orientations.
 
     Args:
       images: uint8 [B, H, W, C].
-      draw: `ExampleRng`.
-      amount: probability that an image is mirrored in the epochs 0, 2, 4, …
+      rng: random numbers of the examples.
+      amount: probability that an image is mirrored in the epochs 0, 2, 4, ...
     """
-    chosen = tf.math.logical_xor(draw.constant('flip') < amount, draw.odd_epoch)
+    chosen = tf.math.logical_xor(rng.constant('flip') < amount, rng.odd_epoch)
     return _reversed(images, chosen, 2)
 
 
-def vflip(images, draw, amount):
+def vflip(images: tf.Tensor, rng: ExampleRng, amount: float) -> tf.Tensor:
     """Mirrors top to bottom, each with probability `amount`."""
-    return _reversed(images, draw.uniform('vflip') < amount, 1)
+    return _reversed(images, rng.uniform('vflip') < amount, 1)
 
 
-def crop(images, draw, amount):
-    """Moves each by up to `amount` pixels each way; the edge is filled by reflection.
+def crop(images: tf.Tensor, rng: ExampleRng, amount: float) -> tf.Tensor:
+    """Shifts each by up to `amount` pixels each way; the edge is filled by reflection.
 
     This is the padded random crop of He et al. 2015 ("Deep residual learning"),
     section 4.2, which fills with black.
     """
     pad = int(amount)
     height, width, channels = images.shape[1:]
-    row, column = (draw.integer(f'crop {n}', 0, 2 * pad) for n in ('row', 'column'))
+    row, column = (rng.integer(f'crop {n}', 0, 2 * pad) for n in ('row', 'column'))
     place = row[:, None] - pad + tf.range(height)
-    # What lies outside, reflected: `tf.pad` takes six times as long as all the rest.
+    # Outside pixels are reflected: `tf.pad` takes six times as long as all the rest.
     place = height - 1 - tf.abs(height - 1 - tf.abs(place))
     rows = tf.gather(
         tf.reshape(images, [-1, width, channels]),
@@ -55,63 +57,69 @@ def crop(images, draw, amount):
     rows = tf.concat([tf.reverse(left, [2]), rows, tf.reverse(right, [2])], 2)
     if 2 * pad >= _MANY:
         return tf.gather(rows, column[:, None] + tf.range(width), axis=2, batch_dims=1)
-    # Those of one column together: whole blocks are copied, not pixels.
+    # Images of one column together: whole blocks are copied, not pixels.
     groups = tf.dynamic_partition(rows, column, 2 * pad + 1)
     places = tf.dynamic_partition(tf.range(tf.shape(rows)[0]), column, 2 * pad + 1)
     moved = [group[:, :, n : n + width] for n, group in enumerate(groups)]
     return tf.dynamic_stitch(places, moved)
 
 
-def zoom(images, draw, amount):
-    """Zooms each about its middle by a factor from [1 - amount, 1 + amount]."""
-    # Zooming out needs pixels from outside: as many as the largest window reaches.
+def zoom(images: tf.Tensor, rng: ExampleRng, amount: float) -> tf.Tensor:
+    """Zooms each about its center by a factor from [1 - amount, 1 + amount]."""
+    # Zooming out needs pixels from outside, up to the border of the largest window.
     height, width = images.shape[1:3]
     sides = [int(s * amount / (1.0 - amount) / 2.0) + 1 for s in (height, width)]
     pads = [min(p, s - 1) for p, s in zip(sides, (height, width), strict=True)]
     padded = tf.pad(images, [[0, 0], [pads[0]] * 2, [pads[1]] * 2, [0, 0]], 'REFLECT')
-    half = 0.5 / draw.uniform('zoom', 1.0 - amount, 1.0 + amount)
+    half = 0.5 / rng.uniform('zoom', 1.0 - amount, 1.0 + amount)
     ends = []
     for side, pad in zip((height, width), pads, strict=True):
-        # `crop_and_resize` counts from the middle of the first pixel to the middle
+        # `crop_and_resize` counts from the center of the first pixel to the center
         # of the last: its 0..1 are side - 1 pixels.
-        middle, reach = pad + (side - 1) / 2.0, half * (side - 1)
+        center, reach = pad + (side - 1) / 2.0, half * (side - 1)
         last = max(1, side + 2 * pad - 1)
-        ends.append([(middle + s * reach) / last for s in (-1, 1)])
+        ends.append([(center + s * reach) / last for s in (-1, 1)])
     (top, bottom), (left, right) = ends
     return _windows(padded, tf.stack([top, left, bottom, right], 1), (height, width))
 
 
-def rotate(images, draw, amount):
-    """Turns each about its middle by up to `amount` degrees either way, bilinearly.
+def rotate(images: tf.Tensor, rng: ExampleRng, amount: float) -> tf.Tensor:
+    """Rotates each about its center by up to `amount` degrees either way, bilinearly.
 
-    What comes from outside of the image is filled by reflection.
+    Pixels from outside of the image are filled by reflection.
     """
-    angle = draw.uniform('rotate', -amount, amount) * (math.pi / 180.0)
+    angle = rng.uniform('rotate', -amount, amount) * (math.pi / 180.0)
     cos, sin = tf.cos(angle), tf.sin(angle)
     return affine(images, ((cos, -sin), (sin, cos)), (0.0, 0.0), 'REFLECT')
 
 
-def affine(images, matrix, shift, fill_mode, fill_value=0.0):
-    """Moves pixels about the middle of each image, bilinearly.
+def affine(
+    images: tf.Tensor,
+    matrix: Sequence[Sequence[tf.Tensor]],
+    shift: Sequence[tf.Tensor | float],
+    fill_mode: str,
+    fill_value: float = 0.0,
+) -> tf.Tensor:
+    """Applies an affine transform about the center of each image, bilinearly.
 
     Args:
       images: uint8 [B, H, W, C].
-      matrix: ((a, b), (c, d)), float32 [B] each: the pixel at (x, y) from the middle
-        shows what was at (a x + b y, c x + d y) from it.
+      matrix: ((a, b), (c, d)), float32 [B] each: the output pixel at (x, y) from the
+        center is the input at (a x + b y, c x + d y) from it.
       shift: (right, down), float32 [B] or float, added to that place.
-      fill_mode: what comes from outside: 'REFLECT', or 'CONSTANT'.
+      fill_mode: fill of pixels from outside: 'REFLECT', or 'CONSTANT'.
       fill_value: the constant.
 
     Returns:
       uint8 [B, H, W, C].
     """
     height, width = images.shape[1:3]
-    middle_x, middle_y = (width - 1) / 2.0, (height - 1) / 2.0
+    center_x, center_y = (width - 1) / 2.0, (height - 1) / 2.0
     (a, b), (c, d) = matrix
     zero = tf.zeros_like(a)
     entries = [
-        (a, b, middle_x - a * middle_x - b * middle_y + shift[0]),
-        (c, d, middle_y - c * middle_x - d * middle_y + shift[1]),
+        (a, b, center_x - a * center_x - b * center_y + shift[0]),
+        (c, d, center_y - c * center_x - d * center_y + shift[1]),
         (zero, zero),
     ]
     moved = tf.raw_ops.ImageProjectiveTransformV3(
@@ -125,28 +133,27 @@ def affine(images, matrix, shift, fill_mode, fill_value=0.0):
     return to_uint8(moved)
 
 
-def resized_crop(images, draw, amount):
-    """Cuts a window of `amount` to all of the area, aspect 3:4 to 4:3, to full size.
+def resized_crop(images: tf.Tensor, rng: ExampleRng, amount: float) -> tf.Tensor:
+    """Crops a window of `amount` to all of the area, aspect 3:4 to 4:3, to full size.
 
-    A window that would be taller or wider than the image is cut to fit. Images
-    that come encoded are cut while they are decoded instead, see
-    `input.images.decode.random_window`.
+    A window that would be taller or wider than the image is clipped. Encoded images are
+    cropped while they are decoded instead, see `input.images.decode.random_window`.
     """
     height, width = images.shape[1:3]
-    area = draw.uniform('crop area', amount, 1.0)
-    ratio = tf.exp(draw.uniform('crop aspect', -0.28768207, 0.28768207))  # log(4/3)
+    area = rng.uniform('crop area', amount, 1.0)
+    ratio = tf.exp(rng.uniform('crop aspect', -0.28768207, 0.28768207))  # log(4/3)
     tall = tf.minimum(tf.sqrt(area / ratio), 1.0)
     wide = tf.minimum(tf.sqrt(area * ratio), 1.0)
-    top = draw.uniform('crop top') * (1.0 - tall)
-    left = draw.uniform('crop left') * (1.0 - wide)
+    top = rng.uniform('crop top') * (1.0 - tall)
+    left = rng.uniform('crop left') * (1.0 - wide)
     boxes = tf.stack([top, left, top + tall, left + wide], 1)
     return _windows(images, boxes, (height, width))
 
 
-def _reversed(images, chosen, axis):
-    """Reverses those chosen, bool [B]; the others are copied as they are.
+def _reversed(images: tf.Tensor, chosen: tf.Tensor, axis: int) -> tf.Tensor:
+    """Reverses the images that are chosen, bool [B], and copies the others.
 
-    `tf.where` with a condition that is to be broadcast takes four times as long.
+    `tf.where` with a broadcast condition takes four times as long.
     """
     chosen = tf.cast(chosen, tf.int32)
     as_is, others = tf.dynamic_partition(images, chosen, 2)
@@ -154,7 +161,7 @@ def _reversed(images, chosen, axis):
     return tf.dynamic_stitch(places, [as_is, tf.reverse(others, [axis])])
 
 
-def _windows(images, boxes, size):
-    """Cuts one box [top, left, bottom, right] of 0..1 out of each, resized."""
+def _windows(images: tf.Tensor, boxes: tf.Tensor, size: tuple[int, int]) -> tf.Tensor:
+    """Crops one box [top, left, bottom, right] of 0..1 from each, and resizes it."""
     count = tf.shape(images)[0]
     return to_uint8(tf.image.crop_and_resize(images, boxes, tf.range(count), size))

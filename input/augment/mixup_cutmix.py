@@ -1,55 +1,62 @@
-"""mixup and CutMix: images made of two of the batch, with labels made of two."""
+"""mixup and CutMix: combine two images of a batch, and their labels."""
 
 import functools
+from collections.abc import Sequence
 
+import numpy as np
 import tensorflow as tf
 
 from input.augment.pixel_ops import to_uint8
+from input.sampling.stateless_random import ExampleRng
 
-# Quantiles of the Beta distribution are read off a table of so many steps.
+# Steps of the table of quantiles of the Beta distribution.
 _STEPS = 4096
 
 
-def mixup(images, partners, draw, alpha):
-    """Lays a partner over each image (Zhang et al. 2018, "mixup").
+def mixup(
+    images: tf.Tensor, partners: tf.Tensor, rng: ExampleRng, alpha: float
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Blends each image with a partner (Zhang et al. 2018, "mixup").
 
     Args:
       images: uint8 [B, H, W, C].
       partners: the same, another image for each.
-      draw: `ExampleRng` for the B examples.
-      alpha: the partner's share is drawn from Beta(alpha, alpha), for each example
-        by itself.
+      rng: random numbers of the B examples.
+      alpha: the partner's share is sampled from Beta(alpha, alpha), for each example
+        separately.
 
     Returns:
       (uint8 [B, H, W, C], the partner's share float32 [B]).
     """
-    share = beta(draw.uniform('mixup share'), alpha)
+    share = beta(rng.uniform('mixup share'), alpha)
     own, other = tf.cast(images, tf.float32), tf.cast(partners, tf.float32)
     return to_uint8(own + share[:, None, None, None] * (other - own)), share
 
 
-def cutmix(images, partners, draw, alpha):
+def cutmix(
+    images: tf.Tensor, partners: tf.Tensor, rng: ExampleRng, alpha: float
+) -> tuple[tf.Tensor, tf.Tensor]:
     """Pastes a rectangle of a partner into each image (Yun et al. 2019, "CutMix").
 
-    The rectangle has the image's aspect, and its middle anywhere; what would lie
-    outside is cut off, and the share is that of the pixels that are left.
+    The rectangle has the image's aspect, and its center anywhere; it is clipped to the
+    image, and the share is that of the remaining pixels.
 
     Args:
       images: uint8 [B, H, W, C].
       partners: the same, another image for each.
-      draw: `ExampleRng` for the B examples.
-      alpha: the rectangle's area, before it is cut off, is drawn from
-        Beta(alpha, alpha), for each example by itself.
+      rng: random numbers of the B examples.
+      alpha: the rectangle's area, before clipping, is sampled from
+        Beta(alpha, alpha), for each example separately.
 
     Returns:
       (uint8 [B, H, W, C], the partner's share float32 [B]).
     """
-    ratio = tf.sqrt(beta(draw.uniform('cutmix area'), alpha))
+    ratio = tf.sqrt(beta(rng.uniform('cutmix area'), alpha))
     inside = []
     for name, length in zip(('row', 'column'), images.shape[1:3], strict=True):
         side = tf.cast(tf.round(ratio * length), tf.int32)
-        middle = draw.integer(f'cutmix {name}', 0, length - 1)
-        start = (middle - side // 2)[:, None]
+        center = rng.integer(f'cutmix {name}', 0, length - 1)
+        start = (center - side // 2)[:, None]
         place = tf.range(length)[None, :]
         inside.append(tf.logical_and(place >= start, place < start + side[:, None]))
     pasted = tf.logical_and(inside[0][:, :, None], inside[1][:, None, :])
@@ -57,24 +64,30 @@ def cutmix(images, partners, draw, alpha):
     return tf.where(pasted[..., None], partners, images), share
 
 
-# name -> (function, amount if none is given, lowest and highest amount)
+# name -> (function, default amount, lowest and highest amount)
 BLENDS = {
     'mixup': (mixup, 0.2, 0.01, 100.0),
     'cutmix': (cutmix, 1.0, 0.01, 100.0),
 }
 
 
-def blend(images, labels, draw, steps, num_classes):
+def blend(
+    images: tf.Tensor,
+    labels: tf.Tensor,
+    rng: ExampleRng,
+    steps: Sequence[tuple[str, float]],
+    num_classes: int,
+) -> tuple[tf.Tensor, tf.Tensor]:
     """Mixes each example with the one before it in the batch.
 
-    Of mixup and CutMix, if both are wanted, each example gets one, with probability
+    Of mixup and CutMix, if both are given, each example gets one, with probability
     1/2. The partner is a function of the order, which is random in training already.
 
     Args:
       images: uint8 [B, H, W, C].
       labels: int32 [B].
-      draw: `ExampleRng` for the B examples.
-      steps: (name, amount) pairs with names of `BLENDS`.
+      rng: random numbers of the B examples.
+      steps: pairs (name of `BLENDS`, amount).
       num_classes: number of classes.
 
     Returns:
@@ -82,10 +95,10 @@ def blend(images, labels, draw, steps, num_classes):
     """
     shape = images.shape
     partners = tf.roll(images, 1, 0)
-    results = [BLENDS[name][0](images, partners, draw, a) for name, a in steps]
+    results = [BLENDS[name][0](images, partners, rng, a) for name, a in steps]
     images, share = results[0]
     if len(results) == 2:
-        chosen = draw.uniform('mixup or cutmix') < 0.5
+        chosen = rng.uniform('mixup or cutmix') < 0.5
         images = tf.where(chosen[:, None, None, None], images, results[1][0])
         share = tf.where(chosen, share, results[1][1])
     images.set_shape(shape)
@@ -94,12 +107,12 @@ def blend(images, labels, draw, steps, num_classes):
     return images, (1.0 - share) * own + share * tf.roll(own, 1, 0)
 
 
-def beta(uniform, alpha):
-    """Turns draws from [0, 1) into draws from Beta(alpha, alpha).
+def beta(uniform: tf.Tensor, alpha: float) -> tf.Tensor:
+    """Maps uniform numbers from [0, 1) to samples of Beta(alpha, alpha).
 
     Args:
       uniform: float32 [B].
-      alpha: Python float.
+      alpha: parameter of the distribution.
 
     Returns:
       float32 [B].
@@ -112,8 +125,7 @@ def beta(uniform, alpha):
 
 
 @functools.cache
-def _quantiles(alpha):
-    import numpy as np
+def _quantiles(alpha: float) -> np.ndarray:
     from scipy.special import betaincinv
 
     return betaincinv(alpha, alpha, np.linspace(0.0, 1.0, _STEPS + 1))

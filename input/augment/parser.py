@@ -78,7 +78,7 @@ def _amount(call: Call) -> float:
 
 
 def _randaugment(call: Call) -> tuple[int, float]:
-    ops = call.kwargs.get('ops', _RANDAUGMENT_OPS)
+    ops: Any = call.kwargs.get('ops', _RANDAUGMENT_OPS)
     valid = type(ops) is int and 1 <= ops <= _MOST_RANDAUGMENT_OPS
     if not valid or set(call.kwargs) - {'ops'}:
         raise DataError(

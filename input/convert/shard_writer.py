@@ -4,38 +4,40 @@ import contextlib
 import dataclasses
 import itertools
 import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any
 
-import estimator_clf.compat  # noqa: F401  Loads TensorFlow without its chatter.
+import estimator_clf.compat  # noqa: F401  Configures TensorFlow's logging first.
 
 import numpy as np
 import tensorflow as tf
 
 from estimator_clf.core.devices import session_config
 from estimator_clf.core.errors import DataError
-from input.images.decode import kind_of
+from input.images.decode import kind_of, whole_window
 from input.images.image_shape import header
 from input.images.tf_messages import short_reason
-from input.sources.base import as_numpy_batches
-from input.sources.tfrecords import record_dataset
+from input.sources.base import DataSource, as_numpy_batches
+from input.sources.records import record_dataset
 
 ENDINGS = {'': '.tfrecord', 'GZIP': '.tfrecord.gz', 'ZLIB': '.tfrecord.zlib'}
 
-# What a process keeps in memory to write it in another order than it is read.
+# Memory that a process uses to write examples in another order than they are read.
 _CHUNK_BYTES = 256e6
 
-# Files written to at a time: systems allow 256 or more.
+# Number of files open at a time: systems allow 256 or more.
 _OPEN_FILES = 200
 
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
-    """What is the same for all shards.
+    """Settings of all shards.
 
     Attributes:
-      directory: where to write.
+      directory: directory to write to.
       compression: '', 'GZIP' or 'ZLIB'.
-      root: directory that keys which are paths are written relative to, or None.
-      example_bytes: about how large an encoded image is.
+      root: directory to which keys that are paths become relative, or None.
+      example_bytes: approximate size of an encoded image.
     """
 
     directory: str
@@ -54,17 +56,15 @@ class Job:
 
 
 class ShardWriter:
-    """Writes shards."""
+    """Writes shards of a source."""
 
-    def __init__(self, source, settings, threads=0):
+    def __init__(self, source: DataSource, settings: Settings, threads: int = 0):
         self._source = source
         self._settings = settings
         with tf.Graph().as_default():
             self._data = tf.compat.v1.placeholder(tf.string, [])
-            # All of it: a window would leave the rest of a JPEG undecoded.
-            pixels = source.decode(
-                self._data, window=lambda height, width: tf.stack([0, 0, height, width])
-            )
+            # All of it: outside of a window a JPEG would not be decoded.
+            pixels = source.decode(self._data, window=whole_window)
             self._pixels = tf.reduce_max(pixels)
             self._shape = tf.shape(tf.io.decode_image(self._data))[-3:]
             self._session = tf.compat.v1.Session(
@@ -75,34 +75,36 @@ class ShardWriter:
                 )
             )
 
-    def write(self, jobs, count):
+    def write(
+        self, jobs: Sequence[Job], count: Callable[[], object]
+    ) -> list[dict[str, Any]]:
         """Writes some shards.
 
-        A shard is written in chunks that fit into memory: read in natural order, put
-        into theirs. A source that comes to an example only by those before it is read
-        once for all of them: that deals its examples to a file for each chunk.
+        A shard is written in chunks that fit into memory: read in natural order, sorted
+        into the shard's order. A source without random access is read once for all
+        chunks, whose examples go to one temporary file for each chunk.
 
         Args:
-          jobs: list of `Job` of one split.
-          count: function called after each example.
+          jobs: shards of one split.
+          count: called after each example.
 
         Returns:
-          List of the facts for the manifest.
+          The manifest's entries.
         """
         if not self._source.indexed:
-            self._deal(jobs, count)
+            self._distribute(jobs, count)
         return [self._write_shard(job, count) for job in jobs]
 
-    def _write_shard(self, job, count):
+    def _write_shard(self, job: Job, count: Callable[[], object]) -> dict[str, Any]:
         name = job.stem + ENDINGS[self._settings.compression]
         path = os.path.join(self._settings.directory, name)
         with _written(name):
             with tf.io.TFRecordWriter(path, self._settings.compression) as file:
-                for dealt, chunk in self._chunks(job):
+                for temporary, chunk in self._chunks(job):
                     if self._source.indexed:
                         records = self._records(job.split, chunk, count)
                     else:
-                        records = _take_back(dealt, chunk)
+                        records = _read_temporary(temporary, chunk)
                     for record in _in_order(records, len(chunk)):
                         file.write(record)
         return {
@@ -111,14 +113,15 @@ class ShardWriter:
             'bytes': os.path.getsize(path),
         }
 
-    def _chunks(self, job):
-        """List of (path of the file it may be dealt to, indices)."""
+    def _chunks(self, job: Job) -> list[tuple[str, np.ndarray]]:
+        """Splits a shard into (path of a temporary file, indices)."""
         size = max(1, int(_CHUNK_BYTES / max(1.0, self._settings.example_bytes)))
         path = os.path.join(self._settings.directory, f'.{job.stem}.part-')
         starts = range(0, len(job.indices), size)
         return [(f'{path}{s}', job.indices[s : s + size]) for s in starts]
 
-    def _deal(self, jobs, count):
+    def _distribute(self, jobs: Sequence[Job], count: Callable[[], object]) -> None:
+        """Writes the examples of all chunks to their temporary files."""
         chunks = [chunk for job in jobs for chunk in self._chunks(job)]
         for start in range(0, len(chunks), _OPEN_FILES):
             some = chunks[start : start + _OPEN_FILES]
@@ -131,27 +134,29 @@ class ShardWriter:
                 for place, record in self._records(jobs[0].split, indices, count):
                     files[owners[place]].write(record)
 
-    def _records(self, split, indices, count):
+    def _records(
+        self, split: str, indices: np.ndarray, count: Callable[[], object]
+    ) -> Iterator[tuple[int, bytes]]:
         """Yields (place in `indices`, serialized record), in natural order."""
         rank = np.argsort(indices)
-        with in_words(self._source):
+        with data_errors(self._source):
             encoded = self._source.encoded(split, indices[rank].tolist())
             for place, (key, data, label) in zip(rank, encoded, strict=True):
                 yield place, self._record(key, data, label)
                 count()
 
-    def _record(self, key, data, label):
+    def _record(self, key: str, data: bytes, label: int) -> bytes:
         try:
             self._session.run(self._pixels, {self._data: data})
         except tf.errors.OpError as error:
             raise DataError(f'{key} cannot be decoded: {short_reason(error)}') from None
-        # Where the data lay on this machine is nobody's business.
+        # Relative, so that the records do not contain paths of this machine.
         root = os.path.join(self._settings.root or '', '')
         key = key[len(root) :] if key.startswith(root) else key
         name = self._source.class_names[label]
         features = {
             'image/encoded': _bytes(data),
-            'image/format': _bytes(kind_of(data).encode()),
+            'image/format': _bytes((kind_of(data) or '').encode()),
             'image/class/label': _integer(label),
             'image/class/text': _bytes(name.encode()),
             'image/filename': _bytes(key.encode('utf-8', 'surrogateescape')),
@@ -164,33 +169,33 @@ class ShardWriter:
         # The same bytes for the same data.
         return example.SerializeToString(deterministic=True)
 
-    def _shape_of(self, data):
-        """(height, width, channels) of an encoded image."""
+    def _shape_of(self, data: bytes) -> tuple[int, int, int]:
+        """Returns (height, width, channels) of an encoded image."""
         try:
             height, width, mode = header(data)
-        except (OSError, ValueError):  # Pillow minds more than TensorFlow does.
+        except (OSError, ValueError):  # Pillow is stricter than TensorFlow.
             shape = self._session.run(self._shape, {self._data: data}).tolist()
-            return *shape[:2], 1 if shape[2] < 3 else 3
+            return shape[0], shape[1], 1 if shape[2] < 3 else 3
         return height, width, 1 if mode in ('1', 'L', 'LA', 'I', 'I;16') else 3
 
 
-def _take_back(path, chunk):
-    """Yields (place in `chunk`, serialized record) of what was dealt; the file goes."""
+def _read_temporary(path: str, chunk: np.ndarray) -> Iterator[tuple[int, bytes]]:
+    """Yields (place in `chunk`, serialized record) of a temporary file; deletes it."""
     batches = as_numpy_batches(lambda: record_dataset(path, '').batch(64))
     records = itertools.chain.from_iterable(batches)
     yield from zip(np.argsort(chunk), records, strict=True)
     os.remove(path)
 
 
-def _in_order(records, count):
-    found = [None] * count
+def _in_order(records: Iterable[tuple[int, bytes]], count: int) -> list[bytes]:
+    found = [b''] * count
     for place, record in records:
         found[place] = record
     return found
 
 
 @contextlib.contextmanager
-def _written(name):
+def _written(name: str) -> Iterator[None]:
     """Turns TensorFlow's errors while writing a file into DataErrors."""
     try:
         yield
@@ -198,16 +203,16 @@ def _written(name):
         raise DataError(f'{name} cannot be written: {short_reason(error)}') from None
 
 
-def _bytes(value):
+def _bytes(value: bytes) -> Any:
     return tf.train.Feature(bytes_list=tf.train.BytesList(value=[value]))
 
 
-def _integer(value):
+def _integer(value: int) -> Any:
     return tf.train.Feature(int64_list=tf.train.Int64List(value=[value]))
 
 
 @contextlib.contextmanager
-def in_words(source):
+def data_errors(source: DataSource) -> Iterator[None]:
     """Turns TensorFlow's errors while reading a source into DataErrors."""
     try:
         yield

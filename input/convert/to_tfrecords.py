@@ -1,7 +1,7 @@
-"""Writes any dataset as sharded TFRecords, all or nothing, in several processes.
+"""Converts any dataset to sharded TFRecords, atomically, in several processes.
 
-Everything goes into a hidden directory beside the wanted one, which gets its name at
-the very end. So a directory of that name is whole, whatever happened on the way.
+Everything is written to a hidden directory next to the output directory, and renamed at
+the end. So a directory of that name is always complete.
 """
 
 import concurrent.futures
@@ -12,61 +12,70 @@ import os
 import shutil
 import signal
 import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
 
-import estimator_clf.compat  # noqa: F401  Loads TensorFlow without its chatter.
+import estimator_clf.compat  # noqa: F401  Configures TensorFlow's logging first.
 
 import numpy as np
 
 from estimator_clf.core.errors import DataError
 from estimator_clf.core.file_lock import DirectoryLock
-from input.convert.shard_writer import ENDINGS, Job, Settings, ShardWriter, in_words
+from input.convert.shard_writer import (
+    ENDINGS,
+    Job,
+    Settings,
+    ShardWriter,
+    data_errors,
+)
 from input.registry import open_dataset
 from input.sampling.stateless_random import mix, mix_text
+from input.sources.base import DataSource
 from input.tfrecord.manifest import Manifest
 
-# Large enough to be read fast, small enough for many to be read in turns.
+# Large enough for fast reading, small enough for reading many in turns.
 _SHARD_BYTES = 150e6
 
-# Starting a process takes as long as writing about so many images.
+# Starting a process takes as long as writing about this many images.
 _WORTH_A_PROCESS = 5000
 
 
 def convert(
-    source_args,
-    output_dir,
+    source_args: dict[str, Any],
+    output_dir: str,
     *,
-    shards=None,
-    compression='',
-    workers=None,
-    progress=None,
-):
-    """Writes a dataset into a directory that `dataset=tfrecord` reads.
+    shards: int | None = None,
+    compression: str | None = '',
+    workers: int | None = None,
+    progress: Callable[[int, int], object] | None = None,
+) -> Manifest:
+    """Converts a dataset to a directory that `dataset=tfrecord` reads.
 
-    The images stay encoded as they are; those of formats in memory become PNG. Each
-    is decoded once, so that what is written can be read. Which example is in which
-    shard, and where, is a fixed permutation. Interrupted by an exception, Ctrl-C or
-    SIGTERM it leaves nothing behind; after SIGKILL a hidden directory stays, which
-    the next run for the same output_dir removes.
+    Encoded images are not changed; those of formats in memory become PNG. Each is
+    decoded once, so that all records can be read. The shard and place of each example
+    are a fixed permutation. After an exception, Ctrl-C or SIGTERM nothing remains;
+    after SIGKILL a hidden directory remains, which the next run for the same output_dir
+    removes.
 
     Args:
-      source_args: dict of arguments for `input.open_dataset`.
+      source_args: arguments for `input.open_dataset`.
       output_dir: directory to write; must not exist, or be empty.
       shards: number of shards of the training split, the other splits in
-        proportion; by default as many as make about 150 MB each.
-      compression: '', 'GZIP' or 'ZLIB'. Encoded images hardly get smaller.
-      workers: number of processes; by default one per core, if it is worth it.
-      progress: function (examples done, examples in all), called now and then.
+        proportion; by default for about 150 MB each.
+      compression: '', 'GZIP' or 'ZLIB'. Encoded images hardly become smaller.
+      workers: number of processes; by default one per core for large datasets.
+      progress: function (examples done, total), called regularly.
 
     Returns:
-      The `Manifest` written.
+      The manifest that was written.
 
     Raises:
-      DataError: an option or an output_dir that cannot be, or bad data.
+      DataError: an invalid option or output_dir, or corrupt data.
     """
     compression = _check_compression(compression)
-    for flag, value in (('shards', shards), ('workers', workers)):
+    for argument, value in (('shards', shards), ('workers', workers)):
         if value is not None and value < 1:
-            raise DataError(f'`{flag}` must be at least 1, got {value}')
+            raise DataError(f'`{argument}` must be at least 1, got {value}')
     output_dir = os.path.realpath(output_dir)
     _check_output_dir(output_dir)
     source = open_dataset(**source_args)
@@ -78,7 +87,7 @@ def convert(
                 f'{source.name}: the split {split!r} cannot be part of a file name; '
                 'convert whole splits'
             )
-    with _directory_that_becomes(output_dir) as directory:
+    with _atomic_directory(output_dir) as directory:
         root = source_args.get('data_dir')
         settings = Settings(directory, compression, root, _example_bytes(source))
         jobs = _plan(source, shards, settings.example_bytes)
@@ -96,10 +105,10 @@ def convert(
             done = _write_here(source, settings, groups, report)
         else:
             done = _write_in_processes(source_args, settings, groups, workers, report)
-        written = {}
+        written: dict[str, list[dict[str, Any]]] = {}
         for group, facts in zip(groups, done, strict=True):
             written.setdefault(group[0].split, []).extend(facts)
-        with in_words(source):
+        with data_errors(source):
             manifest = Manifest(source.info, written)
         with open(os.path.join(directory, 'labels.txt'), 'w', encoding='utf-8') as file:
             file.writelines(f'{name}\n' for name in source.class_names)
@@ -107,13 +116,13 @@ def convert(
     return manifest
 
 
-def _cores():
-    if hasattr(os, 'sched_getaffinity'):  # What a container lets us have.
+def _cores() -> int:
+    if hasattr(os, 'sched_getaffinity'):  # The cores that a container may use.
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
 
 
-def _check_compression(compression):
+def _check_compression(compression: str | None) -> str:
     text = (compression or '').upper()
     text = '' if text == 'NONE' else text
     if text not in ENDINGS:
@@ -123,34 +132,34 @@ def _check_compression(compression):
     return text
 
 
-def _check_output_dir(output_dir):
+def _check_output_dir(output_dir: str) -> None:
     if os.path.isdir(output_dir):
         if os.listdir(output_dir):
             raise DataError(
-                f'`output_dir` must not exist or be empty, but {output_dir} holds '
-                f'{sorted(os.listdir(output_dir))[0]!r}; name another or remove it'
+                f'`output_dir` must not exist or be empty, but {output_dir} contains '
+                f'{sorted(os.listdir(output_dir))[0]!r}; use another or remove it'
             )
         if os.path.ismount(output_dir):
             raise DataError(
-                f'`output_dir={output_dir}` is where a file system is mounted, which '
-                'another directory cannot take the place of; name one inside it'
+                f'`output_dir={output_dir}` is the mount point of a file system, which '
+                'another directory cannot replace; use one inside it'
             )
     elif os.path.lexists(output_dir):
         raise DataError(f'`output_dir` must be a directory, but {output_dir} is a file')
 
 
-def _example_bytes(source):
-    """Mean size of an encoded image, from a few of the largest split."""
+def _example_bytes(source: DataSource) -> float:
+    """Estimates the mean size of an encoded image from a few of the largest split."""
     sizes = source.num_examples
-    with in_words(source):
-        few = source.sample(max(sizes, key=sizes.get))
+    with data_errors(source):
+        few = source.sample(max(sizes, key=sizes.__getitem__))
     return sum(map(len, few)) / len(few)
 
 
-def _plan(source, shards, example_bytes):
-    """List of `Job`s, the largest split first."""
+def _plan(source: DataSource, shards: int | None, example_bytes: float) -> list[Job]:
+    """Divides the splits into shards, the largest split first."""
     sizes = source.num_examples
-    most = 'train' if 'train' in sizes else max(sizes, key=sizes.get)
+    most = 'train' if 'train' in sizes else max(sizes, key=sizes.__getitem__)
     if shards is not None and shards > sizes[most]:
         raise DataError(
             f'`shards={shards}` must not be more than the {sizes[most]} examples of '
@@ -169,22 +178,27 @@ def _plan(source, shards, example_bytes):
     return jobs
 
 
-def _groups(jobs, indexed, workers):
-    """Lists of `Job`s of one split that are written in one go.
+def _groups(jobs: Sequence[Job], indexed: bool, workers: int) -> list[list[Job]]:
+    """Groups the shards of one split that are written together.
 
-    What is read from its beginning each time is so once for each process.
+    A source without random access is read once for each group, so once per process.
     """
     if indexed:
         return [[job] for job in jobs]
     groups = []
-    for _, of_split in itertools.groupby(jobs, key=lambda job: job.split):
-        of_split = list(of_split)
+    for _, jobs_of_split in itertools.groupby(jobs, key=lambda job: job.split):
+        of_split = list(jobs_of_split)
         size = -(-len(of_split) // workers)
         groups += [of_split[n : n + size] for n in range(0, len(of_split), size)]
     return groups
 
 
-def _write_here(source, settings, groups, report):
+def _write_here(
+    source: DataSource,
+    settings: Settings,
+    groups: Sequence[list[Job]],
+    report: Callable[[int], object],
+) -> list[list[dict[str, Any]]]:
     writer, done = ShardWriter(source, settings), 0
 
     def count():
@@ -195,7 +209,13 @@ def _write_here(source, settings, groups, report):
     return [writer.write(group, count) for group in groups]
 
 
-def _write_in_processes(source_args, settings, groups, workers, report):
+def _write_in_processes(
+    source_args: Mapping[str, Any],
+    settings: Settings,
+    groups: Sequence[list[Job]],
+    workers: int,
+    report: Callable[[int], object],
+) -> list[list[dict[str, Any]]]:
     # Not 'fork': TensorFlow's threads do not survive it.
     context = multiprocessing.get_context('spawn')
     counter = context.Value('q', 0)
@@ -220,7 +240,7 @@ def _write_in_processes(source_args, settings, groups, workers, report):
         pool.shutdown(wait=True, cancel_futures=True)
         if isinstance(error, concurrent.futures.process.BrokenProcessPool):
             raise DataError(
-                'a converting process died, of too little memory perhaps; try fewer '
+                'a converting process died, possibly for lack of memory; try fewer '
                 '`workers`'
             ) from None
         raise
@@ -228,12 +248,15 @@ def _write_in_processes(source_args, settings, groups, workers, report):
     return [future.result() for future in futures]
 
 
-_worker = None
+# Of a process of the pool: its writer, and a function to count examples.
+_worker: tuple[ShardWriter, Callable[[], None]] | None = None
 
 
-def _start_worker(source_args, settings, counter):
+def _start_worker(
+    source_args: Mapping[str, Any], settings: Settings, counter: Any
+) -> None:
     global _worker
-    # Ctrl-C reaches all processes; the parent decides what happens then.
+    # Ctrl-C reaches all processes; the parent handles it.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_die_with_parent, daemon=True).start()
 
@@ -244,20 +267,23 @@ def _start_worker(source_args, settings, counter):
     _worker = (ShardWriter(open_dataset(**source_args), settings, threads=1), count)
 
 
-def _die_with_parent():
-    # A pool's process waits for ever for work from a parent that was killed.
-    multiprocessing.parent_process().join()
+def _die_with_parent() -> None:
+    # A pool's process waits endlessly for work from a parent that was killed.
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
     os._exit(1)
 
 
-def _work(group):
+def _work(group: list[Job]) -> list[dict[str, Any]]:
+    assert _worker is not None  # `_start_worker` ran.
     writer, count = _worker
     return writer.write(group, count)
 
 
 @contextlib.contextmanager
-def _directory_that_becomes(output_dir):
-    """A new directory that gets the name `output_dir` if all goes well, else goes."""
+def _atomic_directory(output_dir: str) -> Iterator[str]:
+    """Yields a new directory; renames it to `output_dir`, or deletes it on an error."""
     parent, name = os.path.split(output_dir)
     _make(parent, output_dir, exist_ok=True)
     prefix = f'.{name}.converting-'
@@ -282,18 +308,18 @@ def _directory_that_becomes(output_dir):
             lock.release()
 
 
-def _make(directory, output_dir, exist_ok=False):
+def _make(directory: str, output_dir: str, exist_ok: bool = False) -> None:
     try:
         os.makedirs(directory, exist_ok=exist_ok)
     except OSError as error:
         raise DataError(
-            f'`output_dir={output_dir}` cannot be made: {directory}: {error.strerror}; '
-            'name another'
+            f'`output_dir={output_dir}` cannot be created: {directory}: '
+            f'{error.strerror}; use another'
         ) from None
 
 
-def _in_use(directory):
-    """Tells whether the process that writes into a directory is still alive."""
+def _in_use(directory: str) -> bool:
+    """Returns whether the process that writes into a directory is still running."""
     lock = DirectoryLock(directory)
     free = lock.try_acquire()
     lock.release()
@@ -301,14 +327,14 @@ def _in_use(directory):
 
 
 @contextlib.contextmanager
-def _sigterm_raises():
-    """Lets SIGTERM end the block as an exception, so that it cleans up."""
+def _sigterm_raises() -> Iterator[None]:
+    """Turns SIGTERM inside the block into an exception, so that it cleans up."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
 
     def stop(number, _):
-        signal.signal(number, signal.SIG_IGN)  # Once is enough.
+        signal.signal(number, signal.SIG_IGN)  # Only the first one raises.
         raise SystemExit(128 + number)
 
     before = signal.signal(signal.SIGTERM, stop)

@@ -1,4 +1,4 @@
 """One file per format; `input.registry` finds them."""
 
-# Before the formats import TensorFlow: the door loads it without its chatter.
+# Before the formats import TensorFlow: configures its logging first.
 import estimator_clf.compat  # noqa: F401

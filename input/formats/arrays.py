@@ -3,29 +3,34 @@
 import os
 import zipfile
 import zlib
+from collections.abc import Mapping, Sequence
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from estimator_clf.core.errors import DataError
 from estimator_clf.core.registry import register
+from input.dataset_info import DatasetInfo
 from input.sources.in_memory import ArraySource
 
 
 @register('arrays')
-def arrays(data_dir, *, validation_split=0.0, info=None):
-    """An .npz file with x_train, y_train and perhaps x_test, y_test (as Keras's).
+def arrays(
+    data_dir: str | None,
+    *,
+    validation_split: float = 0.0,
+    info: DatasetInfo | None = None,
+) -> ArraySource:
+    """An .npz file with x_train, y_train and optionally x_test, y_test (as Keras's).
 
     Args:
       data_dir: the .npz file: images uint8 [N, H, W, C] or [N, H, W], labels int
-        [N] or [N, 1]; also x_validation, y_validation, and class_names (str).
-      validation_split: share of the training images to hold out.
+        [N] or [N, 1]; optionally x_validation, y_validation, and class_names.
+      validation_split: fraction of the training images to hold out.
       info: see `DataSource`.
 
-    Returns:
-      A `ArraySource`.
-
     Raises:
-      DataError: no such file, or arrays that do not fit.
+      DataError: no such file, or arrays that do not match.
     """
     if not data_dir or not os.path.isfile(data_dir):
         raise DataError(f'`data_dir` must be an .npz file, got {data_dir!r}')
@@ -36,7 +41,7 @@ def arrays(data_dir, *, validation_split=0.0, info=None):
         with file:
             loaded = {name: file[name] for name in file.files}
     except (OSError, EOFError, ValueError, zipfile.BadZipFile, zlib.error) as error:
-        raise DataError(f'{data_dir} is not a whole .npz file: {error}') from None
+        raise DataError(f'{data_dir} is not a complete .npz file: {error}') from None
     splits = {
         split: (loaded[f'x_{split}'], loaded.get(f'y_{split}'))
         for split in ('train', 'validation', 'test')
@@ -62,32 +67,34 @@ def arrays(data_dir, *, validation_split=0.0, info=None):
     )
 
 
-def _text(name):
+def _text(name: str | bytes) -> str:
     return name.decode('utf-8', 'replace') if isinstance(name, bytes) else str(name)
 
 
 def from_arrays(
-    splits, class_names=None, *, name='arrays', validation_split=0.0, info=None
-):
+    splits: Mapping[str, tuple[ArrayLike, ArrayLike]],
+    class_names: Sequence[str] | None = None,
+    *,
+    name: str = 'arrays',
+    validation_split: float = 0.0,
+    info: DatasetInfo | None = None,
+) -> ArraySource:
     """Makes a source of arrays in memory.
 
     Args:
-      splits: dict split ('train', …) -> (images uint8 [N, H, W, C] or [N, H, W],
+      splits: dict split ('train', ...) -> (images uint8 [N, H, W, C] or [N, H, W],
         labels int [N] or [N, 1]).
-      class_names: sequence of str; by default the numbers up to the largest label.
+      class_names: by default the numbers up to the largest label.
       name: name for messages and `DatasetInfo`.
-      validation_split: share of 'train' to hold out as 'validation'.
+      validation_split: fraction of 'train' to hold out as 'validation'.
       info: see `DataSource`.
 
-    Returns:
-      A `ArraySource`.
-
     Raises:
-      DataError: arrays that do not fit.
+      DataError: arrays that do not match.
     """
     shaped = {}
-    for split, (images, labels) in splits.items():
-        images, labels = np.asarray(images), np.asarray(labels)
+    for split, pair in splits.items():
+        images, labels = (np.asarray(array) for array in pair)
         if images.ndim == 3:
             images = images[..., None]
         if labels.ndim == 2 and labels.shape[1] == 1:

@@ -1,61 +1,116 @@
-"""Numbers in columns, for regression: the last column is what is to be predicted."""
+"""Numbers in columns, for regression; the last column is the target."""
 
 import os
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
+import tensorflow as tf
+from numpy.typing import ArrayLike
 
 from estimator_clf.core.errors import DataError
 from estimator_clf.core.registry import register
-from input.sources.in_memory import ArraySource
+from input.dataset_info import DatasetInfo
+from input.sources.base import DataSource
+from input.sources.in_memory import Arrays, ArraySplits
+from input.sources.pipeline import ReadOptions
 from input.text_files import read_lines
 
 
-class RegressionSource(ArraySource):
+class RegressionSource(DataSource):
     """Rows of numbers instead of images: features {'x'}, labels float32 [B]."""
 
-    _LABEL = np.float32
+    def __init__(
+        self,
+        name: str,
+        arrays: Mapping[str, Arrays],
+        validation_split: float = 0.0,
+        info: DatasetInfo | None = None,
+    ):
+        """Makes the source.
 
-    @staticmethod
-    def _check(name, split, values, targets, num_classes):
-        del num_classes
-        if values.ndim != 2 or targets.shape != values.shape[:1] or not len(values):
-            raise DataError(
-                f'{name}: {split} must be x [N, D] and y [N], got '
-                f'{list(values.shape)} and {list(targets.shape)}'
-            )
-        if not (np.isfinite(values).all() and np.isfinite(targets).all()):
-            raise DataError(f'{name}: all numbers of {split} must be finite')
+        Args:
+          name: see `DataSource`.
+          arrays: dict split -> (x float32 [N, D], y float32 [N]).
+          validation_split: fraction of 'train' to hold out as 'validation'.
+          info: see `DataSource`.
 
-    def _check_augment(self, steps):
-        if steps:
+        Raises:
+          DataError: shapes that do not match, numbers that are not finite, a split that
+            exists already or would be empty.
+        """
+        for split, (x, y) in arrays.items():
+            _check_values(name, split, x, y)
+        self._splits = ArraySplits(name, arrays, validation_split)
+        super().__init__(name, (), self._splits.shape, info)
+
+    @property
+    def num_examples(self) -> dict[str, int]:
+        return self._splits.num_examples
+
+    def read(self, options: ReadOptions) -> tf.data.Dataset:
+        """See `DataSource`; 'x'."""
+        return self._splits.read(options, 'x')
+
+    def _check_options(self, options: ReadOptions) -> None:
+        if options.augment_ops:
             raise DataError(f'`augment` has no meaning for {self.name}: no images')
+        if options.eval_crop != 1.0:
+            raise DataError(
+                f'`eval_crop={options.eval_crop}` has no meaning for {self.name}: no '
+                'images'
+            )
 
-    def _finish(self, reading, batch):
-        del reading
-        return {'x': batch['image'], 'key': batch['key']}, batch['label']
+    def steps_per_pack(self, split: str, batch_size: int, augment: str = '') -> int:
+        return self._splits.steps_per_pack(split, batch_size, augment)
 
-    def _pixel_statistics(self):
-        return (), ()
+    def set_cache(self, kind: str) -> None:
+        """See `DataSource`; has no effect, since the numbers are in memory."""
 
-    def encoded(self, split, indices=None):
+    def labels(self, split: str) -> np.ndarray:
+        return self._splits.labels(split)
+
+    def fingerprint(self, split: str) -> str:
+        return self._splits.fingerprint(split)
+
+    def _restrict(self, places: Mapping[str, np.ndarray], numbers: np.ndarray) -> None:
+        raise DataError(f'{self.name} has no classes to select, only numbers')
+
+    def encoded(
+        self, split: str, indices: Sequence[int] | None = None
+    ) -> Iterator[tuple[str, bytes, int]]:
         raise DataError(f'{self.name} has no images, only numbers')
 
 
+def _check_values(name: str, split: str, x: np.ndarray, y: np.ndarray) -> None:
+    if x.ndim != 2 or y.shape != x.shape[:1] or not len(x):
+        raise DataError(
+            f'{name}: {split} must be x [N, D] and y [N], got '
+            f'{list(x.shape)} and {list(y.shape)}'
+        )
+    if not (np.isfinite(x).all() and np.isfinite(y).all()):
+        raise DataError(f'{name}: all numbers of {split} must be finite')
+
+
 @register('csv')
-def csv(data_dir, *, validation_split=0.0, info=None):
+def csv(
+    data_dir: str | None,
+    *,
+    validation_split: float = 0.0,
+    info: DatasetInfo | None = None,
+) -> RegressionSource:
     """A CSV file of numbers, for linear_regression: columns x, …, y.
 
     Args:
       data_dir: the file. A first line that is not all numbers is the header.
-      validation_split: share of the rows to hold out.
+      validation_split: fraction of the rows to hold out.
       info: see `DataSource`.
 
     Returns:
-      A `RegressionSource`: features {'x': float32 [B, D], 'key': string [B]}, labels
+      A source with features {'x': float32 [B, D], 'key': string [B]}, labels
       float32 [B].
 
     Raises:
-      DataError: no such file, fewer than two columns, something that is no number.
+      DataError: no such file, fewer than two columns, a cell that is not a number.
     """
     if not data_dir or not os.path.isfile(data_dir):
         raise DataError(f'`data_dir` must be a CSV file, got {data_dir!r}')
@@ -88,23 +143,26 @@ def csv(data_dir, *, validation_split=0.0, info=None):
     )
 
 
-def from_values(splits, *, name='values', validation_split=0.0, info=None):
+def from_values(
+    splits: Mapping[str, tuple[ArrayLike, ArrayLike]],
+    *,
+    name: str = 'values',
+    validation_split: float = 0.0,
+    info: DatasetInfo | None = None,
+) -> RegressionSource:
     """Makes a source of arrays for regression.
 
     Args:
       splits: dict split -> (x float [N, D] or [N], y float [N]).
       name: name for messages and `DatasetInfo`.
-      validation_split: share of 'train' to hold out as 'validation'.
+      validation_split: fraction of 'train' to hold out as 'validation'.
       info: see `DataSource`.
 
-    Returns:
-      A `RegressionSource`.
-
     Raises:
-      DataError: arrays that do not fit, or numbers that are not finite.
+      DataError: arrays that do not match, or numbers that are not finite.
     """
     shaped = {}
-    for split, (x, y) in splits.items():
-        x, y = np.asarray(x, np.float32), np.asarray(y, np.float32)
+    for split, (inputs, targets) in splits.items():
+        x, y = np.asarray(inputs, np.float32), np.asarray(targets, np.float32)
         shaped[split] = (x[:, None] if x.ndim == 1 else x, y)
-    return RegressionSource(name, (), shaped, validation_split, info)
+    return RegressionSource(name, shaped, validation_split, info)

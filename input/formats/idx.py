@@ -1,4 +1,4 @@
-"""MNIST's idx format, and all datasets that come in it (Fashion-MNIST, EMNIST).
+"""MNIST's idx format, also of other datasets (Fashion-MNIST, EMNIST).
 
 The format is described at http://yann.lecun.com/exdb/mnist/: two zero bytes, a type
 byte (8: unsigned byte), the number of dimensions, each dimension as a big-endian
@@ -11,12 +11,14 @@ import os
 import re
 import struct
 import zlib
+from collections.abc import Mapping
 
 import numpy as np
 
 from estimator_clf.core.errors import DataError
 from estimator_clf.core.registry import register
-from input.sources.in_memory import ArraySource
+from input.dataset_info import DatasetInfo
+from input.sources.in_memory import Arrays, ArraySource
 from input.split_names import canonical
 from input.text_files import read_names
 
@@ -27,63 +29,70 @@ _IMAGES = re.compile(
 
 
 @register('idx', 'mnist')
-def idx(data_dir, *, idx_prefix=None, validation_split=0.0, info=None):
-    """MNIST and everything in its format (Fashion-MNIST, EMNIST), .gz or not.
+def idx(
+    data_dir: str | None,
+    *,
+    prefix: str | None = None,
+    validation_split: float = 0.0,
+    info: DatasetInfo | None = None,
+) -> ArraySource:
+    """MNIST and other datasets in its format (Fashion-MNIST, EMNIST), .gz or not.
 
     Args:
-      data_dir: directory of `train-images-idx3-ubyte[.gz]` and so on, or the one
-        above a directory `mnist`.
-      idx_prefix: which set, where a directory holds several: 'emnist-letters-'.
-      validation_split: share of the training images to hold out.
+      data_dir: directory of `train-images-idx3-ubyte[.gz]` and so on, or the parent
+        of a directory `mnist`.
+      prefix: the set to read, where a directory contains several:
+        'emnist-letters-'.
+      validation_split: fraction of the training images to hold out.
       info: see `DataSource`.
 
     Returns:
-      A `ArraySource` of images [height, width, 1]. EMNIST's come as they are
-      stored, transposed. Labels that begin at 1 (EMNIST letters) keep their numbers
-      as names; so does every class, unless `labels.txt` names them.
+      A source of images [height, width, 1]. EMNIST's are transposed, as they are
+      stored. Classes are named by their labels, also where these start at 1 (EMNIST
+      letters), unless `labels.txt` names them.
 
     Raises:
       DataError: a missing file, a wrong header, a file cut short.
     """
     directory = _directory(data_dir)
-    arrays = {}
-    there = sorted(os.listdir(directory))
-    for name in there:
+    arrays: dict[str, Arrays] = {}
+    listing = sorted(os.listdir(directory))
+    for name in listing:
         match = _IMAGES.match(name)
-        if name.endswith('.gz') and name[:-3] in there:  # As `gunzip -k` leaves it.
+        if name.endswith('.gz') and name[:-3] in listing:  # After `gunzip -k`.
             continue
-        if not match or (idx_prefix is not None and match['prefix'] != idx_prefix):
+        if not match or (prefix is not None and match['prefix'] != prefix):
             continue
         split = 'test' if match['split'] == 't10k' else canonical(match['split'])
-        if split in arrays:
+        if split is None or split in arrays:
             raise DataError(
-                f'{directory} holds more than one {split} split ({name} is the second); '
-                'keep one, or say which with `idx_prefix`'
+                f'{directory} contains more than one {split} split ({name} is the '
+                'second); retain one, or select one by `prefix`'
             )
         images = read_idx(os.path.join(directory, name), 3)
-        labels = read_idx(_labels_beside(directory, name), 1)
+        labels = read_idx(_path_of_labels(directory, name), 1)
         arrays[split] = (images[..., None], labels)
     if 'train' not in arrays:
         raise DataError(
-            f'{directory} must hold {idx_prefix or ""}train-images-idx3-ubyte[.gz]'
+            f'{directory} must contain {prefix or ""}train-images-idx3-ubyte[.gz]'
         )
     arrays, names = _number_classes(directory, arrays)
-    name = (idx_prefix or os.path.basename(os.path.abspath(directory))).strip('-_')
+    name = (prefix or os.path.basename(os.path.abspath(directory))).strip('-_')
     return ArraySource(name, names, arrays, validation_split, info)
 
 
-def read_idx(path, dimensions):
+def read_idx(path: str, dimensions: int) -> np.ndarray:
     """Reads an idx file of unsigned bytes.
 
     Args:
-      path: the file; gzip is told by its first bytes.
-      dimensions: how many there must be.
+      path: the file; gzip is recognized by its first bytes.
+      dimensions: expected number of dimensions.
 
     Returns:
       uint8 array.
 
     Raises:
-      DataError: not such a file, or not all of it.
+      DataError: not such a file, or an incomplete one.
     """
     try:
         with open(path, 'rb') as file:
@@ -120,29 +129,32 @@ def read_idx(path, dimensions):
     return np.frombuffer(data, np.uint8, offset=header).reshape(shape)
 
 
-def _directory(data_dir):
+def _directory(data_dir: str | None) -> str:
     if not data_dir:
-        raise DataError('`data_dir` is needed: the directory of the idx files')
+        raise DataError('`data_dir` is required: the directory of the idx files')
     for directory in (data_dir, os.path.join(data_dir, 'mnist')):
         if os.path.isdir(directory) and any(map(_IMAGES.match, os.listdir(directory))):
             return directory
     raise DataError(
-        '`data_dir` must hold train-images-idx3-ubyte[.gz], but '
-        f'{data_dir} ' + ('does not' if os.path.isdir(data_dir) else 'is no directory')
+        '`data_dir` must contain train-images-idx3-ubyte[.gz], but '
+        f'{data_dir} '
+        + ('does not' if os.path.isdir(data_dir) else 'is not a directory')
     )
 
 
-def _labels_beside(directory, images_name):
+def _path_of_labels(directory: str, images_name: str) -> str:
     stem = images_name.removesuffix('.gz').replace('images', 'labels')
     stem = stem.replace('idx3', 'idx1')
     for name in (stem, stem + '.gz'):
         if os.path.exists(os.path.join(directory, name)):
             return os.path.join(directory, name)
-    raise DataError(f'{images_name} has no labels beside it: {stem}[.gz] is missing')
+    raise DataError(f'{images_name} has no labels: {stem}[.gz] is missing')
 
 
-def _number_classes(directory, arrays):
-    """Names the classes; leaves out numbers below the lowest label that occurs."""
+def _number_classes(
+    directory: str, arrays: Mapping[str, Arrays]
+) -> tuple[dict[str, Arrays], list[str]]:
+    """Names the classes; excludes numbers below the lowest label that occurs."""
     labels = arrays['train'][1]
     if not labels.size:
         raise DataError(f'{directory}: the training split is empty')
@@ -150,7 +162,7 @@ def _number_classes(directory, arrays):
     path = os.path.join(directory, 'labels.txt')
     if os.path.exists(path):
         names = read_names(path)
-        if len(names) > last:  # They name the numbers below `first`, too.
+        if len(names) > last:  # They include the numbers below `first`.
             first = 0
     else:
         names = [str(n) for n in range(first, last + 1)]

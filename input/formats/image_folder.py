@@ -1,16 +1,19 @@
-"""Images in directories: a directory per class, or the class in the file's name."""
+"""Images in directories: one per class, or with the class in the file name."""
 
 import hashlib
 import os
 import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import NoReturn
 
 import numpy as np
 
 from estimator_clf.core.errors import DataError
 from estimator_clf.core.registry import register
+from input.dataset_info import DatasetInfo
 from input.images.image_shape import infer_image_shape
 from input.sampling.stateless_random import is_validation_example
-from input.sources.image_files import ImageFileSource
+from input.sources.image_files import Files, ImageFileSource
 from input.sources.in_memory import check_validation_split
 from input.split_names import canonical, hinted
 
@@ -21,38 +24,38 @@ _LAYOUTS = (
     'DIR/test)'
 )
 
+# (path, class).
+Example = tuple[str, str]
+
 
 @register('image_folder')
 def image_folder(
-    data_dir,
+    data_dir: str | None,
     *,
-    image_size=None,
-    channels=None,
-    validation_split=0.0,
-    label_pattern=None,
-    info=None,
-):
+    image_size: int | str | None = None,
+    channels: int | None = None,
+    validation_split: float = 0.0,
+    label_pattern: str | None = None,
+    info: DatasetInfo | None = None,
+) -> ImageFileSource:
     """Images in a directory per class, with or without directories for the splits.
 
     Args:
       data_dir: root of `<split>/<class>/**/*.jpg` or of `<class>/**/*.jpg`; with
-        `label_pattern` the class directories are not needed. Extensions jpg, jpeg,
-        png, gif, bmp in any case; what a file is, its first bytes tell.
-      image_size: int or 'HEIGHTxWIDTH'; see
-      `input.images.image_shape.infer_image_shape`.
+        `label_pattern` the class directories are not required. Extensions jpg, jpeg,
+        png, gif, bmp in any case; the format follows from the first bytes of a file.
+      image_size: pixels or 'HEIGHTxWIDTH'; see
+        `input.images.image_shape.infer_image_shape`.
       channels: 1 or 3.
-      validation_split: share of the training files to hold out; which ones
-        follows from a hash of each file's name, so that more files move none.
+      validation_split: fraction of the training files to hold out; which ones
+        follows from a hash of each file's name, so that further files move none.
       label_pattern: regular expression searched for in the file's name; its first
         group is the class: r'(cat|dog)\\.' for Kaggle's `cat.0.jpg`.
       info: see `DataSource`.
 
-    Returns:
-      A `ImageFileSource`.
-
     Raises:
       DataError: no such directory, no images, fewer than two classes, a class that
-        is not in the training split.
+        the training split does not contain.
     """
     root = existing_directory(data_dir)
     pattern = compile_pattern(label_pattern)
@@ -61,7 +64,7 @@ def image_folder(
         paths = sorted(images_below(directory))
         labelled = [(p, class_of(p, directory, pattern)) for p in paths]
         known = [(p, c) for p, c in labelled if c is not None]
-        # Kaggle's test images carry no class: a split without any is left out.
+        # Kaggle's test images have no class: a split without any is skipped.
         if known or split == 'train':
             found[split] = _check_split(split, directory, labelled, known, pattern)
     class_names = _class_names(found, root)
@@ -82,18 +85,18 @@ def image_folder(
     return ImageFileSource(name, class_names, shape, files, info)
 
 
-def existing_directory(data_dir):
-    """Returns data_dir; raises DataError if it is no directory."""
+def existing_directory(data_dir: str | None) -> str:
+    """Returns data_dir; raises DataError if it is not a directory."""
     if not data_dir:
-        raise DataError('`data_dir` is needed for `dataset=image_folder`')
+        raise DataError('`data_dir` is required for `dataset=image_folder`')
     if not os.path.isdir(data_dir):
         what = 'is a file' if os.path.exists(data_dir) else 'does not exist'
         raise DataError(f'`data_dir` must be a directory, but {data_dir} {what}')
     return data_dir
 
 
-def compile_pattern(label_pattern):
-    """Returns `label_pattern` compiled, or None; raises DataError if it is wrong."""
+def compile_pattern(label_pattern: str | None) -> re.Pattern[str] | None:
+    """Compiles `label_pattern`, or returns None; raises DataError if it is invalid."""
     if not label_pattern:
         return None
     try:
@@ -105,21 +108,22 @@ def compile_pattern(label_pattern):
         ) from None
     if pattern.groups < 1:
         raise DataError(
-            '`label_pattern` must have a group (…) that is the class, such as '
+            '`label_pattern` must have a group (...) that is the class, such as '
             f"'(cat|dog)', got {label_pattern!r}"
         )
     return pattern
 
 
-def _split_directories(root, pattern):
-    """dict split -> directory; all of it is 'train' where no directory is called that."""
-    directories = {}
+def _split_directories(root: str, pattern: re.Pattern[str] | None) -> dict[str, str]:
+    """Returns dict split -> directory; {'train': root} without a directory 'train'."""
+    directories: dict[str, str] = {}
     for name in sorted(os.listdir(root)):
         split, path = canonical(name), os.path.join(root, name)
         if split and os.path.isdir(path):
             if split in directories:
                 raise DataError(
-                    f'{directories[split]} and {path} are both the {split} split; keep one'
+                    f'{directories[split]} and {path} are both the {split} split; '
+                    'retain one'
                 )
             directories[split] = path
     if 'train' in directories:
@@ -127,20 +131,19 @@ def _split_directories(root, pattern):
     alike = [] if pattern else look_like_splits(root)
     if alike:
         raise DataError(
-            f'{root} has no directory called train, but {" and ".join(alike)}, which look '
-            'like splits, with the same directories in them, and would be trained on as '
-            'classes. Call them train, valid and test, or name the one with the '
-            'classes by `data_dir`'
+            f'{root} has no directory called train, but {" and ".join(alike)}, which '
+            'look like splits, with the same directories inside, and would be trained '
+            'on as classes. Rename them to train, valid and test, or set `data_dir` to '
+            'the one with the classes'
         )
     return {'train': root}
 
 
-def look_like_splits(root):
-    """Names of directories that may be splits under other names, such as 'training_set'.
+def look_like_splits(root: str) -> list[str]:
+    """Returns directories that may be splits under other names, such as 'training_set'.
 
-    They speak of different splits and have most of their directories in common, as
-    splits
-    have classes.
+    Their names denote different splits and most of their subdirectories, the classes,
+    are the same.
     """
     inside = {}
     for name in sorted(os.listdir(root)):
@@ -149,7 +152,7 @@ def look_like_splits(root):
             inside[name] = {
                 below
                 for below in os.listdir(path)
-                if not passed_over(below) and os.path.isdir(os.path.join(path, below))
+                if not is_ignored(below) and os.path.isdir(os.path.join(path, below))
             }
     return [
         name
@@ -161,20 +164,20 @@ def look_like_splits(root):
     ]
 
 
-def _mostly_the_same(one, other):
+def _mostly_the_same(one: set[str], other: set[str]) -> bool:
     common = len(one & other)
     return common > 1 and 2 * common > min(len(one), len(other))
 
 
-def images_below(directory):
-    """Yields the paths of what has an image's extension, in no order."""
+def images_below(directory: str) -> Iterator[str]:
+    """Yields the paths of all files with an image's extension, in no order."""
     for path in files_below(directory):
         if path.lower().endswith(EXTENSIONS):
             yield path
 
 
-# At the top of disks, and not for everybody to read.
-_OF_THE_SYSTEM = (
+# At the root of file systems, often without the right to read them.
+_SYSTEM_DIRECTORIES = (
     'lost+found',
     'System Volume Information',
     '$RECYCLE.BIN',
@@ -183,17 +186,19 @@ _OF_THE_SYSTEM = (
 )
 
 
-def passed_over(name):
-    """Whether a directory of this name is none of the data: a hidden one, or a disk's."""
-    return name.startswith('.') or name in _OF_THE_SYSTEM
+def is_ignored(name: str) -> bool:
+    """Returns whether a directory is not part of the data: hidden, or the system's."""
+    return name.startswith('.') or name in _SYSTEM_DIRECTORIES
 
 
-def files_below(directory, onerror=None):
-    """Yields the paths of all files but hidden ones, in no order.
+def files_below(
+    directory: str, onerror: Callable[[OSError], object] | None = None
+) -> Iterator[str]:
+    """Yields the paths of all files except hidden ones, in no order.
 
     Args:
-      directory: where to look.
-      onerror: function (OSError), called for each directory that cannot be read.
+      directory: the root; links are followed.
+      onerror: called for each directory that cannot be read.
 
     Raises:
       DataError: without onerror, a directory that cannot be read.
@@ -201,39 +206,39 @@ def files_below(directory, onerror=None):
     walk = os.walk(directory, onerror=onerror or _refused, followlinks=True)
     for parent, directories, names in walk:
         directories[:] = [
-            f for f in directories if not passed_over(f) and not _leads_back(parent, f)
+            f for f in directories if not is_ignored(f) and not _leads_back(parent, f)
         ]
         for name in names:
             if not name.startswith('.'):
                 yield os.path.join(parent, name)
 
 
-def _refused(error):
+def _refused(error: OSError) -> NoReturn:
     raise DataError(
-        f'{error.filename} cannot be read: {error.strerror}; mend that, or take the '
-        'directory away'
+        f'{error.filename} cannot be read: {error.strerror}; fix that, or remove the '
+        'directory'
     )
 
 
-def _leads_back(parent, name):
-    """Tells whether a directory is a link to what it was come through: a walk without end.
+def _leads_back(parent: str, name: str) -> bool:
+    """Returns whether a directory is a link that would make the walk endless.
 
-    That is a directory that it lies in, or one that a link on the way led to or lay in.
+    It is one to a directory that contains it, also through other links on the way.
     """
     path = os.path.join(parent, name)
     if not os.path.islink(path):
         return False
     target = os.path.realpath(path)
-    way = parent
-    while os.path.commonpath([target, os.path.realpath(way)]) != target:
-        above = os.path.dirname(way)
-        if above in (way, ''):
+    current = parent
+    while os.path.commonpath([target, os.path.realpath(current)]) != target:
+        above = os.path.dirname(current)
+        if above in (current, ''):
             return False
-        way = above
+        current = above
     return True
 
 
-def class_of(path, directory, pattern):
+def class_of(path: str, directory: str, pattern: re.Pattern[str] | None) -> str | None:
     """Returns the class of an image of the split in `directory`, or None."""
     inside = os.path.relpath(path, directory)
     if pattern:
@@ -243,26 +248,32 @@ def class_of(path, directory, pattern):
     return first if slash else None
 
 
-def _check_split(split, directory, labelled, known, pattern):
+def _check_split(
+    split: str,
+    directory: str,
+    labelled: Sequence[tuple[str, str | None]],
+    known: list[Example],
+    pattern: re.Pattern[str] | None,
+) -> list[Example]:
     if not labelled:
         raise DataError(
-            f'{directory} has no images ({", ".join(EXTENSIONS)}) in it. {_LAYOUTS}'
+            f'{directory} contains no images ({", ".join(EXTENSIONS)}). {_LAYOUTS}'
         )
     if len(known) < len(labelled):
         path = next(p for p, c in labelled if c is None)
         if pattern:
             raise DataError(
-                f'{path} is of no class: `label_pattern={pattern.pattern!r}` must '
+                f'{path} has no class: `label_pattern={pattern.pattern!r}` must '
                 f'match every image of the {split} split'
             )
         raise DataError(
-            f'{path} is in no class directory. {_LAYOUTS}; if the class is in the names '
-            r"of the files, give `label_pattern`, such as '(cat|dog)\.'"
+            f'{path} is not in a class directory. {_LAYOUTS}; if the class is in the '
+            r"names of the files, set `label_pattern`, such as '(cat|dog)\.'"
         )
     return known
 
 
-def _class_names(found, root):
+def _class_names(found: Mapping[str, Sequence[Example]], root: str) -> list[str]:
     names = sorted({c for _, c in found['train']})
     if len(names) < 2:
         raise DataError(
@@ -273,31 +284,33 @@ def _class_names(found, root):
         if not name.isprintable():
             raise DataError(
                 f'The name of the class {name!r} of {root} must be printable UTF-8, '
-                'since it goes to the served model; rename its directory'
+                'since the served model returns it; rename its directory'
             )
     for split, examples in found.items():
         for path, name in examples:
             if name not in names:
                 raise DataError(
-                    f'The {split} split has the class {name!r} ({path}), which the '
-                    f'training split has not: {", ".join(names[:20])}'
+                    f'The {split} split contains the class {name!r} ({path}), which '
+                    f'the training split does not: {", ".join(names[:20])}'
                 )
     return names
 
 
-def _hold_out(root, files, validation_split):
+def _hold_out(root: str, files: dict[str, Files], validation_split: float) -> None:
     paths, labels = files['train']
     out = validation_files(root, paths, validation_split)
     check_validation_split(f'{root}', validation_split, files, out)
-    for split, keep in (('train', ~out), ('validation', out)):
+    for split, mask in (('train', ~out), ('validation', out)):
         files[split] = (
-            [p for p, k in zip(paths, keep, strict=True) if k],
-            labels[keep],
+            [path for path, chosen in zip(paths, mask, strict=True) if chosen],
+            labels[mask],
         )
 
 
-def validation_files(root, paths, validation_split):
-    """Returns a bool array: which of the training files are held out."""
+def validation_files(
+    root: str, paths: Sequence[str], validation_split: float
+) -> np.ndarray:
+    """Returns which of the training files are held out, bool [N]."""
     ids = [
         int.from_bytes(
             hashlib.md5(os.path.relpath(p, root).encode('utf-8', 'replace')).digest()[

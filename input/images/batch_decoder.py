@@ -1,4 +1,6 @@
-"""Many images at once, for serving: an error says which of them, and why."""
+"""Decodes the images of a serving request; an error states which one failed and why."""
+
+from collections.abc import Callable, Sequence
 
 import tensorflow as tf
 
@@ -12,21 +14,27 @@ class BatchDecoder:
     images = decoder.batch(encoded)
     """
 
-    def __init__(self, size, channels, window=None, max_pixels=None):
-        """Makes the decoder; the arguments are those of `input.images.decode.decode`."""
+    def __init__(
+        self,
+        size: Sequence[int],
+        channels: int,
+        window: decoding.Window | None = None,
+        max_pixels: int | None = None,
+    ):
+        """Makes the decoder; for the arguments see `input.images.decode.decode`."""
         self._size = tuple(size)
         self._channels = channels
         self._window = window
         self._max_pixels = max_pixels
 
-    def __call__(self, data, key=None):
+    def __call__(self, data: tf.Tensor, key: tf.Tensor | None = None) -> tf.Tensor:
         """Decodes one image: string scalar to uint8 [height, width, channels]."""
         return decoding.decode(
             data, self._size, self._channels, self._window, key, self._max_pixels
         )
 
     @tf.autograph.experimental.do_not_convert  # As in `DataSource.input_fn`.
-    def batch(self, data):
+    def batch(self, data: tf.Tensor) -> tf.Tensor:
         """Decodes images in parallel.
 
         Args:
@@ -55,40 +63,47 @@ class BatchDecoder:
         def many():
             return self._many(decode, data, shape)
 
-        # What makes and tears down a dataset takes as long as decoding a small image.
+        # Creating and deleting a dataset takes as long as decoding a small image.
         images = tf.cond(tf.size(data) <= 1, few, many)
         images.set_shape([None, *shape])
         return images
 
-    def _many(self, decode, data, shape):
-        # An op's error ends a graph's run, nobody can catch it there: but a dataset can
-        # leave out what failed, and then it shows by what is missing.
+    def _many(
+        self,
+        decode: Callable[..., tf.Tensor],
+        data: tf.Tensor,
+        shape: Sequence[int],
+    ) -> tf.Tensor:
+        # The error of an op ends the run of a graph, which cannot catch it: but a
+        # dataset can skip elements that failed, which then are missing.
         count = tf.size(data, out_type=tf.int64)
         numbers = tf.data.Dataset.range(count)
         decoded = numbers.map(
             lambda number: (number, decode(data[number], '')),
             num_parallel_calls=tf.data.AUTOTUNE,
         ).ignore_errors()
-        # One more, or a batch of nothing but bad images would be no element at all.
+        # One more, or a batch of corrupt images only would be no element at all.
         last = (tf.constant(-1, tf.int64), tf.zeros(shape, tf.uint8))
         decoded = decoded.concatenate(tf.data.Dataset.from_tensors(last))
-        good, images = decoded.batch(count + 1).get_single_element()
-        good = good[:-1]
+        valid, images = decoded.batch(count + 1).get_single_element()
+        valid = valid[:-1]
         missing = tf.equal(
-            tf.scatter_nd(good[:, None], tf.ones_like(good), count[None]), 0
+            tf.scatter_nd(valid[:, None], tf.ones_like(valid), count[None]), 0
         )
         message = tf.cond(
             tf.reduce_any(missing),
             lambda: self._explain(data, tf.where(missing)[0, 0], count),
             lambda: tf.constant(''),
         )
-        all_good = tf.equal(message, '')
-        with tf.control_dependencies([tf.debugging.Assert(all_good, [message])]):
+        all_valid = tf.equal(message, '')
+        with tf.control_dependencies([tf.debugging.Assert(all_valid, [message])]):
             return tf.identity(images[:-1])
 
-    def _explain(self, data, number, count):
-        """What is wrong with the image of that number."""
-        # Looking may fail as well.
+    def _explain(
+        self, data: tf.Tensor, number: tf.Tensor, count: tf.Tensor
+    ) -> tf.Tensor:
+        """Returns what is wrong with the image of that number."""
+        # Reading the header may fail as well.
         words = tf.data.Dataset.from_tensors(data[number])
         words = words.map(lambda one: decoding.fault(one, self._max_pixels))
         words = words.ignore_errors()
@@ -96,9 +111,9 @@ class BatchDecoder:
         usual = tf.data.Dataset.from_tensors('cannot be decoded: corrupt or cut short')
         reason = words.concatenate(usual).take(1).get_single_element()
         name = _name(number, count)
-        return tf.strings.join([f'{decoding.NOT_A_IMAGE} <', name, '>: ', reason])
+        return tf.strings.join([f'{decoding.CORRUPT_EXAMPLE} <', name, '>: ', reason])
 
 
-def _name(number, count):
+def _name(number: tf.Tensor | int, count: tf.Tensor | int) -> tf.Tensor:
     number, count = tf.strings.as_string(number), tf.strings.as_string(count)
     return tf.strings.join(['image ', number, ' (from 0) of ', count])

@@ -1,45 +1,50 @@
-"""Encoded image in, uint8 pixels of the wanted size out: the one way it is done.
+"""Decodes, crops and resizes encoded images: the only function that does.
 
-Training, evaluation and the exported graph all come through `decode`, so a skew
-between training and serving is not possible here. EXIF orientation is not applied:
-TensorFlow's decoders do not read it.
+Training, evaluation and the exported graph all use `decode`, so that decoding cannot
+differ between training and serving. EXIF orientation is not applied: TensorFlow's
+decoders do not read it.
 """
 
 import functools
 import math
+from collections.abc import Callable, Sequence
 
 import tensorflow as tf
 
 from input.images import headers
+from input.sampling.stateless_random import ExampleRng
 
-_KINDS = (  # First bytes of a file; the name of a file proves nothing.
+Window = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
+
+_KINDS = (  # First bytes of a file; its name may be wrong.
     ('jpeg', b'\xff\xd8\xff'),
     ('png', b'\x89PNG\r\n\x1a\n'),
     ('gif', b'GIF8'),
     ('bmp', b'BM'),
 )
 
-# What a random window draws for, see `input.sampling.stateless_random.ExampleRng`.
-WINDOW_DRAWS = ('crop area', 'crop aspect', 'crop top', 'crop left')
+# Purposes of the random numbers of a window, see
+# `input.sampling.stateless_random.ExampleRng`.
+WINDOW_PURPOSES = ('crop area', 'crop aspect', 'crop top', 'crop left')
 
 # libjpeg can decode to a half, a quarter and an eighth of the size.
 _RATIOS = (1, 2, 4, 8)
 
-NOT_A_IMAGE = 'bad example'  # Marks our own message inside TensorFlow's.
+CORRUPT_EXAMPLE = 'corrupt example'  # Marks our own message inside TensorFlow's.
 _UNKNOWN = 'neither JPEG, PNG, GIF nor BMP'
 _ANY = (1 << 63) - 1
 
 
-def kind_of(data):
+def kind_of(data: bytes) -> str | None:
     """Returns 'jpeg', 'png', 'gif' or 'bmp', by the first bytes; else None."""
     return next((name for name, magic in _KINDS if data.startswith(magic)), None)
 
 
-def central_window(fraction, aspect):
-    """Makes the window of evaluation: the middle, in the aspect of the target.
+def central_window(fraction: float, aspect: float) -> Window:
+    """Makes the window of evaluation: the center, in the aspect of the target.
 
     Args:
-      fraction: share of the largest such window's sides to keep, in (0, 1].
+      fraction: fraction of the largest such window's sides to use, in (0, 1].
       aspect: width / height of the target.
 
     Returns:
@@ -59,15 +64,20 @@ def central_window(fraction, aspect):
     return window
 
 
-def random_window(draw, min_area, aspect, aspect_range=(3 / 4, 4 / 3)):
+def random_window(
+    rng: ExampleRng,
+    min_area: float,
+    aspect: float,
+    aspect_range: tuple[float, float] = (3 / 4, 4 / 3),
+) -> Window:
     """Makes the window of a random-resized crop.
 
-    A single draw, cut to fit, where Szegedy et al. 2015 ("Going deeper with
-    convolutions", section 6) draw until one fits.
+    A single sample, clipped to the image, where Szegedy et al. 2015 ("Going deeper with
+    convolutions", section 6) sample until one fits.
 
     Args:
-      draw: `ExampleRng` for one example.
-      min_area: smallest share of the image's area, in (0, 1].
+      rng: random numbers of one example.
+      min_area: smallest fraction of the image's area, in (0, 1].
       aspect: width / height of the target.
       aspect_range: the window's aspect, relative to the target's.
 
@@ -78,42 +88,49 @@ def random_window(draw, min_area, aspect, aspect_range=(3 / 4, 4 / 3)):
     def window(height, width):
         sides = tf.stack([height, width])
         exact = tf.cast(sides, tf.float32)
-        area = tf.reduce_prod(exact) * draw.uniform('crop area', min_area, 1.0)
+        area = tf.reduce_prod(exact) * rng.uniform('crop area', min_area, 1.0)
         low, high = (math.log(a * aspect) for a in aspect_range)
-        half = 0.5 * draw.uniform('crop aspect', low, high)
+        half = 0.5 * rng.uniform('crop aspect', low, high)
         crop = tf.sqrt(area) * tf.exp(half * (-1.0, 1.0))
         crop = tf.cast(tf.minimum(tf.maximum(crop, 1.0), exact), tf.int32)
-        start = draw.integer(('crop top', 'crop left'), 0, sides - crop)
+        start = rng.integer(('crop top', 'crop left'), 0, sides - crop)
         return tf.concat([start, crop], 0)
 
     return window
 
 
-def whole_window(height, width):
-    """The window that is all of the image."""
+def whole_window(height: tf.Tensor, width: tf.Tensor) -> tf.Tensor:
+    """Returns the window that is the whole image."""
     return tf.stack([0, 0, height, width])
 
 
-def decode(data, size, channels, window=None, key=None, max_pixels=None):
-    """Decodes one image, cuts a window out and brings it to size.
+def decode(
+    data: tf.Tensor,
+    size: Sequence[int] | None,
+    channels: int,
+    window: Window | None = None,
+    key: tf.Tensor | None = None,
+    max_pixels: int | None = None,
+) -> tf.Tensor:
+    """Decodes one image, crops a window and resizes it.
 
-    A JPEG (but for CMYK to gray) is decoded only where the window is: what is corrupt
-    below it is not noticed, and where color is stored at half the resolution, the
-    outermost columns of a window differ by a few levels from those that the whole
-    image has there. If the window is at least 2, 4 or 8 times as large as wanted,
-    both ways, it is decoded to a half, a quarter or an eighth, which takes less time,
-    and then resampled with anti-aliasing: on photos 1 level from what decoding all of
-    it gives, in the mean. Of an animated GIF the first frame counts; transparency is
-    dropped; 16-bit samples become 8-bit, CMYK becomes RGB.
+    A JPEG (except CMYK to gray) is decoded only where the window is: corrupt data below
+    it is not noticed, and where color is stored at half the resolution, the outermost
+    columns of a window differ by a few levels from those of the whole image. If both
+    sides of the window are at least 2, 4 or 8 times the target's, it is decoded to a
+    half, a quarter or an eighth, which takes less time, and then resampled with
+    anti-aliasing: on photos 1 level from decoding all of it, in the mean. Of an
+    animated GIF the first frame is used; transparency is dropped; 16-bit samples become
+    8-bit, CMYK becomes RGB.
 
     Args:
       data: string scalar: JPEG, PNG, GIF or BMP.
-      size: (height, width) wanted; None: that of the window, which is then needed.
-      channels: 1 or 3 wanted.
-      window: see `central_window`; by default the largest in the middle.
+      size: target (height, width); None: that of the window, which is then required.
+      channels: target channels, 1 or 3.
+      window: see `central_window`; by default the largest in the center.
       key: string scalar that names the image in errors.
-      max_pixels: refuse an image of more pixels before it is decoded; None takes
-        whatever fits into memory.
+      max_pixels: refuse an image of more pixels before it is decoded; None: any that
+        fits into memory.
 
     Returns:
       uint8 [height, width, channels].
@@ -122,17 +139,20 @@ def decode(data, size, channels, window=None, key=None, max_pixels=None):
       tf.errors.InvalidArgumentError: at run time, if the image cannot be decoded, or
         has too many pixels.
     """
-    window = window or central_window(1.0, size[1] / size[0])
+    if window is None:
+        if size is None:
+            raise ValueError('`window` is required where `size` is None')
+        window = central_window(1.0, size[1] / size[0])
     key = tf.constant('(no name)') if key is None else key
     if max_pixels:
         words = fault(data, max_pixels)
-        message = tf.strings.join([NOT_A_IMAGE + ' <', key, '>: ', words])
+        message = tf.strings.join([CORRUPT_EXAMPLE + ' <', key, '>: ', words])
         with tf.control_dependencies(
             [tf.debugging.Assert(tf.equal(words, ''), [message])]
         ):
             data = tf.identity(data)
 
-    def cut(image):
+    def crop(image):
         image = _to_channels(image, channels)
         shape = tf.shape(image)
         top, left, height, width = tf.unstack(window(shape[0], shape[1]))
@@ -143,8 +163,8 @@ def decode(data, size, channels, window=None, key=None, max_pixels=None):
         place = window(shape[0], shape[1])
 
         def cropped(part, channels, ratio=1):
-            # The default, INTEGER_FAST, saves a twentieth and is 0.8 levels too dark
-            # on photos; this gives the very pixels that Pillow gives.
+            # The default, INTEGER_FAST, saves a twentieth of the time and is 0.8 levels
+            # too dark on photos; this gives exactly the pixels of Pillow.
             return tf.io.decode_and_crop_jpeg(
                 data, part, channels, ratio=ratio, dct_method='INTEGER_ACCURATE'
             )
@@ -155,7 +175,7 @@ def decode(data, size, channels, window=None, key=None, max_pixels=None):
             times = tf.reduce_min(place[2:] // size)
             number = tf.searchsorted(_RATIOS[1:], times[None], 'right')[0]
             ratio = tf.gather(_RATIOS, number)
-            # The pixels of the smaller image that have a part in the window.
+            # The pixels of the smaller image that overlap the window.
             first = place[:2] // ratio
             count = -(-(place[:2] + place[2:]) // ratio) - first
             part = tf.concat([first, count], 0)
@@ -173,39 +193,39 @@ def decode(data, size, channels, window=None, key=None, max_pixels=None):
 
         if channels == 3:
             return pixels(3)
-        # libjpeg makes no gray of CMYK. It is rare, and each way to decode it once more
-        # would be a tenth of what a session prepares before the first image.
+        # libjpeg does not convert CMYK to gray. It is rare, and each further way to
+        # decode it would add a tenth to what a session prepares before the first image.
         return tf.cond(
             tf.equal(shape[2], 4),
-            lambda: cut(tf.io.decode_jpeg(data, 3, dct_method='INTEGER_ACCURATE')),
+            lambda: crop(tf.io.decode_jpeg(data, 3, dct_method='INTEGER_ACCURATE')),
             lambda: pixels(1),
         )
 
     def png():
         if channels != 1:
-            return cut(tf.io.decode_png(data, channels=channels))
-        # libpng would mix shades of another brightness wherever the file tells its
-        # gamma, as screenshots do; no other decoder of images does.
+            return crop(tf.io.decode_png(data, channels=channels))
+        # libpng would compute gray of another brightness wherever the file states its
+        # gamma, as screenshots do; no other image decoder does.
         return tf.cond(
             headers.png_has_color(data),
-            lambda: cut(tf.io.decode_png(data, channels=3)),
-            lambda: cut(tf.io.decode_png(data, channels=1)),
+            lambda: crop(tf.io.decode_png(data, channels=3)),
+            lambda: crop(tf.io.decode_png(data, channels=1)),
         )
 
     decoders = {
         'png': png,
         # One frame only; a GIF always has three channels.
-        'gif': lambda: cut(
+        'gif': lambda: crop(
             tf.io.decode_image(
                 headers.first_gif_frame(data)[0], channels=3, expand_animations=False
             )
         ),
-        # The file decides on 1, 3 or 4 channels, and anything else is refused.
-        'bmp': lambda: cut(_decode_bmp(data)),
+        # The file determines 1, 3 or 4 channels; anything else is refused.
+        'bmp': lambda: crop(_decode_bmp(data)),
     }
 
     def unknown():
-        message = tf.strings.join([NOT_A_IMAGE + ' <', key, '>: ' + _UNKNOWN])
+        message = tf.strings.join([CORRUPT_EXAMPLE + ' <', key, '>: ' + _UNKNOWN])
         with tf.control_dependencies([tf.debugging.Assert(False, [message])]):
             return tf.zeros([1, 1, channels], tf.uint8)
 
@@ -213,22 +233,22 @@ def decode(data, size, channels, window=None, key=None, max_pixels=None):
         branches = [decoders[name] for name, _ in _KINDS[1:]]
         return tf.switch_case(_kind_number(data) - 1, branches, default=unknown)
 
-    # By itself: of the others not even the first bytes are looked at.
+    # JPEG apart: for it, the first bytes are not compared with the other formats.
     image = tf.cond(_is(data, 'jpeg'), jpeg, others)
     image.set_shape([None, None, channels])
     return image if size is None else resize(image, size)
 
 
-def resize(image, size):
-    """Resizes one image; leaves one of the right size alone.
+def resize(image: tf.Tensor, size: Sequence[int]) -> tf.Tensor:
+    """Resizes one image; one of the right size is returned unchanged.
 
-    Bilinearly, from the four pixels around each place. Where that would pass pixels
-    over, which is when a side becomes less than half as long, with anti-aliasing
-    instead (a triangle filter), which takes five times as long.
+    Bilinearly, from the four pixels around each place. Where that would skip pixels,
+    which is when a side becomes less than half as long, with anti-aliasing instead (a
+    triangle filter), which takes five times as long.
 
     Args:
       image: uint8 [h, w, C].
-      size: (height, width) wanted.
+      size: target (height, width).
 
     Returns:
       uint8 [height, width, C].
@@ -249,14 +269,16 @@ def resize(image, size):
     return result
 
 
-def _resample(image, start, sides, size):
-    """Resizes a window that begins and ends anywhere, with anti-aliasing.
+def _resample(
+    image: tf.Tensor, start: tf.Tensor, sides: tf.Tensor, size: Sequence[int]
+) -> tf.Tensor:
+    """Resizes a window at fractional coordinates, with anti-aliasing.
 
     Args:
       image: uint8 [h, w, C].
       start: float32 [2], top and left of the window.
       sides: float32 [2], its height and width.
-      size: (height, width) wanted.
+      size: target (height, width).
 
     Returns:
       uint8 [height, width, C].
@@ -273,15 +295,15 @@ def _resample(image, start, sides, size):
     return tf.cast(tf.round(resampled[0]), tf.uint8)
 
 
-def fault(data, max_pixels):
-    """Says what is wrong with an image, as far as its header tells.
+def fault(data: tf.Tensor, max_pixels: int | None) -> tf.Tensor:
+    """Returns what is wrong with an image, judged by its header.
 
     Args:
       data: string scalar.
-      max_pixels: most pixels that it may have; None: any.
+      max_pixels: maximum number of pixels; None: any.
 
     Returns:
-      string scalar: words, empty if nothing is wrong.
+      string scalar: the reason, empty if nothing is wrong.
 
     Raises:
       tf.errors.InvalidArgumentError: at run time, for a JPEG whose header is corrupt.
@@ -298,45 +320,45 @@ def fault(data, max_pixels):
     )
 
 
-def _kind_number(data):
-    """Place of an image's kind in `_KINDS`, int32 scalar; their count for none."""
+def _kind_number(data: tf.Tensor) -> tf.Tensor:
+    """Returns the index of an image's kind in `_KINDS`, int32; their count for none."""
     kind = tf.constant(len(_KINDS))
     for number, (name, _) in enumerate(_KINDS):
         kind = tf.where(_is(data, name), number, kind)
     return kind
 
 
-def _is(data, name):
-    """Tells, bool scalar, whether an image is of that kind."""
+def _is(data: tf.Tensor, name: str) -> tf.Tensor:
+    """Returns whether an image is of that kind, bool scalar."""
     magic = dict(_KINDS)[name]
-    # `substr` of a text that is shorter gives what there is.
+    # `substr` of a shorter text returns all of it.
     return tf.equal(tf.strings.substr(data, 0, len(magic)), magic)
 
 
-def _decode_bmp(data):
-    """Decodes to RGB; `decode_bmp` takes a palette's numbers for shades of gray."""
-    # It refuses what some programs put behind the pixels, such as a color profile.
+def _decode_bmp(data: tf.Tensor) -> tf.Tensor:
+    """Decodes to RGB; `decode_bmp` reads palette indices as shades of gray."""
+    # It refuses what some programs append to the pixels, such as a color profile.
     image = tf.io.decode_bmp(headers.bmp_without_tail(data), channels=0)
 
     def number(position):
         return tf.io.decode_raw(tf.strings.substr(data, position, 4), tf.int32)[0]
 
     def look_up():
-        # The palette, of 4 bytes blue, green, red, 0 a color, fills the room between
-        # the headers (of 14 bytes, and as many as the second says) and the pixels.
+        # The palette, of 4 bytes (blue, green, red, 0) a color, fills the space between
+        # the headers (14 bytes, and the length that the second states) and the pixels.
         start = 14 + number(14)
         count = tf.clip_by_value((number(10) - start) // 4, 0, 256)
         table = tf.io.decode_raw(tf.strings.substr(data, start, 4 * count), tf.uint8)
         table = tf.reshape(table, [-1, 4])[:, 2::-1]
         gray = tf.repeat(tf.cast(tf.range(256), tf.uint8)[:, None], 3, axis=1)
-        # Numbers that the palette leaves open, or all of them, are shades of gray.
+        # Indices beyond the palette, or all of them, are shades of gray.
         table = tf.concat([table, gray[tf.shape(table)[0] :]], 0)
         return tf.gather(table, tf.cast(image[:, :, 0], tf.int32))
 
     return tf.cond(tf.equal(tf.shape(image)[2], 1), look_up, lambda: image[:, :, :3])
 
 
-def _to_channels(image, channels):
+def _to_channels(image: tf.Tensor, channels: int) -> tf.Tensor:
     if channels == 1 and image.shape[-1] != 1:
         return tf.image.rgb_to_grayscale(image)
     return image

@@ -1,35 +1,37 @@
-"""What the header of an encoded image says, read inside the graph.
+"""Parses the headers of encoded images inside the graph.
 
 A few hundred bytes can claim 20,000 x 20,000 pixels and become gigabytes when they are
-decoded, so a server has to look before. Sizes are read where TensorFlow's decoders
-read them: what is checked is what they would allocate.
+decoded, so a server has to check the header first. Sizes are read where TensorFlow's
+decoders read them: the check covers what they would allocate.
 """
+
+from typing import Any
 
 import tensorflow as tf
 
-# A GIF's pixels come in blocks of up to 255 bytes; an encoder fills all but the last.
-# Walking takes some 30 us a block, so that blocks of one byte would be an attack.
+# A GIF's pixels are in blocks of up to 255 bytes; an encoder fills all but the last.
+# Each block takes some 30 us to skip, so that blocks of one byte would be an attack.
 _MOST_GIF_BLOCKS = 1 << 16
 
 _MOST = (1 << 31) - 1
 
 
-def fault(data, kind, max_pixels):
-    """Says why an image must not be decoded.
+def fault(data: tf.Tensor, kind: str, max_pixels: int) -> tf.Tensor:
+    """Returns why an image must not be decoded.
 
     Args:
       data: string scalar, encoded image.
       kind: 'jpeg', 'png', 'gif' or 'bmp'.
-      max_pixels: most pixels that it may have.
+      max_pixels: maximum number of pixels.
 
     Returns:
-      string scalar: words, empty if nothing is wrong.
+      string scalar: the reason, empty if nothing is wrong.
 
     Raises:
       tf.errors.InvalidArgumentError: at run time, for a JPEG whose header is corrupt.
     """
     height, width = _SIZES[kind](data)
-    height = tf.abs(height)  # Of a BMP that is stored from the top it is negative.
+    height = tf.abs(height)  # Negative for a BMP that is stored from the top.
     # The product of two 31-bit numbers fits into an int64.
     pixels = tf.minimum(height, _MOST) * tf.minimum(tf.abs(width), _MOST)
     return tf.where(
@@ -46,29 +48,29 @@ def fault(data, kind, max_pixels):
     )
 
 
-def first_gif_frame(data):
-    """Cuts the frames of an animated GIF off behind the first.
+def first_gif_frame(data: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    """Cuts an animated GIF off after its first frame.
 
-    TensorFlow decodes all of them to hand out one, which costs time, and memory that
-    nobody counts; and makes the first as large as the largest. The one that is left
-    is all of the image: it lies at 0, 0 (TensorFlow would move it, and cut it off),
-    and no color of it is transparent (which TensorFlow makes black).
+    TensorFlow decodes all frames to return one, which costs time and unaccounted
+    memory, and makes the first as large as the largest. The remaining frame is the
+    whole image: it is placed at 0, 0 (TensorFlow would move it, and cut it off), and
+    none of its colors is transparent (which TensorFlow makes black).
 
     Args:
-      data: string scalar: a GIF, whole or not.
+      data: string scalar: a GIF, complete or not.
 
     Returns:
-      (string scalar: a GIF of one frame, or all of `data` if that ends before; its
+      (string scalar: a GIF of one frame, or all of `data` if it ends earlier; its
       height and width, int64 scalars, 0 if there is no frame). A frame of more blocks
-      than a sane encoder makes is cut off in the middle, and so corrupt.
+      than a sane encoder writes is cut off in the middle, and so corrupt.
     """
-    # A byte behind the end reads as 0, which ends every chain of blocks.
+    # A byte after the end reads as 0, which ends every chain of blocks.
     padded = data + b'\0' * 16
     raw = tf.cast(tf.io.decode_raw(padded, tf.uint8), tf.int32)
     end = tf.strings.length(data)
 
     def table(flags):
-        """Bytes of a color table (GIF89a, sections 18 and 20)."""
+        """Returns the bytes of a color table (GIF89a, sections 18 and 20)."""
         present = tf.bitwise.bitwise_and(flags, 0x80) > 0
         size = 3 * tf.bitwise.left_shift(2, tf.bitwise.bitwise_and(flags, 7))
         return tf.where(present, size, 0)
@@ -77,12 +79,12 @@ def first_gif_frame(data):
         return raw[position] + 256 * raw[position + 1]
 
     def block(position, size, count, image_at, control_at):
-        """An extension, an image's header, or the trailer, and what follows."""
+        """Skips an extension, an image, or the trailer, with its blocks."""
         label = raw[position]
         image = tf.equal(label, 0x2C)
         control = tf.equal(label, 0x21) & tf.equal(raw[position + 1], 0xF9)
         image_at = tf.where(image, position, image_at)
-        first = control & tf.equal(control_at, 0)  # Of several, giflib takes that.
+        first = control & tf.equal(control_at, 0)  # Of several, giflib uses it.
         control_at = tf.where(first, position, control_at)
 
         def header():
@@ -91,27 +93,27 @@ def first_gif_frame(data):
                 tf.stack([word(position + 7), word(position + 5)]),
             )
 
-        # An extension: its label; the blocks come behind.
+        # An extension: its label, then the blocks.
         start, found = tf.cond(image, header, lambda: (position + 2, size))
         known = tf.logical_or(image, tf.equal(label, 0x21))
-        behind, more = tf.while_loop(
+        block_end, more = tf.while_loop(
             lambda p, n: (p < end) & (raw[tf.minimum(p, end)] > 0) & (n > 0),
             lambda p, n: (p + 1 + raw[tf.minimum(p, end)], n - 1),
             (start, tf.where(known, count, 0)),
         )
-        # 0 blocks left stop the outer loop: too many, or nothing that is known.
+        # 0 remaining blocks stop the outer loop: too many, or an unknown label.
         more = tf.where(known, more, 0)
-        return behind + 1, found, more, image_at, control_at
+        return block_end + 1, found, more, image_at, control_at
 
     start = 13 + table(raw[10])
     none = tf.constant(0)
-    behind, size, _, image_at, control_at = tf.while_loop(
+    frame_end, size, _, image_at, control_at = tf.while_loop(
         lambda p, s, n, *_: (p < end) & tf.equal(tf.reduce_max(s), 0) & (n > 0),
         block,
         (start, tf.zeros([2], tf.int32), tf.constant(_MOST_GIF_BLOCKS), none, none),
     )
     # GIF89a, section 20: the label, left and top in two bytes each; section 23: two
-    # labels, the size, flags of which the lowest says that a color is transparent.
+    # labels, the size, flags; the lowest flag marks a transparent color.
     before = tf.strings.substr(data, 0, image_at + 1)
     flags_at = tf.minimum(control_at + 3, image_at)
     opaque = tf.strings.join(
@@ -122,15 +124,15 @@ def first_gif_frame(data):
         ]
     )
     before = tf.where((control_at > 0) & (flags_at < image_at), opaque, before)
-    rest = tf.strings.substr(padded, image_at + 5, behind - image_at - 5)
+    rest = tf.strings.substr(padded, image_at + 5, frame_end - image_at - 5)
     cut = tf.strings.join([before, b'\0' * 4, rest, b';'])
-    found = tf.logical_and(behind <= end, tf.reduce_max(size) > 0)
+    found = tf.logical_and(frame_end <= end, tf.reduce_max(size) > 0)
     size = tf.cast(size, tf.int64)
     return tf.where(found, cut, data), size[0], size[1]
 
 
-def png_has_color(data):
-    """Tells, bool scalar, whether a PNG has colors (IHDR: the second bit of byte 25).
+def png_has_color(data: tf.Tensor) -> tf.Tensor:
+    """Returns whether a PNG has colors, bool (IHDR: the second bit of byte 25).
 
     Args:
       data: string scalar.
@@ -139,40 +141,42 @@ def png_has_color(data):
     return tf.bitwise.bitwise_and(kind, 2) > 0
 
 
-def bmp_without_tail(data):
-    """Cuts off what lies behind the pixels of a BMP.
+def bmp_without_tail(data: tf.Tensor) -> tf.Tensor:
+    """Cuts off what follows the pixels of a BMP.
 
     Args:
       data: string scalar.
 
     Returns:
-      string scalar; all of `data` where the header makes no sense.
+      string scalar; all of `data` if the header is invalid.
     """
     start, _ = _numbers(data, 10)
     width, height = _numbers(data, 18)
     bits = _numbers(data, 28)[0] % (1 << 16)
-    row = (bits // 8 * width + 3) // 4 * 4  # Bytes, of whole numbers of 32 bits.
+    row = (bits // 8 * width + 3) // 4 * 4  # Bytes, a multiple of 32 bits.
     wanted = start + row * tf.abs(height)
     whole = tf.cast(tf.strings.length(data), tf.int64)
     wanted = tf.where((start > 0) & (row > 0), tf.minimum(wanted, whole), whole)
     return tf.strings.substr(data, tf.constant(0, tf.int64), wanted)
 
 
-def _numbers(data, position, **how):
-    """The two int32 at a position, as int64; 0 behind the end."""
+def _numbers(
+    data: tf.Tensor, position: int, **options: Any
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Returns the two int32 at a position, as int64; 0 after the end."""
     eight = tf.strings.substr(data + b'\0' * 64, position, 8)
-    numbers = tf.io.decode_raw(eight, tf.int32, **how)
+    numbers = tf.io.decode_raw(eight, tf.int32, **options)
     return tf.cast(numbers[0], tf.int64), tf.cast(numbers[1], tf.int64)
 
 
-def _png(data):
-    # IHDR comes first: width, height (PNG specification, 11.2.1), without a sign.
+def _png(data: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    # IHDR comes first: width, height (PNG specification, 11.2.1), unsigned.
     width, height = _numbers(data, 16, little_endian=False)
     mask = tf.constant((1 << 32) - 1, tf.int64)
     return tf.bitwise.bitwise_and(height, mask), tf.bitwise.bitwise_and(width, mask)
 
 
-def _jpeg(data):
+def _jpeg(data: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     shape = tf.cast(tf.io.extract_jpeg_shape(data), tf.int64)
     return shape[0], shape[1]
 

@@ -1,44 +1,53 @@
-"""Which size and how many channels images are brought to, if nobody says."""
+"""Infers the image shape (height, width, channels) when it is not given."""
 
 import io
+from collections.abc import Iterable
 
 from estimator_clf.core.errors import DataError
 
-# Where images are of many sizes: what a small network on a CPU can take.
-_USUAL = 64
+# For images of different sizes: what a small network on a CPU can process.
+_DEFAULT_SIZE = 64
 
 
-def infer_image_shape(pictures, image_size=None, channels=None):
+def infer_image_shape(
+    images: Iterable[bytes | str],
+    image_size: int | str | None = None,
+    channels: int | None = None,
+) -> tuple[int, int, int]:
     """Chooses the shape of the images in a batch.
 
     Args:
-      images: iterable of encoded images (bytes) or paths, a sample. Those that
-        Pillow cannot read are passed over.
-      image_size: what `image_size` says: None, an int, or 'HEIGHTxWIDTH'.
-      channels: what `channels` says: None, 1 or 3.
+      images: a sample of encoded images or paths. Those that Pillow cannot read are
+        skipped.
+      image_size: None, a number of pixels, or 'HEIGHTxWIDTH'.
+      channels: None, 1 or 3.
 
     Returns:
-      (height, width, channels): what is given, else the size that all of the
-      sample have, or 64x64 if they differ; 1 channel if all of the sample are gray.
+      (height, width, channels): the given values, else the common size of the sample,
+      or 64x64 if sizes differ; 1 channel if the whole sample is gray.
 
     Raises:
-      DataError: an image_size or channels that makes no sense.
+      DataError: an invalid image_size or number of channels.
     """
     size = parse_size(image_size)
     if channels is not None and channels not in (1, 3):
         raise DataError(f'`channels` must be 1 or 3, got {channels}')
     if size is None or channels is None:
-        sizes, gray = _look(pictures)
-        size = size or (sizes.pop() if len(sizes) == 1 else (_USUAL, _USUAL))
+        sizes, gray = _sizes_and_gray(images)
+        default = (_DEFAULT_SIZE, _DEFAULT_SIZE)
+        size = size or (sizes.pop() if len(sizes) == 1 else default)
         channels = channels or (1 if gray else 3)
     return (*size, channels)
 
 
-def parse_size(text):
-    """Reads `image_size`: None, 64, '64' or '48x64' (height x width).
+def parse_size(text: int | str | None) -> tuple[int, int] | None:
+    """Parses `image_size`: None, 64, '64' or '48x64' (height x width).
 
     Returns:
       (height, width), or None.
+
+    Raises:
+      DataError: not a size.
     """
     if text is None or text == '':
         return None
@@ -53,11 +62,11 @@ def parse_size(text):
     return (numbers[0], numbers[-1])
 
 
-def header(picture):
-    """Reads what the header of an image says; decodes nothing.
+def header(image: bytes | str) -> tuple[int, int, str]:
+    """Reads the header of an image; decodes nothing.
 
     Args:
-      image: encoded image (bytes), or path.
+      image: encoded image, or path.
 
     Returns:
       (height, width, Pillow's name of the mode).
@@ -67,22 +76,24 @@ def header(picture):
     """
     from PIL import Image
 
-    file = io.BytesIO(picture) if isinstance(picture, bytes) else picture
-    # Pillow warns of images of many pixels, and refuses larger ones, for the sake of
-    # what decoding them would take.
+    file = io.BytesIO(image) if isinstance(image, bytes) else image
+    # Pillow warns of images of many pixels, and refuses larger ones, because of the
+    # memory that decoding takes.
     limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
     try:
-        with Image.open(file) as image:
-            return image.height, image.width, image.mode
+        with Image.open(file) as opened:
+            return opened.height, opened.width, opened.mode
     finally:
         Image.MAX_IMAGE_PIXELS = limit
 
 
-def _look(pictures):
+def _sizes_and_gray(
+    images: Iterable[bytes | str],
+) -> tuple[set[tuple[int, int]], bool]:
     sizes, modes = set(), set()
-    for picture in pictures:
+    for image in images:
         try:
-            height, width, mode = header(picture)
+            height, width, mode = header(image)
         except (OSError, ValueError):
             continue
         sizes.add((height, width))

@@ -2,18 +2,23 @@
 
 import re
 
-from input.images.decode import NOT_A_IMAGE
+import tensorflow as tf
 
 _BEFORE = re.compile(r'^Error in user-defined function .* with iterator: \S+: ')
 
+# Our own message inside that of an Assert, see `decode.CORRUPT_EXAMPLE`. Exported
+# models of earlier versions have the second word for it.
+_OURS = re.compile(r'(?:corrupt|bad) example.*?>: (.*)', re.DOTALL)
 
-def short_reason(error):
-    """Returns what a person can use of TensorFlow's message, one line."""
+
+def short_reason(error: tf.errors.OpError) -> str:
+    """Returns the useful part of TensorFlow's message, one line."""
     # An Assert prints text with its quotes escaped.
     text = str(error.message).replace("\\'", "'")
-    if NOT_A_IMAGE in text:  # Our own words, inside those of an Assert.
-        return text.partition(NOT_A_IMAGE)[2].partition('>: ')[2].partition(']')[0]
-    # Where in which graph it happened comes before the reason, and once more behind.
+    ours = _OURS.search(text)
+    if ours:
+        return ours[1].partition(']')[0]
+    # The place in the graph comes before the reason, and is repeated after it.
     text = text.partition('\n\t [[')[0].partition('[Op:')[0].strip()
     line = _BEFORE.sub('', text.splitlines()[-1] if text else '')
     return line.rpartition('}} ')[2].strip()[:200]

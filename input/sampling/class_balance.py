@@ -1,9 +1,11 @@
-"""Which class is drawn how often: for data of which some classes have little.
+"""Class-balanced sampling, for data with few examples of some classes.
 
-`balanced` draws each class equally often, `sqrt` in proportion to the square root of
+`balanced` samples each class equally often, `sqrt` in proportion to the square root of
 its number of examples, which is half-way. Both are, like the natural order, a function
 of (seed, position) and nothing else, see `input.sampling.index_shuffle`.
 """
+
+from typing import Any, Protocol
 
 import numpy as np
 import tensorflow as tf
@@ -16,19 +18,30 @@ SAMPLINGS = ('natural', 'balanced', 'sqrt')
 _MASK = (1 << 64) - 1
 
 
-def make_order(sampling, labels, seed):
-    """Makes what tells which example is at which position of a run.
+class Order(Protocol):
+    """The example at each position of a run, as a computation."""
+
+    def arrays(self) -> tuple[np.ndarray, ...]:
+        """Returns arrays that the caller feeds into the graph."""
+
+    def locate(self, positions: tf.Tensor, *arrays: Any) -> tuple[tf.Tensor, tf.Tensor]:
+        """Returns (epochs, indices), as `input.sampling.index_shuffle.locate` does.
+
+        No (epoch, index) occurs twice.
+
+        Args:
+          positions: int64, of any shape.
+          *arrays: `arrays()` as tensors.
+        """
+
+
+def make_order(sampling: str, labels: np.ndarray, seed: int | None) -> Order:
+    """Makes the order in which the examples of a split are read.
 
     Args:
       sampling: a name in `SAMPLINGS`.
       labels: integers [N], the class of each example.
-      seed: Python int; None for the natural order, once or again and again.
-
-    Returns:
-      An object with `arrays()`, a tuple of NumPy arrays which the caller brings into
-      the graph, and `locate(positions, *tensors)`, which returns (epochs, indices) as
-      `input.sampling.index_shuffle.locate` does; (epoch, index) are no two times the
-      same.
+      seed: seed of the order; None for the natural order, once or repeatedly.
     """
     if sampling == 'natural' or seed is None:
         return _Natural(len(labels), seed)
@@ -38,27 +51,28 @@ def make_order(sampling, labels, seed):
 class _Natural:
     """Every example once per epoch."""
 
-    def __init__(self, num_examples, seed):
+    def __init__(self, num_examples: int, seed: int | None):
         self._num_examples, self._seed = num_examples, seed
 
-    def arrays(self):
+    def arrays(self) -> tuple[np.ndarray, ...]:
         return ()
 
-    def locate(self, positions):
+    def locate(self, positions: tf.Tensor, *arrays: Any) -> tuple[tf.Tensor, tf.Tensor]:
+        del arrays
         return locate(positions, self._num_examples, self._seed)
 
 
 class _ByClass:
-    """Each class as often as its quota, its examples by a permutation per pass.
+    """Each class as often as its quota, its examples by one permutation after another.
 
-    The run goes through a fixed round of about N draws again and again. In it the
-    draws of a class lie evenly (the j-th of q somewhere in the j-th of q equal parts),
-    so that also a short stretch has the classes in their proportion. The n-th draw of
-    a class, counted over all rounds, is number n % c of the (n // c)-th permutation of
-    its c examples: no example comes again before all others of its class have come.
+    The run repeats a fixed round of about N samples. In it the samples of a class are
+    evenly spaced (the j-th of q somewhere in the j-th of q equal parts), so that a
+    short interval also has the classes in their proportion. The n-th sample of a class,
+    counted over all rounds, is number n % c of the (n // c)-th permutation of its c
+    examples: no example is repeated before all others of its class were sampled.
     """
 
-    def __init__(self, sampling, labels, seed):
+    def __init__(self, sampling: str, labels: np.ndarray, seed: int):
         labels = np.asarray(labels, np.int64)
         counts = np.bincount(labels)
         weights = np.sign(counts) if sampling == 'balanced' else np.sqrt(counts)
@@ -75,21 +89,22 @@ class _ByClass:
             ranks[order],
             quotas,
             counts.astype(np.int64),
-            np.cumsum(counts) - counts,  # Where a class begins in the next:
+            np.cumsum(counts) - counts,  # Where a class begins in the next array:
             np.argsort(labels, kind='stable'),
         )
         self._start = int(mix(seed & _MASK))
 
-    def arrays(self):
+    def arrays(self) -> tuple[np.ndarray, ...]:
         return self._arrays
 
-    def locate(self, positions, classes, ranks, quotas, counts, starts, members):
+    def locate(self, positions: tf.Tensor, *arrays: Any) -> tuple[tf.Tensor, tf.Tensor]:
+        classes, ranks, quotas, counts, starts, members = arrays
         length = len(self._arrays[0])
         rounds, place = positions // length, positions % length
         number = tf.gather(classes, place)
-        draw = rounds * tf.gather(quotas, number) + tf.gather(ranks, place)
+        sample = rounds * tf.gather(quotas, number) + tf.gather(ranks, place)
         count = tf.gather(counts, number)
-        epochs, offsets = draw // count, draw % count
+        epochs, offsets = sample // count, sample % count
         key = mix(tf.cast(epochs, tf.uint64) + tf.constant(self._start, tf.uint64))
         key = mix(key + tf.cast(number, tf.uint64))
         seeds = tf.stack([key, mix(key), mix(mix(key))], -1)

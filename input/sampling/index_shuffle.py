@@ -1,13 +1,13 @@
-"""Which example is seen when: a pure function of (seed, epoch, step).
+"""Example order as a pure function of (seed, epoch, step).
 
-A run is one long line of positions 0, 1, 2, …; position p belongs to epoch
-p // n, and inside an epoch the examples follow a permutation of all n indices that
-is computed, not buffered. Step s with batch size B takes positions s·B to
-(s+1)·B - 1. So a resumed run, which knows its step, knows its examples; nothing has to
-be saved, and nothing read twice.
+A run is a sequence of positions 0, 1, 2, ...; position p belongs to epoch p // n, and
+inside an epoch the examples follow a permutation of all n indices that is computed, not
+buffered. Step s with batch size B takes positions s·B to (s+1)·B - 1. So the examples
+of a resumed run follow from its step; nothing has to be saved, and nothing read twice.
 """
 
 import functools
+from collections.abc import Iterable
 
 import numpy as np
 import tensorflow as tf
@@ -15,7 +15,7 @@ import tensorflow as tf
 from input.sampling.stateless_random import mix
 
 
-def epoch_seed(seed, epoch):
+def epoch_seed(seed: int, epoch: tf.Tensor) -> tf.Tensor:
     """Returns the seeds, uint64 [..., 2], of the permutations of epochs, int64 [...].
 
     Hashed: from small numbers such as (0, 1), (0, 2), … `index_shuffle` makes
@@ -27,13 +27,15 @@ def epoch_seed(seed, epoch):
     return tf.stack([key, mix(key)], -1)
 
 
-def locate(positions, num_examples, seed):
-    """Tells epoch and index of the examples at some positions.
+def locate(
+    positions: tf.Tensor, num_examples: int, seed: int | None
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Computes epoch and index of the examples at some positions.
 
     Args:
       positions: int64, of any shape.
-      num_examples: Python int n >= 1, the number of examples of an epoch.
-      seed: Python int, or None for the natural order.
+      num_examples: n >= 1, the number of examples of an epoch.
+      seed: seed of the permutations, or None for the natural order.
 
     Returns:
       (epochs, indices): int64, shaped like `positions`.
@@ -43,27 +45,30 @@ def locate(positions, num_examples, seed):
     if seed is None:
         return epochs, offsets
     seeds = epoch_seed(seed, epochs)
-    # The op below `tf.random.experimental.index_shuffle`, which cannot take a seed for
-    # each index though its documentation says so (it pads the wrong axis, 2.15 to
-    # 2.21); with what that pads the seeds with.
+    # The op of `tf.random.experimental.index_shuffle`, which does not accept a seed for
+    # each index though its documentation claims it (it pads the wrong axis, 2.15 to
+    # 2.21); with the constant that it pads the seeds with.
     padding = tf.zeros_like(seeds[..., :1]) + tf.constant(498247692, tf.uint64)
     seeds = tf.concat([padding, seeds], -1)
     return epochs, shuffled(offsets, seeds, num_examples, [num_examples])
 
 
-# Of so many elements TensorFlow's op (2.15 to 2.21) never gives the last: it counts the
-# bits of the largest index by its logarithm, and takes an even number of at least 16.
+# Of so many elements TensorFlow's op (2.15 to 2.21) never returns the last: it counts
+# the bits of the largest index by its logarithm, and uses an even number of at least
+# 16.
 _UNFIT = tuple(2**bits + 1 for bits in range(16, 62, 2))
 
 
-def shuffled(indices, seeds, count, known):
+def shuffled(
+    indices: tf.Tensor, seeds: tf.Tensor, count: tf.Tensor | int, known: Iterable[int]
+) -> tf.Tensor:
     """Permutes the numbers below a count; each seed has a permutation of its own.
 
     Args:
       indices: int64 [...], from 0 to count - 1.
       seeds: uint64 [..., 3].
       count: int or int64 [...].
-      known: all numbers that the counts may be.
+      known: all values that the counts may have.
 
     Returns:
       int64 [...], from 0 to count - 1.
@@ -72,7 +77,8 @@ def shuffled(indices, seeds, count, known):
     permuted = functools.partial(tf.raw_ops.RandomIndexShuffle, seed=seeds, rounds=4)
     if not set(_UNFIT) & {int(number) for number in known}:
         return permuted(index=indices, max_index=count - 1)
-    # Of one element more: what is sent to that goes on to where that is sent.
+    # A permutation of one more element: the index that it maps to that element is
+    # mapped on to where that element is.
     unfit = tf.reduce_any(count[..., None] == tf.constant(_UNFIT, tf.int64), -1)
     largest = tf.where(unfit, count, count - 1)
     found = permuted(index=indices, max_index=largest)
@@ -81,15 +87,23 @@ def shuffled(indices, seeds, count, known):
 
 
 class Share:
-    """The share of each batch that one worker, and each of its replicas, takes."""
+    """The share of each batch that one worker, and each of its replicas, reads.
 
-    def __init__(self, batch_size, replicas=1, worker=0, num_workers=1):
+    Attributes:
+      batch_size: examples per step, over all workers and replicas.
+      block: examples per step and replica.
+      per_step: blocks per step of this worker.
+    """
+
+    def __init__(
+        self, batch_size: int, replicas: int = 1, worker: int = 0, num_workers: int = 1
+    ):
         """Makes a share.
 
         Args:
           batch_size: examples per step, over all workers and replicas.
-          replicas: devices per worker (MirroredStrategy); each is handed a block
-            of its own, one after the other.
+          replicas: devices per worker (MirroredStrategy); each takes a block of its
+            own, one after the other.
           worker: index of this worker.
           num_workers: number of workers.
 
@@ -106,12 +120,13 @@ class Share:
         self.per_step = replicas
         self._worker = worker
 
-    def positions(self, block, count=1):
+    def positions(self, block: tf.Tensor, count: int = 1) -> tf.Tensor:
         """Returns the positions, int64 [count * block size], of a block of the worker.
 
         Args:
           block: its number, int64 scalar.
-          count: with one device on one worker, how many blocks, from it on.
+          count: number of blocks, starting with it; more than 1 only with one device
+            on one worker.
         """
         step, replica = block // self.per_step, block % self.per_step
         start = step * self.batch_size + (
@@ -119,7 +134,7 @@ class Share:
         )
         return start + tf.range(count * self.block, dtype=tf.int64)
 
-    def position(self, example):
+    def position(self, example: tf.Tensor) -> tf.Tensor:
         """Returns the position of the worker's n-th example, all blocks in a row.
 
         Args:
@@ -130,13 +145,15 @@ class Share:
         first = self._worker * self.per_step * self.block
         return step * self.batch_size + first + replica * self.block + place
 
-    def stretches(self, size=None, start_step=0, count=1):
-        """Makes a dataset of positions, int64 [b], one element a batch.
+    def position_blocks(
+        self, size: int | None = None, start_step: int = 0, count: int = 1
+    ) -> tf.data.Dataset:
+        """Makes a dataset of positions, int64 [b], one element per batch.
 
         Args:
-          size: number of examples, read once in natural order; None: for ever.
-          start_step: the first step, for ever.
-          count: see `positions`, for ever.
+          size: number of examples, read once in natural order; None: endless.
+          start_step: the first step, if endless.
+          count: see `positions`, if endless.
         """
         if size is None:
             first = start_step * self.per_step
@@ -147,7 +164,7 @@ class Share:
             lambda start: tf.range(start, tf.minimum(start + self.block, size))
         )
 
-    def holds(self, position):
-        """Tells, bool, whether the example at a position is this worker's."""
+    def contains(self, position: tf.Tensor) -> tf.Tensor:
+        """Returns whether the example at a position is this worker's, bool."""
         per_worker = self.per_step * self.block
         return tf.equal((position % self.batch_size) // per_worker, self._worker)

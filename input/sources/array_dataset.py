@@ -1,20 +1,28 @@
-"""Arrays that a dataset is handed when it begins to be read."""
+"""Feeds NumPy arrays to tf.data without embedding them in the graph."""
 
-import estimator_clf.compat  # noqa: F401  Loads TensorFlow without its chatter.
+from collections.abc import Callable, Iterable
+from typing import Any
 
+import estimator_clf.compat  # noqa: F401  Configures TensorFlow's logging first.
+
+import numpy as np
 import tensorflow as tf
 
 
-def with_arrays(load, like, run):
-    """Makes a dataset out of arrays.
+def array_dataset(
+    load: Callable[[], tuple[np.ndarray, ...]],
+    like: Iterable[Any],
+    run: Callable[..., tf.data.Dataset],
+) -> tf.data.Dataset:
+    """Makes a dataset from arrays.
 
-    They come through a Python function, once whenever the dataset is read: constants
-    would be written into every graph file and checkpoint of the graph.
+    They pass through a Python function each time the dataset starts: constants would be
+    written into every graph file and checkpoint of the graph.
 
     Args:
-      load: function without arguments that returns a tuple of arrays.
-      like: their shapes and dtypes: the arrays, or anything with `shape` and `dtype`.
-      run: function of as many tensors that returns a dataset.
+      load: returns the arrays.
+      like: their shapes and dtypes: the arrays, or objects with `shape` and `dtype`.
+      run: makes a dataset from the arrays as tensors.
 
     Returns:
       The dataset that `run` returns.

@@ -1,13 +1,13 @@
-"""Training on what the frozen part of a network has made of each image, once.
+"""Features of the frozen backbone, computed once per image, as training input.
 
-The order is that of the images themselves, see `input.sampling.index_shuffle`: what
-lies in memory or
-in files of its own is drawn as it would be; records in the order of a permutation, too.
+The order is that of the images themselves, see `input.sampling.index_shuffle`; records
+are also read in the order of a permutation.
 """
 
 import dataclasses
 import json
 import os
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -17,9 +17,10 @@ from input import augment as augmentation
 from input.sampling.class_balance import make_order
 from input.sampling.index_shuffle import Share
 from input.sampling.stateless_random import ExampleRng
-from input.sources.array_dataset import with_arrays
-from input.sources.base import options
+from input.sources.array_dataset import array_dataset
+from input.sources.base import InputFn
 from input.sources.input_wait import timed
+from input.sources.pipeline import AugmentOps, dataset_options
 
 #: The files of a directory of features.
 ARRAYS = ('features', 'labels', 'keys', 'index')
@@ -31,10 +32,11 @@ class FeatureSet:
     """The features of a split.
 
     Attributes:
-      features: float32 [V, N, …], by variant (as it is; mirrored) and example.
+      features: float32 [V, N, ...], by variant (original; mirrored) and example.
       labels: integers [N].
       keys: bytes [N].
-      index: int64 [N]: what the source calls the examples in its draws.
+      index: int64 [N]: the indices of the examples in the source, which determine their
+        random numbers.
       image_shape: (height, width, channels) of the images.
     """
 
@@ -42,36 +44,44 @@ class FeatureSet:
     labels: np.ndarray
     keys: np.ndarray
     index: np.ndarray
-    image_shape: tuple
+    image_shape: tuple[int, ...]
 
     @classmethod
-    def load(cls, directory):
-        """Opens a directory; the features stay on the disk, and are read as needed."""
+    def load(cls, directory: str) -> 'FeatureSet':
+        """Opens a directory; the features stay on disk and are read as needed."""
         with open(os.path.join(directory, FACTS), encoding='utf-8') as file:
             shape = tuple(json.load(file)['image_shape'])
-        arrays = [
+        features, labels, keys, index = (
             np.load(os.path.join(directory, f'{name}.npy'), mmap_mode='r')
             for name in ARRAYS
-        ]
-        features, *others = arrays
-        return cls(features, *(np.array(array) for array in others), shape)
+        )
+        return cls(features, np.array(labels), np.array(keys), np.array(index), shape)
 
     def training_input(
         self,
-        batch_size,
+        batch_size: int,
         *,
-        seed=0,
-        start_step=0,
-        augment='',
-        sampling='natural',
-        replicas=1,
-        time_input=False,
-    ):
+        seed: int = 0,
+        start_step: Any = 0,
+        augment: str = '',
+        sampling: str = 'natural',
+        replicas: int = 1,
+        time_input: bool = False,
+    ) -> InputFn:
         """Makes an input_fn, as `DataSource.input_fn` does for images.
+
+        Args:
+          batch_size: see `DataSource.input_fn`, also for the others.
+          seed: seed of order and augmentation.
+          start_step: the first step, or a function that returns it.
+          augment: 'flip' or nothing.
+          sampling: how often each class is sampled.
+          replicas: devices of this worker.
+          time_input: adds the feature 'input_wait'.
 
         Returns:
           A function that returns a dataset of (features, labels): features
-          {'features': float32 [B, …], 'key': string [B], 'no_image': uint8
+          {'features': float32 [B, ...], 'key': string [B], 'no_image': uint8
           [0, H, W, C], whose shape is that of the images}, labels int32 [B].
         """
         size = len(self.labels)
@@ -80,8 +90,8 @@ class FeatureSet:
                 f'`batch_size={batch_size}` must not be more than the {size} examples'
             )
         share = Share(batch_size, replicas)
-        steps = augmentation.parse(augment)
-        check_augment(steps)
+        ops = augmentation.parse(augment)
+        check_augment(ops)
         order = make_order(sampling, self.labels, seed)
 
         @tf.autograph.experimental.do_not_convert
@@ -89,9 +99,9 @@ class FeatureSet:
             def batch(positions, labels, index, *arrays):
                 epochs, rows = order.locate(positions, *arrays)
                 variants = tf.zeros_like(rows)
-                for _, amount in steps:
-                    draw = ExampleRng(seed, epochs, tf.gather(index, rows))
-                    variants = tf.cast(draw.uniform('flip') < amount, tf.int64)
+                for _, amount in ops:
+                    rng = ExampleRng(seed, epochs, tf.gather(index, rows))
+                    variants = tf.cast(rng.uniform('flip') < amount, tf.int64)
                 return self._features(variants, rows), tf.gather(labels, rows)
 
             def run(*arrays):
@@ -106,23 +116,23 @@ class FeatureSet:
                 )
 
             arrays = self.labels.astype(np.int32), self.index, *order.arrays()
-            dataset = with_arrays(lambda: arrays, arrays, run)
+            dataset = array_dataset(lambda: arrays, arrays, run)
             dataset = dataset.prefetch(tf.data.AUTOTUNE)
             if time_input:
                 dataset = timed(dataset)
-            return dataset.with_options(options())
+            return dataset.with_options(dataset_options())
 
         return input_fn
 
-    def beside(self, input_fn):
+    def add_to(self, input_fn: InputFn) -> InputFn:
         """Adds the features to the images of an evaluation, in natural order.
 
         Args:
-          input_fn: of the images, made by `DataSource.input_fn`.
+          input_fn: an input_fn of the images, made by `DataSource.input_fn`.
 
         Returns:
-          An input_fn of the same examples, with 'features'. ReadOptions ends with an
-          error where they are not those of the features.
+          An input_fn of the same examples, with 'features'. Reading raises an error if
+          they are not the examples of the features.
         """
 
         @tf.autograph.experimental.do_not_convert
@@ -145,11 +155,11 @@ class FeatureSet:
                     add(first, element),
                 ),
             )
-            return counted.with_options(options())
+            return counted.with_options(dataset_options())
 
         return with_features
 
-    def _features(self, variants, rows):
+    def _features(self, variants: tf.Tensor, rows: tf.Tensor) -> dict[str, tf.Tensor]:
         def pick(variants, rows):
             rows = np.minimum(rows, len(self.labels) - 1)
             picked = np.ascontiguousarray(self.features[variants, rows])
@@ -164,20 +174,23 @@ class FeatureSet:
         return {'features': features, 'key': keys, 'no_image': nothing}
 
 
-def check_augment(steps):
-    """Raises DataError for augmentation after which nothing could be used again.
+def check_augment(ops: AugmentOps) -> int:
+    """Checks that the features of augmented images can be cached.
 
     Args:
-      steps: parsed, see `input.augment.parse`.
+      ops: parsed augmentation, see `input.augment.parse`.
 
     Returns:
-      The number of variants of an image that there are.
+      The number of variants of an image.
+
+    Raises:
+      DataError: augmentation with more than two variants of an image.
     """
-    for name, _ in steps:
+    for name, _ in ops:
         if name != 'flip':
             raise DataError(
-                f'`cache_features`: each image goes through the frozen part once, '
-                f'and `augment={name}` would make another one of it every time; only '
-                'flip can be had, of which both sides are kept'
+                f'`cache_features` computes the features of each image once, and '
+                f'`augment={name}` would change the image every time; only flip can '
+                'be cached, as two variants'
             )
-    return 1 + bool(steps)
+    return 1 + bool(ops)

@@ -1,9 +1,10 @@
-"""Images of files that stay in memory after the first time: bytes, or pixels."""
+"""In-memory cache of image files, encoded or decoded."""
 
 import concurrent.futures
 import os
+from collections.abc import Callable, Iterable, Sequence
 
-import estimator_clf.compat  # noqa: F401  Loads TensorFlow without its chatter.
+import estimator_clf.compat  # noqa: F401  Configures TensorFlow's logging first.
 
 import numpy as np
 
@@ -12,45 +13,47 @@ from estimator_clf.core.memory import free_memory
 
 KINDS = ('none', 'encoded', 'decoded')
 
-# Of the memory that is free, the share that images may take: the network, and the
-# other splits, need some too.
-_SHARE = 0.75
+# Fraction of the free memory that images may use: the network, and other splits, need
+# some too.
+_FRACTION = 0.75
 
-# TensorFlow takes NumPy's memory as it is if it begins at a multiple of this, and
+# TensorFlow uses NumPy's memory directly if it begins at a multiple of this, and
 # otherwise copies it, once for every dataset.
 _ALIGNMENT = 64
 
 
-def check_room(kind, what, needed):
-    """Makes sure that there is memory for the images.
+def check_fits(kind: str, what: str, needed: int) -> None:
+    """Checks that there is memory for the images.
 
     Args:
       kind: 'encoded' or 'decoded'.
       what: which images, for the message.
-      needed: bytes that they take.
+      needed: bytes that they use.
 
     Raises:
-      DataError: it is too little. Where nobody knows how much is free, it never is.
+      DataError: there is too little. Where the free memory is unknown, never.
     """
     free = free_memory()
-    if free is None or needed <= _SHARE * free:
+    if free is None or needed <= _FRACTION * free:
         return
-    less = '`cache=none`'
+    smaller = '`cache=none`'
     if kind == 'decoded':
-        less = '`cache=encoded`, `cache=none` or a smaller `image_size`'
+        smaller = '`cache=encoded`, `cache=none` or a smaller `image_size`'
     raise DataError(
-        f'`cache={kind}` must fit into {_SHARE:.0%} of the free memory, which is '
-        f'{free / 1e9:.2f} GB, but {what} take {needed / 1e9:.2f} GB; take {less}'
+        f'`cache={kind}` must fit into {_FRACTION:.0%} of the free memory, which is '
+        f'{free / 1e9:.2f} GB, but {what} take {needed / 1e9:.2f} GB; use {smaller}'
     )
 
 
-def read_files(paths, on_error=None):
+def read_files(
+    paths: Sequence[str], on_error: Callable[[int, OSError], None] | None = None
+) -> np.ndarray:
     """Reads files, several at a time.
 
     Args:
-      paths: list of paths.
-      on_error: function of (number, OSError) that may return, for a file that cannot
-        be read, which then counts as empty; None: the error is raised.
+      paths: the files.
+      on_error: function of (number, OSError), called for a file that cannot be read; if
+        it returns, the file counts as empty. None: the error is raised.
 
     Returns:
       Object array [N] of bytes.
@@ -66,7 +69,7 @@ def read_files(paths, on_error=None):
             on_error(number, error)
             return b''
 
-    # More than cores: where reading is slow, it is waiting.
+    # More threads than cores: where reading is slow, it is waiting.
     with concurrent.futures.ThreadPoolExecutor(16) as pool:
         contents = list(pool.map(read, range(len(paths)), chunksize=64))
     array = np.empty([len(paths)], object)
@@ -74,19 +77,19 @@ def read_files(paths, on_error=None):
     return array
 
 
-def total_size(paths):
-    """Returns the bytes of files together; of one that is not there, none."""
+def total_size(paths: Iterable[str]) -> int:
+    """Returns the total size of files in bytes; a missing one counts as empty."""
     size = 0
     for path in paths:
         try:
             size += os.path.getsize(path)
         except OSError:
-            pass  # Whoever reads it says so.
+            pass  # Reading it raises the error.
     return size
 
 
-def aligned(shape):
-    """Returns uint8 zeros of that shape which TensorFlow need not copy."""
+def aligned(shape: Sequence[int]) -> np.ndarray:
+    """Returns uint8 zeros that TensorFlow does not have to copy."""
     size = int(np.prod(shape))
     buffer = np.zeros([size + _ALIGNMENT], np.uint8)
     start = -buffer.ctypes.data % _ALIGNMENT

@@ -1,87 +1,85 @@
-"""Encoded images, a file each: only the names are in memory."""
+"""Encoded images in files of their own: only their names are in memory."""
 
+import functools
 import math
 import os
 import zlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
 from estimator_clf.core.errors import DataError
-from input.fingerprint import stamp
+from input.dataset_info import DatasetInfo
+from input.fingerprint import fingerprint_files
 from input.images.decode import central_window, whole_window
 from input.sampling.class_balance import make_order
 from input.sources import image_cache
-from input.sources.array_dataset import with_arrays
-from input.sources.base import as_numpy_batches
-from input.sources.encoded import EncodedSource
+from input.sources.array_dataset import array_dataset
+from input.sources.base import DataSource, as_numpy_batches
+from input.sources.encoded import format_unreadable, why_unreadable
+from input.sources.pipeline import ReadOptions, fill_with_valid, without_empty
+
+Files = tuple[list[str], np.ndarray]
 
 
-class ImageFileSource(EncodedSource):
+class ImageFileSource(DataSource):
     """Splits of (paths, labels)."""
 
-    def __init__(self, name, class_names, image_shape, files, info=None):
+    def __init__(
+        self,
+        name: str,
+        class_names: Sequence[str],
+        image_shape: Sequence[int],
+        files: Mapping[str, Files],
+        info: DatasetInfo | None = None,
+    ):
         """Makes the source.
 
         Args:
           name: see `DataSource`.
           class_names: see `DataSource`.
-          image_shape: (height, width, channels) to bring the images to.
-          files: dict split -> (list of paths, int32 array of labels). Names that are
-            not UTF-8, as Python's `os` functions give them, are read; in the keys
-            U+FFFD stands for what cannot be decoded.
+          image_shape: (height, width, channels) that images are resized to.
+          files: dict split -> (paths, labels int32 [N]). Names that are not UTF-8, as
+            Python's `os` functions return them, are read; in the keys U+FFFD stands for
+            what cannot be decoded.
           info: see `DataSource`.
         """
         super().__init__(name, class_names, image_shape, info)
-        self._files = files
+        self._files = dict(files)
         self._cache_kind = 'none'
-        self._cache = {}  # What is in memory: (split, …) -> arrays.
-
-    def set_cache(self, kind):
-        """See `DataSource`; all splits must fit, since each may be read."""
-        if kind != 'none':
-            what = f'the {sum(self.num_examples.values())} images of {self.name}'
-            image_cache.check_room(kind, what, self._size(kind))
-        self._cache_kind = kind
-
-    def _size(self, kind):
-        """How many bytes the images of all splits take."""
-        if kind == 'decoded':
-            return sum(self.num_examples.values()) * math.prod(self.image_shape)
-        return sum(image_cache.total_size(paths) for paths, _ in self._files.values())
+        # (split, ...) -> arrays, filled when they are first read.
+        self._cache: dict[Any, Any] = {}
 
     @property
-    def num_examples(self):
+    def num_examples(self) -> dict[str, int]:
         return {split: len(paths) for split, (paths, _) in self._files.items()}
 
-    def _batches(self, reading):
-        paths, labels = self._files[reading.split]
-        size, share = len(paths), reading.share
+    def read(self, options: ReadOptions) -> tf.data.Dataset:
+        """See `DataSource`; 'path', with a cache 'data' or 'image'."""
+        split = options.split
+        paths, labels = self._files[split]
+        size, share = len(paths), options.share
+        cache = self._cache_kind if options.use_cache else 'none'
+        contents = self._contents(split) if cache == 'encoded' else None
+        order = make_order(options.sampling, labels, options.order_seed)
 
-        order = make_order(reading.sampling, labels, reading.order_seed)
-
-        # The names as bytes only while they are handed over: there may be millions.
-        def files():
+        # The names as bytes only while they are passed on: there may be millions.
+        def load():
             return _as_bytes(paths), labels.astype(np.int32), *order.arrays()
-
-        like = [tf.TensorSpec([size], kind) for kind in (tf.string, tf.int32)]
-
-        contents = None
-        if self._cache_kind == 'encoded':
-            contents = self._contents(reading.split)
-        elif self._cache_kind == 'decoded':
-            pixels = self._pixels(reading.split, reading.eval_crop)
 
         def gather(positions, paths, labels, *arrays):
             epochs, indices = order.locate(positions, *arrays)
             path = tf.gather(paths, indices)
-            data = path
+            where = {'path': path}
             if contents is not None:
                 # As one tensor all of them would be copied for every dataset.
                 data = tf.numpy_function(contents.take, [indices], tf.string)
                 data.set_shape(indices.shape)
+                where = {'data': data}
             return {
-                'data': data,
+                **where,
                 'key': _key(path),
                 'label': tf.gather(labels, indices),
                 'epoch': epochs,
@@ -89,34 +87,36 @@ class ImageFileSource(EncodedSource):
             }
 
         def run(*arrays):
-            return share.stretches(
-                None if reading.training else size, reading.start_step
+            return share.position_blocks(
+                None if options.training else size, options.start_step
             ).map(lambda positions: gather(positions, *arrays))
 
-        batches = with_arrays(files, [*like, *order.arrays()], run)
-        if self._cache_kind == 'decoded':
-            return self._gathered(batches, reading, *pixels)
-        return self._decoded(batches, reading)
+        like = [tf.TensorSpec([size], dtype) for dtype in (tf.string, tf.int32)]
+        batches = array_dataset(load, [*like, *order.arrays()], run)
+        if cache == 'decoded':
+            return self._with_cached_pixels(batches, options)
+        return batches
 
-    def _gathered(self, batches, reading, pixels, good):
-        """Batches of images that are in memory, decoded, in place of their names.
+    def _with_cached_pixels(
+        self, batches: tf.data.Dataset, options: ReadOptions
+    ) -> tf.data.Dataset:
+        """Adds the pixels of images that were decoded earlier, in place of 'path'."""
+        arrays = self._pixels(options.split, options.eval_crop)
 
-        Args:
-          batches: as `_decoded` takes them.
-          reading: see `DataSource._batches`.
-          pixels: uint8 array [N, H, W, C].
-          good: bool array [N]: which of them could be decoded.
-        """
-
-        def fill(batch, pixels, good):
+        def fill(batch, pixels, valid):
             index = batch['index']
             if self.corrupt_images is None:
-                rest = {name: batch[name] for name in batch if name != 'data'}
+                rest = {name: batch[name] for name in batch if name != 'path'}
                 return dict(rest, image=tf.gather(pixels, index))
-            places = tf.where(tf.gather(good, index))[:, 0]
+            places = tf.where(tf.gather(valid, index))[:, 0]
             images = tf.gather(pixels, tf.gather(index, places))
-            return self._fill_with_valid(
-                reading, batch, tf.cast(places, tf.int32), images
+            return fill_with_valid(
+                batch,
+                tf.cast(places, tf.int32),
+                images,
+                options,
+                self.image_shape,
+                self.corrupt_images,
             )
 
         def run(*arrays):
@@ -126,83 +126,92 @@ class ImageFileSource(EncodedSource):
                 deterministic=True,
             )
 
-        arrays = pixels, good
-        result = with_arrays(lambda: arrays, arrays, run)
-        if reading.training or self.corrupt_images is None:
+        result = array_dataset(lambda: arrays, arrays, run)
+        if options.training or self.corrupt_images is None:
             return result
-        return result.filter(lambda batch: tf.size(batch['key']) > 0)
+        return without_empty(result)
 
-    def _contents(self, split):
-        """Object array of the bytes of a split's files; reads them once."""
+    def _check_options(self, options: ReadOptions) -> None:
+        if self._cache_kind == 'decoded' and 'resized_crop' in dict(
+            options.augment_ops
+        ):
+            raise DataError(
+                '`cache=decoded` cannot be combined with `augment=resized_crop`, which '
+                'crops another window of an image each time; use `cache=encoded`'
+            )
+
+    def set_cache(self, kind: str) -> None:
+        """See `DataSource`; all splits must fit, since each may be read."""
+        if kind != 'none':
+            what = f'the {sum(self.num_examples.values())} images of {self.name}'
+            image_cache.check_fits(kind, what, self._cached_bytes(kind))
+        self._cache_kind = kind
+
+    def _cached_bytes(self, kind: str) -> int:
+        if kind == 'decoded':
+            return sum(self.num_examples.values()) * math.prod(self.image_shape)
+        return sum(image_cache.total_size(paths) for paths, _ in self._files.values())
+
+    def _contents(self, split: str) -> np.ndarray:
+        """Returns the bytes of a split's files, object [N]; reads them once."""
         if split not in self._cache:
             paths = self._files[split][0]
+            corrupt_images = self.corrupt_images
+            note: Callable[[int, OSError], None] | None = None
+            if corrupt_images is not None:
 
-            def note(number, error):
-                self.corrupt_images.note(_printable(paths[number]), lambda: str(error))
+                def note(number, error):
+                    corrupt_images.note(_printable(paths[number]), lambda: str(error))
 
-            self._cache[split] = image_cache.read_files(
-                paths, None if self.corrupt_images is None else note
-            )
+            self._cache[split] = image_cache.read_files(paths, note)
         return self._cache[split]
 
-    def _pixels(self, split, eval_crop):
-        """Decodes a split once; (uint8 [N, H, W, C], bool [N]: which could be)."""
+    def _pixels(self, split: str, eval_crop: float) -> tuple[np.ndarray, np.ndarray]:
+        """Decodes a split once.
+
+        Returns:
+          (pixels uint8 [N, H, W, C], bool [N]: which images are valid).
+        """
         if (split, eval_crop) not in self._cache:
             paths = self._files[split][0]
             shape = (len(paths), *self.image_shape)
-            pixels, good = image_cache.aligned(shape), np.zeros([len(paths)], bool)
-            aspect = self.image_shape[1] / self.image_shape[0]
-            window = central_window(eval_crop, aspect)
+            pixels, valid = image_cache.aligned(shape), np.zeros([len(paths)], bool)
+            window = central_window(
+                eval_crop, self.image_shape[1] / self.image_shape[0]
+            )
 
             def decode(index, path):
                 return index, self.decode(tf.io.read_file(path), _key(path), window)
 
             def dataset():
-                found = _numbered(paths).map(
+                decoded = _numbered(paths).map(
                     decode, num_parallel_calls=tf.data.AUTOTUNE
                 )
                 if self.corrupt_images is not None:
-                    found = found.ignore_errors(log_warning=False)
-                return found.batch(32).prefetch(2)
+                    decoded = decoded.ignore_errors(log_warning=False)
+                return decoded.batch(32).prefetch(2)
 
             for indices, images in as_numpy_batches(dataset):
-                pixels[indices], good[indices] = images, True
-            self._cache[split, eval_crop] = pixels, good
+                pixels[indices], valid[indices] = images, True
+            self._cache[split, eval_crop] = pixels, valid
         return self._cache[split, eval_crop]
 
-    def _pixel_statistics(self):
-        # Of a sample, which is no reason to keep all that there is.
-        kind, self._cache_kind = self._cache_kind, 'none'
-        try:
-            return super()._pixel_statistics()
-        finally:
-            self._cache_kind = kind
-
-    def _check_augment(self, steps):
-        super()._check_augment(steps)
-        if self._cache_kind == 'decoded' and 'resized_crop' in dict(steps):
-            raise DataError(
-                '`cache=decoded` cannot be with `augment=resized_crop`, which cuts '
-                'another window out of an image each time; take `cache=encoded`'
-            )
-
-    def _read(self, data):
-        return data if self._cache_kind == 'encoded' else tf.io.read_file(data)
-
-    def labels(self, split):
+    def labels(self, split: str) -> np.ndarray:
         return self._files[split][1]
 
-    def fingerprint(self, split):
+    def fingerprint(self, split: str) -> str:
         paths, labels = self._files[split]
-        return f'{stamp(paths)} {zlib.crc32(np.ascontiguousarray(labels))}'
+        return f'{fingerprint_files(paths)} {zlib.crc32(np.ascontiguousarray(labels))}'
 
-    def _restrict(self, places, numbers):
+    def _restrict(self, places: Mapping[str, np.ndarray], numbers: np.ndarray) -> None:
         for split, chosen in places.items():
             paths, labels = self._files[split]
             paths = [paths[place] for place in chosen]
             self._files[split] = (paths, numbers[labels[chosen]])
 
-    def encoded(self, split, indices=None):
+    def encoded(
+        self, split: str, indices: Sequence[int] | None = None
+    ) -> Iterator[tuple[str, bytes, int]]:
         self._check_split(split)
         paths, labels = self._files[split]
         for index in range(len(paths)) if indices is None else indices:
@@ -213,53 +222,64 @@ class ImageFileSource(EncodedSource):
             except OSError as error:
                 if self.corrupt_images is None:
                     raise
-                self.corrupt_images.note(key, lambda why=error.strerror: why)
+                reason = error.strerror or str(error)
+                self.corrupt_images.note(key, functools.partial(str, reason))
                 continue
             yield key, data, int(labels[index])
 
-    def unreadable(self, limit=None):
-        bad = []
-        for paths, _ in self._files.values():
-            good = set()
-            for batch in as_numpy_batches(lambda paths=paths: self._readable(paths)):
-                good.update(batch.tolist())
-            for number, path in enumerate(paths):
-                if number not in good:
-                    data = os.fsencode(path)
-                    if self._cache_kind == 'encoded':
-                        (data,) = image_cache.read_files([path], lambda *_: None)
-                    bad.append((_printable(path), self._reason(data)))
-                    if limit and len(bad) >= limit:
-                        return bad
-        return bad
+    def explain(self, error: BaseException) -> str | None:
+        del error
+        if self.corrupt_images and self.corrupt_images.stopped_by:
+            return self.corrupt_images.stopped_by
+        return format_unreadable(self.unreadable(limit=10), 10)
 
-    def _readable(self, paths):
-        """Dataset of batches of the indices of the images that can be decoded."""
+    def unreadable(self, limit: int | None = None) -> list[tuple[str, str]]:
+        """Decodes every image and lists those that cannot be decoded.
+
+        Args:
+          limit: stop after so many.
+
+        Returns:
+          List of (path, reason).
+        """
+        found = []
+        for paths, _ in self._files.values():
+            valid = set()
+            for batch in as_numpy_batches(functools.partial(self._decodable, paths)):
+                valid.update(batch.tolist())
+            for number, path in enumerate(paths):
+                if number not in valid:
+                    example = {'path': os.fsencode(path)}
+                    reason = why_unreadable(example, self.image_shape)
+                    found.append((_printable(path), reason))
+                    if limit and len(found) >= limit:
+                        return found
+        return found
+
+    def _decodable(self, paths: Sequence[str]) -> tf.data.Dataset:
+        """Returns batches of the indices of the images that can be decoded."""
 
         def attempt(index, path):
-            image = self._decode_whole(path)
+            # All of it: the corrupt part may be outside the central window.
+            image = self.decode(tf.io.read_file(path), _key(path), whole_window)
             with tf.control_dependencies([image]):
                 return tf.identity(index)
 
         dataset = _numbered(paths).map(attempt, num_parallel_calls=tf.data.AUTOTUNE)
         return dataset.ignore_errors().batch(256)
 
-    def _decode_whole(self, path):
-        """Decodes all of an image: damage may lie outside the middle."""
-        return self.decode(tf.io.read_file(path), _key(path), whole_window)
 
-
-def _numbered(paths):
+def _numbered(paths: Sequence[str]) -> tf.data.Dataset:
     return tf.data.Dataset.from_tensor_slices((np.arange(len(paths)), _as_bytes(paths)))
 
 
-def _as_bytes(paths):
+def _as_bytes(paths: Sequence[str]) -> np.ndarray:
     return np.array([os.fsencode(path) for path in paths], dtype=object)
 
 
-def _key(path):
+def _key(path: tf.Tensor) -> tf.Tensor:
     return tf.strings.unicode_transcode(path, 'UTF-8', 'UTF-8')
 
 
-def _printable(path):
+def _printable(path: str) -> str:
     return os.fsencode(path).decode('utf-8', 'replace')

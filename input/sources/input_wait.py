@@ -1,16 +1,16 @@
-"""How long the reader of a dataset waits for each batch, measured in the graph."""
+"""Measures in the graph how long the reader of a dataset waits for each batch."""
 
 import tensorflow as tf
 
 
-def timed(dataset):
-    """Adds to the features how long their reader had to wait for them.
+def timed(dataset: tf.data.Dataset) -> tf.data.Dataset:
+    """Adds the time that the reader waited to the features.
 
-    `zip` asks its datasets one after the other in the caller's thread, so a clock
-    before, and one in the function behind, enclose exactly the time for which the
-    caller is blocked. The function must read its clock itself: without an effect of
-    its own it would be run ahead, in parallel, and count idling as waiting. For the
-    same reason nothing must be prefetched behind it: switch `inject_prefetch` off.
+    `zip` fetches from its datasets one after the other in the caller's thread, so a
+    clock before, and one in the function after, enclose exactly the time for which the
+    caller is blocked. The function must read its clock itself: without a side effect
+    it would be run ahead, in parallel, and count idling as waiting. For the same reason
+    nothing may be prefetched after it: turn `inject_prefetch` off.
 
     Args:
       dataset: tf.data.Dataset of (features dict, labels).

@@ -1,15 +1,16 @@
-"""TFRecord files as files: how many records, how compressed, whole or not.
+"""TFRecord files: compression, number of records, completeness.
 
-A record is its length (uint64), a checksum of that, the data, and a checksum of
-the data (https://www.tensorflow.org/tutorials/load_data/tfrecord): walking over the
-lengths counts the records of a file without reading it. ReadOptions the data itself
-is TensorFlow's affair, see `input.sources.tfrecords`.
+A record is its length (uint64), a checksum of that, the data, and a checksum of the
+data (https://www.tensorflow.org/tutorials/load_data/tfrecord): the lengths are enough
+to count the records of a file without reading all of it. The data are read by
+TensorFlow, see `input.sources.records`.
 """
 
 import dataclasses
 import os
 import struct
 import zlib
+from typing import BinaryIO
 
 from estimator_clf.core.errors import DataError
 
@@ -21,7 +22,7 @@ _CHUNK = 1 << 20
 
 @dataclasses.dataclass(frozen=True)
 class Shard:
-    """A run of records in one file.
+    """A range of records in one file.
 
     Attributes:
       path: the file.
@@ -36,19 +37,19 @@ class Shard:
     compression: str = ''
 
     @property
-    def name(self):
-        """The file's name, by which records are called: `name:number`."""
+    def name(self) -> str:
+        """The file's name; records are named `name:number`."""
         return os.path.basename(self.path)
 
 
-def compression_of(path):
-    """Tells from its first bytes how a file is compressed.
+def compression_of(path: str) -> str:
+    """Detects the compression of a file by its first bytes.
 
     Returns:
       '', 'GZIP' or 'ZLIB'.
 
     Raises:
-      DataError: it is no TFRecord file at all, or cannot be read.
+      DataError: it is not a TFRecord file, or cannot be read.
     """
     try:
         with open(path, 'rb') as file:
@@ -69,18 +70,15 @@ def compression_of(path):
     )
 
 
-def count_records(path, compression=''):
+def count_records(path: str, compression: str = '') -> int:
     """Counts the records of a file.
 
     The lengths are checked, the data are not; a compressed file has to be read
-    through.
+    completely.
 
     Args:
       path: the file.
       compression: '', 'GZIP' or 'ZLIB'.
-
-    Returns:
-      Number of records.
 
     Raises:
       DataError: a file that is cut short, or whose lengths are corrupt.
@@ -94,7 +92,7 @@ def count_records(path, compression=''):
         raise DataError(f'{path} cannot be read: {error.strerror}') from None
 
 
-def _count(path, file, size):
+def _count(path: str, file: BinaryIO, size: int) -> int:
     position = count = 0
     while position < size:
         file.seek(position)
@@ -106,7 +104,7 @@ def _count(path, file, size):
     return count
 
 
-def _count_inflated(path, stream):
+def _count_inflated(path: str, stream: '_Inflated') -> int:
     count = 0
     while header := stream.read(_HEADER.size):
         rest = _length(path, count, header) + _FOOTER_BYTES
@@ -120,16 +118,16 @@ def _count_inflated(path, stream):
 
 
 class _Inflated:
-    """Reads what a GZIP or ZLIB file holds; of GZIP members also several."""
+    """Reads the content of a GZIP or ZLIB file; GZIP with any number of members."""
 
-    def __init__(self, path, file, compression):
+    def __init__(self, path: str, file: BinaryIO, compression: str):
         self._path = path
         self._file = file
         self._new = lambda: zlib.decompressobj(_WINDOW_BITS[compression])
         self._inflate = self._new()
         self._ready = bytearray()
 
-    def read(self, size):
+    def read(self, size: int) -> bytes:
         """Returns `size` bytes, or fewer at the end."""
         while len(self._ready) < size:
             if self._inflate.eof and self._inflate.unused_data:
@@ -152,7 +150,7 @@ class _Inflated:
         return result
 
 
-def _length(path, number, header):
+def _length(path: str, number: int, header: bytes) -> int:
     if len(header) < _HEADER.size:
         raise _cut_short(path, number)
     if not _is_header(header):
@@ -163,17 +161,17 @@ def _length(path, number, header):
     return _HEADER.unpack(header)[0]
 
 
-def _cut_short(path, number):
+def _cut_short(path: str, number: int) -> DataError:
     return DataError(f'{path} is cut short, in record {number}; get the file again')
 
 
-def _is_header(header):
+def _is_header(header: bytes) -> bool:
     if len(header) < _HEADER.size:
         return False
     return _masked_crc(header[:8]) == _HEADER.unpack(header)[1]
 
 
-def _masked_crc(data):
+def _masked_crc(data: bytes) -> int:
     # CRC-32C (Castagnoli), then TFRecord's masking: a rotation and a constant.
     crc = 0xFFFFFFFF
     for byte in data:
@@ -182,7 +180,7 @@ def _masked_crc(data):
     return (((crc >> 15) | (crc << 17)) + 0xA282EAD8) & 0xFFFFFFFF
 
 
-def _table():
+def _table() -> list[int]:
     table = []
     for crc in range(256):
         for _ in range(8):

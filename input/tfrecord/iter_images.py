@@ -1,8 +1,9 @@
-"""The images of TFRecord files one by one, whatever else the records hold."""
+"""Iterates over the encoded images of a TFRecord file."""
 
 import os
+from collections.abc import Iterator
 
-import estimator_clf.compat  # noqa: F401  Loads TensorFlow without its chatter.
+import estimator_clf.compat  # noqa: F401  Configures TensorFlow's logging first.
 
 import tensorflow as tf
 
@@ -13,25 +14,25 @@ from input.tfrecord.files import compression_of, count_records
 v1 = tf.compat.v1
 
 
-def is_record_file(path):
-    """Tells by its first bytes whether a file is a TFRecord file."""
+def is_record_file(path: str) -> bool:
+    """Returns whether a file is a TFRecord file, by its first bytes."""
     try:
-        # Not by what kind of image it might be: the length of a record may look so.
+        # Not by excluding images: the length of a record may look like one.
         compression_of(path)
         return os.path.getsize(path) > 0
     except (OSError, DataError):
         return False
 
 
-def read_images(path, key):
-    """Reads the images of a file in their order.
+def read_images(path: str, key: str) -> Iterator[bytes]:
+    """Reads the images of a file in order.
 
     Args:
       path: the file.
-      key: the feature that holds the image.
+      key: name of the feature with the image.
 
     Yields:
-      bytes; empty for a record without such a feature.
+      The image; empty for a record without such a feature.
 
     Raises:
       DataError: the file is corrupt.
@@ -47,16 +48,16 @@ def read_images(path, key):
         raise DataError(
             f'{path}, record {number} cannot be read: {short_reason(error)}'
         ) from None
-    # A file that ends within the length of a record is as whole to TensorFlow.
+    # TensorFlow accepts a file that ends within the length of a record.
     count = count_records(path, compression)
     if count != number:
         raise DataError(f'{path}: {number} of its {count} records could be read')
 
 
-def _image(record, key):
+def _image(record: bytes, key: str) -> bytes:
     try:
         features = tf.train.Example.FromString(record).features.feature
-    except Exception:  # Of protobuf, whose class depends on how it was built.
+    except Exception:  # Of protobuf; the class depends on its build.
         return b''
     values = features[key].bytes_list.value if key in features else ()
     return values[0] if values else b''

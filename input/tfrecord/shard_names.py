@@ -1,4 +1,4 @@
-"""Which files of a directory are the shards of which split."""
+"""Finds the TFRecord shards of each split by their file names."""
 
 import os
 import re
@@ -15,24 +15,25 @@ _SINGLE = re.compile(rf'^(.+?){_RECORD}{_PACKED}$')
 
 _LAYOUTS = (
     'Expected DIR/<split>-00000-of-00008 (or with the ending .tfrecord), '
-    'DIR/<split>.tfrecord, or DIR/<split>/…, where <split> is train, validation or test'
+    'DIR/<split>.tfrecord, or DIR/<split>/..., where <split> is train, validation or '
+    'test'
 )
 
 
-def find_shards(data_dir):
+def find_shards(data_dir: str) -> dict[str, list[str]]:
     """Finds the TFRecord files.
 
     Args:
       data_dir: directory with `<split>-00000-of-00008`, with any ending; or
-        `<split>.tfrecord`; or directories `<split>` of such files, whatever their
-        names. Or a single file, which is the training split.
+        `<split>.tfrecord`; or directories `<split>` of such files, with any names. Or
+        a single file, which is the training split.
 
     Returns:
-      dict split -> list of paths, in order. Known names become 'train', 'validation'
-      or 'test', others stay; if there is but one, it is 'train'.
+      dict split -> paths, in order. Known names become 'train', 'validation' or
+      'test', others do not change; if there is only one, it is 'train'.
 
     Raises:
-      DataError: no files, a shard that is missing, two that are the same split.
+      DataError: no files, a missing shard, two directories that are the same split.
     """
     if os.path.isfile(data_dir):
         return {'train': [data_dir]}
@@ -40,13 +41,13 @@ def find_shards(data_dir):
         raise DataError(
             f'`data_dir` must be a directory, but {data_dir} does not exist'
         )
-    found = {}  # split -> (its name on the disk, paths)
+    found: dict[str, tuple[str, list[str]]] = {}  # split -> (its name on disk, paths)
 
     def add(split, source, paths):
         if split in found:
             raise DataError(
                 f'{data_dir}: {found[split][0]} and {source} are both the {split} '
-                'split; keep one'
+                'split; retain one'
             )
         found[split] = (source, paths)
 
@@ -54,12 +55,13 @@ def find_shards(data_dir):
         add(_split(prefix), prefix, paths)
     for name in sorted(os.listdir(data_dir)):
         path = os.path.join(data_dir, name)
-        if canonical(name) and os.path.isdir(path):
+        split = canonical(name)
+        if split and os.path.isdir(path):
             paths = [p for group in _groups(path).values() for p in group]
             if paths:
-                add(canonical(name), name, paths)
+                add(split, name, paths)
     if not found:
-        raise DataError(f'{data_dir} has no TFRecord files in it. {_LAYOUTS}')
+        raise DataError(f'{data_dir} contains no TFRecord files. {_LAYOUTS}')
     if 'train' not in found and len(found) == 1:
         found = {'train': next(iter(found.values()))}
     if 'train' not in found:
@@ -70,9 +72,10 @@ def find_shards(data_dir):
     return {split: paths for split, (_, paths) in found.items()}
 
 
-def _groups(directory):
-    """dict prefix -> list of paths of the files that belong together."""
-    groups, totals = {}, {}
+def _groups(directory: str) -> dict[str, list[str]]:
+    """Returns dict prefix -> paths of the files that belong together."""
+    groups: dict[str, dict[int, str]] = {}
+    totals: dict[str, tuple[str, str]] = {}
     for name in sorted(os.listdir(directory)):
         path = os.path.join(directory, name)
         if name.startswith('.') or not os.path.isfile(path):
@@ -82,8 +85,8 @@ def _groups(directory):
             known = groups.setdefault(prefix, {})
             if totals.setdefault(prefix, (total, ending)) != (total, ending):
                 raise DataError(
-                    f'{directory}: the shards {prefix}-… are of two sets, one of '
-                    f'{totals[prefix][0]} and one of {total} ({name}); keep one'
+                    f'{directory}: the shards {prefix}-... are of two sets, one of '
+                    f'{totals[prefix][0]} and one of {total} ({name}); retain one'
                 )
             known[int(number)] = path
         elif match := _SINGLE.match(name):
@@ -97,7 +100,7 @@ def _groups(directory):
     return {p: [paths[n] for n in sorted(paths)] for p, paths in groups.items()}
 
 
-def _split(prefix):
+def _split(prefix: str) -> str:
     match = _SINGLE.match(prefix)
     stem = match.group(1) if match else prefix
     last = re.split(r'[-_.]', stem)[-1]

@@ -1,24 +1,22 @@
-"""What the classes are called and how large they are."""
+"""Checks the names and sizes of classes."""
 
 import re
 import unicodedata
+from collections.abc import Collection, Mapping
 
 from input.validate.report import Finding
 
-# From here on accuracy says little, and plain training learns the large classes only.
+# Beyond this ratio accuracy is not meaningful, and small classes are hardly learned.
 _SKEWED = 10
 
 
-def similar(classes):
-    """Finds names that mean one class, in all likelihood.
+def similar(classes: Mapping[str, Collection[str]]) -> list[Finding]:
+    """Finds names that probably denote the same class.
 
     Args:
-      classes: dict split -> set of names.
-
-    Returns:
-      List of `Finding`.
+      classes: dict split -> names.
     """
-    alike = {}
+    alike: dict[str, dict[str, str]] = {}
     for split, names in classes.items():
         for name in names:
             alike.setdefault(_plain(name), {}).setdefault(name, split)
@@ -35,38 +33,35 @@ def similar(classes):
     return sorted(findings, key=lambda finding: finding.where)
 
 
-def missing(counts):
-    """Finds classes of the training split that another split has no image of.
+def missing(counts: Mapping[str, Mapping[str, int]]) -> list[Finding]:
+    """Finds classes of the training split without images in another split.
 
     Args:
       counts: dict split -> dict class -> number of examples.
-
-    Returns:
-      List of `Finding`.
     """
     findings = []
-    for split, there in counts.items():
+    for split, of_split in counts.items():
         for name in sorted(counts.get('train', ())):
-            if not there.get(name):
+            if not of_split.get(name):
                 findings.append(
                     Finding('missing_class', name, f'none in {split}', split, name)
                 )
     return findings
 
 
-def skewed(counts):
-    """Finds out whether the classes to train on are of very different sizes.
+def skewed(counts: Mapping[str, Mapping[str, int]]) -> list[Finding]:
+    """Finds very different sizes of the classes of the training split.
 
     Args:
       counts: see `missing`.
 
     Returns:
-      List of one `Finding`, or of none.
+      One finding, or none.
     """
     train = {name: n for name, n in counts.get('train', {}).items() if n}
     if not train:
         return []
-    small, large = min(train, key=train.get), max(train, key=train.get)
+    small, large = min(train, key=train.__getitem__), max(train, key=train.__getitem__)
     ratio = train[large] / train[small]
     if ratio < _SKEWED:
         return []
@@ -75,6 +70,6 @@ def skewed(counts):
     return [Finding('imbalance', where, detail, 'train', small, (large,))]
 
 
-def _plain(name):
+def _plain(name: str) -> str:
     text = unicodedata.normalize('NFKC', name).casefold()
     return re.sub(r'[\s_\-.]+', '', text) or name

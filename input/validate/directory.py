@@ -1,18 +1,20 @@
-"""A directory of images, walked through for all that is in it, not only images.
+"""Scans a directory of images, and all other files in it.
 
-`image_folder` stops at the first thing that it cannot take; here everything is said.
+`image_folder` stops at the first error; this reports all of them.
 """
 
 import os
+from collections.abc import Collection
 
 from input.formats.image_folder import (
     EXTENSIONS,
+    Example,
     class_of,
     compile_pattern,
     existing_directory,
     files_below,
+    is_ignored,
     look_like_splits,
-    passed_over,
     validation_files,
 )
 from input.images.decode import kind_of
@@ -20,31 +22,36 @@ from input.split_names import canonical
 from input.validate.class_names import similar
 from input.validate.report import Finding
 
-# What people take for images, and `image_folder` does not.
+# Extensions of images that `image_folder` does not read.
 _OTHER_IMAGES = ('.webp', '.tif', '.tiff', '.heic', '.heif', '.avif', '.jp2', '.psd')
 
 
 class DirectoryScan:
-    """What the names in a directory of images tell.
+    """Examples and findings that follow from the names in a directory of images.
 
     Attributes:
-      examples: dict split -> list of (path, class), in the order of the paths.
-      findings: list of `Finding`.
+      examples: dict split -> pairs (path, class), in the order of the paths.
+      findings: the findings.
     """
 
-    def __init__(self, data_dir, label_pattern=None, validation_split=None):
+    def __init__(
+        self,
+        data_dir: str | None,
+        label_pattern: str | None = None,
+        validation_split: float | None = None,
+    ):
         """Walks through the directory.
 
         Args:
-          data_dir: see `input.formats.image_folder`, as the others.
+          data_dir: see `input.formats.image_folder`, also for the others.
           label_pattern: regular expression with the class, or None.
-          validation_split: share of the training files that is held out, or None.
+          validation_split: fraction of the training files to hold out, or None.
 
         Raises:
-          DataError: no such directory, or a wrong pattern.
+          DataError: no such directory, or an invalid pattern.
         """
-        self.findings = []
-        self.examples = {}
+        self.findings: list[Finding] = []
+        self.examples: dict[str, list[Example]] = {}
         self._root = existing_directory(data_dir)
         self._pattern = compile_pattern(label_pattern)
         for split, directory in self._split_directories().items():
@@ -53,42 +60,51 @@ class DirectoryScan:
         if validation_split and 'validation' not in self.examples:
             self._hold_out(validation_split)
 
-    def _add(self, kind, where, detail, split=None, label=None):
+    def _add(
+        self,
+        kind: str,
+        where: str,
+        detail: str,
+        split: str | None = None,
+        label: str | None = None,
+    ) -> None:
         self.findings.append(Finding(kind, where, detail, split, label))
 
-    def _split_directories(self):
-        """dict split -> directory, as `image_folder` sees them."""
-        directories, beside = {}, []
+    def _split_directories(self) -> dict[str, str]:
+        """Returns dict split -> directory, as `image_folder` finds them."""
+        directories: dict[str, str] = {}
+        others = []
         for name in sorted(os.listdir(self._root)):
             split, path = canonical(name), os.path.join(self._root, name)
             if not split or not os.path.isdir(path):
                 if not name.startswith('.'):
-                    beside.append(path)
+                    others.append(path)
             elif split in directories:
                 self._add(
-                    'layout', path, f'the {split} split is {directories[split]}, too'
+                    'layout', path, f'the {split} split is also {directories[split]}'
                 )
             else:
                 directories[split] = path
         if 'train' in directories:
-            for path in beside:
-                self._add('ignored', path, 'lies beside the directories of the splits')
+            for path in others:
+                self._add('ignored', path, 'is next to the directories of the splits')
             return directories
         for split, path in directories.items():
             self._add(
                 'layout',
                 path,
-                f'there is no directory of the training split, so that {split} is taken '
-                'for a class',
+                f'there is no directory of the training split, so that {split} is read '
+                'as a class',
             )
         for name in look_like_splits(self._root):
             if not canonical(name) and not self._pattern:
                 path = os.path.join(self._root, name)
-                self._add('layout', path, 'looks like a split, taken for a class')
+                self._add('layout', path, 'looks like a split, but is read as a class')
         return {'train': self._root}
 
-    def _walk(self, split, directory):
-        found, others, classless, closed = [], [], [], set()
+    def _walk(self, split: str, directory: str) -> None:
+        found, others, classless = [], [], []
+        closed: set[str] = set()
 
         def unreadable(error):
             closed.add(os.path.relpath(error.filename, directory).split(os.sep)[0])
@@ -102,41 +118,41 @@ class DirectoryScan:
                 classless.append(path)
             else:
                 found.append((path, name))
-        for path, name in others:
-            self._add(*_look_at_other(path), split, name)
+        for path, other_name in others:
+            self._add(*_inspect_other(path), split, other_name)
         if classless and not found and split != 'train':
-            # Kaggle's test images: `image_folder` leaves the split out.
+            # Kaggle's test images: `image_folder` skips the split.
             self._add('ignored', directory, f'{len(classless)} images without a class')
             return
         if self._pattern:
-            why = f'`label_pattern={self._pattern.pattern!r}` does not match'
+            reason = f'`label_pattern={self._pattern.pattern!r}` does not match'
         else:
-            why = 'lies in no class directory'
+            reason = 'is not in a class directory'
         for path in classless:
-            self._add('no_class', path, why, split)
+            self._add('no_class', path, reason, split)
         if not self._pattern:
             self._check_empty(split, directory, closed | {name for _, name in found})
         self.examples[split] = found
 
-    def _check_empty(self, split, directory, filled):
+    def _check_empty(self, split: str, directory: str, filled: Collection[str]) -> None:
         for name in sorted(os.listdir(directory)):
             path = os.path.join(directory, name)
-            if passed_over(name) or not os.path.isdir(path) or name in filled:
+            if is_ignored(name) or not os.path.isdir(path) or name in filled:
                 continue
-            self._add('empty_class', path, 'no image in it', split, name)
+            self._add('empty_class', path, 'contains no image', split, name)
 
-    def _check_classes(self):
+    def _check_classes(self) -> None:
         classes = {s: {c for _, c in found} for s, found in self.examples.items()}
         self.findings += similar(classes)
         train = classes.get('train', set())
-        for split, there in classes.items():
-            for name in sorted(there - train):
+        for split, names in classes.items():
+            for name in sorted(names - train):
                 count = sum(c == name for _, c in self.examples[split])
                 self._add(
                     'class_not_in_train', name, f'{count} in {split}', split, name
                 )
 
-    def _hold_out(self, fraction):
+    def _hold_out(self, fraction: float) -> None:
         train = self.examples.get('train', [])
         out = validation_files(self._root, [path for path, _ in train], fraction)
         for split, side in (('train', False), ('validation', True)):
@@ -144,17 +160,17 @@ class DirectoryScan:
             self.examples[split] = [example for example, held in pairs if held == side]
 
 
-def _look_at_other(path):
-    """(kind, where, detail) of a file without an image's extension."""
+def _inspect_other(path: str) -> tuple[str, str, str]:
+    """Returns (kind, where, detail) of a file without an image's extension."""
     try:
         with open(path, 'rb') as file:
             kind = kind_of(file.read(8))
     except OSError as error:
-        return 'ignored', path, error.strerror
-    # 'BM' may begin any text.
+        return 'ignored', path, error.strerror or str(error)
+    # 'BM' may be the start of any text.
     if kind and kind != 'bmp':
         return 'hidden_image', path, f'is a {kind.upper()}'
     extension = os.path.splitext(path)[1].lower()
     if extension in _OTHER_IMAGES:
         return 'hidden_image', path, f'{extension} is not read'
-    return 'ignored', path, 'no extension of an image'
+    return 'ignored', path, 'has no extension of an image'

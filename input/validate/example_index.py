@@ -1,11 +1,12 @@
-"""A line for every example: where it is, its split, its class and two hashes.
+"""Index of all examples: name, split, class and two hashes.
 
-Some 30 bytes an example and its name, whatever the images weigh; what is the same
-as what follows at the end from sorting the hashes.
+Some 30 bytes per example and its name, whatever the size of the images; duplicates
+follow at the end from sorting the hashes.
 """
 
 import array
 import collections
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -13,16 +14,24 @@ from input.validate.report import Finding
 
 
 class ExampleIndex:
-    """Examples seen so far."""
+    """Compact index of examples, which finds duplicates.
 
-    def __init__(self):
+    Attributes:
+      counts: dict split -> dict class -> number of examples.
+    """
+
+    def __init__(self) -> None:
         self._names, self._ends = bytearray(), array.array('Q')
         self._splits, self._labels = _Numbers(), _Numbers()
         self._split, self._label = array.array('H'), array.array('I')
         self._data, self._pixels = array.array('Q'), array.array('Q')
-        self.counts = collections.defaultdict(collections.Counter)
+        self.counts: dict[str, collections.Counter[str]] = collections.defaultdict(
+            collections.Counter
+        )
 
-    def add(self, where, split, label, data=0, pixels=0):
+    def add(
+        self, where: str, split: str, label: str, data: int = 0, pixels: int = 0
+    ) -> None:
         """Adds an example.
 
         Args:
@@ -30,7 +39,7 @@ class ExampleIndex:
           split: name of its split.
           label: name of its class.
           data: 64-bit hash of its bytes.
-          pixels: 64-bit hash of its pixels; 0 if there are none to compare.
+          pixels: 64-bit hash of its pixels; 0 without pixels.
         """
         self._names += where.encode('utf-8', 'surrogateescape')
         self._ends.append(len(self._names))
@@ -40,20 +49,20 @@ class ExampleIndex:
         self._pixels.append(pixels)
         self.counts[split][label] += 1
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self._ends)
 
-    def name(self, index):
+    def name(self, index: int) -> str:
         """Returns the name of an example."""
         start = self._ends[index - 1] if index else 0
         name = self._names[start : self._ends[index]]
         return name.decode('utf-8', 'surrogateescape')
 
-    def same(self):
-        """Yields a `Finding` for every image that is there more than once.
+    def duplicates(self) -> Iterator[Finding]:
+        """Yields a finding for every image that occurs more than once.
 
-        Two of a million different images have the same hash of 64 bits once in
-        10^7 datasets.
+        Two of a million different images have the same 64-bit hash once in 10^7
+        datasets.
         """
         pixels = np.frombuffer(self._pixels, np.uint64)
         order = np.argsort(pixels, kind='stable')
@@ -62,12 +71,12 @@ class ExampleIndex:
         ends = np.append(begins, len(ordered))[1:]
         several = (ends - begins > 1) & (ordered[begins] != 0)
         pairs = zip(begins[several], ends[several], strict=True)
-        # In the order in which their first images were seen.
+        # In the order in which their first images were added.
         for group in sorted(order[b:e].tolist() for b, e in pairs):
             yield from self._findings(group)
 
-    def _findings(self, group):
-        cells = {}
+    def _findings(self, group: Sequence[int]) -> Iterator[Finding]:
+        cells: dict[tuple[int, int], list[int]] = {}
         for index in group:
             cells.setdefault((self._split[index], self._label[index]), []).append(index)
         for kind, column in (('leak', self._split), ('two_labels', self._label)):
@@ -78,8 +87,8 @@ class ExampleIndex:
             if len(cell) > 1:
                 yield self._finding('duplicate', cell[:2], cell)
 
-    def _finding(self, kind, pair, group):
-        """A finding on a group, worded by two of its members."""
+    def _finding(self, kind: str, pair: Sequence[int], group: Sequence[int]) -> Finding:
+        """Makes a finding on a group, described by two of its members."""
         one, other = pair
         how = 'bytes' if self._data[one] == self._data[other] else 'pixels'
         detail = f'the same {how} as {self.name(other)}'
@@ -98,12 +107,13 @@ class ExampleIndex:
 
 
 class _Numbers:
-    """Numbers names in the order in which they come."""
+    """Numbers names in the order of their first occurrence."""
 
-    def __init__(self):
-        self.names, self._numbers = [], {}
+    def __init__(self) -> None:
+        self.names: list[str] = []
+        self._numbers: dict[str, int] = {}
 
-    def of(self, name):
+    def of(self, name: str) -> int:
         """Returns the number of a name."""
         if name not in self._numbers:
             self._numbers[name] = len(self.names)

@@ -1,4 +1,4 @@
-"""What a check of a dataset can find: how bad each is, and what to do about it."""
+"""Kinds of findings of a dataset check: severity and advice."""
 
 import dataclasses
 
@@ -10,9 +10,9 @@ class Kind:
     """One kind of finding.
 
     Attributes:
-      level: 'error' (training stops at it, or its figures cannot be believed),
-        'warning' (training goes on, worse than need be) or 'note'.
-      title: what it is, in the plural.
+      level: 'error' (training stops, or its metrics are invalid), 'warning' (training
+        runs, with worse results) or 'note'.
+      title: description, in the plural.
       advice: what to do.
     """
 
@@ -23,18 +23,20 @@ class Kind:
 
 _AGAIN = 'get the files again, or remove them'
 
-#: name -> `Kind`, the worst first; also the order of a report.
+#: name -> `Kind`, the most severe first; also the order of a report.
 KINDS = {
-    'refused': Kind('error', 'What training would refuse', 'mend what it says'),
-    'layout': Kind(
-        'error', 'Directories that cannot be told apart', 'rename or move them'
+    'refused': Kind(
+        'error', 'Data that training refuses', 'fix what the message names'
     ),
-    'damaged_file': Kind('error', 'Damaged files of records', _AGAIN),
-    'empty_file': Kind('error', 'Files without a single byte', _AGAIN),
-    'not_a_image': Kind(
+    'layout': Kind(
+        'error', 'Directories with an ambiguous meaning', 'rename or move them'
+    ),
+    'corrupt_file': Kind('error', 'Corrupt TFRecord files', _AGAIN),
+    'empty_file': Kind('error', 'Empty files', _AGAIN),
+    'not_an_image': Kind(
         'error',
-        'Files that are no images, whatever they are called',
-        'remove them; WebP, TIFF and the like: convert them to JPEG or PNG',
+        'Files that are not images despite their names',
+        'remove them; convert WebP, TIFF and other formats to JPEG or PNG',
     ),
     'unreadable': Kind('error', 'Images that cannot be decoded', _AGAIN),
     'bomb': Kind(
@@ -45,72 +47,72 @@ KINDS = {
     'no_class': Kind(
         'error',
         'Images in no class',
-        'move them into the directory of a class, or mend `label_pattern`',
+        'move them into the directory of a class, or fix `label_pattern`',
     ),
     'label_out_of_range': Kind(
         'error',
         'Labels without a class',
-        'mend the records, labels.txt or `label_offset`',
+        'fix the records, labels.txt or `label_offset`',
     ),
     'empty_class': Kind(
         'error',
         'Class directories without an image',
-        'fill or remove them; training would not know the class',
+        'fill or remove them; training skips the class',
     ),
     'class_not_in_train': Kind(
         'error',
-        'Classes that the training split does not have',
+        'Classes that the training split does not contain',
         'add images to train on, or remove the directory',
     ),
     'leak': Kind(
         'error',
         'The same image in two splits',
-        'remove it from one of them; the accuracy measured would be too good',
+        'remove it from one of them; measured accuracy would be too high',
     ),
     'two_labels': Kind(
         'error',
         'The same image in two classes',
-        'find out which is right, and remove the other',
+        'determine the right one, and remove the other',
     ),
     'duplicate': Kind(
         'warning',
         'The same image more than once in a split',
-        'remove all but one, unless it is to count more',
+        'remove all but one, unless it should have more weight',
     ),
     'missing_class': Kind(
         'warning',
         'Classes missing from a split',
-        'split the data again; metrics of the class cannot be had',
+        'split the data again; there are no metrics of the class',
     ),
     'similar_names': Kind(
         'warning',
         'Names of classes that differ in case or spelling only',
-        'give one name to what is one class',
+        'use one name for one class',
     ),
     'imbalance': Kind(
         'warning',
         'Classes of very different sizes',
-        'consider weights for the classes, and look at the metrics per class',
+        'consider class weights, and inspect the metrics per class',
     ),
     'hidden_image': Kind(
         'warning',
-        'Images that training does not see because of their names',
-        'name JPEG, PNG, GIF and BMP by what they are; convert the others',
+        'Images that training ignores because of their names',
+        'give JPEG, PNG, GIF and BMP their extension; convert other formats',
     ),
     'orientation': Kind(
         'warning',
-        'Photos that lie on their side or head (EXIF orientation)',
-        'turn the pixels, for example with `exiftran -ai` or `mogrify -auto-orient`; '
+        'Photos that are rotated (EXIF orientation)',
+        'rotate the pixels, for example with `exiftran -ai` or `mogrify -auto-orient`; '
         'EXIF is not read in training nor in serving',
     ),
     'blank': Kind('warning', 'Images of a single color', 'remove them'),
     'tiny': Kind(
-        'warning', 'Images much smaller than the network takes', 'look at them'
+        'warning', "Images much smaller than the network's input", 'inspect them'
     ),
     'elongated': Kind(
         'warning',
         'Images more than four times as long as wide',
-        'cut them; only the middle is seen in evaluation',
+        'crop them; evaluation uses the center only',
     ),
     'huge': Kind(
         'warning',
@@ -119,21 +121,21 @@ KINDS = {
     ),
     'large': Kind(
         'note',
-        'Images far larger than the network takes',
+        "Images far larger than the network's input",
         'make them smaller once, and decoding takes a fraction of the time',
     ),
     'wrong_extension': Kind(
         'note',
-        'Images whose extension says something else than their content',
-        'nothing, unless other programs read them; the content counts here',
+        'Images whose extension does not match their content',
+        'nothing, unless other programs read them; the content is used here',
     ),
-    'animated': Kind('note', 'Animated images', 'nothing; the first frame counts'),
+    'animated': Kind('note', 'Animated images', 'nothing; the first frame is used'),
     'transparent': Kind(
         'note',
         'Images with transparency',
-        'see what they look like without it: it is dropped',
+        'check how they look without it: it is dropped',
     ),
     'cmyk': Kind('note', 'Images in CMYK', 'nothing; they become RGB'),
     'deep': Kind('note', 'Images of 16 bits a sample', 'nothing; they become 8-bit'),
-    'ignored': Kind('note', 'What is not read', 'nothing, if it is not meant to be'),
+    'ignored': Kind('note', 'Files that are not read', 'nothing, if that is intended'),
 }

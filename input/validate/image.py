@@ -1,8 +1,7 @@
-"""What is to be said of one encoded image.
+"""Inspects one encoded image.
 
-Whether it can be decoded, `input.images.decode` says, which training and serving use,
-and
-nothing else. What its header says, Pillow tells.
+Whether it can be decoded is determined by `input.images.decode`, which training and
+serving use; facts of the header are read by Pillow.
 """
 
 import contextlib
@@ -12,6 +11,8 @@ import io
 import os
 import threading
 import warnings
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -29,10 +30,10 @@ _EXTENSIONS = {
     '.bmp': 'bmp',
 }
 
-# Pillow's own: it warns of more pixels than this, and refuses twice as many.
+# Pillow's limit: it warns of more pixels than this, and refuses twice as many.
 _HUGE = 1024 * 1024 * 1024 // 4 // 3
 
-# Larger ones are decoded one at a time, so that memory holds with many threads.
+# Larger ones are decoded one at a time, to limit memory with many threads.
 _ONE_AT_A_TIME = 25_000_000
 
 _ORIENTATION = 0x0112  # EXIF 2.3, table 4.
@@ -41,37 +42,37 @@ _TURNS = {
     3: 'upside down',
     4: 'upside down and mirrored',
     5: 'on its side and mirrored',
-    6: 'on its side: to be turned 90 degrees clockwise',
+    6: 'on its side: rotate by 90 degrees clockwise',
     7: 'on its side and mirrored',
-    8: 'on its side: to be turned 90 degrees counter-clockwise',
+    8: 'on its side: rotate by 90 degrees counter-clockwise',
 }
 
 
 @dataclasses.dataclass(frozen=True)
 class ImageReport:
-    """What was seen of an image.
+    """Result of the inspection of an image.
 
     Attributes:
-      findings: list of (kind, detail).
+      findings: pairs (kind, detail).
       data: 64-bit hash of the bytes.
       pixels: 64-bit hash of size and pixels, 0 if it cannot be decoded.
     """
 
-    findings: list
+    findings: list[tuple[str, str]]
     data: int
     pixels: int
 
 
 class ImageInspector:
-    """Looks at images; may be called from many threads."""
+    """Inspects images; may be called from many threads."""
 
-    def __init__(self, size, channels, threads=1):
+    def __init__(self, size: Sequence[int], channels: int, threads: int = 1):
         """Builds the graph.
 
         Args:
-          size: (height, width) that the network takes.
-          channels: 1 or 3 that it takes.
-          threads: how many will call.
+          size: (height, width) of the network's input.
+          channels: channels of the network's input, 1 or 3.
+          threads: number of threads that call.
         """
         self._size = size
         self._large = threading.Lock()
@@ -88,25 +89,22 @@ class ImageInspector:
             )
             self._decode = session.make_callable(pixels, [data])
 
-    def __call__(self, data, name=''):
-        """Looks at one image.
+    def __call__(self, data: bytes, name: str = '') -> ImageReport:
+        """Inspects one image.
 
         Args:
-          data: bytes.
-          name: of the file, if its extension is to be compared.
-
-        Returns:
-          `ImageReport`.
+          data: the encoded image.
+          name: name of the file, to check its extension; empty: no check.
         """
         digest = hash64(data)
         if not data:
             return ImageReport([('empty_file', '0 bytes')], digest, 0)
         kind = decoding.kind_of(data)
         if kind is None:
-            return ImageReport([('not_a_image', _what(data))], digest, 0)
+            return ImageReport([('not_an_image', _describe(data))], digest, 0)
         findings = []
-        said = _EXTENSIONS.get(os.path.splitext(name)[1].lower())
-        if said and said != kind:
+        by_name = _EXTENSIONS.get(os.path.splitext(name)[1].lower())
+        if by_name and by_name != kind:
             findings.append(('wrong_extension', f'is a {kind.upper()}'))
         more, count = _header(data, kind)
         findings += more
@@ -123,11 +121,11 @@ class ImageInspector:
                 findings.append(('unreadable', short_reason(error)))
                 return ImageReport(findings, digest, 0)
             findings += self._of_pixels(pixels)
-            # 0 stands for none.
+            # 0 means none.
             return ImageReport(findings, digest, hash_pixels(pixels) or 1)
 
-    def _of_pixels(self, pixels):
-        """List of (kind, detail) of decoded pixels, uint8 [h, w, C]."""
+    def _of_pixels(self, pixels: np.ndarray) -> list[tuple[str, str]]:
+        """Returns (kind, detail) pairs for decoded pixels, uint8 [h, w, C]."""
         height, width = pixels.shape[:2]
         shape, findings = f'{width} x {height} pixels', []
         short, long = sorted((height, width))
@@ -146,31 +144,31 @@ class ImageInspector:
         return findings
 
 
-def hash64(data):
+def hash64(data: bytes) -> int:
     """Hashes bytes to an int of 64 bits."""
     digest = hashlib.blake2b(data, digest_size=8).digest()
     return int.from_bytes(digest, 'little')
 
 
-def hash_pixels(pixels):
+def hash_pixels(pixels: np.ndarray) -> int:
     """Hashes uint8 [h, w, C] and its size to an int of 64 bits."""
     digest = hashlib.blake2b(np.ascontiguousarray(pixels), digest_size=8)
     digest.update(repr(pixels.shape).encode())
     return int.from_bytes(digest.digest(), 'little')
 
 
-def is_blank(pixels):
-    """Tells whether all pixels of uint8 [h, w, C] are of one color."""
-    # Most images are told by their first row.
+def is_blank(pixels: np.ndarray) -> bool:
+    """Returns whether all pixels of uint8 [h, w, C] have one color."""
+    # For most images the first row is enough.
     return bool((pixels[0] == pixels[0, 0]).all() and (pixels == pixels[0, 0]).all())
 
 
 @contextlib.contextmanager
-def quiet_pillow():
-    """Keeps Pillow's warnings about an image off the terminal, in all threads.
+def quiet_pillow() -> Iterator[None]:
+    """Suppresses Pillow's warnings about images, in all threads.
 
-    Not inside of `ImageInspector`: the list of filters is the process's, not the
-    thread's.
+    Not inside of `ImageInspector`: the list of filters belongs to the process, not to a
+    thread.
     """
     with warnings.catch_warnings():
         warnings.filterwarnings('ignore', module='PIL')
@@ -178,18 +176,19 @@ def quiet_pillow():
         yield
 
 
-def _what(data):
-    """Words for bytes that are none of the four formats."""
+def _describe(data: bytes) -> str:
+    """Describes bytes that are none of the four formats."""
     with contextlib.suppress(Exception):  # Any, of decoders given any bytes.
         with Image.open(io.BytesIO(data)) as image:
-            return f'is {image.format}; JPEG, PNG, GIF and BMP are read'
+            return f'is {image.format}; supported are JPEG, PNG, GIF and BMP'
     return f'begins with {data[:8]!r}'
 
 
-def _header(data, kind):
-    """(list of (kind, detail), number of pixels or 0) as Pillow reads a header."""
+def _header(data: bytes, kind: str) -> tuple[list[tuple[str, str]], int]:
+    """Returns (pairs (kind, detail), number of pixels or 0) from Pillow's header."""
     findings = []
     try:
+        image: Any
         with Image.open(io.BytesIO(data)) as image:
             count = image.width * image.height
             if getattr(image, 'is_animated', False):
@@ -200,7 +199,7 @@ def _header(data, kind):
                 findings.append(('deep', f'{image.mode}, 16 bits a sample'))
             if image.mode in ('RGBA', 'LA', 'PA') or 'transparency' in image.info:
                 findings.append(('transparent', image.mode))
-            # Of a PNG without it `getexif` would decode the image to look behind.
+            # For a PNG without it `getexif` would decode the image to search after it.
             if kind == 'jpeg' or 'exif' in image.info:
                 turn = _TURNS.get(image.getexif().get(_ORIENTATION))
                 if turn:
@@ -208,5 +207,5 @@ def _header(data, kind):
             return findings, count
     except Image.DecompressionBombError:
         return findings, 2 * _HUGE + 1
-    except Exception:  # What Pillow cannot read, TensorFlow may; it decides.
+    except Exception:  # TensorFlow may still decode it.
         return findings, 0

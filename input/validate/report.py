@@ -1,4 +1,4 @@
-"""What a check has found: counts and a few of each kind in memory, all in a file."""
+"""Report of a check: counts and a few findings in memory, all of them in a file."""
 
 import collections
 import contextlib
@@ -6,21 +6,23 @@ import dataclasses
 import json
 import os
 import tempfile
+from collections.abc import Iterator, Mapping
+from typing import Any, TextIO
 
 from input.validate.findings import KINDS, LEVELS
 
 
 @dataclasses.dataclass(frozen=True)
 class Finding:
-    """One thing found.
+    """One finding.
 
     Attributes:
       kind: a name in `input.validate.findings.KINDS`.
       where: file, directory, record or class.
-      detail: what exactly, in words.
+      detail: the details, as text.
       split: name of the split, or None.
       label: name of the class, or None.
-      others: where the same is too, a tuple.
+      others: the other places of the same finding.
     """
 
     kind: str
@@ -28,50 +30,55 @@ class Finding:
     detail: str
     split: str | None = None
     label: str | None = None
-    others: tuple = ()
+    others: tuple[str, ...] = ()
 
-    def to_dict(self):
-        """Returns it as a dict of JSON values."""
+    def to_dict(self) -> dict[str, Any]:
+        """Returns the finding as a dict of JSON values."""
         level = KINDS[self.kind].level
         facts = dataclasses.asdict(self)
         return {'kind': facts.pop('kind'), 'level': level, **facts}
 
 
 class Report:
-    """Collects findings; a million of one kind take no more memory than ten."""
+    """Collects findings; a million of one kind take no more memory than ten.
 
-    def __init__(self, file=None, keep=5):
+    Attributes:
+      counts: dict kind -> number of findings.
+      first: dict kind -> the first findings.
+    """
+
+    def __init__(self, file: TextIO | None = None, keep: int = 5):
         """Makes an empty report.
 
         Args:
-          file: text file to write every finding to, a JSON object a line.
-          keep: how many findings of each kind to keep.
+          file: text file for all findings, one JSON object per line.
+          keep: number of findings of each kind to retain in memory.
         """
         self._file = file
         self._keep = keep
-        self.counts = collections.Counter()
-        self.first = {}
+        self.counts: collections.Counter[str] = collections.Counter()
+        self.first: dict[str, list[Finding]] = {}
 
-    def add(self, finding):
-        """Takes a `Finding`."""
+    def add(self, finding: Finding) -> None:
+        """Adds a finding."""
         self.counts[finding.kind] += 1
         some = self.first.setdefault(finding.kind, [])
         if len(some) < self._keep:
             some.append(finding)
         self.write(finding.to_dict())
 
-    def write(self, values):
+    def write(self, values: Mapping[str, Any]) -> None:
         """Writes a line to the file, if there is one."""
         if self._file:
-            # Names that are not UTF-8 come as lone surrogates; \udc80 is JSON, too.
+            # Names that are not UTF-8 contain lone surrogates; \udc80 is valid JSON.
             self._file.write(json.dumps(values) + '\n')
 
-    def kinds(self):
-        """Names of the kinds found, the worst first."""
+    def kinds(self) -> list[str]:
+        """Returns the names of the kinds found, the most severe first."""
         return [name for name in KINDS if self.counts[name]]
 
-    def levels(self):
-        """dict level -> number of findings."""
+    def levels(self) -> dict[str, int]:
+        """Returns dict level -> number of findings."""
         totals = dict.fromkeys(LEVELS, 0)
         for name, count in self.counts.items():
             totals[KINDS[name].level] += count
@@ -79,11 +86,11 @@ class Report:
 
 
 @contextlib.contextmanager
-def lines_file(path):
-    """A text file that appears under its name when the block ends without an error.
+def lines_file(path: str | None) -> Iterator[TextIO | None]:
+    """Yields a text file that gets its name when the block ends without an error.
 
     Args:
-      path: the file, or an empty text: then there is none, and None is handed out.
+      path: the file; None or empty: yields None.
     """
     if not path:
         yield None
@@ -95,7 +102,7 @@ def lines_file(path):
             yield file
             file.flush()
             os.fsync(file.fileno())
-        os.chmod(partial, 0o644)  # mkstemp's is for the owner alone.
+        os.chmod(partial, 0o644)  # mkstemp's is readable by its owner only.
         os.replace(partial, path)
     except BaseException:
         with contextlib.suppress(FileNotFoundError):

@@ -1,47 +1,62 @@
-"""The check itself: a stream of examples through many threads into a ledger."""
+"""Runs the check: a stream of examples through threads into an index."""
 
 import collections
 import concurrent.futures
 import dataclasses
 import os
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
 import tensorflow as tf
 
 from estimator_clf.core.errors import DataError
 from input.images.image_shape import parse_size
 from input.registry import open_dataset
+from input.sources.base import DataSource
 from input.sources.in_memory import ArraySource
 from input.validate import class_names as names
 from input.validate.directory import DirectoryScan
 from input.validate.example_index import ExampleIndex
-from input.validate.image import ImageInspector, hash_pixels, is_blank, quiet_pillow
-from input.validate.report import Finding
+from input.validate.image import (
+    ImageInspector,
+    ImageReport,
+    hash_pixels,
+    is_blank,
+    quiet_pillow,
+)
+from input.validate.report import Finding, Report
 from input.validate.tfrecords import TFRecordScan, features_of
 
-# What a network gets if the data cannot be opened to say.
-_USUAL = (64, 64)
+# Size of the network's input if the data cannot be opened to infer it.
+_DEFAULT_SIZE = (64, 64)
 
-_FILE_FORMATS = ('image_folder', 'tfrecord')
+Progress = Callable[[int, int], object]
 
 
-def check_data(source_args, report, *, workers=None, progress=None):
-    """Looks at every example of a dataset.
+def check_data(
+    source_args: Mapping[str, Any],
+    report: Report,
+    *,
+    workers: int | None = None,
+    progress: Progress | None = None,
+) -> dict[str, dict[str, int]]:
+    """Checks every example of a dataset.
 
-    Images are decoded by the function that training decodes them with, in threads:
-    reading, decoding and hashing all happen outside of Python's lock, and
-    processes would each have to load TensorFlow.
+    Images are decoded by the function that training uses, in threads: reading, decoding
+    and hashing all release Python's lock, and processes would each have to load
+    TensorFlow.
 
     Args:
-      source_args: dict of arguments for `input.open_dataset`.
-      report: `Report` that takes what is found.
+      source_args: arguments for `input.open_dataset`.
+      report: collects the findings.
       workers: number of threads; by default one per core.
-      progress: function (examples done, examples in all), called now and then.
+      progress: function (examples done, total), called regularly.
 
     Returns:
-      dict split -> dict class -> number of examples, the unreadable ones too.
+      dict split -> dict class -> number of examples, including unreadable ones.
 
     Raises:
-      DataError: arguments that cannot be, such as a directory that is not there.
+      DataError: invalid arguments, such as a directory that does not exist.
     """
     args = {k: v for k, v in source_args.items() if v not in (None, '')}
     source, refusal = _open(args)
@@ -53,9 +68,9 @@ def check_data(source_args, report, *, workers=None, progress=None):
         elif format_name == 'tfrecord':
             check.records()
         elif isinstance(source, ArraySource):
-            check.arrays()
-        elif source is not None:
-            check.encoded()
+            check.arrays(source)
+        elif source is not None and source.class_names:
+            check.encoded(source)
     if refusal:
         report.add(Finding('refused', args.get('data_dir', args['name']), refusal))
     return check.finish()
@@ -63,26 +78,35 @@ def check_data(source_args, report, *, workers=None, progress=None):
 
 @dataclasses.dataclass
 class _Example:
-    """One example on its way; `data` is its image, or where that can be had."""
+    """One example; `data` is its image or its record, empty until a file is read."""
 
     where: str
     split: str
     label: str | None
-    data: bytes | None = None
-    kind: str | None = None  # Of what is wrong with it but for its image.
-    detail: str = ''
+    data: bytes = b''
+
+
+# An example, its findings apart from its image, and the report on its image.
+Checked = tuple[_Example, list[tuple[str, str]], ImageReport | None]
 
 
 class _Check:
     """Checks one dataset."""
 
-    def __init__(self, report, source, args, workers, progress):
+    def __init__(
+        self,
+        report: Report,
+        source: DataSource | None,
+        args: Mapping[str, Any],
+        workers: int,
+        progress: Progress | None,
+    ):
         self._report, self._source, self._args = report, source, args
         self._workers, self._progress = workers, progress
-        self._ledger = ExampleIndex()
+        self._index = ExampleIndex()
         self._total = 0
 
-    def directory(self):
+    def directory(self) -> None:
         """Checks a directory of images."""
         scan = DirectoryScan(
             self._args.get('data_dir'),
@@ -97,29 +121,29 @@ class _Check:
                 for path, label in found:
                     yield _Example(path, split, label)
 
-        look = self._inspector()
+        inspect = self._inspector()
 
         def work(example):
             try:
                 with open(example.where, 'rb') as file:
                     data = file.read()
             except OSError as error:
-                return example, [('unreadable', error.strerror)], None
-            return example, [], look(data, example.where)
+                return example, [('unreadable', error.strerror or str(error))], None
+            return example, [], inspect(data, example.where)
 
         self._run(work, examples())
 
-    def records(self):
+    def records(self) -> None:
         """Checks TFRecord files."""
         scan = TFRecordScan(
             self._args.get('data_dir'), self._args.get('validation_split')
         )
         features = features_of(self._args)
-        class_names = scan.class_names
+        class_names: Sequence[str] | None = scan.class_names
         if self._source is not None:
             class_names = self._source.class_names
         self._total = len(scan)
-        look = self._inspector()
+        inspect = self._inspector()
 
         def examples():
             for where, split, serialized in scan.records():
@@ -130,123 +154,132 @@ class _Check:
                 data, label = features.read(example.data)
             except DataError as error:
                 return example, [('unreadable', str(error))], None
-            example.label, wrong = _class_of(label, class_names)
-            findings = [('label_out_of_range', wrong)] if wrong else []
-            return example, findings, look(data)
+            example.label, problem = _class_of(label, class_names)
+            findings = [('label_out_of_range', problem)] if problem else []
+            return example, findings, inspect(data)
 
         self._run(work, examples())
         self._report_all(scan.findings)
 
-    def encoded(self):
-        """Checks any other source of encoded images, by what it hands out."""
-        self._total = sum(self._source.num_examples.values())
-        class_names, look = self._source.class_names, self._inspector()
-        broken = []
+    def encoded(self, source: DataSource) -> None:
+        """Checks any other source of encoded images."""
+        self._total = sum(source.num_examples.values())
+        inspect = self._inspector()
+        errors = []
 
         def examples():
-            for split in self._source.num_examples:
+            for split in source.num_examples:
                 try:
-                    for key, data, label in self._source.encoded(split):
-                        yield _Example(key, split, class_names[label], data)
+                    for key, data, label in source.encoded(split):
+                        yield _Example(key, split, source.class_names[label], data)
                 except tf.errors.OpError as error:
-                    broken.append((split, error))
+                    errors.append((split, error))
 
-        self._run(lambda example: (example, [], look(example.data)), examples())
-        for split, error in broken:
-            why = self._source.explain(error) or error.message
+        self._run(lambda example: (example, [], inspect(example.data)), examples())
+        for split, error in errors:
+            reason = source.explain(error) or error.message
             self._report.add(
-                Finding('unreadable', self._source.name, f'breaks off: {why}', split)
+                Finding('unreadable', source.name, f'reading fails: {reason}', split)
             )
 
-    def arrays(self):
-        """Checks decoded images in memory; of a table of numbers the labels only."""
-        if not self._source.class_names:
-            return
-        self._total = sum(self._source.num_examples.values())
-        for split in self._source.num_examples:
-            for key, image, label in self._source.pictures(split):
-                name = self._source.class_names[label]
+    def arrays(self, source: ArraySource) -> None:
+        """Checks decoded images in memory."""
+        self._total = sum(source.num_examples.values())
+        for split in source.num_examples:
+            for key, image, label in source.images(split):
+                name = source.class_names[label]
                 if is_blank(image):
                     detail = f'all pixels are {image[0, 0].tolist()}'
                     self._report.add(Finding('blank', key, detail, split, name))
                 digest = hash_pixels(image) or 1
-                self._ledger.add(key, split, name, digest, digest)
-                self._tell()
+                self._index.add(key, split, name, digest, digest)
+                self._report_progress()
 
-    def finish(self):
-        """Says what only all examples together tell; returns the counts."""
-        counts = {s: dict(n) for s, n in self._ledger.counts.items()}
+    def finish(self) -> dict[str, dict[str, int]]:
+        """Adds the findings on all examples together; returns the counts."""
+        counts = {s: dict(n) for s, n in self._index.counts.items()}
         if 'image_folder' != self._args['name'] and self._source is not None:
             for split in self._source.num_examples:
                 for name in self._source.class_names:
                     counts.setdefault(split, {}).setdefault(name, 0)
-        self._report_all(self._ledger.same())
+        self._report_all(self._index.duplicates())
         self._report_all(names.missing(counts))
         self._report_all(names.skewed(counts))
-        # What is trained on first; for the others their own order.
+        # The training split first; the others in their own order.
         return dict(sorted(counts.items(), key=lambda item: item[0] != 'train'))
 
-    def _report_all(self, findings):
+    def _report_all(self, findings: Iterable[Finding]) -> None:
         for finding in findings:
             self._report.add(finding)
 
-    def _inspector(self):
+    def _inspector(self) -> ImageInspector:
+        size: Sequence[int]
         if self._source is not None:
             *size, channels = self._source.image_shape
         else:
-            size = parse_size(self._args.get('image_size')) or _USUAL
+            size = parse_size(self._args.get('image_size')) or _DEFAULT_SIZE
             channels = self._args.get('channels') or 3
         return ImageInspector(size, channels, self._workers)
 
-    def _run(self, work, examples):
-        """Sends examples through `work` in threads; notes the answers in order."""
+    def _run(
+        self, work: Callable[[_Example], Checked], examples: Iterator[_Example]
+    ) -> None:
+        """Applies `work` to examples in threads; records the results in order."""
+        waiting: collections.deque[concurrent.futures.Future[Checked]]
         waiting = collections.deque()
         pool = concurrent.futures.ThreadPoolExecutor(self._workers)
         try:
             for example in examples:
                 waiting.append(pool.submit(work, example))
-                # Enough to keep the threads busy; more would only hold bytes.
+                # Enough to keep the threads busy; more would only use memory.
                 if len(waiting) > 8 * self._workers:
-                    self._note(*waiting.popleft().result())
+                    self._record(*waiting.popleft().result())
             while waiting:
-                self._note(*waiting.popleft().result())
+                self._record(*waiting.popleft().result())
         finally:
             pool.shutdown(cancel_futures=True)
 
-    def _note(self, example, findings, look):
-        if look is not None:
-            findings = findings + look.findings
+    def _record(
+        self,
+        example: _Example,
+        findings: list[tuple[str, str]],
+        image: ImageReport | None,
+    ) -> None:
+        if image is not None:
+            findings = findings + image.findings
         for kind, detail in findings:
             self._report.add(
                 Finding(kind, example.where, detail, example.split, example.label)
             )
-        self._ledger.add(
+        self._index.add(
             example.where,
             example.split,
             example.label or '(none)',
-            look.data if look else 0,
-            look.pixels if look else 0,
+            image.data if image else 0,
+            image.pixels if image else 0,
         )
-        self._tell()
+        self._report_progress()
 
-    def _tell(self):
+    def _report_progress(self) -> None:
         if self._progress:
-            self._progress(len(self._ledger), max(self._total, len(self._ledger)))
+            self._progress(len(self._index), max(self._total, len(self._index)))
 
 
-def _open(args):
-    """(source or None, why training would refuse the data or None)."""
+def _open(args: Mapping[str, Any]) -> tuple[DataSource | None, str | None]:
+    """Returns (source or None, why training refuses the data or None)."""
     try:
         return open_dataset(**args), None
     except DataError as error:
-        # A mistake in a flag is for the caller. Data is what is to be checked.
-        if str(error).startswith('--') or not os.path.exists(args.get('data_dir', '')):
+        # An invalid argument is an error of the caller; invalid data is a finding.
+        if str(error).startswith('`') or not os.path.exists(args.get('data_dir', '')):
             raise
         return None, str(error)
 
 
-def _class_of(label, class_names):
-    """(name of the class or None, what is wrong or None) of a record's label."""
+def _class_of(
+    label: int | str | None, class_names: Sequence[str] | None
+) -> tuple[str | None, str | None]:
+    """Returns (name of the class or None, problem or None) of a record's label."""
     if label is None:
         return None, 'has no label'
     if isinstance(label, str):
@@ -260,7 +293,7 @@ def _class_of(label, class_names):
     return str(label), f'must be from 0 to {len(class_names) - 1}, got {label}'
 
 
-def _cores():
-    if hasattr(os, 'sched_getaffinity'):  # What a container lets us have.
+def _cores() -> int:
+    if hasattr(os, 'sched_getaffinity'):  # The cores that a container may use.
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1

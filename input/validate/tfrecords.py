@@ -1,7 +1,9 @@
-"""TFRecord files, read to the end, or to where they are corrupt."""
+"""Scans TFRecord files to the end, or to the first corrupt record."""
 
 import dataclasses
 import os
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
 import tensorflow as tf
 
@@ -10,7 +12,7 @@ from input.formats.tfrecord import names_in_file
 from input.images.tf_messages import short_reason
 from input.sampling.stateless_random import is_validation_example
 from input.sources.base import as_numpy_batches
-from input.sources.tfrecords import record_dataset, record_ids
+from input.sources.records import record_dataset, record_ids
 from input.tfrecord.files import Shard, compression_of, count_records
 from input.tfrecord.manifest import read_manifest
 from input.tfrecord.shard_names import find_shards
@@ -19,13 +21,13 @@ from input.validate.report import Finding
 
 @dataclasses.dataclass(frozen=True)
 class Features:
-    """How a record says what.
+    """Names of the features of a record.
 
     Attributes:
       image: name of the feature with the encoded image.
       label: name of the feature with the class's number.
       text: name of the feature with the class's name.
-      offset: number of the first class.
+      offset: label of the first class.
     """
 
     image: str = 'image/encoded'
@@ -33,14 +35,11 @@ class Features:
     text: str = 'image/class/text'
     offset: int = 0
 
-    def read(self, serialized):
-        """Reads a record.
-
-        Args:
-          serialized: bytes.
+    def read(self, serialized: bytes) -> tuple[bytes, int | str | None]:
+        """Parses a record.
 
         Returns:
-          (encoded image as bytes, class as int or text, or None).
+          (encoded image, class as number or name, or None).
 
         Raises:
           DataError: it has no image.
@@ -48,10 +47,10 @@ class Features:
         try:
             features = tf.train.Example.FromString(serialized).features.feature
         except Exception as error:  # Of protobuf; which class depends on its version.
-            raise DataError(f'is no tf.train.Example: {error}') from None
+            raise DataError(f'is not a tf.train.Example: {error}') from None
         image = features[self.image].bytes_list.value
         if len(image) != 1:
-            raise DataError(f'has no feature {self.image!r} of one text')
+            raise DataError(f'has no feature {self.image!r} of one bytes value')
         label = features[self.label].int64_list.value
         if len(label) == 1:
             return image[0], label[0] - self.offset
@@ -63,23 +62,22 @@ class TFRecordScan:
     """The files of a dataset in TFRecords.
 
     Attributes:
-      shards: dict split -> list of `Shard`s that can be read, with the number of
-        records before the damage, if there is any.
-      class_names: names beside the records, or None.
-      findings: list of `Finding`; grows while records are read.
+      shards: dict split -> shards that can be read, corrupt ones with 0 records.
+      class_names: names in files next to the records, or None.
+      findings: the findings; grows while records are read.
     """
 
-    def __init__(self, data_dir, validation_split=None):
-        """Looks at the files, not yet at the records.
+    def __init__(self, data_dir: str | None, validation_split: float | None = None):
+        """Inspects the files, not yet the records.
 
         Raises:
           DataError: no such directory, or no such files in it.
         """
         if not data_dir:
-            raise DataError('`data_dir` is needed for `dataset=tfrecord`')
-        self.findings = []
-        self.shards = {}
-        self._fraction = validation_split
+            raise DataError('`data_dir` is required for `dataset=tfrecord`')
+        self.findings: list[Finding] = []
+        self.shards: dict[str, list[Shard]] = {}
+        self._fraction = validation_split or 0.0
         self._manifest = self._try(read_manifest, data_dir)
         self.class_names = self._try(names_in_file, data_dir, self._manifest)
         if self.class_names is None and self._manifest:
@@ -89,44 +87,46 @@ class TFRecordScan:
         except DataError:
             if not os.path.isdir(data_dir):
                 raise
-            found = {}  # What is wrong with them `open_dataset` says, too.
+            found = {}  # `open_dataset` reports what is wrong with them.
         for split in sorted(found, key=lambda split: split != 'train'):
             shards = [self._shard(path, split) for path in found[split]]
             self.shards[split] = [shard for shard in shards if shard]
         self._hold = bool(validation_split) and 'validation' not in self.shards
 
-    def __len__(self):
+    def __len__(self) -> int:
         return sum(s.count for shards in self.shards.values() for s in shards)
 
-    def _try(self, function, *arguments):
+    def _try(self, function: Callable[..., Any], *arguments: Any) -> Any:
         try:
             return function(*arguments)
         except DataError as error:
-            self.findings.append(Finding('damaged_file', arguments[0], str(error)))
+            self.findings.append(Finding('corrupt_file', arguments[0], str(error)))
             return None
 
-    def _shard(self, path, split):
+    def _shard(self, path: str, split: str) -> Shard | None:
         try:
             compression = compression_of(path)
             count = count_records(path, compression)
             if self._manifest and self._manifest.count(path) not in (count, None):
-                raise DataError(f'has {count} records, but the manifest says otherwise')
+                raise DataError(
+                    f'has {count} records, but the manifest lists another number'
+                )
         except DataError as error:
             detail = str(error).removeprefix(f'{path} ')
-            self.findings.append(Finding('damaged_file', path, detail, split))
+            self.findings.append(Finding('corrupt_file', path, detail, split))
             try:
                 return Shard(path, 0, compression=compression_of(path))
             except DataError:
                 return None
         return Shard(path, count, compression=compression)
 
-    def records(self):
+    def records(self) -> Iterator[tuple[str, str, bytes]]:
         """Yields (name of the record, split, its bytes)."""
         for split, shards in self.shards.items():
             for shard in shards:
                 yield from self._records_of(split, shard)
 
-    def _records_of(self, split, shard):
+    def _records_of(self, split: str, shard: Shard) -> Iterator[tuple[str, str, bytes]]:
         held = None
         if self._hold and split == 'train' and shard.count:
             held = is_validation_example(record_ids(shard), self._fraction)
@@ -137,18 +137,19 @@ class TFRecordScan:
 
         try:
             for serialized in as_numpy_batches(dataset):
-                side = 'validation' if held is not None and held[done] else split
-                yield f'{shard.path}, record {done}', side, serialized
+                held_out = held is not None and held[done]
+                name = f'{shard.path}, record {done}'
+                yield name, 'validation' if held_out else split, serialized
                 done += 1
         except tf.errors.OpError as error:
-            if shard.count:  # Otherwise it has been said already.
-                detail = f'breaks off at record {done} of {shard.count}: '
+            if shard.count:  # Otherwise it is reported already.
+                detail = f'reading fails at record {done} of {shard.count}: '
                 detail += short_reason(error)
-                self.findings.append(Finding('damaged_file', shard.path, detail, split))
+                self.findings.append(Finding('corrupt_file', shard.path, detail, split))
 
 
-def features_of(options):
-    """Returns the `Features` that options of `input.formats.tfrecord` say."""
+def features_of(options: Mapping[str, Any]) -> Features:
+    """Returns the feature names of options of `input.formats.tfrecord`."""
     given = {
         field.name: options.get(option)
         for field, option in zip(

@@ -1,27 +1,33 @@
 """Evaluation metrics that are exact over the whole dataset, whatever the batches.
 
-Each function returns `(value, update_op)`, as `eval_metric_ops` wants them. They keep
-sums and counts, not means of batches, so that a short last batch counts for what it
-holds. Counts are int64 and sums float64: float32 stops counting at 2 ** 24.
+Each function returns a `Metric`, as required by `eval_metric_ops`. The state is sums
+and counts, not means of batches, so that a short last batch has its proper weight.
+Counts are int64 and sums float64: float32 stops counting at 2 ** 24.
 
-Under a strategy each replica adds to its own copy; the value is made from their sum.
+Under a strategy each replica adds to its own copy; the value is computed from their
+sum.
 """
+
+from collections.abc import Sequence
 
 import tensorflow as tf
 
+#: (value, update_op).
+Metric = tuple[tf.Tensor, tf.Operation]
+
 v1 = tf.compat.v1
 
-# Above this a table of metrics cannot be read; macro F1 and accuracy remain.
+# With more classes only macro F1 and accuracy, because a table of them is unreadable.
 MAX_LISTED_CLASSES = 50
 
 
-def average(name: str, values: tf.Tensor, weights: tf.Tensor | None = None):
-    """The mean of one number per example: sum(weights * values) / sum(weights).
+def average(name: str, values: tf.Tensor, weights: tf.Tensor | None = None) -> Metric:
+    """Computes the mean of a number: sum(weights * values) / sum(weights).
 
     Args:
-        name: of the variables.
-        values: floating or boolean [B].
-        weights: floating [B]; None weighs all alike.
+      name: of the variables.
+      values: floating or boolean [B].
+      weights: floating [B]; None: all equal.
     """
     values = tf.cast(values, tf.float64)
     if weights is None:
@@ -35,12 +41,12 @@ def average(name: str, values: tf.Tensor, weights: tf.Tensor | None = None):
     return _value(tf.math.divide_no_nan, total, weight), update
 
 
-def root_mean_squared_error(labels: tf.Tensor, predictions: tf.Tensor):
-    """The square root of the mean squared difference.
+def root_mean_squared_error(labels: tf.Tensor, predictions: tf.Tensor) -> Metric:
+    """Computes the square root of the mean squared difference.
 
     Args:
-        labels: floating [B].
-        predictions: floating [B].
+      labels: floating [B].
+      predictions: floating [B].
     """
     labels, predictions = (tf.cast(x, tf.float64) for x in (labels, predictions))
     total = _State('root_mean_squared_error/total', tf.float64)
@@ -56,53 +62,55 @@ def root_mean_squared_error(labels: tf.Tensor, predictions: tf.Tensor):
     return _value(value, total, count), update
 
 
-def accuracy(labels: tf.Tensor, predictions: tf.Tensor):
-    """The share of examples whose predicted class is right.
+def accuracy(labels: tf.Tensor, predictions: tf.Tensor) -> Metric:
+    """Computes the share of examples with a correct prediction.
 
     Args:
-        labels: int64 [B].
-        predictions: int64 [B].
+      labels: int64 [B].
+      predictions: int64 [B].
     """
     return average('accuracy', tf.equal(labels, predictions))
 
 
-def top_k_accuracy(labels: tf.Tensor, scores: tf.Tensor, k: int):
-    """The share of examples whose class is among the `k` highest scores.
+def top_k_accuracy(labels: tf.Tensor, scores: tf.Tensor, k: int) -> Metric:
+    """Computes the share of examples whose class is among the `k` highest scores.
 
     Args:
-        labels: int64 [B].
-        scores: floating [B, classes].
-        k: how many; among equal scores the lower class comes first.
+      labels: int64 [B].
+      scores: floating [B, classes].
+      k: number of classes; among equal scores the lower class comes first.
     """
     best = tf.cast(tf.math.top_k(scores, k).indices, labels.dtype)
     hit = tf.reduce_any(tf.equal(best, labels[:, tf.newaxis]), axis=1)
     return average(f'top_{k}_accuracy', hit)
 
 
-def by_class(labels: tf.Tensor, predictions: tf.Tensor, class_names):
-    """Precision and recall of each class, and macro F1.
+def by_class(
+    labels: tf.Tensor, predictions: tf.Tensor, class_names: Sequence[str]
+) -> dict[str, Metric]:
+    """Computes precision and recall of each class, and macro F1.
 
-    They share three counts per class, `classes` numbers each: not a confusion matrix,
-    which would be `classes` times as large.
+    They share three counts per class, not a confusion matrix, which would be larger by
+    a factor of the number of classes.
 
     Args:
-        labels: int64 [B].
-        predictions: int64 [B].
-        class_names: names of the classes, in order.
+      labels: int64 [B].
+      predictions: int64 [B].
+      class_names: one for each class, in order.
 
     Returns:
-        dict of (value, update_op): `macro_f1`, the mean of F1 over the classes that
-        occur among the labels or the predictions (as scikit-learn's
-        `average='macro'`); and, up to `MAX_LISTED_CLASSES` classes, `precision/<name>`
-        and `recall/<name>`, which are 0 where they are 0 / 0.
+      `macro_f1`, the mean of F1 over the classes that occur among the labels or the
+      predictions (as scikit-learn's `average='macro'`); and, up to
+      `MAX_LISTED_CLASSES` classes, `precision/<name>` and `recall/<name>`, which are 0
+      where they are 0 / 0.
     """
     classes = len(class_names)
     hits = _State('by_class/hits', tf.int64, (classes,))
     predicted = _State('by_class/predicted', tf.int64, (classes,))
     actual = _State('by_class/actual', tf.int64, (classes,))
-    right = tf.boolean_mask(labels, tf.equal(labels, predictions))
+    correct = tf.boolean_mask(labels, tf.equal(labels, predictions))
     update = tf.group(
-        hits.add(_count(right, classes)),
+        hits.add(_count(correct, classes)),
         predicted.add(_count(predictions, classes)),
         actual.add(_count(labels, classes)),
     )
@@ -125,20 +133,21 @@ def by_class(labels: tf.Tensor, predictions: tf.Tensor, class_names):
 
 def expected_calibration_error(
     labels: tf.Tensor, probabilities: tf.Tensor, bins: int = 15
-):
-    """How far confidence and accuracy lie apart (Guo et al., 2017, equation 3).
+) -> Metric:
+    """Computes the difference of confidence and accuracy (Guo et al., 2017, eq. 3).
 
-    The examples are sorted by the probability of their predicted class into `bins`
-    equal intervals, each without its lower and with its upper end; the error is the
-    mean over the examples of |accuracy - mean confidence| of their bin.
+    The examples are divided by the probability of their predicted class into `bins`
+    equal intervals, each open below and closed above; the error is the mean over the
+    examples of |accuracy - mean confidence| of their bin.
 
     Args:
-        labels: int64 [B].
-        probabilities: floating [B, classes].
-        bins: 15, as in the paper's tables.
+      labels: int64 [B].
+      probabilities: floating [B, classes].
+      bins: 15, as in the paper's tables.
     """
     confidence = tf.cast(tf.reduce_max(probabilities, axis=1), tf.float64)
-    right = tf.equal(labels, tf.argmax(probabilities, axis=1, output_type=labels.dtype))
+    predicted = tf.argmax(probabilities, axis=1, output_type=labels.dtype)
+    correct = tf.equal(labels, predicted)
     index = tf.cast(tf.math.ceil(confidence * bins), tf.int64) - 1
     index = tf.clip_by_value(index, 0, bins - 1)
     count = _State('calibration/count', tf.int64, (bins,))
@@ -146,7 +155,7 @@ def expected_calibration_error(
     total = _State('calibration/confidence', tf.float64, (bins,))
     update = tf.group(
         count.add(_count(index, bins)),
-        hits.add(_count(tf.boolean_mask(index, right), bins)),
+        hits.add(_count(tf.boolean_mask(index, correct), bins)),
         total.add(tf.math.unsorted_segment_sum(confidence, index, bins)),
     )
 
@@ -159,9 +168,9 @@ def expected_calibration_error(
 
 
 class _State:
-    """A local variable that starts at 0, one copy per replica, read as their sum."""
+    """A local variable that starts at 0: a copy per replica, read as their sum."""
 
-    def __init__(self, name, dtype, shape=()):
+    def __init__(self, name: str, dtype: tf.DType, shape: tuple[int, ...] = ()) -> None:
         self.variable = v1.Variable(
             lambda: tf.zeros(shape, dtype),
             trainable=False,
@@ -178,11 +187,11 @@ class _State:
 
 
 def _value(function, *states):
-    """`function` of the states, each summed over the replicas."""
+    """Computes `function` of the states, each summed over the replicas."""
 
-    # In `merge_call` a variable that is ON_READ stands for the sum over all replicas;
-    # outside of it, for the replica's own copy. And what is computed from the result
-    # outside would be one tensor per replica again, which Estimator cannot read.
+    # In `merge_call` a variable that is ON_READ has the sum over all replicas; outside
+    # of it, the copy of the replica. A tensor that is computed from the result outside
+    # would be one per replica again, which Estimator cannot read.
     def merged(_, *variables):
         return function(*(tf.convert_to_tensor(variable) for variable in variables))
 
@@ -191,13 +200,13 @@ def _value(function, *states):
 
 
 def _count(index, size):
-    """int64 [size]: how often each number below `size` occurs."""
+    """Counts the occurrences of each number below `size`, int64 [size]."""
     ones = tf.ones_like(index, tf.int64)
     return tf.math.unsorted_segment_sum(ones, index, size)
 
 
-def _shares(part, whole):
-    return tf.unstack(_divide(part, whole))
+def _shares(count, total):
+    return tf.unstack(_divide(count, total))
 
 
 def _divide(x, y):

@@ -1,4 +1,4 @@
-"""Averages over several passes of a network that is random outside of training."""
+"""Stochastic ensemble: averages the predictions of several random forward passes."""
 
 from collections.abc import Callable
 
@@ -8,41 +8,47 @@ from estimator_clf.core import errors
 from model_fns.layers.layer_builder import LayerBuilder
 
 
-def averaged(run: Callable, layers: Callable[[int], LayerBuilder], inputs, passes: int):
-    """Sends the same inputs through the network several times.
+def average_probabilities(
+    network: Callable,
+    make_layers: Callable[[int], LayerBuilder],
+    inputs: tf.Tensor,
+    num_samples: int,
+) -> tuple[tf.Tensor, LayerBuilder]:
+    """Averages the probabilities of several forward passes over the same inputs.
 
     The probabilities are averaged, not the logits: Graham, 2014, section 4 ("12
-    tests"). One pass goes after the other, so that several take the memory of one.
+    tests"). The passes run one after the other, so that several need the memory of one.
 
     Args:
-        run: function (net, inputs, reuse) -> logits, floating [B, classes]; where
-            `reuse` is True it must use its variables again.
-        layers: function (number of the pass) -> `LayerBuilder` that is not training.
-        inputs: tensor.
-        passes: how many, at least 1.
+      network: function (net, inputs, reuse) -> logits, floating [B, classes]; with
+        `reuse` True it must reuse its variables.
+      make_layers: function (index of the sample) -> `LayerBuilder` in inference mode.
+      inputs: [B, …].
+      num_samples: number of forward passes, at least 1.
 
     Returns:
-        The logits of one pass, or, of more, float32 [B, classes] such that their
-        softmax is the mean of all softmaxes; and the `LayerBuilder` of the last pass.
+      The logits of a single pass; of several, float32 [B, classes] whose softmax is the
+      mean of all softmaxes. And the `LayerBuilder` of the last pass.
 
     Raises:
-        SettingError: several passes of a network in which nothing is random.
+      SettingError: several passes of a network that is deterministic in inference.
     """
-    net = layers(0)
-    logits = run(net, inputs, None)
-    if passes == 1:
+    net = make_layers(0)
+    logits = network(net, inputs, None)
+    if num_samples == 1:
         return logits, net
-    if not net.random:
+    if not net.is_stochastic:
         raise errors.SettingError(
-            f'`eval_samples`: in this network nothing is random outside of training: '
-            f'all {passes} passes would be the same; leave the flag out (fmp is a '
-            f'network that gains by it)'
+            f'`eval_samples` above 1 requires a network that is stochastic outside of '
+            f'training, such as fmp: with this one all {num_samples} samples would be '
+            f'the same'
         )
-    found = [tf.nn.log_softmax(logits)]
-    for number in range(1, passes):
-        with tf.control_dependencies([found[-1]]):
-            net = layers(number)
-            found.append(tf.nn.log_softmax(run(net, tf.identity(inputs), True)))
-    # By logarithms: a probability that float32 rounds to 0 has a finite one.
-    mean = tf.reduce_logsumexp(tf.stack(found), axis=0)
-    return mean - tf.math.log(tf.constant(passes, mean.dtype)), net
+    samples = [tf.nn.log_softmax(logits)]
+    for index in range(1, num_samples):
+        with tf.control_dependencies([samples[-1]]):
+            net = make_layers(index)
+            logits = network(net, tf.identity(inputs), True)
+            samples.append(tf.nn.log_softmax(logits))
+    # In log space: a probability that float32 rounds to 0 has a finite logarithm.
+    mean = tf.reduce_logsumexp(tf.stack(samples), axis=0)
+    return mean - tf.math.log(tf.constant(num_samples, mean.dtype)), net

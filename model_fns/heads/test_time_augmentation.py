@@ -1,6 +1,6 @@
-"""Averages over several views of an image, outside of training."""
+"""Test-time augmentation: averages the predictions for several views of an image."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import tensorflow as tf
@@ -9,37 +9,50 @@ from estimator_clf.core import errors
 from model_fns.layers.layer_builder import LayerBuilder
 
 
-class View(NamedTuple):
-    """One way to look at images: how much it counts, and what it makes of them."""
+class AugmentedView(NamedTuple):
+    """An augmentation of images and its weight in the average.
+
+    Attributes:
+      weight: above 0; the weights of all views add up to 1.
+      augment: function of images [B, H, W, C].
+    """
 
     weight: float
-    change: Callable[[tf.Tensor], tf.Tensor]
+    augment: Callable[[tf.Tensor], tf.Tensor]
 
 
-def views(mirror: bool, shift: int) -> list[View]:
-    """Lists the views, the images as they are first; their weights add up to 1.
+def augmented_views(mirror: bool, shift: int) -> list[AugmentedView]:
+    """Lists the views to average, the unchanged images first.
 
-    With `mirror`, half the weight goes to mirror images. With `shift`, half goes to
-    images moved by so many pixels up and to the left, and down and to the right, what
-    is missing at the edge filled by reflection (airbench's test-time augmentation:
-    Jordan, 2024, arXiv:2404.00498, section 3.5).
+    Args:
+      mirror: give half of the weight to horizontally flipped images.
+      shift: in pixels; above 0, half of the weight goes to images moved by `shift` up
+        and to the left, and down and to the right, with reflected borders (airbench's
+        test-time augmentation: Jordan, 2024, arXiv:2404.00498, section 3.5).
     """
-    found = [View(1.0, tf.identity)]
+    views = [AugmentedView(1.0, tf.identity)]
     if shift:
-        # A window that begins n pixels further down shows the image n further up.
+        # A window that starts n pixels further down shows the image n further up.
         windows = [_window(shift, 2 * shift), _window(shift, 0)]
-        found = [View(0.5, tf.identity), *(View(0.25, w) for w in windows)]
+        shifted = [AugmentedView(0.25, window) for window in windows]
+        views = [AugmentedView(0.5, tf.identity), *shifted]
     if mirror:
-        found = [
-            View(view.weight / 2.0, _mirrored(view.change) if turn else view.change)
-            for view in found
-            for turn in (False, True)
+        views = [
+            AugmentedView(
+                view.weight / 2.0, _flipped(view.augment) if flip else view.augment
+            )
+            for view in views
+            for flip in (False, True)
         ]
-    return found
+    return views
 
 
 def check_size(shift: int, height: int, width: int) -> None:
-    """Raises SettingError where images are too small to be moved so far."""
+    """Checks that images are large enough to be moved by `shift` pixels.
+
+    Raises:
+      SettingError: they are not.
+    """
     if shift >= min(height, width):
         raise errors.SettingError(
             f'`eval_tta`: shift must be less than the sides of the images, {height}x'
@@ -47,40 +60,44 @@ def check_size(shift: int, height: int, width: int) -> None:
         )
 
 
-def averaged(run: Callable, layers: Callable[[], LayerBuilder], images, of: list[View]):
-    """Sends several views of the same images through the network.
+def average_logits(
+    network: Callable,
+    make_layers: Callable[[], LayerBuilder],
+    images: tf.Tensor,
+    views: Sequence[AugmentedView],
+) -> tuple[tf.Tensor, LayerBuilder]:
+    """Averages the logits of several views of the same images.
 
-    The logits are averaged. One view goes after the other, so that several take the
-    memory of one.
+    The views run one after the other, so that several need the memory of one.
 
     Args:
-        run: function (net, images, reuse) -> logits, floating [B, classes]; where
-            `reuse` is True it must use its variables again.
-        layers: function -> `LayerBuilder` that is not training.
-        images: [B, H, W, C].
-        of: the views.
+      network: function (net, images, reuse) -> logits, floating [B, classes]; with
+        `reuse` True it must reuse its variables.
+      make_layers: function -> `LayerBuilder` in inference mode.
+      images: [B, H, W, C].
+      views: see `augmented_views`.
 
     Returns:
-        float32 [B, classes], and the `LayerBuilder` of the first view.
+      float32 [B, classes], and the `LayerBuilder` of the first view.
     """
-    net = layers()
-    logits = run(net, of[0].change(images), None)
-    total = of[0].weight * logits
-    for view in of[1:]:
+    net = make_layers()
+    logits = network(net, views[0].augment(images), None)
+    total = views[0].weight * logits
+    for view in views[1:]:
         with tf.control_dependencies([total]):
-            changed = view.change(tf.identity(images))
-            total += view.weight * run(layers(), changed, True)
+            augmented = view.augment(tf.identity(images))
+            total += view.weight * network(make_layers(), augmented, True)
     return total, net
 
 
-def _mirrored(change):
-    return lambda images: tf.reverse(change(images), [2])
+def _flipped(augment):
+    return lambda images: tf.reverse(augment(images), [2])
 
 
 def _window(pad, start):
-    def change(images):
+    def augment(images):
         _, height, width, _ = images.shape
         padded = tf.pad(images, ((0, 0), (pad, pad), (pad, pad), (0, 0)), 'REFLECT')
         return padded[:, start : start + height, start : start + width]
 
-    return change
+    return augment

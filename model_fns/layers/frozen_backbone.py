@@ -1,11 +1,13 @@
-"""Where the frozen part of a network ends, and going on from there without it.
+"""Splits a network at the end of its frozen backbone, so that features can be cached.
 
-What lies in front of the first layer that is trained, or random in training (dropout),
-makes the same of an image in every step. It can be computed once, and the rest of the
-network trained on that. The whole network is built all the same, on images that
-nobody looks at: the variables are all there, a checkpoint is a checkpoint, and a
-session runs only what the loss depends on.
+The layers before the first one that is trained, or stochastic in training (dropout),
+compute the same for an image in every step. Their output can be computed once and the
+rest of the network trained on it. The whole network is still built, on images that no
+op reads: all variables exist, so that checkpoints are complete, and a session runs only
+the ops that the loss depends on.
 """
+
+from collections.abc import Callable
 
 import tensorflow as tf
 
@@ -13,83 +15,83 @@ from estimator_clf.core import errors
 
 
 class BackboneSplit:
-    """Finds the end of the frozen part while the network is built; see `LayerBuilder.cut`.
+    """Finds the end of the frozen backbone while the network is built.
+
+    Given to `LayerBuilder` as `split`.
 
     Attributes:
-        found: the tensor [B, …] at which the frozen part ends; None before, or if
-            there is no frozen part.
+      found: the output of the backbone, [B, …]; None before, or without a backbone.
     """
 
-    def __init__(self, inputs: tf.Tensor, features: tf.Tensor | None = None):
-        """Makes the object.
+    def __init__(self, inputs: tf.Tensor, features: tf.Tensor | None = None) -> None:
+        """Sets the input of the network.
 
         Args:
-            inputs: what the network is built on: [B, H, W, C].
-            features: float32 [B, …]: what the frozen part has made of the images;
-                None: the frozen part is there to be run.
+          inputs: [B, H, W, C].
+          features: float32 [B, …], the output of the backbone, which replaces it; None:
+            the backbone runs.
         """
         self._inputs = inputs
         self._features = features
-        self._instead = None
-        self.found = None
+        self._replacement: tf.Tensor | None = None
+        self.found: tf.Tensor | None = None
 
     def __call__(self, x: tf.Tensor) -> tf.Tensor:
-        """What a layer is to take for `x`, its input, when something is trained."""
+        """Returns the input of a layer that is trained, or follows one that is."""
         if self.found is None:
-            self.found = self._instead = x
+            self.found = self._replacement = x
             if self._features is not None:
                 self._features.shape.assert_is_compatible_with(x.shape)
-                self._instead = tf.cast(self._features, x.dtype)
-                self._instead.set_shape(x.shape)
-        return self._instead if x is self.found else x
+                self._replacement = tf.cast(self._features, x.dtype)
+                self._replacement.set_shape(x.shape)
+        return self._replacement if x is self.found else x
 
-    def check(self, outputs: tf.Tensor, frozen) -> None:
-        """Makes sure that the cut parts the network in two.
+    def check(self, outputs: tf.Tensor, frozen: Callable[[str], bool]) -> None:
+        """Checks that the split divides the network in two.
 
         Args:
-            outputs: of the network.
-            frozen: function (name) -> whether the variable of this name is frozen.
+          outputs: of the network.
+          frozen: function (name of a variable) -> whether it is frozen.
 
         Raises:
-            SettingError: nothing is frozen, or more than what goes through the cut is
-                needed, or what lies in front of it is trained.
+          SettingError: nothing is frozen, the rest of the network needs more than the
+            output of the backbone, or a variable of the backbone is trained.
         """
-        above = _upstream(self.found) if self.found is not None else ()
-        variables = [op.name for op in above if op.type == 'VarHandleOp']
-        if not variables:
+        backbone = _upstream(self.found) if self.found is not None else ()
+        variables = [op.name for op in backbone if op.type == 'VarHandleOp']
+        if self.found is None or not variables:
             raise errors.SettingError(
-                '`cache_features` needs a network whose first layers are frozen, and '
-                'here the first is trained already; freeze them by `freeze` or '
-                '`train_only`'
+                '`cache_features` needs a network whose first layers are frozen, but '
+                'the first one is trained; freeze them by `freeze` or `train_only`'
             )
         trained = [name for name in variables if not frozen(name)]
         if trained:
             raise errors.SettingError(
-                f'`cache_features`: {", ".join(sorted(trained))} must be frozen: what '
-                'follows is'
+                f'`cache_features`: {", ".join(sorted(trained))} must be frozen, '
+                'because later layers are'
             )
-        stop = self.found if self._features is None else self._instead
+        stop = self.found if self._features is None else self._replacement
         if self._inputs.op in _upstream(outputs, stop):
             raise errors.SettingError(
-                '`cache_features`: all that is trained must lie behind one layer, but '
-                f'behind {self.found.op.name!r}, where the first is, something else '
-                'comes from the images, such as a shortcut; freeze up to a place '
-                'where there is none'
+                '`cache_features`: all trained layers must come after one layer, but '
+                f'after {self.found.op.name!r}, where the first one is, something else '
+                'comes from the images, such as a shortcut; freeze up to a layer '
+                'without one'
             )
 
 
 def _upstream(tensor, stop=None):
-    """The ops that a tensor is computed from; those before `stop` are left out."""
-    seen, waiting = set(), [tensor]
-    while waiting:
-        tensor = waiting.pop()
-        if tensor is stop or tensor.op in seen:
+    """Returns the ops that a tensor depends on, without those before `stop`."""
+    ops, pending = set(), [tensor]
+    while pending:
+        tensor = pending.pop()
+        if tensor is stop or tensor.op in ops:
             continue
-        seen.add(tensor.op)
-        waiting.extend(tensor.op.inputs)
-        # Variables lie outside of a loop of steps, see
+        ops.add(tensor.op)
+        pending.extend(tensor.op.inputs)
+        # Variables are outside of a loop of steps, see
         # `estimator_clf.training.step_loop`.
         for outside, inside in getattr(tensor.graph, 'captures', ()):
             if inside is tensor:
-                waiting.append(outside)
-    return seen
+                pending.append(outside)
+    return ops

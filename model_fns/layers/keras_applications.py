@@ -1,7 +1,8 @@
-"""The published architectures of Keras: what they are made of, not their layers.
+"""Configurations, preprocessing and weights of the architectures of Keras.
 
-Only here is Keras 2 imported: the package `tf_keras`, or on TensorFlow 2.15 the Keras
-that it comes with. Its models are made to be read (`functional.py`) and thrown away.
+The only module that imports Keras 2: the package `tf_keras`, or on TensorFlow 2.15 the
+Keras that comes with it. Its models are made to read their configurations, which
+`keras_functional` builds, and are discarded.
 """
 
 import concurrent.futures
@@ -11,6 +12,9 @@ import importlib.metadata
 import inspect
 import math
 import sys
+from collections.abc import Callable
+from types import ModuleType
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -21,13 +25,13 @@ v1 = tf.compat.v1
 
 
 @functools.cache
-def keras():
+def keras() -> ModuleType:
     """Imports Keras 2.
 
     Raises:
-        SettingError: it is not there.
+      SettingError: it is not installed.
     """
-    # Never both: they register the same names.
+    # Never both, because they register the same names.
     try:
         version = importlib.metadata.version('keras')
     except importlib.metadata.PackageNotFoundError:
@@ -38,42 +42,44 @@ def keras():
     except ImportError as error:
         minor = '.'.join(tf.__version__.split('.')[:2])
         raise errors.SettingError(
-            f"`network=pretrained` needs Keras 2: pip install 'tf_keras=={minor}.*' "
+            '`network=pretrained` requires Keras 2: pip install '
+            f"'tf_keras=={minor}.*' "
             f'({error})'
         ) from None
 
 
 def names() -> list[str]:
-    """The names of the architectures."""
+    """Returns the names of the architectures."""
     module = keras().applications
     return sorted(n for n in dir(module) if inspect.isfunction(getattr(module, n)))
 
 
 @functools.lru_cache(maxsize=8)
 def config(
-    name: str, shape: tuple, alpha: float = 1.0, top: bool = False, imagenet=False
-):
-    """The configuration of an architecture.
+    name: str,
+    shape: tuple[int, ...],
+    alpha: float = 1.0,
+    top: bool = False,
+    imagenet: bool = False,
+) -> dict[str, Any]:
+    """Returns the configuration of an architecture, as `get_config` of its model does.
 
     Args:
-        name: one of `names()`.
-        shape: (height, width, 3) of the images.
-        alpha: width of the MobileNets.
-        top: with the layers of its classifier, all but the last.
-        imagenet: as it is with the weights for ImageNet.
-
-    Returns:
-        dict, what `get_config` of the model returns.
+      name: one of `names()`.
+      shape: (height, width, 3) of the images.
+      alpha: width multiplier of the MobileNets.
+      top: include the layers of its classifier except the last.
+      imagenet: the variant with ImageNet weights.
 
     Raises:
-        SettingError: no such architecture, or it cannot be made so.
+      SettingError: an unknown architecture, or arguments that it does not support.
     """
-    model = _apart(lambda: _model(name, shape, alpha, top, None).get_config())
+    model = _run_eagerly(lambda: _model(name, shape, alpha, top, None).get_config())
     if top:
         *model['layers'], last = model['layers']
         if last['class_name'] != 'Dense':
             raise errors.SettingError(
-                f'top must be false for {name}: its last layer is no dense one'
+                f'top must be false for {name}: its last layer is not dense'
             )
         model['output_layers'] = [last['inbound_nodes'][0][0][:3]]
     if imagenet:
@@ -81,37 +87,39 @@ def config(
     return model
 
 
-def preprocessing(name: str):
-    """What the architecture wants done with pixels, as one affine function.
+def preprocessing(name: str) -> tuple[list[int], list[float], list[float]]:
+    """Returns the preprocessing of an architecture as an affine function of pixels.
 
-    Found by asking Keras's own function, so that it cannot differ from it: all of them
-    multiply and add, and some exchange red and blue.
+    Computed by probing Keras's own function, so that the two cannot differ: each one
+    multiplies and adds, and some exchange red and blue.
 
     Args:
-        name: of the architecture.
+      name: of the architecture.
 
     Returns:
-        (order of the channels, scale, offset), each of three numbers: input c of the
-        network is `scale[c] * pixel[order[c]] + offset[c]`.
+      (order of the channels, scale, offset), each of three numbers: input c of the
+      network is `scale[c] * pixel[order[c]] + offset[c]`.
     """
     function = sys.modules[_builder(name).__module__].preprocess_input
     probes = np.zeros((4, 1, 1, 3), np.float32)
     probes[1:, 0, 0, :] = 255.0 * np.eye(3, dtype=np.float32)
-    found = np.asarray(function(probes), np.float64)[:, 0, 0, :]
-    slopes = (found[1:] - found[0]) / 255.0
+    outputs = np.asarray(function(probes), np.float64)[:, 0, 0, :]
+    slopes = (outputs[1:] - outputs[0]) / 255.0
     order = np.argmax(np.abs(slopes), axis=0)
     scale = slopes[order, np.arange(3)]
-    return order.tolist(), scale.tolist(), found[0].tolist()
+    return order.tolist(), scale.tolist(), outputs[0].tolist()
 
 
-def imagenet_weights(name: str, alpha: float = 1.0, top: bool = False) -> dict:
-    """Takes the weights for ImageNet from Keras's cache, or lets Keras fetch them.
+def imagenet_weights(
+    name: str, alpha: float = 1.0, top: bool = False
+) -> dict[str, list[np.ndarray]]:
+    """Loads ImageNet weights from Keras's cache, or downloads them by Keras.
 
     Returns:
-        dict name of the layer -> list of arrays.
+      dict name of the layer -> list of arrays.
 
     Raises:
-        SettingError: Keras could not; its reason is in the message.
+      SettingError: Keras has failed; its reason is in the message.
     """
 
     def read():
@@ -119,14 +127,14 @@ def imagenet_weights(name: str, alpha: float = 1.0, top: bool = False) -> dict:
         return {layer.name: layer.get_weights() for layer in _flat(model)}
 
     try:
-        return _apart(read)
+        return _run_eagerly(read)
     except errors.SettingError:
         raise
     except Exception as error:  # Whatever Keras, urllib and h5py raise.
         raise errors.SettingError(
-            f'`network_args`: weights=imagenet: Keras has no weights of {name} in its '
+            f'`network`: weights=imagenet: Keras has no weights of {name} in its '
             f'cache and could not fetch them ({error}). Give a file (weights=PATH), or '
-            'weights=none to begin fresh'
+            'weights=none for random initial weights'
         ) from None
 
 
@@ -135,17 +143,16 @@ def _flat(model):
         yield from _flat(layer) if hasattr(layer, 'layers') else [layer]
 
 
-def _apart(function):
-    """Runs something eagerly, outside of any graph, strategy or scope."""
-    # What is around, a thread has around it for itself alone; Keras's count of the
-    # layers, too, by which it calls those without a name.
+def _run_eagerly(function: Callable[[], Any]) -> Any:
+    """Calls a function eagerly, outside of any graph, strategy or scope."""
+    # These are thread-local, and so is Keras's counter for layers without a name.
     with concurrent.futures.ThreadPoolExecutor(1) as pool:
         return pool.submit(function).result()
 
 
 def _builder(name):
     if name not in names():
-        raise errors.unknown('network_args', 'architecture', name, names())
+        raise errors.unknown('network', 'architecture', name, names())
     return getattr(keras().applications, name)
 
 
@@ -165,9 +172,10 @@ def _model(name, shape, alpha, top, weights):
 
 
 def _rescale(model, builder):
-    """Puts in a layer that EfficientNet has with the weights for ImageNet only.
+    """Inserts a layer that EfficientNet has with ImageNet weights only.
 
-    They were trained on `(x - mean) / variance`, and Keras divides by its root.
+    The weights were trained on `(x - mean) / variance`, and Keras divides by the root
+    of the variance.
     """
     module = sys.modules[builder.__module__]
     if module.__name__.rpartition('.')[2] != 'efficientnet':

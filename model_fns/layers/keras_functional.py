@@ -1,30 +1,32 @@
-"""A functional Keras model, built on `LayerBuilder` from its configuration.
+"""Functional Keras models, built on `LayerBuilder` from their configurations.
 
-Keras's own layers would bring variables of their own, whose names depend on what else
-is in the graph, which a second part of a batch or a second replica makes again, and
-which know nothing of a seed, of frozen averages or of moving averages of the weights.
-Built here, the published architectures are networks like the others.
+The variables of Keras's own layers have names that depend on the rest of the graph, are
+made again for a second micro-batch or replica, and support neither seeds nor frozen
+averages nor EMA weights. Built here, the published architectures are networks like the
+others.
 
-Only what the published ones (`tf_keras.applications`) are made of is here.
+Supports the layers of the published architectures (`tf_keras.applications`) only.
 """
 
 import functools
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import tensorflow as tf
 
 from estimator_clf.core import errors
+from model_fns.layers.layer_builder import LayerBuilder
 
 v1 = tf.compat.v1
 
 
 class KerasLayer(NamedTuple):
-    """A layer as Keras's files know it.
+    """A layer in Keras's weight files.
 
     Attributes:
-        name: of the layer, which is also the scope of its variables here.
-        kind: its class, such as 'Conv2D'.
-        weights: names of its variables, in Keras's order.
+      name: of the layer, which is also the scope of its variables here.
+      kind: its class, such as 'Conv2D'.
+      weights: names of its variables, in Keras's order.
     """
 
     name: str
@@ -32,37 +34,37 @@ class KerasLayer(NamedTuple):
     weights: tuple[str, ...]
 
 
-def layers_of(config: dict) -> tuple[KerasLayer, ...]:
-    """Lists the layers of a model, those of models inside of it among them."""
-    found = []
+def layers_of(config: dict[str, Any]) -> tuple[KerasLayer, ...]:
+    """Lists the layers of a model, including those of nested models."""
+    layers: list[KerasLayer] = []
     for layer in config['layers']:
         if layer['class_name'] == 'Sequential':
-            found.extend(layers_of(layer['config']))
+            layers.extend(layers_of(layer['config']))
             continue
         kind, settings = layer['class_name'], layer['config']
-        found.append(KerasLayer(settings['name'], kind, _weights(kind, settings)))
-    return tuple(found)
+        layers.append(KerasLayer(settings['name'], kind, _weights(kind, settings)))
+    return tuple(layers)
 
 
-def run(net, config: dict, images: tf.Tensor) -> tf.Tensor:
-    """Sends images through a model with one input and one output.
+def run(net: LayerBuilder, config: dict[str, Any], images: tf.Tensor) -> tf.Tensor:
+    """Builds a model with one input and one output.
 
     Args:
-        net: `layers.LayerBuilder`.
-        config: what `get_config` of the model returns.
-        images: float32 [B, H, W, C].
+      net: the layers.
+      config: of the model, from its `get_config`.
+      images: float32 [B, H, W, C].
 
     Returns:
-        The model's output.
+      The output of the model.
 
     Raises:
-        SettingError: a kind of layer that is not known here.
+      SettingError: a layer that is not supported.
     """
-    # A tensor that several layers use must be one object: `net.cut` looks for it.
+    # A tensor that several layers use must be one object: `net.split` compares it.
     values = {}
     for layer in config['layers']:
         kind, settings = layer['class_name'], layer['config']
-        name = layer['name']  # Of an op between layers, not that in its settings.
+        name = layer['name']  # Of an op between layers another than in its settings.
         if kind == 'InputLayer':
             values[name] = images
             continue
@@ -74,23 +76,23 @@ def run(net, config: dict, images: tf.Tensor) -> tf.Tensor:
 
 
 def _inputs(node, values):
-    """The tensors, or numbers, that a layer is called with."""
-    found = []
+    """Returns the tensors, or numbers, that a layer is called with."""
+    inputs = []
     for name, _, _, others in [node] if isinstance(node[0], str) else node:
-        found.append(values[name])
+        inputs.append(values[name])
         for other in others.values():
             if isinstance(other, (list, tuple)):
-                found.append(values[other[0]])
+                inputs.append(values[other[0]])
             elif other is not None:
-                found.append(other)
-    return found
+                inputs.append(other)
+    return inputs
 
 
 def _layer(net, kind, settings, inputs):
     if kind not in _KINDS:
         raise errors.SettingError(
-            f'layers of the kind {kind} are not known here, such as '
-            f'{settings["name"]!r}; there are: {", ".join(sorted(_KINDS))}'
+            f'the layer {settings["name"]!r} has the unsupported type {kind}; '
+            f'supported are: {", ".join(sorted(_KINDS))}'
         )
     return _KINDS[kind](net, settings, *inputs)
 
@@ -116,7 +118,7 @@ def _weights(kind, settings):
 
 
 def _conv(net, settings, x):
-    _plain(settings)
+    _refuse_dilation(settings)
     y = net.conv(
         settings['name'],
         x,
@@ -128,23 +130,23 @@ def _conv(net, settings, x):
         _initializer(settings['kernel_initializer']),
         settings.get('groups', 1),
     )
-    return _activated(settings, y)
+    return _activate(settings, y)
 
 
 def _depthwise(net, settings, x, separable=False):
-    """With `separable`, a convolution of 1x1 pixels follows."""
-    _plain(settings)
+    """Depthwise convolution; if `separable`, followed by a pointwise one."""
+    _refuse_dilation(settings)
     kind = 'SeparableConv2D' if separable else 'DepthwiseConv2D'
     with v1.variable_scope(settings['name']):
-        x = net.entered(x, *_weights(kind, settings))
+        x = net.layer_input(x, *_weights(kind, settings))
         y = _depthwise_conv(net, settings, x)
         if separable:
             shape = (1, 1, y.shape[-1], settings['filters'])
             kernel = net.variable('pointwise_kernel', shape)
             y = tf.nn.conv2d(y, tf.cast(kernel, y.dtype), 1, 'VALID')
         if settings['use_bias']:
-            y = _biased(net, y)
-    return _activated(settings, y)
+            y = _add_bias(net, y)
+    return _activate(settings, y)
 
 
 def _depthwise_conv(net, settings, x):
@@ -165,7 +167,7 @@ def _dense(net, settings, x):
     shape = tf.shape(x)
     y = net.dense(
         settings['name'],
-        # Of images, it goes over the last axis.
+        # Applied to the last axis of images.
         x if x.shape.rank == 2 else tf.reshape(x, (-1, x.shape[-1])),
         settings['units'],
         settings['use_bias'],
@@ -174,12 +176,15 @@ def _dense(net, settings, x):
     if x.shape.rank > 2:
         y = tf.reshape(y, tf.concat([shape[:-1], [settings['units']]], 0))
         y.set_shape((*x.shape[:-1], settings['units']))
-    return _activated(settings, y)
+    return _activate(settings, y)
 
 
 def _batch_norm(net, settings, x):
     if not settings['center'] or _axis(settings, x) != x.shape.rank - 1:
-        raise errors.SettingError(f'{settings["name"]}: of this kind it is not known')
+        raise errors.SettingError(
+            f'{settings["name"]}: batch normalization must have a center and the last '
+            'axis'
+        )
     return net.batch_norm(
         settings['name'],
         x,
@@ -191,7 +196,7 @@ def _batch_norm(net, settings, x):
 
 def _layer_norm(net, settings, x):
     with v1.variable_scope(settings['name']):
-        x = net.entered(x, 'gamma', 'beta')
+        x = net.layer_input(x, 'gamma', 'beta')
         gamma = net.variable('gamma', (x.shape[-1],), 1.0)
         beta = net.variable('beta', (x.shape[-1],), 0.0)
         wide = tf.cast(x, tf.float32)
@@ -204,7 +209,7 @@ def _layer_norm(net, settings, x):
 
 def _layer_scale(net, settings, x):
     with v1.variable_scope(settings['name']):
-        x = net.entered(x, 'gamma')
+        x = net.layer_input(x, 'gamma')
         first = float(settings['init_values'])
         gamma = net.variable('gamma', (settings['projection_dim'],), first)
         return x * tf.cast(gamma, x.dtype)
@@ -213,27 +218,29 @@ def _layer_scale(net, settings, x):
 def _normalization(net, settings, x):
     mean, variance = settings['mean'], settings['variance']
     if mean is None:
-        # Constants that are weights to Keras, and lie in its files.
+        # Constants that Keras counts and saves as weights.
         with v1.variable_scope(settings['name']):
             shape = (x.shape[-1],)
             mean = net.variable('mean', shape, 0.0, trainable=False)
             variance = net.variable('variance', shape, 1.0, trainable=False)
-    # 1e-7 is Keras's epsilon.
+    # 1e-7 is the epsilon of Keras.
     return (x - mean) / tf.maximum(tf.sqrt(variance), 1e-7)
 
 
 def _dropout(net, settings, x):
     noise = settings.get('noise_shape')
     if noise and list(noise[1:]) != [1] * (x.shape.rank - 1):
-        raise errors.SettingError(f'{settings["name"]}: unknown shape {noise}')
-    # A part that is not trained is to do what it does when it is used.
-    if not net.trains:
+        raise errors.SettingError(
+            f'{settings["name"]}: unsupported noise shape {noise}'
+        )
+    # The frozen backbone computes in training as it does in inference.
+    if not net.has_trainable:
         return x
-    return net.dropout(settings['name'], x, settings['rate'], whole=bool(noise))
+    return net.dropout(settings['name'], x, settings['rate'], per_example=bool(noise))
 
 
 def _op_between_layers(net, settings, a, b):
-    """Such as `x * 0.5`."""
+    """Op outside of a layer, such as `x * 0.5`."""
     ops = {
         '__operators__.add': tf.add,
         'math.add': tf.add,
@@ -241,10 +248,10 @@ def _op_between_layers(net, settings, a, b):
     }
     if settings['function'] not in ops:
         raise errors.SettingError(
-            f'the op {settings["function"]} between layers is not known here'
+            f'the op {settings["function"]} between layers is not supported'
         )
     if isinstance(b, tf.Tensor):
-        a, b = _alike([a, b])
+        a, b = _common_dtype([a, b])
     return ops[settings['function']](a, b)
 
 
@@ -285,20 +292,20 @@ def _rescaling(net, settings, x):
 
 def _relu(net, settings, x):
     if settings['negative_slope'] or settings['threshold']:
-        raise errors.SettingError(f'{settings["name"]}: a leaky ReLU is not known here')
-    most = settings['max_value']
-    if most is None:
+        raise errors.SettingError(f'{settings["name"]}: a leaky ReLU is not supported')
+    limit = settings['max_value']
+    if limit is None:
         return tf.nn.relu(x)
-    return tf.nn.relu6(x) if most == 6 else tf.minimum(tf.nn.relu(x), most)
+    return tf.nn.relu6(x) if limit == 6 else tf.minimum(tf.nn.relu(x), limit)
 
 
 def _scaled_sum(net, settings, x, residual):
     # Of InceptionResNetV2.
-    x, residual = _alike([x, residual])
+    x, residual = _common_dtype([x, residual])
     return x + residual * settings['scale']
 
 
-def _activated(settings, x):
+def _activate(settings, x):
     known = {
         'linear': tf.identity,
         'relu': tf.nn.relu,
@@ -314,28 +321,30 @@ def _activated(settings, x):
     return x if name == 'linear' else known[name](x)
 
 
-def _biased(net, y):
+def _add_bias(net, y):
     return tf.nn.bias_add(
         y, tf.cast(net.variable('bias', (y.shape[-1],), 0.0), y.dtype)
     )
 
 
-def _alike(tensors):
-    """Of one type: that of the narrowest, which is what the layers compute in."""
-    narrow = min((t.dtype for t in tensors), key=lambda dtype: dtype.size)
-    return [tf.cast(t, narrow) for t in tensors]
+def _common_dtype(tensors):
+    """Casts tensors to the narrowest dtype, which is the layers' compute dtype."""
+    narrowest = min((t.dtype for t in tensors), key=lambda dtype: dtype.size)
+    return [tf.cast(t, narrowest) for t in tensors]
 
 
-def _plain(settings):
+def _refuse_dilation(settings):
     if _one(settings.get('dilation_rate', 1)) != 1:
-        raise errors.SettingError(f'{settings["name"]}: dilation is not known here')
+        raise errors.SettingError(f'{settings["name"]}: dilation is not supported')
 
 
 def _one(value):
-    """The number of a pair of the same two."""
+    """Returns the number of a pair of two equal ones."""
     pair = [value, value] if isinstance(value, int) else list(value)
     if len(set(pair)) != 1:
-        raise errors.SettingError(f'strides must be the same both ways, got {pair}')
+        raise errors.SettingError(
+            f'strides must be the same in both directions, got {pair}'
+        )
     return pair[0]
 
 
@@ -346,19 +355,19 @@ def _axis(settings, x):
 
 
 def _initializer(settings):
-    # The variances of Keras's initializers; the distribution is the normal one.
+    # The variances of Keras's initializers; the distribution is always normal.
     kind = settings['class_name']
     if kind.startswith('Glorot'):
         return 'glorot_normal'
     return 'lecun_normal' if kind.startswith('Lecun') else 'he_normal'
 
 
-_KINDS = {
-    'Activation': lambda net, settings, x: _activated(settings, x),
-    'Add': lambda net, settings, *x: tf.add_n(_alike(x)),
+_KINDS: dict[str, Callable] = {
+    'Activation': lambda net, settings, x: _activate(settings, x),
+    'Add': lambda net, settings, *x: tf.add_n(_common_dtype(x)),
     'AveragePooling2D': functools.partial(_pool, tf.nn.avg_pool2d),
     'BatchNormalization': _batch_norm,
-    'Concatenate': lambda net, settings, *x: tf.concat(_alike(x), -1),
+    'Concatenate': lambda net, settings, *x: tf.concat(_common_dtype(x), -1),
     'Conv2D': _conv,
     'Cropping2D': _cropping,
     'CustomScaleLayer': _scaled_sum,
@@ -371,7 +380,7 @@ _KINDS = {
     'LayerNormalization': _layer_norm,
     'LayerScale': _layer_scale,
     'MaxPooling2D': functools.partial(_pool, tf.nn.max_pool2d),
-    'Multiply': lambda net, settings, a, b: tf.multiply(*_alike([a, b])),
+    'Multiply': lambda net, settings, a, b: tf.multiply(*_common_dtype([a, b])),
     'Normalization': _normalization,
     'ReLU': _relu,
     'Rescaling': _rescaling,

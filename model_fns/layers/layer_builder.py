@@ -1,118 +1,79 @@
-"""Convolution, dense, batch normalization, dropout: on variables of TensorFlow 1.
+"""Layers of networks, on `get_variable` and `tf.nn`.
 
-Written on `get_variable` and `tf.nn`, the one style of building a network in a model_fn
-that does the same thing on every TensorFlow from 2.15 on.
+This style of building a network in a model_fn works the same on every TensorFlow from
+2.15 on. Two properties that the stock layers do not have:
 
-Two properties that the stock layers do not have:
-
-* A weight's first value is a function of (seed, name of the variable). It depends
-  neither on the graph's seed nor on how many ops the input pipeline made before it.
-* A dropout mask is a function of (seed, name of the layer, global step, replica, part
-  of the batch), and so are the regions of fractional pooling. A run that was killed and
-  started again drops what the unbroken run would have dropped.
+* The initial values of a weight are a function of (seed, name of the variable).
+* A dropout mask is a function of (seed, name of the layer, global step, replica,
+  micro-batch), and so are the regions of fractional max-pooling. A run that was killed
+  and resumed drops what the unbroken run would have dropped.
 """
 
-import hashlib
 import math
 from collections.abc import Callable
 
-import numpy as np
 import tensorflow as tf
 
 from estimator_clf.core import errors
-from model_fns.layers import activations
-from model_fns.layers import conv_gradients as convolution
-from model_fns.layers import fractional_max_pool as fractional
+from model_fns.layers import activations, conv_gradients, fractional_max_pool
+from model_fns.layers.dropout import dropout
+from model_fns.layers.initializers import hash_seed, make_initializer
 
 v1 = tf.compat.v1
-
-# The deviation of a standard normal cut off at two deviations; dividing by it gives the
-# deviation back that the cut takes away. From scipy.stats.truncnorm.std(-2, 2).
-_TRUNCATED_STDDEV = 0.87962566103423978
-
-# Fixed, because the default picks another generator, and other numbers, per device.
-_RNG = 'philox'
-
-_ACTIVATIONS = {
-    'relu': tf.nn.relu,
-    'relu6': tf.nn.relu6,
-    'leaky_relu': tf.nn.leaky_relu,
-    'elu': tf.nn.elu,
-    'gelu': tf.nn.gelu,
-    'swish': tf.nn.silu,
-    'quick_gelu': activations.quick_gelu,
-    'selu': tf.nn.selu,
-    'tanh': tf.nn.tanh,
-    'sigmoid': tf.nn.sigmoid,
-    'linear': tf.identity,
-}
-
-# Variance of a weight. He: He et al., 2015, equation 10. Glorot: Glorot and Bengio,
-# 2010, equation 12. LeCun: LeCun et al., 1998, equation 16. PyTorch: what its layers
-# have unless told otherwise, uniform there (`torch.nn.Linear.reset_parameters`).
-_VARIANCES = {
-    'he_normal': lambda fan_in, fan_out: 2.0 / fan_in,
-    'glorot_normal': lambda fan_in, fan_out: 2.0 / (fan_in + fan_out),
-    'lecun_normal': lambda fan_in, fan_out: 1.0 / fan_in,
-    'pytorch_normal': lambda fan_in, fan_out: 1.0 / (3.0 * fan_in),
-    'identity': lambda fan_in, fan_out: 1.0 / (3.0 * fan_in),
-    'zeros': None,
-}
 
 
 class LayerBuilder:
     """The layers of one network in one mode.
 
     Attributes:
-        training: whether dropout drops, and batch normalization uses the batch.
-        seed: of the first weights and of the dropout.
-        compute_dtype: in which the layers compute. Variables are always float32 and
-            are cast where they are used.
-        dense_input: what the latest `dense` was given, floating [B, D]; None before.
-            In the end this is what the network knows of an image.
-        frozen: function (name) -> whether the variable of this name is to stay as it
-            is. Batch normalization with such moving averages normalizes by them.
-        step: int64 scalar: the global step.
-        part: which part of the step's batch this is, a number or an int64 scalar.
-        parts: into how many parts it was cut.
-        pass_number: outside of training, which of several passes over the same
-            images this is: each has its own regions of fractional pooling.
-        random: whether a layer was random outside of training: only then is one pass
-            another than the next.
-        trains: whether a layer so far has a variable that is not frozen.
-        cut: function (tensor) -> tensor, asked for the input of every layer from the
-            first on that has something to train, or is random in training; see
-            trunk.py.
-        conv_gradients: of convolutions in training, see `convolution.conv2d`.
+      training: whether dropout drops, and batch normalization uses the batch.
+      seed: of the initial weights and of dropout.
+      compute_dtype: type that the layers compute in. Variables are float32 and are cast
+        where they are used.
+      frozen: function (name of a variable) -> whether it is frozen. Batch normalization
+        with frozen moving averages normalizes by them.
+      step: global step, int64 scalar; None: of the graph.
+      microbatch: index of the micro-batch, a number or an int64 scalar.
+      num_microbatches: number of micro-batches that the batch is split into.
+      sample: outside of training, index of the sample of a stochastic ensemble: each
+        has its own regions of fractional max-pooling.
+      split: function (tensor) -> tensor, called with the input of every layer from the
+        first one on that is trained, or stochastic in training; see `BackboneSplit`.
+      conv_gradients: of convolutions in training, see `conv_gradients.conv2d`.
+      dense_input: input of the latest `dense`, floating [B, D]; None before. After the
+        network is built, these are its features of an image.
+      is_stochastic: whether a layer so far is stochastic outside of training.
+      has_trainable: whether a layer so far has a variable that is not frozen.
     """
 
     def __init__(
         self,
         training: bool,
         seed: int = 0,
-        compute_dtype=tf.float32,
+        compute_dtype: str | tf.DType = tf.float32,
         *,
-        frozen: Callable[[str], bool] = lambda name: False,
+        frozen: Callable[[str], bool] | None = None,
         step: tf.Tensor | None = None,
-        part: int | tf.Tensor = 0,
-        parts: int = 1,
-        pass_number: int = 0,
-        cut: Callable[[tf.Tensor], tf.Tensor] | None = None,
+        microbatch: int | tf.Tensor = 0,
+        num_microbatches: int = 1,
+        sample: int = 0,
+        split: Callable[[tf.Tensor], tf.Tensor] | None = None,
         conv_gradients: str = 'tensorflow',
-    ):
+    ) -> None:
+        """Sets the mode; see the attributes."""
         self.training = training
         self.seed = seed
         self.compute_dtype = tf.as_dtype(compute_dtype)
-        self.frozen = frozen
+        self.frozen = frozen or (lambda name: False)
         self.step = step
-        self.part = part
-        self.parts = parts
-        self.pass_number = pass_number
-        self.random = False
-        self.trains = False
-        self.cut = cut or (lambda x: x)
+        self.microbatch = microbatch
+        self.num_microbatches = num_microbatches
+        self.sample = sample
+        self.split = split or (lambda x: x)
         self.conv_gradients = conv_gradients
-        self.dense_input = None
+        self.dense_input: tf.Tensor | None = None
+        self.is_stochastic = False
+        self.has_trainable = False
 
     def conv(
         self,
@@ -126,28 +87,25 @@ class LayerBuilder:
         kernel_initializer: str | None = None,
         groups: int = 1,
     ) -> tf.Tensor:
-        """Convolution.
+        """Computes a convolution.
 
         Args:
-            name: of the variable scope that holds `kernel` and `bias`.
-            x: [B, H, W, C].
-            filters: output channels.
-            kernel: its side in pixels, or height and width.
-            strides: in pixels, in both directions.
-            padding: 'SAME' or 'VALID'.
-            use_bias: leave it out before batch normalization, which has its own.
-            kernel_initializer: 'he_normal' (the default), 'glorot_normal',
-                'lecun_normal', 'pytorch_normal', 'zeros' or, for an odd kernel,
-                'identity': the first outputs are the inputs, as far as there are as
-                many of both, the others as by 'pytorch_normal'.
-            groups: into how many equal groups the channels are cut, of which the n-th
-                of the outputs sees the n-th of the inputs only.
+          name: of the variable scope with `kernel` and `bias`.
+          x: [B, H, W, C].
+          filters: output channels.
+          kernel: side in pixels, or height and width.
+          strides: in pixels, in both directions.
+          padding: 'SAME' or 'VALID'.
+          use_bias: False before batch normalization, which has its own.
+          kernel_initializer: see `make_initializer`; None: 'he_normal'.
+          groups: number of equal groups of channels; the n-th group of outputs depends
+            on the n-th group of inputs only.
 
         Returns:
-            `compute_dtype` [B, H', W', filters].
+          `compute_dtype` [B, H', W', filters].
 
         Raises:
-            SettingError: a size below 1, or groups that do not divide the channels.
+          SettingError: a size below 1, or groups that do not divide the channels.
         """
         size = (kernel, kernel) if isinstance(kernel, int) else tuple(kernel)
         _check_positive(
@@ -160,7 +118,7 @@ class LayerBuilder:
                 f'{filters} filters'
             )
         with v1.variable_scope(name):
-            x = self.entered(x, 'kernel', *(['bias'] if use_bias else []))
+            x = self.layer_input(x, 'kernel', *(['bias'] if use_bias else []))
             shape = (*size, channels // groups, filters)
             weights = self._weights(shape, kernel_initializer)
             # One by one: on a CPU `tf.nn.conv2d` has no gradient for groups.
@@ -181,21 +139,21 @@ class LayerBuilder:
         use_bias: bool = True,
         kernel_initializer: str | None = None,
     ) -> tf.Tensor:
-        """Matrix product plus bias.
+        """Computes a matrix product plus bias.
 
         Args:
-            name: of the variable scope that holds `kernel` and `bias`.
-            x: [B, D].
-            units: outputs.
-            use_bias: whether there is a bias.
-            kernel_initializer: as in `conv`.
+          name: of the variable scope with `kernel` and `bias`.
+          x: [B, D].
+          units: outputs.
+          use_bias: whether there is a bias.
+          kernel_initializer: as in `conv`.
 
         Returns:
-            `compute_dtype` [B, units].
+          `compute_dtype` [B, units].
         """
         _check_positive(name, units=units)
         with v1.variable_scope(name):
-            x = self.entered(x, 'kernel', *(['bias'] if use_bias else []))
+            x = self.layer_input(x, 'kernel', *(['bias'] if use_bias else []))
             self.dense_input = x
             weights = self._weights((_static(name, x, -1), units), kernel_initializer)
             y = tf.matmul(tf.cast(x, self.compute_dtype), weights)
@@ -210,28 +168,28 @@ class LayerBuilder:
         zero_gamma: bool = False,
         scale: bool = True,
     ) -> tf.Tensor:
-        """Batch normalization over all axes but the last (Ioffe and Szegedy, 2015).
+        """Normalizes over all axes but the last (Ioffe and Szegedy, 2015).
 
-        In training it puts the updates of the moving averages into the collection
-        `UPDATE_OPS`; `training.train_op` runs them. Each part of a batch that was cut
-        is normalized by its own statistics, and moves the averages by so much less that
-        all parts together move them as far as one whole batch.
+        In training the updates of the moving averages are added to the collection
+        `UPDATE_OPS`, which `train_op.build_train_op` runs. Each micro-batch is
+        normalized by its own statistics and moves the averages by less, so that all
+        micro-batches together move them as far as one whole batch.
 
         Args:
-            name: of the variable scope that holds `gamma`, `beta`, `moving_mean` and
-                `moving_variance`.
-            x: [B, H, W, C] or [B, C].
-            momentum: weight of the old moving average at each step.
-            epsilon: added to the variance.
-            zero_gamma: whether `gamma` starts at 0 instead of 1.
-            scale: whether there is a `gamma`.
+          name: of the variable scope with `gamma`, `beta`, `moving_mean` and
+            `moving_variance`.
+          x: [B, H, W, C] or [B, C].
+          momentum: weight of the old moving average in each step.
+          epsilon: added to the variance.
+          zero_gamma: whether `gamma` starts at 0 instead of 1.
+          scale: whether there is a `gamma`.
 
         Returns:
-            `compute_dtype`, of the shape of `x`.
+          `compute_dtype`, shape of `x`.
         """
         with v1.variable_scope(name):
             channels = _static(name, x, -1)
-            x = self.entered(
+            x = self.layer_input(
                 x,
                 *(['gamma'] if scale else []),
                 'beta',
@@ -240,17 +198,17 @@ class LayerBuilder:
             )
             gamma = tf.ones((channels,))
             if scale:
-                first = tf.zeros if zero_gamma else tf.ones
-                gamma = _variable('gamma', (channels,), first)
+                initial = tf.zeros if zero_gamma else tf.ones
+                gamma = _variable('gamma', (channels,), initial)
             beta = _variable('beta', (channels,), tf.zeros)
             mean = _moving_average('moving_mean', (channels,), tf.zeros)
             variance = _moving_average('moving_variance', (channels,), tf.ones)
             x = tf.cast(x, self.compute_dtype)
-            # The fused op takes images only.
+            # The fused op accepts images only.
             flat = x.shape.rank == 2
             inputs = x[:, tf.newaxis, tf.newaxis, :] if flat else x
-            if self.training and not self._frozen_averages():
-                old = momentum ** (1.0 / self.parts)
+            if self.training and not self._has_frozen_averages():
+                retained = momentum ** (1.0 / self.num_microbatches)
                 y, batch_mean, batch_variance = v1.nn.fused_batch_norm(
                     inputs, gamma, beta, epsilon=epsilon, is_training=True
                 )
@@ -258,7 +216,7 @@ class LayerBuilder:
                     (mean, batch_mean),
                     (variance, batch_variance),
                 ):
-                    change = (average - value) * (1.0 - old)
+                    change = (average - value) * (1.0 - retained)
                     v1.add_to_collection(
                         v1.GraphKeys.UPDATE_OPS,
                         average.assign_sub(change, read_value=False),
@@ -276,22 +234,22 @@ class LayerBuilder:
             return y[:, 0, 0, :] if flat else y
 
     def dropout(
-        self, name: str, x: tf.Tensor, rate: float, whole: bool = False
+        self, name: str, x: tf.Tensor, rate: float, per_example: bool = False
     ) -> tf.Tensor:
-        """Zeroes a share of the values in training (Srivastava et al., 2014).
+        """Sets a share of the values to 0 in training, see `dropout.dropout`.
 
         Args:
-            name: two layers with one name and one scope would drop alike.
-            x: any shape.
-            rate: share of the values that become 0; the others grow by 1 / (1 - rate).
-            whole: drop all of an example or nothing (stochastic depth, Huang et al.,
-                2016).
+          name: part of the seed: layers in one scope need different names.
+          x: any shape.
+          rate: share of the values that become 0; the others are multiplied by
+            1 / (1 - rate).
+          per_example: drop all values of an example or none.
 
         Returns:
-            Of the shape and type of `x`; `x` itself where not training.
+          Shape and dtype of `x`; `x` itself outside of training.
 
         Raises:
-            SettingError: `rate` is not in [0, 1).
+          SettingError: `rate` is not in [0, 1).
         """
         if not 0 <= rate < 1:
             raise errors.SettingError(
@@ -299,42 +257,25 @@ class LayerBuilder:
             )
         if rate == 0:
             return x
-        x = self.cut(x)
+        x = self.split(x)
         if not self.training:
             return x
-        seed = self._training_seed(f'{name}/dropout')
-        shape = tf.shape(x)
-        if whole:
-            shape = tf.concat([shape[:1], tf.ones_like(shape[1:])], 0)
-        # Drawing is most of the cost, so each 32 random bits decide on two values: to
-        # 2^-16 the share is exact. Not `tf.nn.experimental.stateless_dropout`, which
-        # draws 32 for each, and for which XLA makes other floats of the same bits.
-        count = tf.reduce_prod(shape)
-        bits = tf.random.stateless_uniform(
-            [(count + 1) // 2], seed, None, None, tf.int32, alg=_RNG
-        )
-        halves = tf.reshape(tf.bitcast(bits, tf.int16), [-1])[:count]
-        least = min(round(rate * 2**16), 2**16 - 1) - 2**15
-        kept = tf.cast(tf.reshape(halves, shape) >= least, x.dtype)
-        # A product: `tf.where` takes somewhat longer.
-        dropped = x * (kept * tf.cast(1.0 / (1.0 - rate), x.dtype))
-        dropped.set_shape(x.shape)
-        return dropped
+        return dropout(x, rate, self._training_seed(f'{name}/dropout'), per_example)
 
-    def entered(self, x: tf.Tensor, *names: str) -> tf.Tensor:
-        """To be called by a layer with variables, inside its scope, before it computes.
+    def layer_input(self, x: tf.Tensor, *names: str) -> tf.Tensor:
+        """Returns the input of a layer with variables.
+
+        A layer that is not one of these calls this inside its scope and computes on the
+        result, so that a frozen backbone before it can be excluded.
 
         Args:
-            x: its input.
-            *names: of its variables.
-
-        Returns:
-            What to take for its input.
+          x: its input.
+          *names: of its variables.
         """
         scope = v1.get_variable_scope().name
         if not all(self.frozen(f'{scope}/{name}') for name in names):
-            self.trains = True
-        return self.cut(x) if self.trains else x
+            self.has_trainable = True
+        return self.split(x) if self.has_trainable else x
 
     def variable(
         self,
@@ -344,15 +285,14 @@ class LayerBuilder:
         fans: tuple[float, float] | None = None,
         trainable: bool = True,
     ) -> tf.Variable:
-        """A variable in the scope around, for a layer that is not one of these.
+        """Makes a variable in the current scope, for a layer that is not one of these.
 
         Args:
-            name: of the variable.
-            shape: its shape.
-            kernel_initializer: as in `conv`, or a number, which all values begin with.
-            fans: how many inputs an output sees, and outputs an input; None: those of
-                a convolution or a dense layer.
-            trainable: whether training may move it.
+          name: of the variable.
+          shape: its shape.
+          kernel_initializer: as in `conv`, or a number, which all values start at.
+          fans: (fan_in, fan_out); None: those of a convolution or a dense layer.
+          trainable: whether training may change it.
         """
         if not isinstance(kernel_initializer, str):
             initializer = v1.constant_initializer(kernel_initializer)
@@ -363,7 +303,7 @@ class LayerBuilder:
     def max_pool(
         self, x: tf.Tensor, size: int = 2, strides: int = 2, padding: str = 'VALID'
     ) -> tf.Tensor:
-        """Largest value of each window of `size` by `size` pixels."""
+        """Computes the maximum of each window of `size` by `size` pixels."""
         return tf.nn.max_pool2d(x, size, strides, padding.upper())
 
     def fractional_max_pool(
@@ -375,51 +315,53 @@ class LayerBuilder:
         pseudo_random: bool = False,
         overlapping: bool = True,
     ) -> tf.Tensor:
-        """Largest value of each of height by width random regions, see fractional.py.
+        """Computes the maximum of height by width random regions.
 
-        In training each step has its own regions, the same for all images of its
-        batch; else they follow from seed, layer and `pass_number` alone, so that what a
-        image is taken for does not depend on its company.
+        In training each step has its own regions, the same for all images of its batch;
+        otherwise they are a function of seed, layer and `sample`, so that the
+        prediction for an image does not depend on the rest of its batch. See
+        `layers.fractional_max_pool`.
 
         Args:
-            name: two layers with one name and one scope would have the same regions.
-            x: [B, H, W, C]; H and W are at least height and width, at most twice those.
-            height: of the output in pixels.
-            width: also.
-            pseudo_random: how the regions are drawn, see `fractional.boundaries`.
-            overlapping: whether neighbouring regions share a row or column of pixels.
+          name: part of the seed: layers in one scope need different names.
+          x: [B, H, W, C]; H and W are at least height and width, at most twice those.
+          height: of the output in pixels.
+          width: of the output in pixels.
+          pseudo_random: how the regions are sampled, see
+            `fractional_max_pool.boundaries`.
+          overlapping: whether neighboring regions share a row or column of pixels.
 
         Returns:
-            Of the type of `x`, [B, height, width, C].
+          Dtype of `x`, [B, height, width, C].
         """
-        x = self.cut(x)
+        x = self.split(x)
         starts = []
         for axis, outputs in ((1, height), (2, width)):
-            what = f'{name}/regions{axis}'
+            key = f'{name}/regions{axis}'
             if self.training:
-                seed = self._training_seed(what)
+                seed = self._training_seed(key)
             else:
                 seed = tf.constant(
-                    [self._layer_seed(f'{what}/evaluation'), self.pass_number], tf.int64
+                    [self._layer_seed(f'{key}/evaluation'), self.sample], tf.int64
                 )
             starts.append(
-                fractional.boundaries(
+                fractional_max_pool.boundaries(
                     _static(name, x, axis), outputs, seed, pseudo_random
                 )
             )
-        self.random = True
-        return fractional.max_pool(x, *starts, overlapping)
+        self.is_stochastic = True
+        return fractional_max_pool.max_pool(x, starts[0], starts[1], overlapping)
 
     def local_response_norm(
         self, x: tf.Tensor, radius: int, bias: float, alpha: float, beta: float
     ) -> tf.Tensor:
-        """Divides by the activity of neighbouring channels (Krizhevsky et al., 2012).
+        """Divides by the activity of neighboring channels (Krizhevsky et al., 2012).
 
         `x / (bias + alpha * sum(x ** 2)) ** beta`, the sum over the channels up to
         `radius` away: section 3.3 of the paper, where radius is n / 2, bias is k.
 
         Returns:
-            Of the type and shape of `x`; computed in float32.
+          Dtype and shape of `x`; computed in float32.
         """
         y = tf.nn.local_response_normalization(
             tf.cast(x, tf.float32), radius, bias, alpha, beta
@@ -427,41 +369,36 @@ class LayerBuilder:
         return tf.cast(y, x.dtype)
 
     def global_average_pool(self, x: tf.Tensor) -> tf.Tensor:
-        """The mean over all pixels: [B, H, W, C] to [B, C], computed in float32."""
+        """Computes the mean of all pixels: [B, H, W, C] to [B, C], in float32."""
         return tf.cast(tf.reduce_mean(tf.cast(x, tf.float32), axis=(1, 2)), x.dtype)
 
     def flatten(self, x: tf.Tensor) -> tf.Tensor:
-        """[B, ...] to [B, product of the rest]; the rest must be known."""
+        """Reshapes [B, ...] to [B, product of the rest]; the rest must be known."""
         sizes = [_static('flatten', x, axis) for axis in range(1, x.shape.rank)]
         return tf.reshape(x, (-1, math.prod(sizes)))
 
-    def activation(self, name: str):
-        """Looks up a function by name.
+    def activation(self, name: str) -> Callable[[tf.Tensor], tf.Tensor]:
+        """Returns the activation function of this name.
 
         Raises:
-            SettingError: there is no such activation.
+          SettingError: an unknown activation.
         """
-        if name not in _ACTIVATIONS:
-            raise errors.unknown('activation', 'activation', name, _ACTIVATIONS)
-        return _ACTIVATIONS[name]
+        return activations.get(name)
 
     def initializer_for(self, activation: str) -> str:
-        """The `kernel_initializer` that suits a layer before this activation."""
-        if activation in ('tanh', 'sigmoid', 'linear'):
-            return 'glorot_normal'
-        # SELU normalizes itself only from 1 / fan_in (Klambauer et al., 2017).
-        return 'lecun_normal' if activation == 'selu' else 'he_normal'
+        """Returns the `kernel_initializer` that suits a layer before an activation."""
+        return activations.initializer_for(activation)
 
     def _convolution(self, x, kernel, strides, padding):
         if self.training and strides == 1 and None not in x.shape[1:]:
-            return convolution.conv2d(x, kernel, self.conv_gradients, padding)
+            return conv_gradients.conv2d(x, kernel, self.conv_gradients, padding)
         return tf.nn.conv2d(x, kernel, strides, padding)
 
-    def _layer_seed(self, what):
-        return _hash(self.seed, f'{v1.get_variable_scope().name}/{what}')
+    def _layer_seed(self, key):
+        return hash_seed(self.seed, f'{v1.get_variable_scope().name}/{key}')
 
-    def _training_seed(self, what):
-        """int64 [2], for what is random in one layer and differs from step to step."""
+    def _training_seed(self, key):
+        """Makes the seed, int64 [2], of a layer that is random in each step."""
         step = self.step
         if step is None:
             step = tf.cast(v1.train.get_or_create_global_step(), tf.int64)
@@ -469,12 +406,12 @@ class LayerBuilder:
             tf.distribute.get_replica_context().replica_id_in_sync_group, tf.int64
         )
         # The generator takes two numbers: one for the layer, one for step and replica.
-        # Two to the 16th is more replicas, times parts, than anybody has.
-        replica = replica * self.parts + tf.cast(self.part, tf.int64)
-        layer = tf.constant(self._layer_seed(what), tf.int64)
+        # Two to the 16th is more replicas, times micro-batches, than any run has.
+        replica = replica * self.num_microbatches + tf.cast(self.microbatch, tf.int64)
+        layer = tf.constant(self._layer_seed(key), tf.int64)
         return tf.stack([layer, step * 2**16 + replica])
 
-    def _frozen_averages(self):
+    def _has_frozen_averages(self):
         scope = v1.get_variable_scope().name
         return any(
             self.frozen(f'{scope}/{name}')
@@ -487,54 +424,12 @@ class LayerBuilder:
         return tf.cast(_variable('kernel', shape, initializer), self.compute_dtype)
 
     def _initializer(self, name, shape, kind, fans=None):
-        if kind not in _VARIANCES:
-            raise errors.unknown('kernel_initializer', 'initializer', kind, _VARIANCES)
-        if kind == 'zeros':
-            return tf.zeros
-        # In a convolution every output sees kernel * kernel pixels of each channel.
-        field = math.prod(shape[:-2])
-        variance = _VARIANCES[kind](*(fans or (field * shape[-2], field * shape[-1])))
-        normal = _normal(self.seed, f'{v1.get_variable_scope().name}/{name}', variance)
-        return _identity(normal) if kind == 'identity' else normal
+        full_name = f'{v1.get_variable_scope().name}/{name}'
+        return make_initializer(kind, self.seed, full_name, shape, fans)
 
     def _add_bias(self, y, units):
         bias = _variable('bias', (units,), tf.zeros)
         return tf.nn.bias_add(y, tf.cast(bias, self.compute_dtype))
-
-
-def _hash(seed, name):
-    """A number in [0, 2 ** 63) that is the same in every process and version."""
-    digest = hashlib.sha256(f'{seed}/{name}'.encode()).digest()
-    return int.from_bytes(digest[:8], 'big') >> 1
-
-
-def _normal(seed, name, variance):
-    """Initializer: normal, cut off at two deviations, from (seed, name) alone."""
-    stddev = math.sqrt(variance) / _TRUNCATED_STDDEV
-
-    # Stateless, because even an explicit seed of `tf.random.truncated_normal` is mixed
-    # with the graph's seed.
-    def initializer(shape, dtype=tf.float32):
-        key = tf.constant([_hash(seed, name), 0], tf.int64)
-        return tf.random.stateless_truncated_normal(
-            shape, seed=key, stddev=stddev, dtype=dtype, alg=_RNG
-        )
-
-    return initializer
-
-
-def _identity(others):
-    """Initializer of a convolution: its first filters hand a channel on each."""
-
-    def initializer(shape, dtype=tf.float32):
-        height, width, channels, filters = tuple(shape)
-        first = min(channels, filters)
-        kernel = np.zeros((height, width, channels, first), np.float32)
-        kernel[height // 2, width // 2, range(first), range(first)] = 1.0
-        rest = others(shape, dtype)[..., first:]
-        return tf.concat([tf.cast(kernel, dtype), rest], axis=-1)
-
-    return initializer
 
 
 def _variable(name, shape, initializer, trainable=True):
@@ -549,7 +444,7 @@ def _variable(name, shape, initializer, trainable=True):
 
 
 def _moving_average(name, shape, initializer):
-    # ON_READ: each replica updates its own, and a checkpoint saves the mean of them.
+    # ON_READ: each replica updates its own, and a checkpoint saves their mean.
     return v1.get_variable(
         name,
         shape,

@@ -1,6 +1,6 @@
-"""A network together with its settings, and images made ready for it."""
+"""A network together with its settings and the normalization of its inputs."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable
 
 import numpy as np
 import tensorflow as tf
@@ -8,92 +8,81 @@ import tensorflow as tf
 from estimator_clf.core import errors
 from model_fns import registry
 from model_fns.layers.layer_builder import LayerBuilder
-from model_fns.layers.normalize import standardize
+from model_fns.layers.normalize import normalize
+from model_fns.specs import ModelSpec
 
 v1 = tf.compat.v1
 
 
 class Network:
-    """A function of images as they come, or of numbers: `network(net, inputs)`.
+    """A network as a function of raw images or numbers: `network(net, inputs)`.
 
     Attributes:
-        name: of the network, and of the variable scope that it is built in.
-        kind: 'classification' or 'regression'.
-        fitted: function (iterable of images, uint8 [B, H, W, C]) -> dict name ->
-            array of first weights that are computed from training images; None for a
-            network that has none.
+      name: of the network and of its variable scope.
+      kind: 'classification' or 'regression'.
+      data_dependent_init: function (iterable of images, uint8 [B, H, W, C]) -> dict
+        name of a variable -> array of initial weights that are computed from training
+        images; None for a network without data-dependent initialization.
     """
 
-    def __init__(
-        self,
-        network: str | Callable,
-        args: Mapping[str, object] | None = None,
-        *,
-        num_classes: int = 1,
-        mean: float | Sequence[float] = 0.0,
-        stddev: float | Sequence[float] = 1.0,
-    ):
-        """Looks a network up; see `make_model_fn` for all arguments.
+    def __init__(self, spec: ModelSpec) -> None:
+        """Looks up the network.
 
-        Raises:
-            SettingError: an unknown network or setting.
+        Args:
+          spec: `class_names` is not used.
         """
-        self._raw = False
-        if callable(network):
-            self._build, self.name = network, network.__name__
-            self.kind = 'classification'
+        self._spec = spec
+        self.name, self.kind = spec.name, spec.kind
+        self.data_dependent_init: Callable | None = None
+        if isinstance(spec.network, str):
+            self._build = registry.get(spec.network)
+            facts = registry.NETWORKS.facts(spec.network)
+            self._takes_raw_pixels = facts.get('pixels') == 'raw'
+            init = registry.data_dependent_init(spec.network, spec.args)
+            if init:
+                self.data_dependent_init = self._with_normalized_images(init)
         else:
-            self._build, self.name = registry.get(network), network
-            self.kind = registry.head(network)
-            self._raw = registry.NETWORKS.facts(network).get('pixels') == 'raw'
-        self._args = dict(args or {})
-        registry.check_args(self._build, self._args)
-        self._num_classes, self._mean, self._stddev = num_classes, mean, stddev
-        fit = (
-            None
-            if callable(network)
-            else registry.data_dependent_init(network, self._args)
-        )
-        self.data_dependent_init = self._fitted(fit) if fit else None
+            self._build, self._takes_raw_pixels = spec.network, False
 
-    def __call__(self, net: LayerBuilder, inputs: tf.Tensor, reuse: bool | None = None):
+    def __call__(
+        self, net: LayerBuilder, inputs: tf.Tensor, reuse: bool | None = None
+    ) -> tf.Tensor:
         """Builds the network.
 
         Args:
-            net: what to build it of; see `LayerBuilder.cut` for one without its frozen
-            part.
-            inputs: images [B, H, W, C] in units 0..255, or numbers [B, D].
-            reuse: True uses the variables that are there again.
+          net: the layers; its `split` excludes the frozen backbone.
+          inputs: images [B, H, W, C] in units 0..255, or numbers [B, D].
+          reuse: True reuses the existing variables.
 
         Returns:
-            Logits, or what a regression predicts, float32 [B, …].
+          Logits, or the predictions of a regression, float32 [B, …].
 
         Raises:
-            SettingError: a setting that a layer of it cannot use.
+          SettingError: a setting that one of the layers cannot use.
         """
-        outputs = self._num_classes
+        outputs = self._spec.num_classes
         if self.kind == 'regression':
             inputs, outputs = tf.cast(inputs, tf.float32), 1
-        elif self._raw:  # It knows best what it was trained on.
+        elif self._takes_raw_pixels:  # By the statistics of its pretraining.
             inputs = tf.cast(inputs, tf.float32)
         else:
-            inputs = standardize(inputs, self._mean, self._stddev)
+            inputs = normalize(inputs, self._spec.mean, self._spec.stddev)
         with v1.variable_scope(self.name, reuse=reuse):
             try:
-                found = self._build(net, inputs, outputs, **self._args)
+                logits = self._build(net, inputs, outputs, **self._spec.args)
             except errors.SettingError as error:
-                if str(error).startswith('--'):
+                if str(error).startswith('`network'):
                     raise
-                # A layer knows its own name, not where its setting came from.
-                raise errors.SettingError(f'`network_args`: {error}') from None
-        return tf.cast(found, tf.float32)
+                # Layers do not know which argument their options came from.
+                raise errors.SettingError(f'`network`: {error}') from None
+        return tf.cast(logits, tf.float32)
 
-    def _fitted(self, fit):
-        mean = np.asarray(self._mean, np.float32)
-        stddev = np.asarray(self._stddev, np.float32)
+    def _with_normalized_images(self, init: Callable) -> Callable:
+        mean = np.asarray(self._spec.mean, np.float32)
+        stddev = np.asarray(self._spec.stddev, np.float32)
 
-        def first_weights(batches):
-            found = fit((images - mean) / stddev for images in batches)
-            return {f'{self.name}/{name}': value for name, value in found.items()}
+        def initial_weights(batches: Iterable[np.ndarray]) -> dict[str, np.ndarray]:
+            values = init((images - mean) / stddev for images in batches)
+            return {f'{self.name}/{name}': value for name, value in values.items()}
 
-        return first_weights
+        return initial_weights

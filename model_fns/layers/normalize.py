@@ -1,42 +1,46 @@
-"""Pixels to network inputs: the one function for training, evaluation and serving."""
+"""Normalization of pixels, shared by training, evaluation and serving."""
 
 import numbers
+from collections.abc import Sequence
 
+import numpy as np
 import tensorflow as tf
 
 from estimator_clf.core import errors
 
 
-def standardize(images, mean=0.0, stddev=1.0) -> tf.Tensor:
-    """Computes `(images - mean) / stddev`.
-
-    Works eagerly, in a graph and inside `tf.data`.
+def normalize(
+    images: tf.Tensor | np.ndarray,
+    mean: float | Sequence[float] = 0.0,
+    stddev: float | Sequence[float] = 1.0,
+) -> tf.Tensor:
+    """Computes `(images - mean) / stddev`, eagerly, in a graph or inside `tf.data`.
 
     Args:
-        images: [B, H, W, C], uint8 or a floating type, in pixel units 0..255.
-        mean: a number, or one for each channel, in pixel units.
-        stddev: a number above 0, or one for each channel, in pixel units.
+      images: [B, H, W, C], uint8 or floating, in units 0..255.
+      mean: a number, or one per channel, in the units of the images.
+      stddev: a number above 0, or one per channel, in the units of the images.
 
     Returns:
-        float32 [B, H, W, C].
+      float32 [B, H, W, C].
 
     Raises:
-        SettingError: `mean` or `stddev` does not fit the channels, or a deviation is
-            not above 0.
-        ValueError: `images` is not of rank 4.
+      SettingError: `mean` or `stddev` does not fit the channels, or a standard
+        deviation is not above 0.
+      ValueError: `images` does not have rank 4.
     """
     images = tf.convert_to_tensor(images)
     if images.shape.rank != 4:
         raise ValueError(f'images must be [B, H, W, C], got the shape {images.shape}')
     channels = images.shape[-1]
-    mean = _per_channel('mean', mean, channels)
-    stddev = _per_channel('stddev', stddev, channels)
-    if any(not value > 0 for value in stddev):
-        raise errors.SettingError(f'stddev must be above 0, got {stddev}')
-    # Multiplied, not divided: a graph's optimizer turns division by a constant into
+    means = _per_channel('mean', mean, channels)
+    stddevs = _per_channel('stddev', stddev, channels)
+    if any(not value > 0 for value in stddevs):
+        raise errors.SettingError(f'`stddev` must be above 0, got {stddevs}')
+    # Multiplied, not divided: the graph optimizer turns division by a constant into
     # this, an eager call does not, and the last bit would differ between the two.
-    scale = tf.constant([1.0 / value for value in stddev], tf.float32)
-    return (tf.cast(images, tf.float32) - tf.constant(mean, tf.float32)) * scale
+    scale = tf.constant([1.0 / value for value in stddevs], tf.float32)
+    return (tf.cast(images, tf.float32) - tf.constant(means, tf.float32)) * scale
 
 
 def _per_channel(name, value, channels):
@@ -44,7 +48,7 @@ def _per_channel(name, value, channels):
     # One number serves any number of channels, by broadcasting.
     if len(values) != 1 and channels is not None and len(values) != channels:
         raise errors.SettingError(
-            f'{name} must be one number, or one for each of the {channels} channels, '
+            f'`{name}` must be one number, or one for each of the {channels} channels, '
             f'got {len(values)}: {values}'
         )
     return [float(number) for number in values]

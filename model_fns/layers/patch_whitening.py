@@ -1,4 +1,4 @@
-"""Filters that whiten the patches of images, from the images. NumPy only."""
+"""Convolution kernels that whiten image patches, computed from images with NumPy."""
 
 from collections.abc import Iterable
 
@@ -8,26 +8,26 @@ import numpy as np
 def filters(
     batches: Iterable[np.ndarray], size: int, epsilon: float = 0.0
 ) -> np.ndarray:
-    """Computes the filters of a whitening convolution.
+    """Computes the kernel of a whitening convolution.
 
-    Of all patches of `size` by `size` pixels the uncentred covariance is taken apart
-    into eigenvectors v and eigenvalues e: a filter is v / sqrt(e + epsilon), whose
-    outputs have, over all patches, a mean square of 1 and no correlation with those of
-    another (Page, 2018, "How to Train Your ResNet 8: Bag of Tricks"; Coates and Ng,
-    2012, section 3.2). For an activation that drops what is negative each filter comes
-    with its opposite.
+    The uncentered covariance of all patches of `size` by `size` pixels is decomposed
+    into eigenvectors v and eigenvalues e. A filter is v / sqrt(e + epsilon): over all
+    patches its outputs have a mean square of 1 and no correlation with those of another
+    (Page, 2018, "How to Train Your ResNet 8: Bag of Tricks"; Coates and Ng, 2012,
+    section 3.2). Each filter is followed by its negative, for activations that drop
+    negative values.
 
     Args:
-        batches: float32 [B, H, W, C] each.
-        size: of a patch, in pixels.
-        epsilon: keeps directions in which hardly any patch varies from being blown up.
+      batches: float32 [B, H, W, C] each.
+      size: of a patch, in pixels.
+      epsilon: limits the amplification of directions in which patches hardly vary.
 
     Returns:
-        float32 [size, size, C, 2 * size * size * C], by falling eigenvalue: the
-        filters, then their opposites.
+      float32 [size, size, C, 2 * size * size * C], by falling eigenvalue: the
+      filters, then their negatives.
 
     Raises:
-        ValueError: no images.
+      ValueError: no images.
     """
     total, count = 0.0, 0
     for images in batches:
@@ -46,8 +46,8 @@ def filters(
     if not count:
         raise ValueError('there must be at least one image')
     values, vectors = np.linalg.eigh(total / count)
-    # An eigenvector's opposite is one, too, and which of the two comes out is up to the
-    # library underneath: the largest entry is to be positive.
+    # The negative of an eigenvector is one, too, and which of the two is returned
+    # depends on the LAPACK library: the largest entry is made positive.
     rows = np.abs(vectors).argmax(axis=0)
     vectors = vectors * np.sign(vectors[rows, np.arange(len(values))])
     scaled = (vectors / np.sqrt(np.maximum(values, 0.0) + epsilon))[:, ::-1]

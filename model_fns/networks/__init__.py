@@ -1,1 +1,1 @@
-"""One network per file; see `model_fns.registry` for how they are found."""
+"""One network per file, found by `model_fns.registry`."""

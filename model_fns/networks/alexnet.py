@@ -1,45 +1,53 @@
-"""AlexNet, as published and for small images."""
+"""AlexNet, as published, and a variant for small images."""
 
 import tensorflow as tf
 
 from estimator_clf.core import errors
+from model_fns.layers.layer_builder import LayerBuilder
 from model_fns.registry import register
 
 
 @register('alexnet')
-def alexnet(net, images, num_classes, *, groups=2, hidden=(4096, 4096), dropout=0.5):
+def alexnet(
+    net: LayerBuilder,
+    images: tf.Tensor,
+    num_classes: int,
+    *,
+    groups: int = 2,
+    hidden: tuple[int, ...] = (4096, 4096),
+    dropout: float = 0.5,
+) -> tf.Tensor:
     """AlexNet for 224x224: five convolutions, LRN, overlapping pools, three dense.
 
     Krizhevsky, Sutskever and Hinton, 2012, "ImageNet Classification with Deep
     Convolutional Neural Networks", section 3. For 224x224x3 and 1000 classes the
-    default, the published network, has 60,965,224 weights: the second, fourth and fifth
-    convolutions see only that half of the channels that lay on the same GPU. `groups=1`
-    is the network in one tower, which most reimplementations have: 62,378,344. The
-    first layer has 34,944 in both.
+    default, the published network, has 60,965,224 weights: the inputs of the second,
+    fourth and fifth convolutions are the half of the channels on the same GPU.
+    `groups=1` is the network in one tower, as in most reimplementations: 62,378,344.
+    The first layer has 34,944 in both.
 
     The paper's 224 pixels do not give its 55 outputs; 227 do (224 and three of padding,
-    as everybody reads it). Here every image is padded by those three.
+    the common interpretation). Here every image is padded by three pixels.
 
     Args:
-        net: `layers.LayerBuilder`.
-        images: float32 [B, H, W, C], standardized; H and W at least 64.
-        num_classes: classes to tell apart.
-        groups: 2 as published, 1 for one tower.
-        hidden: units of each dense layer.
-        dropout: share of each dense layer's outputs that training drops.
+      net: the layers.
+      images: float32 [B, H, W, C], normalized; H and W at least 64.
+      num_classes: number of classes.
+      groups: 2 as published, 1 for one tower.
+      hidden: units of each dense layer.
+      dropout: share of each dense layer's outputs that training drops.
 
     Returns:
-        logits [B, num_classes].
+      logits [B, num_classes].
 
     Raises:
-        SettingError: the image is too small.
+      SettingError: images that are too small.
     """
     _, height, width, _ = images.shape
     if min(height, width) < 64:
         raise errors.SettingError(
-            f"`network`: 'alexnet' needs images of at least 64x64 pixels, got "
-            f'{height}x{width}; alexnet_small is its form for small ones, or give it '
-            f'larger images by `image_size`'
+            f"`network`: 'alexnet' requires images of at least 64x64 pixels, got "
+            f'{height}x{width}; use alexnet_small, or larger images by `image_size`'
         )
     x = tf.pad(images, ((0, 0), (1, 2), (1, 2), (0, 0)))
     x = tf.nn.relu(net.conv('conv1', x, 96, 11, strides=4, padding='VALID'))
@@ -58,37 +66,36 @@ def alexnet(net, images, num_classes, *, groups=2, hidden=(4096, 4096), dropout=
 
 @register('alexnet_small')
 def alexnet_small(
-    net,
-    images,
-    num_classes,
+    net: LayerBuilder,
+    images: tf.Tensor,
+    num_classes: int,
     *,
-    filters=(64, 128, 192, 192, 128),
-    hidden=(512, 512),
-    dropout=0.5,
-    batch_norm=False,
-):
+    filters: tuple[int, ...] = (64, 128, 192, 192, 128),
+    hidden: tuple[int, ...] = (512, 512),
+    dropout: float = 0.5,
+    batch_norm: bool = False,
+) -> tf.Tensor:
     """AlexNet for 32x32: the same order of layers, 3x3 convolutions, no strides.
 
-    Of AlexNet it keeps five convolutions, of which the first two and the last are
-    followed by a pooling of 3x3 every 2 pixels, the first two by local response
-    normalization, and two dense layers with dropout. At 32x32x3 and 10 classes it
-    has 2,167,178 weights.
+    As in AlexNet there are five convolutions, the first two and the last followed by a
+    pooling of 3x3 every 2 pixels, the first two by local response normalization, and
+    two dense layers with dropout. For 32x32x3 and 10 classes it has 2,167,178 weights.
 
     Args:
-        net: `layers.LayerBuilder`.
-        images: float32 [B, H, W, C], standardized.
-        num_classes: classes to tell apart.
-        filters: output channels of the five convolutions.
-        hidden: units of each dense layer.
-        dropout: share of each dense layer's outputs that training drops.
-        batch_norm: batch normalization, before each activation, in place of local
-            response normalization.
+      net: the layers.
+      images: float32 [B, H, W, C], normalized.
+      num_classes: number of classes.
+      filters: output channels of the five convolutions.
+      hidden: units of each dense layer.
+      dropout: share of each dense layer's outputs that training drops.
+      batch_norm: batch normalization, before each activation, in place of local
+        response normalization.
 
     Returns:
-        logits [B, num_classes].
+      logits [B, num_classes].
 
     Raises:
-        SettingError: not five convolutions.
+      SettingError: another number of convolutions than five.
     """
     if len(filters) != 5:
         raise errors.SettingError(f'filters must be five numbers, got {len(filters)}')

@@ -1,54 +1,57 @@
 """A small convolutional network."""
 
+import tensorflow as tf
+
 from estimator_clf.core import errors
+from model_fns.layers.layer_builder import LayerBuilder
 from model_fns.registry import register
 
 
 @register('cnn')
 def cnn(
-    net,
-    images,
-    num_classes,
+    net: LayerBuilder,
+    images: tf.Tensor,
+    num_classes: int,
     *,
-    filters=(),
-    kernel=5,
-    hidden=(1024,),
-    dropout=0.5,
-    activation='relu',
-    batch_norm=False,
-):
+    filters: tuple[int, ...] = (),
+    kernel: int = 5,
+    hidden: tuple[int, ...] = (1024,),
+    dropout: float = 0.5,
+    activation: str = 'relu',
+    batch_norm: bool = False,
+) -> tf.Tensor:
     """[conv, relu, pool] x n, dense, relu, dropout, dense; n by the size of images.
 
-    Each pooling halves the image. The first dense layer holds most of the weights,
-    3.2 million at 28x28; so larger images have more convolutions, that no more than
-    8x8 pixels reach it: two at 28x28 and 32x32, three at 64x64, five at 224x224.
+    Each pooling halves the image. The first dense layer has most of the weights, 3.2
+    million for 28x28; larger images have more convolutions, so that its input is at
+    most 8x8 pixels: two for 28x28 and 32x32, three for 64x64, five for 224x224.
 
     Args:
-        net: `layers.LayerBuilder`.
-        images: float32 [B, H, W, C], standardized; H and W at least 2 ** len(filters).
-        num_classes: classes to tell apart.
-        filters: output channels of each convolution; none given: 32, and 64 of each
-            further one.
-        kernel: height and width of the convolutions in pixels.
-        hidden: units of each dense layer.
-        dropout: share of each dense layer's outputs that training drops.
-        activation: after each layer but the last.
-        batch_norm: whether each convolution is followed by batch normalization.
+      net: the layers.
+      images: float32 [B, H, W, C], normalized; H and W at least 2 ** len(filters).
+      num_classes: number of classes.
+      filters: output channels of each convolution; none: 32, and 64 for each further
+        one.
+      kernel: height and width of the convolutions in pixels.
+      hidden: units of each dense layer.
+      dropout: share of each dense layer's outputs that training drops.
+      activation: after each layer but the last.
+      batch_norm: whether each convolution is followed by batch normalization.
 
     Returns:
-        logits [B, num_classes].
+      logits [B, num_classes].
 
     Raises:
-        SettingError: the image is too small for so many poolings.
+      SettingError: images too small for the number of poolings.
     """
     _, height, width, _ = images.shape
     filters = filters or _filters(height, width)
     least = 2 ** len(filters)
     if min(height, width) < least:
         raise errors.SettingError(
-            f"`network`: 'cnn' with {len(filters)} poolings needs images of at least "
-            f'{least}x{least} pixels, got {height}x{width}; give it fewer filters in '
-            f'`network_args`, or larger images'
+            f"`network`: 'cnn' with {len(filters)} poolings requires images of at "
+            f'least {least}x{least} pixels, got {height}x{width}; set fewer filters, '
+            'or use larger images'
         )
     activate = net.activation(activation)
     initializer = net.initializer_for(activation)
@@ -74,7 +77,7 @@ def cnn(
 
 
 def _filters(height, width):
-    """So many convolutions that at most 8 pixels are left, and at least two."""
+    """Returns the filters of at least two convolutions that leave at most 8 pixels."""
     filters = [32, 64]
     while max(height, width) >> len(filters) > 8:
         if not min(height, width) >> (len(filters) + 1):

@@ -1,62 +1,62 @@
-"""Networks of fractional max-pooling."""
+"""Networks with fractional max-pooling."""
 
 import tensorflow as tf
 
 from estimator_clf.core import errors
+from model_fns.layers.layer_builder import LayerBuilder
 from model_fns.registry import register
 
-# How much smaller each pooling makes the image.
+# The factor by which each pooling reduces the image.
 _RATIOS = {'sqrt2': 2 ** (1 / 2), 'cbrt2': 2 ** (1 / 3)}
 
 
 @register('fmp', random=True)
 def fmp(
-    net,
-    images,
-    num_classes,
+    net: LayerBuilder,
+    images: tf.Tensor,
+    num_classes: int,
     *,
-    ratio='sqrt2',
-    poolings=0,
-    filters=32,
-    pseudo_random=False,
-    overlapping=True,
-    dropout=0.0,
-    leak=0.1,
-    batch_norm=False,
-):
+    ratio: str = 'sqrt2',
+    poolings: int = 0,
+    filters: int = 32,
+    pseudo_random: bool = False,
+    overlapping: bool = True,
+    dropout: float = 0.0,
+    leak: float = 0.1,
+    batch_norm: bool = False,
+) -> tf.Tensor:
     """Fractional max-pooling: [2x2 conv, pool by sqrt 2 or cbrt 2] x n, 2x2, 1x1 conv.
 
     Graham, 2014, "Fractional Max-Pooling" (arXiv:1412.6071): the paper's
     (32nC2 - FMP sqrt 2)6 - C2 - C1 - output, of 36x36 pixels, is the default for MNIST,
-    and (64nC2 - FMP cbrt 2)12 - C2 - C1 - output, of 94x94, is
-    `ratio=cbrt2,poolings=12,filters=64,dropout=0.5`. The n-th convolution has n times
-    `filters` channels. No convolution pads: the sizes follow backwards from one pixel
-    at the end, and the image is put into the middle of the first, on its mean color.
+    and (64nC2 - FMP cbrt 2)12 - C2 - C1 - output, of 94x94, has 12 poolings of ratio
+    cbrt2, 64 filters and a dropout of 0.5. The n-th convolution has n times `filters`
+    channels. No convolution pads: the sizes follow backwards from one pixel at the end,
+    and the image is padded on all sides to the first size, by the mean color.
 
-    Each step of training has its own regions. Evaluation has those of one pass, or
-    averages over several: `eval_samples`.
+    Each step of training has its own regions. Evaluation has those of one sample, or
+    averages several (`eval_samples`).
 
     Args:
-        net: `layers.LayerBuilder`.
-        images: float32 [B, H, W, C], standardized.
-        num_classes: classes to tell apart.
-        ratio: 'sqrt2' or 'cbrt2'.
-        poolings: how many; 0: the fewest whose first size holds the image.
-        filters: channels of the first convolution.
-        pseudo_random: draw regions that are spread evenly, not at random.
-        overlapping: let neighbouring regions share a row or column of pixels.
-        dropout: share of the last layer's inputs that training drops; it grows in equal
-            steps from 0 before the first convolution.
-        leak: slope of the activation below 0.
-        batch_norm: whether each convolution is followed by batch normalization, which
-            the paper does not have.
+      net: the layers.
+      images: float32 [B, H, W, C], normalized.
+      num_classes: number of classes.
+      ratio: 'sqrt2' or 'cbrt2'.
+      poolings: number of poolings; 0: the fewest whose first size fits the image.
+      filters: channels of the first convolution.
+      pseudo_random: sample evenly spread regions instead of random ones.
+      overlapping: let neighboring regions share a row or column of pixels.
+      dropout: share of the last layer's inputs that training drops; it grows in equal
+        steps from 0 before the first convolution.
+      leak: slope of the activation below 0.
+      batch_norm: whether each convolution is followed by batch normalization, unlike
+        in the paper.
 
     Returns:
-        logits [B, num_classes].
+      logits [B, num_classes].
 
     Raises:
-        SettingError: there is no such ratio, or the image is too large for so many
-            poolings.
+      SettingError: an unknown ratio, or images too large for the number of poolings.
     """
     if ratio not in _RATIOS:
         raise errors.unknown('ratio', 'ratio', ratio, _RATIOS)
@@ -71,33 +71,33 @@ def fmp(
     sizes = _sizes(_RATIOS[ratio], poolings, max(height, width))
     layers = len(sizes) + 2
 
-    def convolved(x, i, kernel):
+    def conv(x, i, kernel):
         x = net.dropout(f'conv{i}', x, dropout * (i - 1) / layers)
         x = net.conv(
             f'conv{i}', x, filters * i, kernel, padding='VALID', use_bias=not batch_norm
         )
         return net.batch_norm(f'norm{i}', x) if batch_norm else x
 
-    x = _in_the_middle(images, sizes[0][0])
+    x = _pad_centered(images, sizes[0][0])
     for i, (_, size) in enumerate(sizes, 1):
-        x = convolved(x, i, 2)
+        x = conv(x, i, 2)
         x = net.fractional_max_pool(
             f'pool{i}', x, size, size, pseudo_random, overlapping
         )
-        # It never falls, so it may come behind the pooling, where there is half of it.
+        # Monotonic, so it commutes with the pooling, after which it costs half.
         x = tf.nn.leaky_relu(x, leak)
-    x = tf.nn.leaky_relu(convolved(x, layers - 1, 2), leak)
-    x = net.flatten(tf.nn.leaky_relu(convolved(x, layers, 1), leak))
+    x = tf.nn.leaky_relu(conv(x, layers - 1, 2), leak)
+    x = net.flatten(tf.nn.leaky_relu(conv(x, layers, 1), leak))
     x = net.dropout('logits', x, dropout)
     return net.dense('logits', x, num_classes, kernel_initializer='glorot_normal')
 
 
 def _sizes(ratio, poolings, least):
-    """Sizes before each convolution and behind its pooling, in the order of the layers.
+    """Returns the sizes before each convolution and after its pooling, layer by layer.
 
-    The last pooling leaves 2 pixels, for the 2x2 convolution behind it. Backwards, a
-    pooling multiplies by the ratio, rounded, and a convolution adds one: so six of
-    sqrt 2 begin with 36, twelve of cbrt 2 with 94, as in the paper.
+    The last pooling leaves 2 pixels, for the 2x2 convolution after it. Backwards, a
+    pooling multiplies by the ratio, rounded, and a convolution adds one: six poolings
+    of sqrt 2 start at 36, twelve of cbrt 2 at 94, as in the paper.
     """
     sizes, size = [], 2
     while len(sizes) < poolings or not poolings and (size < least or not sizes):
@@ -106,14 +106,14 @@ def _sizes(ratio, poolings, least):
         size = before
     if size < least:
         raise errors.SettingError(
-            f'poolings: {poolings} of ratio {ratio:.3f} begin with {size}x{size} '
-            f'pixels, which the images, up to {least} high or wide, do not fit into; '
-            f'take more, or 0 for as many as it needs'
+            f'poolings: {poolings} of ratio {ratio:.3f} start at {size}x{size} '
+            f'pixels, too few for images of up to {least}; set more poolings, or 0 for '
+            'as many as required'
         )
     return sizes
 
 
-def _in_the_middle(images, size):
-    """Pads [B, H, W, C] by zeros, the mean color, to [B, size, size, C]."""
+def _pad_centered(images, size):
+    """Pads [B, H, W, C] with zeros, the mean color, to [B, size, size, C]."""
     pads = [((size - n) // 2, size - n - (size - n) // 2) for n in images.shape[1:3]]
     return tf.pad(images, ((0, 0), *pads, (0, 0)))

@@ -1,22 +1,25 @@
 """Softmax regression."""
 
+import tensorflow as tf
+
+from model_fns.layers.layer_builder import LayerBuilder
 from model_fns.registry import register
 
 
 @register('linear')
-def linear(net, images, num_classes):
-    """Softmax regression: every class weighs every pixel.
+def linear(net: LayerBuilder, images: tf.Tensor, num_classes: int) -> tf.Tensor:
+    """Softmax regression: one weight per class and pixel.
 
-    The weights start at 0. The loss is convex in them, so the start does not matter,
-    and the first loss is log(num_classes) exactly, which makes mistakes easy to see.
+    The weights start at 0. The loss is convex, so the start does not matter, and the
+    first loss is exactly log(num_classes), a simple check of a program.
 
     Args:
-        net: `layers.LayerBuilder`.
-        images: float32 [B, H, W, C], standardized.
-        num_classes: classes to tell apart.
+      net: the layers.
+      images: float32 [B, H, W, C], normalized.
+      num_classes: number of classes.
 
     Returns:
-        logits [B, num_classes].
+      logits [B, num_classes].
     """
     x = net.flatten(images)
     return net.dense('logits', x, num_classes, kernel_initializer='zeros')

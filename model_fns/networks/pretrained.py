@@ -1,54 +1,58 @@
-"""The published architectures of Keras, to be used with their weights."""
+"""The architectures of Keras with their pretrained weights."""
 
+from collections.abc import Callable
+
+import numpy as np
 import tensorflow as tf
 
 from estimator_clf.core import errors
 from model_fns.layers import keras_applications, keras_functional
+from model_fns.layers.layer_builder import LayerBuilder
 from model_fns.registry import register
 
-# Some can be made of few pixels only, and what the layers are does not depend on them.
-_USUAL = (224, 224, 3)
+# Not all architectures support every size; the layers do not depend on it.
+_DEFAULT_SHAPE = (224, 224, 3)
 
 
 @register('pretrained', pixels='raw', published=True)
 def pretrained(
-    net,
-    images,
-    num_classes,
+    net: LayerBuilder,
+    images: tf.Tensor,
+    num_classes: int,
     *,
-    name='MobileNetV2',
-    weights='imagenet',
-    alpha=1.0,
-    top=False,
-    pooling='avg',
-    hidden=(),
-    dropout=0.2,
-):
+    name: str = 'MobileNetV2',
+    weights: str = 'imagenet',
+    alpha: float = 1.0,
+    top: bool = False,
+    pooling: str = 'avg',
+    hidden: tuple[int, ...] = (),
+    dropout: float = 0.2,
+) -> tf.Tensor:
     """Any network of tf_keras.applications, with its own preprocessing.
 
-    Its variables are called as in Keras: `pretrained/block1_conv1/kernel`; those of the
-    classifier behind it `pretrained/hidden1/…` and `pretrained/logits/…`.
-    `train_only=logits`,hidden` makes a feature extractor of it.
+    Its variables have the names of Keras, `pretrained/block1_conv1/kernel`; those of
+    the classifier after it are `pretrained/hidden1/…` and `pretrained/logits/…`. With
+    `train_only` of logits and hidden it is a feature extractor.
 
     Args:
-        net: `layers.LayerBuilder`.
-        images: float32 [B, H, W, 1 or 3], in pixel units 0..255.
-        num_classes: classes to tell apart.
-        name: one of `applications.names()`, such as VGG16.
-        weights: what a run begins with, unless `warm_start` says so: a Keras file,
-            'imagenet' or 'none'. The network itself only asks whether it is
-            'imagenet': EfficientNet is another one then.
-        alpha: width of the MobileNets.
-        top: keep the dense layers of its own classifier, all but the last.
-        pooling: avg, max or none: how the last feature map becomes a vector.
-        hidden: units of dense layers with ReLU of its own in front of the logits.
-        dropout: share of the inputs of each dense layer that training drops.
+      net: the layers.
+      images: float32 [B, H, W, 1 or 3], in pixel units 0..255.
+      num_classes: number of classes.
+      name: one of `keras_applications.names()`, such as VGG16.
+      weights: initial weights of a run without `warm_start`: a Keras file, 'imagenet'
+        or 'none'. The network itself depends on whether it is 'imagenet' only, with
+        which EfficientNet has another layer.
+      alpha: width multiplier of the MobileNets.
+      top: include the dense layers of its original classifier except the last.
+      pooling: avg, max or none: how the last feature map becomes a vector.
+      hidden: units of new dense layers with ReLU before the logits.
+      dropout: share of the inputs of each dense layer that training drops.
 
     Returns:
-        logits [B, num_classes].
+      logits [B, num_classes].
 
     Raises:
-        SettingError: no such architecture, or images that it cannot take.
+      SettingError: an unknown architecture, or images that it does not support.
     """
     channels = images.shape[-1]
     if channels not in (1, 3):
@@ -65,15 +69,15 @@ def pretrained(
     return net.dense('logits', x, num_classes, kernel_initializer='glorot_normal')
 
 
-def preprocessed(images, name):
-    """Pixels as an architecture wants them; see `applications.preprocessing`.
+def preprocessed(images: tf.Tensor, name: str) -> tf.Tensor:
+    """Applies the preprocessing of an architecture.
 
     Args:
-        images: float32 [B, H, W, 1 or 3], 0..255; gray is taken for three alike.
-        name: of the architecture.
+      images: float32 [B, H, W, 1 or 3], 0..255; gray is repeated for all channels.
+      name: of the architecture.
 
     Returns:
-        float32 [B, H, W, 3].
+      float32 [B, H, W, 3].
     """
     order, scale, offset = keras_applications.preprocessing(name)
     if images.shape[-1] == 1:
@@ -84,16 +88,25 @@ def preprocessed(images, name):
 
 
 def published(
-    *, name='MobileNetV2', weights='imagenet', alpha=1.0, top=False, **others
-):
-    """Tells what Keras's files call what this network has; see `registry.published`.
+    *,
+    name: str = 'MobileNetV2',
+    weights: str = 'imagenet',
+    alpha: float = 1.0,
+    top: bool = False,
+    **others: object,
+) -> tuple[
+    tuple[keras_functional.KerasLayer, ...], Callable[[], dict[str, list[np.ndarray]]]
+]:
+    """Returns the layers of this network in Keras's weight files.
 
     Returns:
-        tuple of `functional.KerasLayer`, and a function without arguments that returns
-        the weights for ImageNet, dict layer -> list of arrays.
+      The layers, and a function that loads the ImageNet weights: dict layer -> list of
+      arrays.
     """
     del others
-    config = keras_applications.config(name, _USUAL, alpha, top, weights == 'imagenet')
+    config = keras_applications.config(
+        name, _DEFAULT_SHAPE, alpha, top, weights == 'imagenet'
+    )
 
     def fetch():
         return keras_applications.imagenet_weights(name, alpha, top)

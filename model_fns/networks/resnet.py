@@ -1,8 +1,9 @@
-"""Residual networks: those for CIFAR-10 and those for ImageNet."""
+"""Residual networks for CIFAR-10 and for ImageNet."""
 
 import tensorflow as tf
 
 from estimator_clf.core import errors
+from model_fns.layers.layer_builder import LayerBuilder
 from model_fns.registry import register
 
 # Blocks of each stage (He et al., 2016, table 1), and whether they are bottlenecks.
@@ -19,29 +20,37 @@ _MOMENTUM, _EPSILON = 0.9, 1e-5
 
 
 @register('resnet_cifar')
-def resnet_cifar(net, images, num_classes, *, depth=20, filters=16, zero_gamma=False):
+def resnet_cifar(
+    net: LayerBuilder,
+    images: tf.Tensor,
+    num_classes: int,
+    *,
+    depth: int = 20,
+    filters: int = 16,
+    zero_gamma: bool = False,
+) -> tf.Tensor:
     """Residual network for 32x32: depth 6n + 2, such as 20, 32, 44, 56, 110.
 
     He et al., 2016, "Deep Residual Learning for Image Recognition", section 4.2: a
     convolution, three stages of n blocks of two 3x3 convolutions, at full, half and
     quarter size, the mean over all pixels, a dense layer. Shortcuts have no weights:
-    where the size changes they leave out every second pixel and fill the new channels
-    with zeros (option A). For 32x32x3 and 10 classes it has 0.27, 0.46, 0.66 and 0.85
+    where the size changes they skip every second pixel and fill the new channels with
+    zeros (option A). For 32x32x3 and 10 classes it has 0.27, 0.46, 0.66 and 0.85
     million weights at depth 20, 32, 44 and 56, as published.
 
     Args:
-        net: `layers.LayerBuilder`.
-        images: float32 [B, H, W, C], standardized.
-        num_classes: classes to tell apart.
-        depth: number of layers with weights.
-        filters: channels of the first stage; the others have twice and four times that.
-        zero_gamma: let each block begin as its shortcut alone (Goyal et al., 2017).
+      net: the layers.
+      images: float32 [B, H, W, C], normalized.
+      num_classes: number of classes.
+      depth: number of layers with weights.
+      filters: channels of the first stage; the others have twice and four times that.
+      zero_gamma: initialize each block to its shortcut alone (Goyal et al., 2017).
 
     Returns:
-        logits [B, num_classes].
+      logits [B, num_classes].
 
     Raises:
-        SettingError: no such depth.
+      SettingError: an unsupported depth.
     """
     blocks, rest = divmod(depth - 2, 6)
     if rest or blocks < 1:
@@ -67,27 +76,34 @@ def resnet_cifar(net, images, num_classes, *, depth=20, filters=16, zero_gamma=F
 
 
 @register('resnet')
-def resnet(net, images, num_classes, *, depth=50, zero_gamma=True):
+def resnet(
+    net: LayerBuilder,
+    images: tf.Tensor,
+    num_classes: int,
+    *,
+    depth: int = 50,
+    zero_gamma: bool = True,
+) -> tf.Tensor:
     """Residual network for 224x224: depth 18, 34, 50, 101 or 152, v1.5.
 
     He et al., 2016, "Deep Residual Learning for Image Recognition", table 1, with
-    projections where the size changes (option B), which bottlenecks do in their 3x3
-    convolution, not in their first (that is v1.5; Goyal et al., 2017, section 5.1).
+    projections where the size changes (option B). Bottlenecks have their stride in the
+    3x3 convolution, not in the first (v1.5; Goyal et al., 2017, section 5.1).
     For 224x224x3 and 1000 classes it has 11.69, 21.80 and 25.56 million weights at
     depth 18, 34 and 50, as published.
 
     Args:
-        net: `layers.LayerBuilder`.
-        images: float32 [B, H, W, C], standardized.
-        num_classes: classes to tell apart.
-        depth: number of layers with weights.
-        zero_gamma: let each block begin as its shortcut alone (Goyal et al., 2017).
+      net: the layers.
+      images: float32 [B, H, W, C], normalized.
+      num_classes: number of classes.
+      depth: number of layers with weights.
+      zero_gamma: initialize each block to its shortcut alone (Goyal et al., 2017).
 
     Returns:
-        logits [B, num_classes].
+      logits [B, num_classes].
 
     Raises:
-        SettingError: no such depth.
+      SettingError: an unsupported depth.
     """
     if depth not in _STAGES:
         depths = ', '.join(map(str, _STAGES))
@@ -96,8 +112,8 @@ def resnet(net, images, num_classes, *, depth=50, zero_gamma=True):
         )
     stages, bottleneck = _STAGES[depth]
     x = tf.nn.relu(_conv(net, 'conv1', images, 64, 7, 2))
-    # Behind an activation 0 is as good as nothing, for a maximum.
-    x = net.max_pool(_padded(x, 3), 3, 2)
+    # After ReLU, padding with 0 does not change a maximum.
+    x = net.max_pool(_pad(x, 3), 3, 2)
     block_of = _bottleneck if bottleneck else _basic
     for stage, blocks in enumerate(stages):
         channels = 64 * 2**stage
@@ -127,17 +143,17 @@ def _bottleneck(net, name, x, shortcut, channels, strides, zero_gamma):
 
 
 def _conv(net, name, x, filters, kernel, strides=1, zero_gamma=False):
-    """Convolution, and the batch normalization that each one has."""
+    """Convolution and batch normalization."""
     padding = 'SAME'
     if strides > 1:
-        x, padding = _padded(x, kernel), 'VALID'
+        x, padding = _pad(x, kernel), 'VALID'
     x = net.conv(name, x, filters, kernel, strides, padding, use_bias=False)
     return net.batch_norm(f'{name}/norm', x, _MOMENTUM, _EPSILON, zero_gamma)
 
 
-def _padded(x, kernel):
-    # Alike on both sides, as published: TensorFlow's 'SAME' would begin a pixel later
-    # where the size is even.
+def _pad(x, kernel):
+    # Symmetric, as published: TensorFlow's 'SAME' would start a pixel later for even
+    # sizes.
     pad = (kernel - 1) // 2
     if not pad:
         return x

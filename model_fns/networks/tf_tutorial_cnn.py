@@ -1,46 +1,49 @@
 """The network of TensorFlow's CIFAR-10 tutorial."""
 
+import tensorflow as tf
+
 from estimator_clf.core import errors
+from model_fns.layers.layer_builder import LayerBuilder
 from model_fns.registry import register
 
 
 @register('deep_cnn')
 def deep_cnn(
-    net,
-    images,
-    num_classes,
+    net: LayerBuilder,
+    images: tf.Tensor,
+    num_classes: int,
     *,
-    filters=(64, 64),
-    kernel=5,
-    hidden=(384, 192),
-    dropout=0.0,
-    activation='relu',
-    batch_norm=False,
-):
+    filters: tuple[int, ...] = (64, 64),
+    kernel: int = 5,
+    hidden: tuple[int, ...] = (384, 192),
+    dropout: float = 0.0,
+    activation: str = 'relu',
+    batch_norm: bool = False,
+) -> tf.Tensor:
     """TensorFlow's CIFAR-10 tutorial: [conv, overlapping pool, LRN] x 2, 2 dense.
 
     `tensorflow/models/tutorials/image/cifar10`, which reached 0.86 on 24x24 crops of
     CIFAR-10 (there it has 1,068,298 weights). Its poolings are 3x3 every 2 pixels; its
-    first normalization follows the pooling, its others precede theirs. Unlike there, a
-    weight's first value is He's, and all biases start at 0.
+    first normalization follows the pooling, the others precede theirs. Unlike there,
+    weights have He's initialization, and all biases start at 0.
 
     Args:
-        net: `layers.LayerBuilder`.
-        images: float32 [B, H, W, C], standardized.
-        num_classes: classes to tell apart.
-        filters: output channels of each convolution.
-        kernel: height and width of the convolutions in pixels.
-        hidden: units of each dense layer.
-        dropout: share of each dense layer's outputs that training drops.
-        activation: after each layer but the last.
-        batch_norm: batch normalization, before each activation, in place of local
-            response normalization.
+      net: the layers.
+      images: float32 [B, H, W, C], normalized.
+      num_classes: number of classes.
+      filters: output channels of each convolution.
+      kernel: height and width of the convolutions in pixels.
+      hidden: units of each dense layer.
+      dropout: share of each dense layer's outputs that training drops.
+      activation: after each layer but the last.
+      batch_norm: batch normalization, before each activation, in place of local
+        response normalization.
 
     Returns:
-        logits [B, num_classes].
+      logits [B, num_classes].
 
     Raises:
-        SettingError: there is no convolution.
+      SettingError: no convolution.
     """
     if not filters:
         raise errors.SettingError('filters must be at least one number, got none')
@@ -75,6 +78,6 @@ def deep_cnn(
 
 
 def _normalized(net, x):
-    # The tutorial's constants: of cuda-convnet's layers-18pct.cfg, where a sum over
-    # nine channels is scaled by 0.001.
+    # The constants of the tutorial, from cuda-convnet's layers-18pct.cfg, where a sum
+    # over nine channels is scaled by 0.001.
     return net.local_response_norm(x, radius=4, bias=1.0, alpha=0.001 / 9, beta=0.75)

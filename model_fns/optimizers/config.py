@@ -1,14 +1,11 @@
-"""The optimizer's settings, checked where they are made. Free of TensorFlow.
-
-Kept apart from `optimizers.py` so that flags can be declared and checked, and `--help`
-printed, without the seconds that importing TensorFlow costs.
-"""
+"""Specification of an optimizer and its learning rate schedule. Free of TensorFlow."""
 
 import dataclasses
-import math
-import numbers
+from collections.abc import Sequence
+from typing import Any
 
 from estimator_clf.core import errors, variable_patterns
+from model_fns.specs import check_number
 
 OPTIMIZERS = {
     'sgd': 'gradient descent',
@@ -16,7 +13,7 @@ OPTIMIZERS = {
     'nesterov': "gradient descent with Nesterov's momentum (Sutskever et al., 2013)",
     'adam': 'Adam (Kingma and Ba, 2015)',
     'adamw': 'Adam with decoupled weight decay (Loshchilov and Hutter, 2019)',
-    'muon': 'Muon (Jordan et al., 2024) for the filters and matrices of hidden layers',
+    'muon': 'Muon (Jordan et al., 2024) for the kernels and matrices of hidden layers',
     'rmsprop': 'RMSProp (Tieleman and Hinton, 2012)',
     'adagrad': 'Adagrad (Duchi et al., 2011)',
     'adadelta': 'Adadelta (Zeiler, 2012)',
@@ -24,22 +21,15 @@ OPTIMIZERS = {
 }
 
 SCHEDULES = {
-    'constant': 'the same rate throughout',
+    'constant': 'the same rate in all steps',
     'step': 'times `decay_rate` at each boundary',
-    'exponential': 'falls by a constant factor a step, to `decay_rate` of the base',
+    'exponential': 'falls by a constant factor per step, to `decay_rate` of the base',
     'polynomial': 'falls to the end rate as (1 - progress) ** power',
     'cosine': 'falls to the end rate along half a cosine (Loshchilov, Hutter, 2017)',
 }
 
-# Those whose weight decay does not join the gradient.
+# Optimizers whose weight decay is not added to the gradient.
 DECOUPLED = ('adamw', 'muon')
-
-# In training, float16 comes with loss scaling, see loss_scale.py: its exponent is
-# narrow. bfloat16 has the exponent of float32 and needs none.
-COMPUTE_DTYPES = ('float32', 'bfloat16', 'float16')
-
-# How the gradients of convolutions are computed, see convolution.py.
-CONV_GRADIENTS = ('tensorflow', 'products', 'small')
 
 # Half and three quarters of the steps: He et al., 2016, section 4.2 (CIFAR-10).
 DEFAULT_BOUNDARIES = (0.5, 0.75)
@@ -47,45 +37,49 @@ DEFAULT_BOUNDARIES = (0.5, 0.75)
 
 @dataclasses.dataclass(frozen=True)
 class OptimizerSpec:
-    """How the weights are moved. A wrong value raises `SettingError` at once.
+    """An optimizer, its learning rate schedule, and the variables that it trains.
+
+    Raises:
+      SettingError: an invalid setting or combination of settings.
 
     Attributes:
-        name: one of `OPTIMIZERS`.
-        learning_rate: the rate after warm-up, before the schedule lowers it.
-        momentum: of `momentum`, `nesterov` and `muon`; the others do not read it.
-        weight_decay: `DECOUPLED` ones: `w -= rate * weight_decay * w`; the others:
-            `weight_decay * w` joins the gradient (L2). The loss does not change.
-        decay_min_rank: variables of a lower rank do not decay. 2 leaves out biases and
-            batch normalization (He et al., 2019, section 3.1); 0 decays all.
-        normalize_weights: of `muon`, see there; for networks with batch normalization.
-        clip_norm: the longest norm that the gradient of all variables together may
-            have; 0 turns clipping off.
-        schedule: one of `SCHEDULES`.
-        warmup_steps: steps over which the rate rises linearly.
-        warmup_from: what share of the rate it rises from.
-        total_steps: steps of the whole run, counted from global step 0.
-        decay_rate: see `step` and `exponential` in `SCHEDULES`.
-        boundaries: of `step`: below 1 a fraction of `total_steps`, else a step.
-        power: of `polynomial`.
-        end_learning_rate: the last rate, of `polynomial` and `cosine`.
-        beta1: of `adam` and `adamw`: decay of the gradient's mean.
-        beta2: of `adam` and `adamw`: decay of the squared gradient's mean.
-        rho: of `rmsprop` and `adadelta`: decay of the squared gradient's mean; None
-            takes 0.9 and 0.95, as in their sources.
-        epsilon: added to a denominator, by the optimizers that have one; None takes
-            the optimizer's own.
-        ema_decay: of the moving averages of the weights, see averaging.py; 0: none.
-        lookahead: (steps, decay) of lookahead.py; None: without. Needs `total_steps`.
-        freeze: patterns (`re.search`) of the names of variables to leave as they are:
-            no gradient, no decay, no update. Batch normalization with frozen moving
-            averages normalizes by these.
-        train_only: patterns of the variables that are trained; with any, all others are
-            left as they are, as by `freeze`.
-        lr_multipliers: pairs (pattern, number): what the variables with such a name
-            train at is the learning rate times the number, weight decay included. The
-            first pattern that is found in the name counts.
-        decay_multipliers: also, what the variables with such a name decay by is
-            `weight_decay` times the number, of whatever rank they are.
+      name: one of `OPTIMIZERS`.
+      learning_rate: the rate after warm-up, before the schedule lowers it.
+      momentum: of `momentum`, `nesterov` and `muon`; the others ignore it.
+      weight_decay: of `DECOUPLED` optimizers: `w -= rate * weight_decay * w`; of the
+        others: `weight_decay * w` is added to the gradient (L2). The loss does not
+        change.
+      decay_min_rank: variables of a lower rank do not decay. 2 excludes biases and
+        batch normalization (He et al., 2019, section 3.1); 0 includes all.
+      normalize_weights: of `muon`, see `Muon`; for networks with batch normalization.
+      clip_norm: maximum norm of the gradient of all variables together; 0: no clipping.
+      schedule: one of `SCHEDULES`.
+      warmup_steps: steps over which the rate rises linearly.
+      warmup_from: share of the rate at which the warm-up starts.
+      total_steps: steps of the whole run, counted from global step 0.
+      decay_rate: see `step` and `exponential` in `SCHEDULES`.
+      boundaries: of `step`: below 1 a fraction of `total_steps`, otherwise a step.
+      power: of `polynomial`.
+      end_learning_rate: the last rate of `polynomial` and `cosine`.
+      beta1: of `adam` and `adamw`: decay of the gradient's mean.
+      beta2: of `adam` and `adamw`: decay of the squared gradient's mean.
+      rho: of `rmsprop` and `adadelta`: decay of the squared gradient's mean; None: 0.9
+        and 0.95, as in their sources.
+      epsilon: added to a denominator, by the optimizers that have one; None: the
+        optimizer's own.
+      ema_decay: of the moving averages of the weights, see `ema.py`; 0: none.
+      lookahead: (steps, decay), see `lookahead.py`; None: without. Requires
+        `total_steps`.
+      freeze: patterns (`re.search`) of the names of variables that are not trained: no
+        gradient, no decay, no update. Batch normalization with frozen moving averages
+        normalizes by them.
+      train_only: patterns of the variables that are trained; if given, all others are
+        frozen, as by `freeze`.
+      lr_multipliers: pairs (pattern, number): the learning rate of a variable, and of
+        its weight decay, is multiplied by the number of the first pattern that matches
+        its name.
+      decay_multipliers: pairs (pattern, number): the weight decay of a variable that
+        matches is `weight_decay` times the number, whatever its rank.
     """
 
     name: str = 'momentum'
@@ -114,7 +108,7 @@ class OptimizerSpec:
     lr_multipliers: tuple[tuple[str, float], ...] = ()
     decay_multipliers: tuple[tuple[str, float], ...] = ()
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.name not in OPTIMIZERS:
             raise errors.unknown('optimizer', 'optimizer', self.name, OPTIMIZERS)
         check_number('learning_rate', self.learning_rate, above=0)
@@ -141,7 +135,7 @@ class OptimizerSpec:
         variable_patterns.check_multipliers('decay_multipliers', self.decay_multipliers)
         if self.decay_multipliers and not self.weight_decay:
             raise errors.SettingError('`decay_multipliers` needs `weight_decay`')
-        # A list, as JSON gives it back, would make the settings unhashable.
+        # A list, as JSON has it, would make the settings unhashable.
         object.__setattr__(self, 'boundaries', tuple(self.boundaries))
         object.__setattr__(self, 'freeze', tuple(self.freeze))
         object.__setattr__(self, 'train_only', tuple(self.train_only))
@@ -149,7 +143,8 @@ class OptimizerSpec:
             object.__setattr__(self, name, tuple(map(tuple, getattr(self, name))))
         check_schedule(**self.rate_arguments())
 
-    def _check_lookahead(self):
+    def _check_lookahead(self) -> None:
+        assert self.lookahead is not None
         if isinstance(self.lookahead, str) or len(self.lookahead) != 2:
             raise errors.SettingError(
                 f'`lookahead` must be a pair (steps, decay), got {self.lookahead!r}'
@@ -160,28 +155,28 @@ class OptimizerSpec:
         check_number('lookahead (decay)', decay, least=0, below=1)
         if self.ema_decay:
             raise errors.SettingError(
-                '`lookahead` and `ema_decay` both say which weights are evaluated and '
-                'exported; give one of them'
+                '`lookahead` and `ema_decay` both choose the weights to evaluate and '
+                'export; give one of them'
             )
         if self.total_steps is None:
             raise errors.SettingError(
-                '`lookahead` needs to know how long the run is; set total_steps'
+                '`lookahead` depends on how long the run is; set `total_steps`'
             )
         if every > self.total_steps:
             raise errors.SettingError(
-                f'`lookahead`: its first steps, {every}, must be no more than the '
-                f'{self.total_steps} of the run, which would end with the weights it '
-                'began with; leave it out'
+                f'`lookahead`: its steps, {every}, must be no more than the '
+                f'{self.total_steps} of the run, which would otherwise end with its '
+                'initial weights; use fewer steps or no lookahead'
             )
 
     def decay_of(self, name: str, rank: int) -> float:
-        """The weight decay of a variable of this name and rank."""
-        usual = 1.0 if rank >= self.decay_min_rank else 0.0
-        number = variable_patterns.multiplier(self.decay_multipliers, name, usual)
+        """Returns the weight decay of a variable of this name and rank."""
+        default = 1.0 if rank >= self.decay_min_rank else 0.0
+        number = variable_patterns.multiplier(self.decay_multipliers, name, default)
         return self.weight_decay * number
 
-    def rate_arguments(self):
-        """The arguments of `schedules.learning_rate`, but for the step."""
+    def rate_arguments(self) -> dict[str, Any]:
+        """Returns the arguments of `lr_schedules.learning_rate` except the step."""
         return {
             'base': self.learning_rate,
             'schedule': self.schedule,
@@ -194,97 +189,29 @@ class OptimizerSpec:
             'end': self.end_learning_rate,
         }
 
-    def frozen(self, name):
-        """Whether the variable of this name stays as it is."""
+    def frozen(self, name: str) -> bool:
+        """Returns whether the variable of this name is frozen."""
         if self.train_only and not variable_patterns.matches(self.train_only, name):
             return True
         return variable_patterns.matches(self.freeze, name)
 
 
-def check_number(
-    name, value, *, least=None, above=None, below=None, most=None, whole=False
-):
-    """Checks a number against its bounds.
-
-    Raises:
-        SettingError: it is no finite number, or not whole, or out of bounds.
-    """
-    kind = 'a whole number' if whole else 'a finite number'
-    types = numbers.Integral if whole else numbers.Real  # NumPy's are such, too.
-    if isinstance(value, bool) or not isinstance(value, types):
-        raise errors.SettingError(f'`{name}` must be {kind}, got {value!r}')
-    if not math.isfinite(value):
-        raise errors.SettingError(f'`{name}` must be {kind}, got {value}')
-    bounds = (
-        ('at least', least, lambda bound: value >= bound),
-        ('above', above, lambda bound: value > bound),
-        ('below', below, lambda bound: value < bound),
-        ('at most', most, lambda bound: value <= bound),
-    )
-    for words, bound, holds in bounds:
-        if bound is not None and not holds(bound):
-            raise errors.SettingError(f'`{name}` must be {words} {bound}, got {value}')
-
-
-def parse_lookahead(text):
-    """Reads `'5:0.95'`, STEPS:DECAY; '' is None.
-
-    Raises:
-        SettingError: something that is not written so.
-    """
-    if not text:
-        return None
-    every, _, decay = text.partition(':')
-    try:
-        return int(every), float(decay)
-    except ValueError:
-        raise errors.SettingError(
-            f'`lookahead` must be STEPS:DECAY, such as 5:0.95, got {text!r}'
-        ) from None
-
-
-def parse_views(text):
-    """Reads `'mirror,shift:1'`; returns (mirror, shift) of `views.views`.
-
-    '' and 'none' are None.
-
-    Raises:
-        SettingError: something that is not written so.
-    """
-    parts = [part.strip() for part in text.split(',') if part.strip()]
-    if parts in ([], ['none']):
-        return None
-    mirror, shift = False, 0
-    for part in parts:
-        name, colon, number = part.partition(':')
-        if part == 'mirror' and not mirror:
-            mirror = True
-        elif name == 'shift' and not shift and number.isdecimal() and int(number):
-            shift = int(number)
-        else:
-            raise errors.SettingError(
-                '`eval_tta` must be of mirror and shift:PIXELS, each once, such as '
-                f'mirror,shift:1, got {text!r}'
-            )
-    return mirror, shift
-
-
 def check_schedule(
     *,
-    base,
-    schedule,
-    total_steps,
-    warmup_steps,
-    decay_rate,
-    boundaries,
-    power,
-    end,
-    warmup_from=0.0,
-):
-    """Checks the arguments of `schedules.learning_rate`.
+    base: float,
+    schedule: str,
+    total_steps: int | None,
+    warmup_steps: int,
+    decay_rate: float,
+    boundaries: Sequence[float],
+    power: float,
+    end: float,
+    warmup_from: float = 0.0,
+) -> None:
+    """Checks the arguments of `lr_schedules.learning_rate`.
 
     Raises:
-        SettingError: one of them, or two of them together, cannot be used.
+      SettingError: an invalid argument or combination of arguments.
     """
     if schedule not in SCHEDULES:
         raise errors.unknown('schedule', 'schedule', schedule, SCHEDULES)
@@ -305,12 +232,12 @@ def check_schedule(
             )
     elif schedule in ('exponential', 'polynomial', 'cosine'):
         raise errors.SettingError(
-            f'`schedule`: {schedule!r} needs to know how long the run is; set '
-            f'total_steps, or use constant'
+            f'`schedule={schedule}` depends on how long the run is; set `total_steps`, '
+            'or use `schedule=constant`'
         )
     if schedule == 'step':
         steps = boundary_steps(boundaries, total_steps)
-        # Of a run of a few steps two boundaries may be the same one.
+        # In a run of a few steps two boundaries may be the same step.
         if list(steps) != sorted(steps):
             raise errors.SettingError(
                 f'`decay_at` (boundaries) must rise, got {tuple(boundaries)}, which '
@@ -318,16 +245,20 @@ def check_schedule(
             )
 
 
-def boundary_steps(boundaries, total_steps):
-    """Turns boundaries, below 1 fractions of `total_steps`, into steps.
+def boundary_steps(
+    boundaries: Sequence[float], total_steps: int | None
+) -> tuple[int, ...]:
+    """Converts boundaries, below 1 fractions of `total_steps`, to steps.
 
     Raises:
-        SettingError: a fraction came without `total_steps`.
+      SettingError: a fraction without `total_steps`.
     """
-    if total_steps is None and any(boundary < 1 for boundary in boundaries):
+    if total_steps is None:
+        if all(boundary >= 1 for boundary in boundaries):
+            return tuple(round(boundary) for boundary in boundaries)
         raise errors.SettingError(
-            f'`decay_at`: the fractions in {tuple(boundaries)} need to know how '
-            f'long the run is; set total_steps, or give the boundaries as steps'
+            f'`decay_at`: the fractions in {tuple(boundaries)} depend on how long the '
+            'run is; set `total_steps`, or give the boundaries as steps'
         )
     return tuple(
         round(boundary * total_steps) if boundary < 1 else round(boundary)

@@ -1,4 +1,6 @@
-"""The optimizers, made from their settings."""
+"""Factory of optimizers."""
+
+from typing import Any
 
 import tensorflow as tf
 
@@ -13,40 +15,44 @@ v1 = tf.compat.v1
 
 
 def make(
-    settings: OptimizerSpec, learning_rate, applied: tf.Tensor | None = None
-) -> v1.train.Optimizer:
-    """Makes the optimizer that `settings.name` names.
+    settings: OptimizerSpec,
+    learning_rate: float | tf.Tensor,
+    is_step_valid: tf.Tensor | None = None,
+) -> Any:
+    """Makes the optimizer `settings.name`, a `tf.compat.v1.train.Optimizer`.
 
     Args:
-        settings: what to make.
-        learning_rate: number or float32 scalar tensor.
-        applied: bool scalar; where it is false, a step changes nothing but the global
-            step, neither variables nor slots. None: every step counts.
+      settings: the optimizer.
+      learning_rate: number or float32 scalar.
+      is_step_valid: bool scalar; where false, a step changes neither variables nor
+        slots, only the global step. None: always true.
     """
     optimizer = _make(settings, learning_rate)
-    if applied is not None:
-        # Its class, not the object: the methods below call `super()`.
+    if is_step_valid is not None:
+        # Of the class, not the object, because the methods below call `super()`.
         kind = type(optimizer)
         optimizer.__class__ = type(kind.__name__, (_Skipping, kind), {})
-        optimizer.applied = applied
+        optimizer.is_step_valid = is_step_valid
     return optimizer
 
 
 class _Skipping:
-    """Puts what changes variables into a condition.
+    """Makes the updates of an optimizer conditional.
 
-    At this depth, and not around `apply_gradients`, which under a strategy leaves its
-    replica, as nothing inside of a condition may.
+    At this level, not around `apply_gradients`, which under a strategy leaves its
+    replica, and nothing inside of a condition may.
     """
 
+    is_step_valid: tf.Tensor
+
     def _resource_apply_dense(self, grad, var):
-        change = super()._resource_apply_dense
-        return tf.cond(self.applied, lambda: change(grad, var), tf.no_op)
+        update = super()._resource_apply_dense
+        return tf.cond(self.is_step_valid, lambda: update(grad, var), tf.no_op)
 
     def _finish(self, update_ops, name_scope):
         finish = super()._finish
         with tf.control_dependencies(update_ops):  # Adam's powers of beta come last.
-            return tf.cond(self.applied, lambda: finish([], name_scope), tf.no_op)
+            return tf.cond(self.is_step_valid, lambda: finish([], name_scope), tf.no_op)
 
 
 def _make(settings, learning_rate):
@@ -73,7 +79,7 @@ def _make(settings, learning_rate):
             momentum,
             settings.decay_of,
             epsilon=adam['epsilon'],
-            rescale=settings.normalize_weights,
+            normalize_weights=settings.normalize_weights,
         )
     if name == 'rmsprop':
         return v1.train.RMSPropOptimizer(

@@ -1,7 +1,8 @@
-"""Muon: momentum whose matrices are made orthogonal."""
+"""Muon: momentum with orthogonalized updates."""
 
 import math
 import re
+from collections.abc import Callable
 
 import tensorflow as tf
 
@@ -10,56 +11,56 @@ from model_fns.optimizers.adamw import AdamW
 
 v1 = tf.compat.v1
 
-# Adam's learning rate, as a share of Muon's: 0.02 and 0.001 are usual.
+# Adam's learning rate as a share of Muon's; common values are 0.001 and 0.02.
 ADAM_SHARE = 0.05
 
-# The last layer. Its rows belong to classes, whose sizes say how often they come: to
-# give all directions the same weight would do away with that.
+# The last layer. Its columns belong to classes, and their sizes reflect the frequencies
+# of the classes, which equal weights for all directions would remove.
 _LAST = re.compile('(^|/)(logits|y)/')
 
-# Jordan's coefficients, which rise the fastest from 0: five rounds bring the singular
-# values to between 0.7 and 1.2, and 1 exactly is of no use.
+# Jordan's coefficients, which rise the fastest from 0: five iterations bring the
+# singular values to between 0.7 and 1.2, and exactly 1 would have no advantage.
 _A, _B, _C = 3.4445, -4.7750, 2.0315
-_ROUNDS = 5
+_ITERATIONS = 5
 _EPSILON = 1e-7
 
 
 class Muon(AdamW):
-    """Muon for matrices and filters, AdamW for all else.
+    """Muon for matrices and convolution kernels, AdamW for all other variables.
 
     Jordan et al., 2024, "Muon: An optimizer for hidden layers in neural networks"
-    (kellerjordan.github.io/posts/muon). Filters [height, width, inputs, outputs] are
-    taken for matrices [height * width * inputs, outputs]. At each step
+    (kellerjordan.github.io/posts/muon). Kernels [height, width, inputs, outputs] are
+    reshaped to matrices [height * width * inputs, outputs]. In each step
 
         m = momentum * m + gradient
         w -= learning_rate * weight_decay * w
         w -= learning_rate * sqrt(max(1, outputs / inputs))
              * newton_schulz_orthogonalize(gradient + momentum * m)
 
-    The last layer, biases, whatever else has one dimension, and what has one input or
-    one output (depthwise filters) go to AdamW, with `ADAM_SHARE` of the learning rate
+    AdamW trains the last layer, all variables of rank 1, such as biases, and those with
+    one input or one output (depthwise kernels), with `ADAM_SHARE` of the learning rate
     and with `momentum` for both of its decays.
     """
 
     def __init__(
         self,
-        learning_rate,
-        momentum,
-        decay_of,
-        epsilon=1e-8,
-        rescale=False,
-    ):
+        learning_rate: float | tf.Tensor,
+        momentum: float,
+        decay_of: Callable[[str, int], float],
+        epsilon: float = 1e-8,
+        normalize_weights: bool = False,
+    ) -> None:
         """Makes the optimizer.
 
         Args:
-            learning_rate: number or float32 scalar tensor.
-            momentum: see the class.
-            decay_of: see the class and `AdamW`.
-            epsilon: Adam's.
-            rescale: scale Muon's matrices to a norm of sqrt(outputs) before each step.
-                Where batch normalization follows, which takes their size away again,
-                the learning rate is then by how much a matrix may change, relative to
-                itself; elsewhere it forbids the network all other sizes.
+          learning_rate: number or float32 scalar.
+          momentum: see the class.
+          decay_of: see the class and `AdamW`.
+          epsilon: Adam's.
+          normalize_weights: scale Muon's matrices to a norm of sqrt(outputs) before
+            each step. Where batch normalization follows, which is invariant to the
+            scale, the learning rate is then the relative change of a matrix; elsewhere
+            it restricts the network to this scale.
         """
         super().__init__(
             learning_rate * ADAM_SHARE,
@@ -71,7 +72,7 @@ class Muon(AdamW):
         )
         self._rate = learning_rate
         self._momentum = momentum
-        self._rescale = rescale
+        self._normalize_weights = normalize_weights
 
     def _create_slots(self, var_list):
         rest = [var for var in var_list if not _is_matrix(var)]
@@ -85,10 +86,10 @@ class Muon(AdamW):
     def _finish(self, update_ops, name_scope):
         if self._has_adam:
             return super()._finish(update_ops, name_scope)
-        # Without the powers of beta, which Adam would change here.
+        # Without the powers of beta, which Adam would update here.
         return tf.group(*update_ops, name=name_scope)
 
-    # At this depth for the reason AdamW has.
+    # At this level for the reason given in `AdamW`.
     def _resource_apply_dense(self, grad, var):
         if not _is_matrix(var):
             return super()._resource_apply_dense(grad, var)
@@ -97,10 +98,10 @@ class Muon(AdamW):
         slot = self.get_slot(var, 'momentum')
         moment = self._momentum * slot.read_value() + grad
         direction = tf.reshape(grad + self._momentum * moment, [inputs, outputs])
-        # Behind the gradient: it is that of the weights before they change.
+        # After the gradient, which is that of the weights before the step.
         with tf.control_dependencies([grad]):
             weights = var.read_value()
-        if self._rescale:
+        if self._normalize_weights:
             norm = tf.norm(weights)
             weights *= tf.math.divide_no_nan(math.sqrt(outputs), norm)
         rate = tf.cast(self._rate, var.dtype.base_dtype)
@@ -117,30 +118,33 @@ class Muon(AdamW):
 
 
 def newton_schulz_orthogonalize(matrix: tf.Tensor) -> tf.Tensor:
-    """Brings all singular values of a matrix near to 1, by products of matrices alone.
+    """Brings all singular values of a matrix close to 1, by matrix products alone.
 
-    Five rounds of Newton's and Schulz's iteration, to the fifth power: of the singular
-    value decomposition U S V' comes U T V', the T between 0.7 and 1.2 where S was not
-    below a hundredth of its norm. See `Muon`.
+    Five Newton-Schulz iterations of fifth order: a matrix with the singular value
+    decomposition U S V' becomes U T V', with T between 0.7 and 1.2 where S is not below
+    a hundredth of its norm. See `Muon`.
 
     Args:
-        matrix: float32 [rows, columns].
+      matrix: float32 [rows, columns].
 
     Returns:
-        float32 [rows, columns]; zeros of zeros.
+      float32 [rows, columns]; zeros for zeros.
     """
     rows, columns = matrix.shape
     x = matrix / (tf.norm(matrix) + _EPSILON)
     if rows > columns:
         x = tf.transpose(x)
-    for _ in range(_ROUNDS):
+    for _ in range(_ITERATIONS):
         square = tf.matmul(x, x, transpose_b=True)
         x = _A * x + tf.matmul(_B * square + _C * tf.matmul(square, square), x)
     return tf.transpose(x) if rows > columns else x
 
 
 def _is_matrix(var):
-    """Whether it is Muon's; the same of a strategy's variable and of its copies."""
+    """Returns whether Muon trains a variable.
+
+    The same for the variable of a strategy and for its copies.
+    """
     if var.shape.rank < 2 or _LAST.search(name_of(var)):
         return False
     outputs = var.shape[-1]

@@ -1,4 +1,4 @@
-"""The files that docs/serve.md gives are what TensorFlow Serving reads."""
+"""The files in docs/serve.md have the formats that TensorFlow Serving reads."""
 
 import pathlib
 import re
@@ -27,8 +27,8 @@ def test_models_config():
     assert f'{model.base_path}:ro' in TEXT and f'mountPath: {model.base_path},' in TEXT
 
 
-def test_batching_file_has_the_fields_of_serving():
-    # `BatchingParameters` in session_bundle_config.proto, which no package brings.
+def test_batching_file_has_the_fields_of_tensorflow_serving():
+    # `BatchingParameters` in session_bundle_config.proto, which no package contains.
     known = {
         'max_batch_size',
         'batch_timeout_micros',
@@ -56,7 +56,7 @@ def test_kubernetes_manifest():
     assert re.findall(r'--\S+', docker) == container['args']
 
 
-def test_flags_of_our_own_are_there():
+def test_flags_of_launch_serve_exist():
     from launch import serve
 
     known = {f'--{name}' for name in serve.NAMES} | {'--help'}

@@ -1,4 +1,4 @@
-"""Chromium without a window, driven by its DevTools protocol.
+"""Headless Chromium, controlled through its DevTools protocol.
 
 async with browser() as page:
     await page.open('http://…')
@@ -82,15 +82,15 @@ async def _port(profile, process):
         if process.poll() is not None:
             break
         await asyncio.sleep(0.05)
-    raise RuntimeError('Chromium does not start')
+    raise RuntimeError('Chromium did not start')
 
 
 class Page:
     """One tab.
 
     Attributes:
-      requests: URLs that it asked for.
-      errors: texts of errors in its scripts and of what its policy refused.
+      requests: URLs of the requests.
+      errors: texts of script errors and of violations of the content policy.
     """
 
     def __init__(self, connection):
@@ -136,12 +136,12 @@ class Page:
                     self.errors.append(entry['text'])
 
     async def open(self, url):
-        """Goes to a page and waits until it is loaded."""
+        """Opens a URL and waits until the page is loaded."""
         await self.call('Page.navigate', url=url)
         await self.until("document.readyState === 'complete'")
 
     async def run(self, script):
-        """Returns the value of an expression; of a promise, once it is there."""
+        """Returns the value of an expression or of the promise it returns."""
         result = await self.call(
             'Runtime.evaluate', expression=script, awaitPromise=True, returnByValue=True
         )
@@ -158,7 +158,7 @@ class Page:
         raise TimeoutError(condition)
 
     async def choose(self, selector, path):
-        """Puts a file into a file chooser."""
+        """Selects a file in a file input."""
         root = (await self.call('DOM.getDocument'))['root']['nodeId']
         node = await self.call('DOM.querySelector', nodeId=root, selector=selector)
         await self.call(
@@ -167,8 +167,8 @@ class Page:
             files=[os.path.abspath(path)],
         )
 
-    async def dark(self, on=True):
-        """Asks the page for its dark colors."""
+    async def prefer_dark(self, on=True):
+        """Switches the preferred color scheme to dark."""
         value = 'dark' if on else 'light'
         await self.call(
             'Emulation.setEmulatedMedia',
@@ -176,7 +176,7 @@ class Page:
         )
 
     async def screenshot(self, path):
-        """Writes the whole page as PNG."""
+        """Writes a screenshot of the whole page as PNG."""
         result = await self.call(
             'Page.captureScreenshot', format='png', captureBeyondViewport=True
         )

@@ -1,4 +1,4 @@
-"""An export, images, and what its checkpoint says of them."""
+"""An export with images and the predictions of its checkpoint."""
 
 import os
 
@@ -7,7 +7,7 @@ from estimator_clf.compat import estimator
 import input as data
 from estimator_clf.export import check_examples, export_saved_model
 from input.images.batch_decoder import BatchDecoder
-from model_fns import make_model_fn
+from model_fns import ModelSpec, make_model_fn
 from tests.helpers.images import write
 from tests.helpers.real_data import real_data
 
@@ -15,7 +15,7 @@ PHOTOS = 400  # In the slow tests.
 
 
 class Model:
-    """An export with images and what its checkpoint says of them."""
+    """An export with images and the predictions of its checkpoint."""
 
     def __init__(self, directory, source, model_fn, count, **options):
         info = source.info
@@ -32,12 +32,12 @@ class Model:
             checkpoint,
             os.path.join(directory, 'export'),
             BatchDecoder(info.image_shape[:2], info.image_shape[2]),
-            examples=check_examples.take(source, split, 3),
+            examples=check_examples.from_source(source, split, 3),
             **options,
         )
-        self.samples = check_examples.take(source, split, count)
+        self.samples = check_examples.from_source(source, split, count)
         self.wanted = check_examples.predict(model_fn, checkpoint, self.samples)
-        self.pictures = [sample.encoded for sample in self.samples]
+        self.images = [sample.encoded for sample in self.samples]
         self.directory = directory
 
     def tensors(self, signature):
@@ -46,8 +46,8 @@ class Model:
 
         meta = saved_model_utils.get_meta_graph_def(self.path, 'serve')
         found = meta.signature_def[signature]
-        (taken,) = found.inputs.values()
-        return taken.name, found.outputs['classes'].name, found.outputs['scores'].name
+        (tensor,) = found.inputs.values()
+        return tensor.name, found.outputs['classes'].name, found.outputs['scores'].name
 
     def files(self, contents):
         """Writes files; returns their paths."""
@@ -64,10 +64,12 @@ def of_photos(directory, **options):
         'image_folder', data_dir=real_data('dogscats'), image_size='64'
     )
     model_fn = make_model_fn(
-        'cnn',
-        num_classes=2,
-        class_names=photos.info.class_names,
-        mean=photos.info.mean,
-        stddev=photos.info.stddev,
+        ModelSpec(
+            'cnn',
+            num_classes=2,
+            class_names=photos.info.class_names,
+            mean=photos.info.mean,
+            stddev=photos.info.stddev,
+        )
     )
     return Model(directory, photos, model_fn, PHOTOS, **options)

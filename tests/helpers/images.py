@@ -30,13 +30,13 @@ def image(mode='RGB', height=11, width=14, seed=0):
     return rgb.convert(mode)
 
 
-def encode(picture, kind, **options):
+def encode(image, kind, **options):
     """Encodes a PIL image or an array, as 'JPEG', 'PNG', 'GIF' or 'BMP'."""
-    if isinstance(picture, np.ndarray):
-        picture = picture[..., 0] if picture.shape[-1] == 1 else picture
-        picture = Image.fromarray(picture)
+    if isinstance(image, np.ndarray):
+        image = image[..., 0] if image.shape[-1] == 1 else image
+        image = Image.fromarray(image)
     buffer = io.BytesIO()
-    picture.save(buffer, kind, **options)
+    image.save(buffer, kind, **options)
     return buffer.getvalue()
 
 

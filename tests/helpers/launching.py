@@ -112,7 +112,7 @@ def lines(path):
         return [json.loads(line) for line in file]
 
 
-# A run that takes few seconds beside TensorFlow's import.
+# A run that takes few seconds after TensorFlow's import.
 SMALL = (
     '--dataset=digits',
     '--network=linear',

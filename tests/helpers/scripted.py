@@ -1,7 +1,7 @@
 """A bare Estimator program whose evaluations find what was written down beforehand.
 
 Whichever way such a program is run, by stock Estimator or by the parts here, it is
-known which of its checkpoints is the best, and of which one something was made.
+known which of its checkpoints is the best, and from which one a copy was made.
 """
 
 from estimator_clf.compat import estimator

@@ -1,7 +1,7 @@
-"""A model of known weights, in the form of the serving contract, and a server for it.
+"""Served model with known weights, and a server for it.
 
-Made by hand, not by our exporter, so that a test of the server says nothing but of the
-server; and every class of every image can be computed without TensorFlow.
+The SavedModel is written without the project's exporter, so that tests of the server
+depend on the server alone. Its outputs can be computed without TensorFlow.
 """
 
 import asyncio
@@ -15,8 +15,8 @@ from estimator_clf.compat import estimator  # noqa: F401  Loads TensorFlow quiet
 import numpy as np
 import tensorflow as tf
 
-from estimator_clf.serving.batching import Batching
-from estimator_clf.serving.server import Options, Server
+from estimator_clf.serving.batching import BatchingOptions
+from estimator_clf.serving.server import Server, ServerOptions
 from input.images import decode
 from tests.helpers.images import by_pillow, encode
 
@@ -33,9 +33,9 @@ def weights(version):
     return rng.normal(0, 0.3, (SIZE * SIZE, len(NAMES))).astype(np.float32)
 
 
-def expected(picture, version=1):
+def expected(png, version=1):
     """Returns (class names, probabilities) of a gray PNG of SIZE, most likely first."""
-    pixels = by_pillow(picture, 'L').reshape(-1) / 255
+    pixels = by_pillow(png, 'L').reshape(-1) / 255
     logits = pixels @ weights(version).astype(np.float64)
     scores = np.exp(logits - logits.max())
     scores /= scores.sum()
@@ -43,15 +43,15 @@ def expected(picture, version=1):
     return [NAMES[i] for i in order], scores[order]
 
 
-def pictures(count, seed=0):
-    """Returns a list of gray PNGs of SIZE."""
+def gray_pngs(count, seed=0):
+    """Returns a list of encoded gray images of SIZE."""
     rng = np.random.default_rng(seed)
     images = rng.integers(0, 256, (count, SIZE, SIZE, 1)).astype(np.uint8)
     return [encode(image, 'PNG') for image in images]
 
 
 def export(directory, version=1, max_pixels=1 << 20):
-    """Writes the SavedModel `<directory>/<version>`, which appears all at once."""
+    """Writes the SavedModel `<directory>/<version>` atomically."""
     partial = os.path.join(directory, f'partial-{version}')
     with tf.Graph().as_default(), v1.Session() as session:
         examples = v1.placeholder(tf.string, [None], 'examples')
@@ -110,11 +110,11 @@ def export(directory, version=1, max_pixels=1 << 20):
 
 
 def _write_warm_up(directory):
-    """The first run is slow; tests that watch the clock are to begin behind it."""
+    """Adds a warm-up request: the first run is too slow for tests with timeouts."""
     from tensorflow_serving.apis import prediction_log_pb2
 
     log = prediction_log_pb2.PredictionLog()
-    tensor = tf.make_tensor_proto(np.array(pictures(1), object))
+    tensor = tf.make_tensor_proto(np.array(gray_pngs(1), object))
     log.predict_log.request.inputs['image_bytes'].CopyFrom(tensor)
     path = os.path.join(directory, 'assets.extra', 'tf_serving_warmup_requests')
     os.makedirs(os.path.dirname(path))
@@ -123,7 +123,7 @@ def _write_warm_up(directory):
 
 
 class Running:
-    """A server in a thread of its own.
+    """A server in its own thread.
 
     Attributes:
       server: `Server`.
@@ -162,17 +162,17 @@ class Running:
 
 @contextlib.contextmanager
 def running(export_dir, **options):
-    """Serves an export for the time of the block; yields `Running`."""
+    """Serves an export within the block; yields `Running`."""
     options = {
-        'name': MODEL,
+        'model_name': MODEL,
         'port': 0,
         'grpc_port': None,
-        'batching': Batching(max_batch_size=8, max_wait=0.002, threads=2),
-        'poll': 0.05,
+        'batching': BatchingOptions(max_batch_size=8, max_wait=0.002, threads=2),
+        'poll_seconds': 0.05,
         'timeout': 20.0,
         **options,
     }
-    server = Running(Options(str(export_dir), **options))
+    server = Running(ServerOptions(str(export_dir), **options))
     try:
         yield server
     finally:

@@ -12,7 +12,8 @@ from estimator_clf.config.config import make_config
 from estimator_clf.training.callbacks import Callback
 from estimator_clf.training.trainer import train_and_evaluate
 from input.formats.arrays import from_arrays
-from model_fns import OptimizerSpec, make_model_fn
+from model_fns import ModelSpec, OptimizerSpec, RuntimeSpec, make_model_fn
+from tests.helpers.model_fns import model_fn_of
 
 v1 = tf.compat.v1
 
@@ -28,7 +29,7 @@ TIMED = (
 )
 
 
-def pictures(count, seed=0, size=8):
+def make_images(count, seed=0, size=8):
     """Returns (images uint8 [count, size, size, 1], labels): as bright as its class."""
     rng = np.random.default_rng(seed)
     labels = rng.integers(0, 3, count).astype(np.int32)
@@ -39,7 +40,7 @@ def pictures(count, seed=0, size=8):
 @functools.cache
 def source(train=45, test=20, **options):
     """Returns a `DataSource` of images in memory."""
-    arrays = {'train': pictures(train), 'test': pictures(test, seed=1)}
+    arrays = {'train': make_images(train), 'test': make_images(test, seed=1)}
     return from_arrays(arrays, NAMES, name='small', **options)
 
 
@@ -51,20 +52,23 @@ def small_model_fn(config, info, total_steps, learning_rate_scale=1.0):
     """
     network = config.network_call.name
     args = {'filters': (4,), 'hidden': (8,), 'dropout': 0.5, 'batch_norm': True}
-    return make_model_fn(
+    model = ModelSpec(
         network,
+        args if network == 'cnn' else None,
         num_classes=info.num_classes,
         class_names=info.class_names,
         mean=info.mean,
         stddev=info.stddev,
-        network_args=args if network == 'cnn' else None,
+    )
+    return make_model_fn(
+        model,
         optimizer=OptimizerSpec(
             name='adam',
             learning_rate=config.optimization.learning_rate * learning_rate_scale,
             schedule='cosine',
             total_steps=total_steps,
         ),
-        seed=config.run.seed,
+        runtime=RuntimeSpec(seed=config.run.seed),
     )
 
 
@@ -73,11 +77,11 @@ def small_mlp(optimizer, **kwargs):
 
     Args:
       optimizer: settings of `OptimizerSpec`, except total_steps.
-      **kwargs: further arguments of `make_model_fn`.
+      **kwargs: further settings, see `model_fn_of`.
     """
 
     def make(config, info, total_steps, learning_rate_scale=1.0):
-        return make_model_fn(
+        return model_fn_of(
             'mlp',
             num_classes=info.num_classes,
             network_args={'hidden': (4,)},
@@ -96,7 +100,7 @@ def linear_model_fn(info):
 
 
 class Recorder(Callback):
-    """Notes what it is told; ends the process, so to say, behind a step."""
+    """Records the calls; simulates a kill after a step."""
 
     class Killed(Exception):
         """Stands for a kill: nothing of the run catches it, no `end` is called."""
@@ -219,14 +223,14 @@ def bare_estimator(model_dir, model_fn=line_model_fn):
     )
 
 
-def killed_and_gone_on(directory):
-    """Makes a run, and the same one killed behind step 4 and gone on with.
+def killed_and_resumed(directory):
+    """Makes a run, and the same run killed after step 4 and resumed.
 
-    The last checkpoint before is of step 3. That both end in the same weights, to the
-    bit, is asserted.
+    The last checkpoint before is of step 3. Asserts that both end in the same weights,
+    to the bit.
 
     Args:
-      directory: pathlib.Path, where the two live.
+      directory: pathlib.Path of both runs.
 
     Returns:
       The weights of the last checkpoint, as `weights` returns them.

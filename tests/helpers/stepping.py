@@ -4,13 +4,13 @@ import numpy as np
 import tensorflow as tf
 
 from estimator_clf.core import graph_collections
-from model_fns import OptimizerSpec, make_model_fn
+from tests.helpers.model_fns import model_fn_of
 
 v1 = tf.compat.v1
 
 RNG = np.random.default_rng(0)
 IMAGES = RNG.integers(0, 256, (12, 8, 8, 3)).astype(np.uint8)
-# Skewed, and sorted: the parts of a batch have different classes.
+# Skewed, and sorted: the micro-batches have different classes.
 LABELS = np.array([0] * 7 + [1] * 4 + [2], np.int32)
 ARGS = {
     'cnn': {'filters': (4,), 'kernel': 3, 'hidden': (8,), 'dropout': 0.0},
@@ -20,13 +20,13 @@ ARGS = {
 
 def model(network='mlp', args=None, optimizer=None, **kwargs):
     """Returns a small model_fn; `args` joins the network's settings."""
-    return make_model_fn(
+    return model_fn_of(
         network,
         num_classes=3,
         mean=127.0,
         stddev=70.0,
         network_args={**ARGS[network], **(args or {})},
-        optimizer=OptimizerSpec(**(optimizer or {})),
+        optimizer=optimizer or {},
         **kwargs,
     )
 

@@ -1,4 +1,4 @@
-"""Images that cannot be read in mid-run are named, counted and left out."""
+"""Corrupt images are named, counted and skipped during a run."""
 
 import os
 
@@ -16,27 +16,29 @@ from tests.helpers.read_dataset import assert_same, evaluate, keys, train
 from tests.helpers.record_examples import example, flip_bit, write_shard
 
 _COUNT = 20
-_BAD = {
+_CORRUPT = {
     3: b'this is no image',
     8: encode(pixels(60, 20), 'JPEG')[:500],
     9: numbered_png(9)[:-30],
 }
 
 
-def _data(number, bad):
-    return bad.get(number, numbered_png(number))
+def _data(number, corrupt):
+    return corrupt.get(number, numbered_png(number))
 
 
-def _files(directory, bad):
-    paths = [write(directory / f'{n:02d}.png', _data(n, bad)) for n in range(_COUNT)]
+def _files(directory, corrupt):
+    paths = [
+        write(directory / f'{n:02d}.png', _data(n, corrupt)) for n in range(_COUNT)
+    ]
     labels = np.arange(_COUNT, dtype=np.int32) % 2
     return ImageFileSource('f', ('a', 'b'), (8, 8, 3), {'train': (paths, labels)})
 
 
-def _records(directory, bad, labels=2):
+def _records(directory, corrupt, labels=2):
     records = [
         example(
-            image__encoded=_data(n, bad),
+            image__encoded=_data(n, corrupt),
             image__class__label=n % labels,
             image__filename=f'{n:02d}.png'.encode(),
         )
@@ -52,22 +54,24 @@ _KINDS = {'files': _files, 'records': _records}
 
 
 both = pytest.mark.parametrize('make', _KINDS, indirect=True)
-# What the two have in common beyond what `both` shows.
-rather_files = pytest.mark.parametrize(
+# Behavior that the two share, tested with records only when slow tests run.
+mostly_files = pytest.mark.parametrize(
     'make', ['files', pytest.param('records', marks=pytest.mark.slow)], indirect=True
 )
 
 
 @pytest.fixture(name='make', scope='module')
 def _make(request, tmp_path_factory):
-    """Function from dict number -> bytes to a source with these in place of PNGs."""
+    """Returns a function of dict number -> bytes that makes a source with these."""
 
-    def make(bad, limit=5):
-        source = _KINDS[request.param](tmp_path_factory.mktemp('data') / 'x', bad)
-        told = []
+    def make(corrupt, limit=5):
+        source = _KINDS[request.param](tmp_path_factory.mktemp('data') / 'x', corrupt)
+        recorded = []
         if limit:
-            source.corrupt_images = CorruptImages(limit, lambda *bad: told.append(bad))
-        return source, told
+            source.corrupt_images = CorruptImages(
+                limit, lambda *corrupt: recorded.append(corrupt)
+            )
+        return source, recorded
 
     return make
 
@@ -76,38 +80,40 @@ def _numbers(batches):
     return [int(os.path.basename(key)[:2]) for key in keys(batches)]
 
 
-_OPTIONS = {'seed': 2, 'augment': 'flip,resized_crop:0.5'}
+_OPTIONS = {'seed': 2, 'augment': 'flip,resized_crop(0.5)'}
 
 
 @both
-def test_the_others_stay_at_their_places_in_training(make):
-    good, _ = make({}, limit=0)
-    whole = train(good, 12, 5, **_OPTIONS)
-    source, told = make(_BAD)
+def test_valid_images_keep_their_places_in_training(make):
+    valid, _ = make({}, limit=0)
+    whole = train(valid, 12, 5, **_OPTIONS)
+    source, recorded = make(_CORRUPT)
     run = train(source, 12, 5, **_OPTIONS)
     for (names, labels, images), (expected, _, were) in zip(run, whole, strict=True):
         names, expected = _numbers([(names,)]), _numbers([(expected,)])
-        fine = [n for n in expected if n not in _BAD]
+        fine = [n for n in expected if n not in _CORRUPT]
         for place, number in enumerate(expected):
-            if number in _BAD:
+            if number in _CORRUPT:
                 assert names[place] in fine
             else:
                 assert names[place] == number
                 np.testing.assert_array_equal(images[place], were[place])
         assert labels == [n % 2 for n in names]
-        # Numbered images are of one value all over.
+        # All pixels of a numbered image have one value.
         assert images.max((1, 2, 3)).tolist() == names
-    assert sorted(int(os.path.basename(key)[:2]) for key, _ in told) == sorted(_BAD)
-    reasons = {int(os.path.basename(key)[:2]): reason for key, reason in told}
+    assert sorted(int(os.path.basename(key)[:2]) for key, _ in recorded) == sorted(
+        _CORRUPT
+    )
+    reasons = {int(os.path.basename(key)[:2]): reason for key, reason in recorded}
     assert reasons[3] == 'neither JPEG, PNG, GIF nor BMP'
     assert all(reason and '\n' not in reason for reason in reasons.values())
     assert len(source.corrupt_images) == 3 and source.corrupt_images.stopped_by is None
     assert_same(train(source, 5, 5, start_step=7, **_OPTIONS), run[7:])
 
 
-@rather_files
-def test_replicas_get_blocks_of_one_static_size(make):
-    source, _ = make(_BAD)
+@mostly_files
+def test_blocks_of_replicas_have_a_static_size(make):
+    source, _ = make(_CORRUPT)
     input_fn = source.input_fn('train', 10, training=True, replicas=2)
     batches = list(as_numpy_batches(input_fn, 8))
     assert [len(labels) for _, labels in batches] == [5] * 8
@@ -120,9 +126,9 @@ def test_replicas_get_blocks_of_one_static_size(make):
     assert labels == tf.TensorSpec([5], tf.int32)
 
 
-@rather_files
-def test_whole_data_are_read_as_without_it(make):
-    source, told = make({})
+@mostly_files
+def test_valid_data_are_read_as_without_a_limit(make):
+    source, recorded = make({})
     plain, _ = make({}, limit=0)
     for one, other in (
         (train(source, 9, 5, **_OPTIONS), train(plain, 9, 5, **_OPTIONS)),
@@ -131,22 +137,22 @@ def test_whole_data_are_read_as_without_it(make):
         assert _numbers(one) == _numbers(other)
         for first, second in zip(one, other, strict=True):
             np.testing.assert_array_equal(first[2], second[2])
-    assert not told
+    assert not recorded
 
 
 @both
-def test_evaluation_goes_without_them(make):
-    source, told = make(_BAD)
+def test_evaluation_omits_corrupt_images(make):
+    source, recorded = make(_CORRUPT)
     batches = evaluate(source, 'train', 4)
-    assert _numbers(batches) == [n for n in range(_COUNT) if n not in _BAD]
+    assert _numbers(batches) == [n for n in range(_COUNT) if n not in _CORRUPT]
     assert [len(names) for names, _, _ in batches] == [3, 4, 2, 4, 4]
     assert [n % 2 for n in _numbers(batches)] == [y for _, ys, _ in batches for y in ys]
     evaluate(source, 'train', 4)
-    assert len(told) == 3  # Once, however often they are met.
+    assert len(recorded) == 3  # Once, however often they are read.
 
 
-@rather_files
-def test_a_batch_of_evaluation_with_none_left(make):
+@mostly_files
+def test_evaluation_drops_batches_without_valid_images(make):
     source, _ = make({n: b'' for n in (4, 5, 6, 7)})
     batches = evaluate(source, 'train', 4)
     assert [len(names) for names, _, _ in batches] == [4] * 4
@@ -154,52 +160,52 @@ def test_a_batch_of_evaluation_with_none_left(make):
     assert [len(x) for x, _, _ in evaluate(source, 'train', 19)] == [19]
 
 
-@rather_files
-def test_a_batch_of_training_with_none_left(make):
+@mostly_files
+def test_training_batch_without_valid_images_is_an_error(make):
     source, _ = make({n: b'' for n in range(_COUNT)}, limit=100)
     with pytest.raises(tf.errors.OpError) as raised:
         train(source, 1, 4)
-    said = source.explain(raised.value)
-    assert said.startswith('No image of a training batch can be read:\n')
-    assert said.count('neither JPEG, PNG, GIF nor BMP') == 4
+    message = source.explain(raised.value)
+    assert message.startswith('No image of a training batch can be read:\n')
+    assert message.count('neither JPEG, PNG, GIF nor BMP') == 4
 
 
 @both
-def test_beyond_the_limit_it_stops_and_names_all(make):
-    source, told = make(_BAD, limit=2)
+def test_exceeded_limit_is_an_error_that_names_all(make):
+    source, recorded = make(_CORRUPT, limit=2)
     with pytest.raises(tf.errors.OpError) as raised:
         train(source, 20, 5)
-    assert len(told) == 3
-    said = source.explain(raised.value)
-    assert said.startswith(
+    assert len(recorded) == 3
+    message = source.explain(raised.value)
+    assert message.startswith(
         '3 images cannot be read, where `max_corrupt_images=2` is the most:\n'
     )
-    for number in _BAD:
-        assert f'{number:02d}.png' in said
+    for number in _CORRUPT:
+        assert f'{number:02d}.png' in message
 
 
-@rather_files
-def test_the_pixel_statistics_go_without_them(make):
-    source, told = make(_BAD)
-    good = [n for n in range(_COUNT) if n not in _BAD]
-    assert min(good) < source.info.mean[0] < max(good)
-    assert len(told) == 3
+@mostly_files
+def test_pixel_statistics_skip_corrupt_images(make):
+    source, recorded = make(_CORRUPT)
+    valid = [n for n in range(_COUNT) if n not in _CORRUPT]
+    assert min(valid) < source.info.mean[0] < max(valid)
+    assert len(recorded) == 3
 
 
-def test_a_file_that_is_gone(tmp_path):
+def test_missing_file_is_skipped(tmp_path):
     source = _files(tmp_path, {})
     os.remove(tmp_path / '05.png')
-    told = []
-    source.corrupt_images = CorruptImages(5, lambda *bad: told.append(bad))
+    recorded = []
+    source.corrupt_images = CorruptImages(5, lambda *corrupt: recorded.append(corrupt))
     assert len(keys(evaluate(source, 'train', 20))) == _COUNT - 1
-    ((key, reason),) = told
+    ((key, reason),) = recorded
     assert key == str(tmp_path / '05.png') and 'No such file' in reason
 
 
-def test_records_of_the_same_file_name_are_counted_one_by_one(tmp_path):
+def test_records_with_the_same_key_are_counted_separately(tmp_path):
     records = [
         example(
-            image__encoded=_data(n, _BAD),
+            image__encoded=_data(n, _CORRUPT),
             image__class__label=n % 2,
             image__filename=b'0.png',
         )
@@ -207,17 +213,17 @@ def test_records_of_the_same_file_name_are_counted_one_by_one(tmp_path):
     ]
     write_shard(tmp_path / 'train.tfrecord', records)
     write(tmp_path / 'labels.txt', b'a\nb\n')
-    source, told = tfrecord(str(tmp_path), image_size='8', channels=3), []
-    source.corrupt_images = CorruptImages(3, lambda key, _: told.append(key))
+    source, recorded = tfrecord(str(tmp_path), image_size='8', channels=3), []
+    source.corrupt_images = CorruptImages(3, lambda key, _: recorded.append(key))
     assert len(keys(evaluate(source, 'train', 4))) == _COUNT - 3
-    assert sorted(told) == [f'0.png (train.tfrecord:{n})' for n in sorted(_BAD)]
+    assert sorted(recorded) == [f'0.png (train.tfrecord:{n})' for n in sorted(_CORRUPT)]
     source.corrupt_images = CorruptImages(2)
     with pytest.raises(tf.errors.OpError):
         evaluate(source, 'train', 4)
     assert '3 images cannot be read' in source.corrupt_images.stopped_by
 
 
-def test_damaged_records_and_labels_still_stop_it(tmp_path):
+def test_corrupt_records_and_labels_are_errors(tmp_path):
     source = _records(tmp_path / 'labels', {}, labels=3)
     source.corrupt_images = CorruptImages(5)
     with pytest.raises(tf.errors.InvalidArgumentError, match='label must be'):
@@ -231,23 +237,23 @@ def test_damaged_records_and_labels_still_stop_it(tmp_path):
     assert len(source.corrupt_images) == 0
 
 
-@rather_files
-def test_a_session_that_ends_in_the_middle_blames_nobody(make):
-    source, told = make({})
+@mostly_files
+def test_early_end_of_a_session_records_nothing(make):
+    source, recorded = make({})
     for _ in range(2):
         for _ in as_numpy_batches(source.input_fn('train', 5, training=True), 2):
             pass
-    assert not told
+    assert not recorded
 
 
-def test_the_count_by_itself():
-    told = []
-    bad = CorruptImages(2, lambda *args: told.append(args))
+def test_corrupt_images_counts_up_to_the_limit():
+    recorded = []
+    corrupt = CorruptImages(2, lambda *args: recorded.append(args))
     for key in ('x', 'y', 'x'):
-        bad.note(key, lambda key=key: f'why {key}')
-    assert told == [('x', 'why x'), ('y', 'why y')] and len(bad) == 2
-    with pytest.raises(DataError, match='3 images cannot be read, where --max_bad'):
-        bad.note('z', lambda: 'why z')
+        corrupt.note(key, lambda key=key: f'why {key}')
+    assert recorded == [('x', 'why x'), ('y', 'why y')] and len(corrupt) == 2
+    with pytest.raises(DataError, match='3 images cannot be read, where `max_corrupt'):
+        corrupt.note('z', lambda: 'why z')
     with pytest.raises(DataError, match='3 images'):
-        bad.note('x', lambda: pytest.fail('asked again'))
-    assert len(told) == 3
+        corrupt.note('x', lambda: pytest.fail('called again'))
+    assert len(recorded) == 3

@@ -1,4 +1,4 @@
-"""The names of splits."""
+"""Names of splits."""
 
 import pytest
 

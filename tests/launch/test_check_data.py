@@ -12,8 +12,8 @@ def test_says_what_is_wrong_and_writes_all_of_it(tmp_path):
     for split in ('train', 'valid'):
         for number, name in enumerate(('ant', 'bee')):
             for k in range(4):
-                picture = images.image('RGB', 40, 40, 10 * k + number)
-                data = images.encode(picture, 'PNG')
+                pixels = images.image('RGB', 40, 40, 10 * k + number)
+                data = images.encode(pixels, 'PNG')
                 images.write(root / split / name / f'{k}.png', data)
     images.write(root / 'train' / 'ant' / 'cut\n.png', data[:-70])
     done = launch(

@@ -97,7 +97,7 @@ def test_a_truncated_jpeg_is_left_out_and_said(tmp_path):
         f'--model_dir={tmp_path}/run',
     )
     assert done.returncode == 0, done.stderr
-    assert f'Left out, since it cannot be read: {bad}: ' in done.stderr
+    assert f'Skipped, since it cannot be read: {bad}: ' in done.stderr
     assert done.stderr.count(str(bad)) == 1
     assert 'user-defined function' not in done.stderr
     assert (tmp_path / 'run' / 'corrupt_images.jsonl').exists()
@@ -170,7 +170,7 @@ def test_label_out_of_range(records, tmp_path):
     assert 'label' in said and '-1' in said
 
 
-def test_batch_larger_than_the_data_set(tmp_path):
+def test_batch_larger_than_the_dataset(tmp_path):
     _directory(tmp_path / 'data')
     said = _refused(
         tmp_path, *DIRECTORY, f'--data_dir={tmp_path}/data', '--batch_size=100'
@@ -199,7 +199,7 @@ def test_bad_value_in_a_flagfile(tmp_path):
         ('--dataset=cifra10', "'cifar10'"),
         ('--optimizer=adma', "'adam'"),
         ('--network=mlp(hiden=3)', "no setting of 'mlp': 'hiden'"),
-        ('--network_args=hidden=3x4', "--network='linear(hidden=(3, 4))'"),
+        ('--network="\'linear(hidden=(3, 4))\'"(hidden=(3, 4))'),
         ('--max_bad_examples=3', '--max_bad_examples is called --max_corrupt_images'),
         ('--augment=flop', 'flip'),
         ('--learning_rate=fast', 'must be a number'),

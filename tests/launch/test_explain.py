@@ -1,4 +1,4 @@
-"""`launch.explain` as a user gives it."""
+"""Tests of the program `launch.explain`."""
 
 import os
 
@@ -29,7 +29,7 @@ def run(tmp_path_factory):
     return config.run.model_dir
 
 
-def test_what_it_writes_and_says(run):
+def test_figures_messages_and_summaries_of_a_run(run):
     done = launch('explain', f'--model_dir={run}', '--count=3', '--steps=30')
     assert done.returncode == 0, done.stderr
     paths = done.stdout.split()
@@ -41,11 +41,11 @@ def test_what_it_writes_and_says(run):
         'maximize-classes.png',
     ]
     for path in paths:
-        with Image.open(path) as picture:
-            picture.load()
-            assert picture.size[0] >= 520
-    said = done.stderr.splitlines()
-    gaps = [line for line in said if 'a gap of 0.00% in 30 steps' in line]
+        with Image.open(path) as image:
+            image.load()
+            assert image.size[0] >= 520
+    messages = done.stderr.splitlines()
+    gaps = [line for line in messages if 'a gap of 0.00% in 30 steps' in line]
     assert len(gaps) == 3 and gaps[0].startswith('digits/')
     found = [v.tag for event in events(directory) for v in event.summary.value]
     assert len(found) == 4

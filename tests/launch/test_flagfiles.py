@@ -108,7 +108,7 @@ def test_runs_on_the_real_data(path, tmp_path):
         '--max_steps=2',
         '--noexport',
         f'--model_dir={tmp_path}/run',
-        # Beside other work: some ask for six views of 10,000 test images.
+        # Slow next to other work: some average six views of 10,000 test images.
         timeout=900,
     )
     assert done.returncode == 0, done.stderr

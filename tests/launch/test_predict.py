@@ -52,7 +52,7 @@ def test_a_file_is_there_when_it_is_whole(kind, tmp_path):
 
 @pytest.mark.parametrize('kind', ['csv', 'jsonl'])
 @pytest.mark.parametrize('lost', [0, 1, 9, 40, 60, 90])
-def test_going_on_gives_the_same_file(kind, lost, tmp_path):
+def test_resuming_writes_the_same_file(kind, lost, tmp_path):
     """Whatever of the end a kill has cost."""
     put(tmp_path / 'unbroken', kind, NAMES)
     put_and_be_killed(tmp_path / 'killed', kind, NAMES[:4])
@@ -131,8 +131,8 @@ def records(tmp_path):
     data = [encode(image(seed=seed), 'PNG') for seed in range(3)]
     for name, compression in (('plain', ''), ('packed', 'GZIP')):
         with tf.io.TFRecordWriter(str(tmp_path / name), compression) as file:
-            for picture in data:
-                value = tf.train.Feature(bytes_list=tf.train.BytesList(value=[picture]))
+            for encoded in data:
+                value = tf.train.Feature(bytes_list=tf.train.BytesList(value=[encoded]))
                 features = tf.train.Features(feature={'image/encoded': value})
                 file.write(tf.train.Example(features=features).SerializeToString())
     return tmp_path, data

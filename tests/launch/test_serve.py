@@ -1,4 +1,4 @@
-"""The program `launch.serve`, as a user starts and ends it."""
+"""The program `launch.serve`, from its start to SIGTERM."""
 
 import asyncio
 import base64
@@ -17,7 +17,7 @@ pytest.importorskip('aiohttp', reason='needs the extra `serving`')
 import grpc
 from tensorflow_serving.apis import get_model_status_pb2, model_service_pb2_grpc
 
-from estimator_clf.serving.server import Options, Server
+from estimator_clf.serving.server import Server, ServerOptions
 from tests.helpers import serving_model as model
 from tests.helpers.launching import ROOT, command, launch
 
@@ -29,7 +29,7 @@ def exported(tmp_path_factory):
     return directory
 
 
-def test_from_start_to_end(exported):
+def test_serves_until_sigterm(exported):
     process = subprocess.Popen(
         command(
             'serve',
@@ -49,29 +49,29 @@ def test_from_start_to_end(exported):
         text = ''.join(lines)
         url = re.search(r'Page:  (\S+)/\n', text)[1]
         assert f'REST:  {url}/v1/models/shades:predict\n' in text
-        assert 'in production run TensorFlow Serving' in lines[3]
-        picture = model.pictures(1)[0]
-        body = {'instances': [{'b64': base64.b64encode(picture).decode()}]}
+        assert 'in production use TensorFlow Serving' in lines[3]
+        png = model.gray_pngs(1)[0]
+        body = {'instances': [{'b64': base64.b64encode(png).decode()}]}
         path = '/v1/models/shades/labels/stable:predict'
         data = json.dumps(body).encode()
         with urllib.request.urlopen(url + path, data, timeout=60) as response:
             (answer,) = json.load(response)['predictions']
-        assert answer['classes'] == model.expected(picture, 4)[0]
+        assert answer['classes'] == model.expected(png, 4)[0]
         with grpc.insecure_channel(re.search(r'gRPC:  (\S+)', text)[1]) as channel:
             request = get_model_status_pb2.GetModelStatusRequest()
             request.model_spec.name = 'shades'
             stub = model_service_pb2_grpc.ModelServiceStub(channel)
             (status,) = stub.GetModelStatus(request, timeout=60).model_version_status
         assert status.version == 4
-        # A second one on the same port says so. The port comes before the model.
+        # A second server cannot open the same port, and fails before loading the model.
         port = int(url.rpartition(':')[2])
         result = launch('serve', f'--export_dir={exported}', f'--port={port}')
         assert result.returncode == 2 and 'Traceback' not in result.stderr
-        assert f'--port={port} on --host=127.0.0.1 cannot be had' in result.stderr
+        assert f'--port={port} on --host=127.0.0.1 cannot be opened' in result.stderr
         process.send_signal(signal.SIGTERM)
         _, errors = process.communicate(timeout=60)
         assert process.returncode == 0, errors
-        assert errors == 'Answering what is under way, then ending.\n'
+        assert errors == 'Finishing the requests in progress.\n'
         with pytest.raises(OSError):
             socket.create_connection(('127.0.0.1', port), timeout=5).close()
     finally:
@@ -79,13 +79,13 @@ def test_from_start_to_end(exported):
         process.wait()
 
 
-def test_nothing_to_serve(tmp_path):
+def test_directory_without_versions(tmp_path):
     result = launch('serve', f'--export_dir={tmp_path}', '--port=0', '--nogrpc')
     assert result.returncode == 2 and 'Traceback' not in result.stderr
-    assert '--export_dir must hold a SavedModel that can be loaded' in result.stderr
+    assert '--export_dir must contain a SavedModel that can be loaded' in result.stderr
 
 
-def test_ports_are_ports():
+def test_invalid_port():
     result = launch('serve', '--export_dir=x', '--port=85010')
     assert result.returncode == 2 and 'Traceback' not in result.stderr
     assert '85010' in result.stderr
@@ -96,11 +96,11 @@ def test_ipv6(exported):
         with socket.socket(socket.AF_INET6) as free:
             free.bind(('::1', 0))
     except OSError as error:
-        pytest.skip(f'this machine has no IPv6: {error}')
+        pytest.skip(f'needs IPv6: {error}')
 
-    async def ask():
+    async def connect():
         server = Server(
-            Options(export_dir=str(exported), host='::1', port=0, grpc_port=0)
+            ServerOptions(export_dir=str(exported), host='::1', port=0, grpc_port=0)
         )
         await server.start()
         try:
@@ -110,4 +110,4 @@ def test_ipv6(exported):
         finally:
             await server.stop()
 
-    asyncio.run(ask())
+    asyncio.run(connect())

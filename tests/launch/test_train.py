@@ -45,7 +45,7 @@ def run(tmp_path_factory):
 
 
 @pytest.fixture(scope='module')
-def pictures(tmp_path_factory):
+def image_dir(tmp_path_factory):
     """Digits of the test split as PNG files of another size: (directory, labels)."""
     directory = tmp_path_factory.mktemp('images')
     digits = load_digits()
@@ -187,11 +187,11 @@ def test_evaluate_an_earlier_checkpoint_as_a_table(run):
     assert wrong.returncode == 2 and f'model.ckpt-{steps[0]}' in wrong.stderr
 
 
-def test_predict_in_every_form(run, pictures):
+def test_predict_in_every_form(run, image_dir):
     directory, _ = run
-    pictures, labels = pictures
+    image_dir, labels = image_dir
     form = launch(
-        'predict', f'--export_dir={directory}/export', '--output=csv', pictures
+        'predict', f'--export_dir={directory}/export', '--output=csv', image_dir
     )
     assert form.returncode == 0, form.stderr
     rows = list(csv.DictReader(io.StringIO(form.stdout)))
@@ -205,7 +205,7 @@ def test_predict_in_every_form(run, pictures):
         f'--export_dir={directory}/export',
         '--output=jsonl',
         '--top=3',
-        f'{pictures}/*.png',
+        f'{image_dir}/*.png',
     )
     found = [json.loads(line) for line in form.stdout.splitlines()]
     assert [line['class'] for line in found] == [row['class'] for row in rows]
@@ -218,9 +218,11 @@ def test_predict_in_every_form(run, pictures):
     assert header.split() == ['file', 'class', 'probability'] and first in row
 
 
-def test_predict_names_bad_files_and_does_the_others(run, pictures, tmp_path):
+def test_predict_names_corrupt_files_and_classifies_the_others(
+    run, image_dir, tmp_path
+):
     directory, _ = run
-    good = min(pictures[1])
+    good = min(image_dir[1])
     bad = tmp_path / 'bad.jpg'
     bad.write_text('not an image')
     done = launch(
@@ -244,7 +246,7 @@ def test_export_again_gives_a_later_version(run, tmp_path):
     assert int(second.stdout.split('/')[-1]) > int(first.stdout.split('/')[-1])
 
 
-def test_going_on_after_the_end_only_says_so(run):
+def test_resuming_a_complete_run_only_reports_it(run):
     directory, done = run
     again = launch(
         'train',

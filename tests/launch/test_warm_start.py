@@ -21,7 +21,7 @@ import numpy as np
 import tensorflow as tf
 from estimator_clf.warm_start.hook import WarmStartHook
 from estimator_clf.warm_start.sources import open_source
-from model_fns import OptimizerSpec, make_model_fn
+from model_fns import ModelSpec, OptimizerSpec, make_model_fn
 v1 = tf.compat.v1
 tf.config.set_logical_device_configuration(
     tf.config.list_physical_devices('CPU')[0],
@@ -53,8 +53,10 @@ class Look(v1.train.SessionRunHook):
         self.values = session.run(self.fetched)
 
 model_fn = make_model_fn(
-    'cnn', num_classes=3, mean=127.0, stddev=70.0,
-    network_args={'filters': (4,), 'hidden': (), 'batch_norm': True},
+    ModelSpec(
+        'cnn', {'filters': (4,), 'hidden': (), 'batch_norm': True},
+        num_classes=3, mean=127.0, stddev=70.0,
+    ),
     optimizer=OptimizerSpec(name='momentum', ema_decay=0.5),
 )
 first = estimator.Estimator(model_fn, sys.argv[1] + '/1', config(1))
@@ -64,14 +66,14 @@ hook, look = WarmStartHook(source), Look()
 estimator.Estimator(model_fn, sys.argv[1] + '/2', config(2)).train(
     input_fn, steps=1, hooks=[hook, look])
 checked = 0
-for name, key in hook.plan.assignments.items():
+for name, key in hook.assignment.source_names.items():
     for target in (name, name + '/ExponentialMovingAverage'):
         copies = look.values[target]
         assert len(copies) == 2, target
         for copy in copies:
             np.testing.assert_array_equal(copy, source.read(key), target)
             checked += 1
-print(json.dumps({'checked': checked, 'counts': hook.plan.counts()}))
+print(json.dumps({'checked': checked, 'counts': hook.assignment.counts()}))
 """
 
 

@@ -1,4 +1,4 @@
-"""Two replicas on two logical CPUs do what one does on the whole batch."""
+"""Two replicas on two logical CPUs are equal to one on the whole batch."""
 
 import json
 import subprocess
@@ -13,7 +13,7 @@ import json, sys
 from estimator_clf.compat import estimator
 import numpy as np
 import tensorflow as tf
-from model_fns import OptimizerSpec, make_model_fn
+from model_fns import HeadSpec, ModelSpec, OptimizerSpec, RuntimeSpec, make_model_fn
 from model_fns.layers.layer_builder import LayerBuilder
 
 tf.config.set_logical_device_configuration(
@@ -44,15 +44,13 @@ def dropped():
     return [mask.tolist() for mask in masks]
 
 
-def run(name, replicas, optimizer, network='mlp', args=None, **kwargs):
+def run(name, replicas, optimizer, network='mlp', args=None, head=None, runtime=None):
+    args = args or {'hidden': (8,)}
     model_fn = make_model_fn(
-        network,
-        num_classes=3,
-        mean=127.0,
-        stddev=70.0,
-        network_args=args or {'hidden': (8,)},
-        optimizer=OptimizerSpec(**optimizer),
-        **kwargs,
+        ModelSpec(network, args, num_classes=3, mean=127.0, stddev=70.0),
+        HeadSpec(**(head or {})),
+        OptimizerSpec(**optimizer),
+        RuntimeSpec(**(runtime or {})),
     )
     config = estimator.RunConfig()
     if replicas == 2:
@@ -67,7 +65,7 @@ def run(name, replicas, optimizer, network='mlp', args=None, **kwargs):
 
     directory = f'{sys.argv[1]}/{name}{replicas}'
     model = estimator.Estimator(model_fn, directory, config)
-    # The batch is per replica: both runs see 16 examples a step.
+    # The batch is per replica: both runs train on 16 examples per step.
     model.train(lambda: input_fn(16 // replicas, True), steps=3)
     names = [n for n in model.get_variable_names() if n.startswith(network + '/')]
     result = {'weights': {n: model.get_variable_value(n).tolist() for n in names}}
@@ -102,7 +100,7 @@ CASES = {
             'name': 'adamw',
             'learning_rate': 0.01,
             'weight_decay': 0.3,
-            # Of every replica's copy, whose names TensorFlow makes longer.
+            # Matches the copy of each replica, whose names TensorFlow extends.
             'decay_multipliers': [['bias$', 2.0]],
         }
     },
@@ -116,16 +114,21 @@ CASES = {
             'freeze': ['dense1/bias'],
             'lr_multipliers': [['dense', 0.1]],
         },
-        'gradient_accumulation_steps': 2,
+        'runtime': {'gradient_accumulation_steps': 2},
     },
-    'float16': {'optimizer': {'name': 'adamw'}, 'compute_dtype': 'float16'},
-    'xla': {'optimizer': {}, 'xla': True},
-    'class_weights': {'optimizer': {'name': 'sgd'}, 'class_weights': [1, 20, 0]},
-    'class_weights_parts': {
+    'float16': {
+        'optimizer': {'name': 'adamw'},
+        'runtime': {'compute_dtype': 'float16'},
+    },
+    'xla': {'optimizer': {}, 'runtime': {'xla': True}},
+    'class_weights': {
         'optimizer': {'name': 'sgd'},
-        'class_weights': [1, 20, 0],
-        'gradient_accumulation_steps': 2,
-        'xla': True,
+        'head': {'class_weights': [1, 20, 0]},
+    },
+    'class_weights_microbatches': {
+        'optimizer': {'name': 'sgd'},
+        'head': {'class_weights': [1, 20, 0]},
+        'runtime': {'gradient_accumulation_steps': 2, 'xla': True},
     },
 }
 
@@ -144,7 +147,7 @@ def result(tmp_path_factory):
 def test_weights_are_those_of_one_replica(result, case):
     one, two = (run['weights'] for run in result[case])
     assert set(one) == set(two)
-    # What float16 rounds depends on how the batch is cut.
+    # Rounding in float16 depends on how the batch is split.
     tolerance = 1e-2 if case == 'float16' else 1e-4
     for name, value in one.items():
         np.testing.assert_allclose(

@@ -1,50 +1,60 @@
-"""Those who look on while an evaluation goes through its batches."""
+"""Base class of evaluation callbacks."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import estimator_clf.compat  # noqa: F401  Configures TensorFlow's logging first.
+
+import tensorflow as tf
+
+Tensors = dict[str, tf.Tensor]
+Values = Mapping[str, Any]
 
 
 class EvalCallback:
-    """Sees the batches of an evaluation, and writes something at its end.
+    """Receives tensors of every batch of an evaluation, and writes a result at its end.
 
-    It takes no pass of its own over the data: what it asks for is fetched by the run of
-    the session that updates the metrics. What is fetched is copied, so it asks for
-    little: not for all images, say, but for those that it will show.
+    The tensors are fetched by the same session run that updates the metrics, so that
+    the data is read only once. Fetched values are copied: fetch only what is needed,
+    for example the images that will be shown instead of all.
 
         evaluator = Evaluator(model_fn, input_fn, [ConfusionMatrix(writer, names)])
     """
 
-    def fetches(self, tensors):
-        """Chooses what to see; called once, while the graph is built.
+    def fetches(self, tensors: Tensors) -> Tensors:
+        """Selects the tensors to fetch; called once, while the graph is built.
 
-        It may make ops, and local variables, which start again in every evaluation.
+        It may add ops, and local variables, which every evaluation initializes.
 
         Args:
-          tensors: dict tag -> tensor [B, …]: the features ('image', 'key') and what
-            the model offers, see `estimator_clf.core.graph_collections`.
+          tensors: by tag, [B, …]: the features ('image', 'key') and the tensors that
+            the model publishes, see `estimator_clf.core.graph_collections`.
 
         Returns:
-          dict of tensors; empty if what it needs is not there: it is then left out.
+          Tensors by tag; empty to disable the callback if a required one is missing.
         """
         raise NotImplementedError
 
-    def on_begin(self):
-        """Called before the first batch; one evaluation may follow another given up."""
+    def on_begin(self) -> None:
+        """Called before the first batch, also after an aborted evaluation."""
 
-    def on_batch(self, values):
+    def on_batch(self, values: Values) -> None:
         """Called after each batch.
 
         Args:
-          values: the values of `fetches`.
+          values: values of `fetches`.
         """
 
-    def on_end(self, step):
-        """Called after the last batch, unless the evaluation was given up.
+    def on_end(self, step: int) -> None:
+        """Called after the last batch, unless the evaluation was aborted.
 
         Args:
-          step: int, the global step of the weights.
+          step: global step of the weights.
         """
 
 
-def choose(tensors, *tags):
-    """Returns the dict of these tags out of `tensors`; empty if one is missing."""
+def select_tensors(tensors: Tensors, *tags: str) -> Tensors:
+    """Returns the tensors with these tags; an empty dict if one is missing."""
     if any(tag not in tensors for tag in tags):
         return {}
     return {tag: tensors[tag] for tag in tags}

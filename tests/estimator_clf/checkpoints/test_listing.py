@@ -1,17 +1,17 @@
-"""The list of the checkpoints, whole or corrupt."""
+"""Lists of checkpoints, intact or corrupt."""
 
 import pytest
 
 from estimator_clf.checkpoints.best import best_checkpoint
 from estimator_clf.checkpoints.listing import latest_checkpoint, names_of_checkpoints
 from estimator_clf.core.errors import ConfigError
-from estimator_clf.training.factory import checkpoint_of
+from estimator_clf.training.saved_runs import find_checkpoint
 from estimator_clf.warm_start.sources import open_source
 
 
 @pytest.fixture
 def directory(tmp_path):
-    """Looks like that of a run, whose list of checkpoints is empty."""
+    """Directory like that of a run, with an empty list of checkpoints."""
     for step in (100, 20, 3):
         (tmp_path / f'model.ckpt-{step}.index').touch()
         (tmp_path / f'model.ckpt-{step}.data-00000-of-00001').touch()
@@ -19,7 +19,7 @@ def directory(tmp_path):
     return tmp_path
 
 
-def test_names_are_in_the_order_of_steps(directory):
+def test_names_are_sorted_by_step(directory):
     names = names_of_checkpoints(str(directory))
     assert names == ['model.ckpt-3', 'model.ckpt-20', 'model.ckpt-100']
 
@@ -35,17 +35,17 @@ def test_latest(directory):
 @pytest.mark.parametrize(
     'content', ['', 'model_chec', 'model_checkpoint_path: "model.ckpt-5"\n']
 )
-def test_a_damaged_list_is_said_in_words(directory, content):
+def test_corrupt_list_is_an_error(directory, content):
     (directory / 'checkpoint').write_text(content)
-    for read in (latest_checkpoint, checkpoint_of, open_source):
+    for read in (latest_checkpoint, find_checkpoint, open_source):
         with pytest.raises(ConfigError, match='checkpoint, the list .*/model.ckpt-100'):
             read(str(directory))
-    assert checkpoint_of(str(directory), '20') == str(directory / 'model.ckpt-20')
+    assert find_checkpoint(str(directory), '20') == str(directory / 'model.ckpt-20')
     with pytest.raises(ConfigError, match='are: model.ckpt-3, model.ckpt-20, model.*0'):
-        checkpoint_of(str(directory), '21')
+        find_checkpoint(str(directory), '21')
 
 
-def test_a_damaged_list_of_the_best(directory):
+def test_corrupt_list_of_a_best_checkpoint_is_an_error(directory):
     best = directory / 'best'
     best.mkdir()
     (best / 'best.json').write_text('{"best": [{"path": "20", "step": 20}]}')

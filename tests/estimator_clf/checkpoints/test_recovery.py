@@ -1,11 +1,11 @@
-"""The newest checkpoint that is whole, whatever happened to the newest."""
+"""Recovery of the newest readable checkpoint."""
 
 import os
 
 import pytest
 import tensorflow as tf
 
-from estimator_clf.checkpoints.recovery import recover, sweep, why_damaged
+from estimator_clf.checkpoints.recovery import recover, sweep, why_corrupt
 from estimator_clf.core.errors import RunError
 from estimator_clf.training.run_directory import latest_step
 from tests.helpers.launching import SMALL, launch, lines
@@ -41,13 +41,13 @@ def _flip(path):
 DATA = '.data-00000-of-00001'
 
 
-def test_whole_ones_are_left_alone(directory):
+def test_intact_checkpoints_are_unchanged(directory):
     before = (directory / 'checkpoint').read_bytes()
     assert recover(str(directory)) is None
     assert (directory / 'checkpoint').read_bytes() == before
 
 
-def test_no_checkpoint_is_no_damage(tmp_path):
+def test_no_checkpoint_is_no_error(tmp_path):
     assert recover(str(tmp_path)) is None
     assert recover(str(tmp_path / 'missing')) is None
 
@@ -62,25 +62,25 @@ def test_no_checkpoint_is_no_damage(tmp_path):
         lambda directory: os.remove(directory / f'model.ckpt-10{DATA}'),
     ],
 )
-def test_damaged_newest_falls_back(directory, damage):
+def test_corrupt_newest_falls_back(directory, damage):
     damage(directory)
-    assert why_damaged(str(directory / 'model.ckpt-10'))
-    said = recover(str(directory))
-    assert 'model.ckpt-10 is corrupt' in said
-    assert said.endswith('Going on from model.ckpt-9.')
+    assert why_corrupt(str(directory / 'model.ckpt-10'))
+    message = recover(str(directory))
+    assert 'model.ckpt-10 is corrupt' in message
+    assert message.endswith('Resuming from model.ckpt-9.')
     assert latest_step(str(directory)) == 9
     assert recover(str(directory)) is None
 
 
-def test_two_damaged(directory):
+def test_two_corrupt(directory):
     _cut(directory / f'model.ckpt-10{DATA}')
     _cut(directory / f'model.ckpt-9{DATA}')
-    assert 'Going on from model.ckpt-1.' in recover(str(directory))
+    assert 'Resuming from model.ckpt-1.' in recover(str(directory))
     assert latest_step(str(directory)) == 1
 
 
 @pytest.mark.parametrize('content', [None, '', 'model_checkpoint_path: "mod'])
-def test_damaged_list(directory, content):
+def test_corrupt_list(directory, content):
     if content is None:
         (directory / 'checkpoint').unlink()
     else:
@@ -89,42 +89,47 @@ def test_damaged_list(directory, content):
     assert latest_step(str(directory)) == 10
 
 
-def test_nothing_whole_is_not_started_over_silently(directory):
+def test_all_corrupt_is_an_error(directory):
     for number in (1, 9, 10):
         _cut(directory / f'model.ckpt-{number}{DATA}')
-    with pytest.raises(RunError, match='no checkpoint is whole'):
+    with pytest.raises(RunError, match='every checkpoint is corrupt'):
         recover(str(directory))
 
 
-def test_a_run_goes_on_and_ends_as_if_nothing_had_been(tmp_path):
-    whole = run(tmp_path / 'whole')
+def test_run_resumes_from_the_one_before_with_equal_results(tmp_path):
+    expected = run(tmp_path / 'expected')
     with pytest.raises(Recorder.Killed):
         run(tmp_path / 'run', Recorder(kill_after=13))
     newest = latest_step(str(tmp_path / 'run'))
     assert newest > 5
     _cut(tmp_path / 'run' / f'model.ckpt-{newest}{DATA}')
-    assert run(tmp_path / 'run').metrics == whole.metrics
+    assert run(tmp_path / 'run').metrics == expected.metrics
 
 
-def test_it_is_said(tmp_path):
+def test_recovery_is_logged(tmp_path):
     settings = (*SMALL, f'--model_dir={tmp_path}', '--noexport', '--record_keys')
     assert launch('train', *settings, '--max_steps=30').returncode == 0
     _cut(tmp_path / f'model.ckpt-30{DATA}')
     done = launch('train', *settings, '--max_steps=40')
     assert done.returncode == 0, done.stderr
     assert 'model.ckpt-30 is corrupt' in done.stderr
-    assert 'Going on from model.ckpt-23.' in done.stderr
+    assert 'Resuming from model.ckpt-23.' in done.stderr
     steps = [line['step'] for line in lines(tmp_path / 'keys.jsonl')]
     assert steps == list(range(1, 41))
 
 
-def test_sweep_removes_what_is_half_and_nothing_else(tmp_path):
-    half = ['model.ckpt-7_temp/part-00000-of-00001.data', '.partial-abc']
-    whole = ['model.ckpt-7.index', 'metrics.jsonl', 'model.ckpt-8_temporary', 'best/x']
-    for name in half + whole:
+def test_sweep_removes_unfinished_files_only(tmp_path):
+    unfinished = ['model.ckpt-7_temp/part-00000-of-00001.data', '.partial-abc']
+    finished = [
+        'model.ckpt-7.index',
+        'metrics.jsonl',
+        'model.ckpt-8_temporary',
+        'best/x',
+    ]
+    for name in unfinished + finished:
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text('')
     sweep(str(tmp_path))
     left = {str(p.relative_to(tmp_path)) for p in tmp_path.rglob('*') if p.is_file()}
-    assert left == set(whole)
+    assert left == set(finished)
     sweep(str(tmp_path / 'not there'))

@@ -1,4 +1,4 @@
-"""Estimator through the one door, in one process and in clusters of processes."""
+"""Estimator from `compat`, in one process and in clusters of processes."""
 
 import ast
 import importlib
@@ -41,10 +41,10 @@ has_no_estimator = pytest.mark.skipif(
 )
 
 
-# -- What the door does to the process -------------------------------------------------
+# -- Garbage collection ----------------------------------------------------------------
 
 
-def test_garbage_is_collected_as_before_but_for_tensorflow():
+def test_only_objects_of_tensorflow_are_frozen():
     program = """
         import gc, weakref
         class Cycle:
@@ -54,9 +54,9 @@ def test_garbage_is_collected_as_before_but_for_tensorflow():
         gc.disable() if DISABLED else None
         import estimator_clf.compat
         frozen, enabled = gc.get_freeze_count(), gc.isenabled()
-        behind = weakref.ref(Cycle())
+        after = weakref.ref(Cycle())
         gc.collect()
-        print(before() is None, behind() is None, enabled, frozen > 100_000)
+        print(before() is None, after() is None, enabled, frozen > 100_000)
     """
     for disabled in (False, True):
         text = textwrap.dedent(program).replace('DISABLED', str(disabled))
@@ -64,10 +64,10 @@ def test_garbage_is_collected_as_before_but_for_tensorflow():
         assert found == ['True', 'True', str(not disabled), 'True']
 
 
-# -- What the door offers --------------------------------------------------------------
+# -- Names -----------------------------------------------------------------------------
 
 
-def test_offers_the_names_of_tf_estimator():
+def test_has_the_names_of_tf_estimator():
     names = """
         Estimator EstimatorSpec RunConfig ModeKeys TrainSpec EvalSpec
         train_and_evaluate WarmStartSettings VocabInfo add_metrics
@@ -96,7 +96,7 @@ def test_offers_the_names_of_tf_estimator():
 
 
 def test_hooks_are_those_of_tensorflow():
-    # A hook of another family would pass isinstance checks nowhere.
+    # Hooks of another class would fail isinstance checks.
     assert estimator.SessionRunHook is tf.compat.v1.train.SessionRunHook
     assert issubclass(estimator.StopAtStepHook, tf.compat.v1.train.SessionRunHook)
     assert estimator.ModeKeys.TRAIN == 'train'
@@ -104,14 +104,14 @@ def test_hooks_are_those_of_tensorflow():
 
 
 @has_own_estimator
-def test_own_estimator_is_handed_out_untouched():
+def test_own_estimator_is_returned_unchanged():
     assert estimator.Estimator is tf.estimator.Estimator
     training = importlib.import_module(_wheel._TRAINING)
     assert training.__file__ != _training.__file__
 
 
 @has_own_estimator
-def test_names_from_the_wheel_are_the_real_ones():
+def test_names_from_the_wheel_are_those_of_tensorflow():
     # The table of names against TensorFlow's own API: the same objects, name by name.
     for ours, theirs in (
         (_wheel.load(), estimator),
@@ -130,7 +130,7 @@ def test_tf_estimator_stays_unset():
 
 
 @has_no_estimator
-def test_a_name_that_is_not_loaded_says_so():
+def test_missing_name_is_an_error_with_a_list():
     with pytest.raises(AttributeError, match='no canned estimators') as caught:
         estimator.DNNClassifier  # noqa: B018
     assert 'RunConfig' in str(caught.value)
@@ -244,10 +244,10 @@ def test_in_memory_evaluator_hook(tmp_path):
     assert list((tmp_path / 'eval').glob('events*'))
 
 
-# -- RunConfig: who am I ---------------------------------------------------------------
+# -- RunConfig: the task ---------------------------------------------------------------
 
 
-def test_run_config_alone(monkeypatch):
+def test_run_config_without_a_cluster(monkeypatch):
     monkeypatch.delenv('TF_CONFIG', raising=False)
     for strategy in (None, tf.distribute.OneDeviceStrategy('/cpu:0')):
         config = estimator.RunConfig(train_distribute=strategy)
@@ -296,7 +296,7 @@ def test_standalone_client_is_refused():
 
 
 @has_no_estimator
-def test_a_strategy_given_twice_is_refused():
+def test_strategy_given_twice_is_refused():
     from tensorflow.python.distribute.distribute_config import DistributeConfig
 
     strategy = tf.distribute.OneDeviceStrategy('/cpu:0')
@@ -308,7 +308,7 @@ def test_a_strategy_given_twice_is_refused():
 
 
 @has_no_estimator
-def test_train_alone_is_refused_in_a_cluster_with_a_strategy(monkeypatch, tmp_path):
+def test_train_is_refused_in_a_cluster_with_a_strategy(monkeypatch, tmp_path):
     tf_config = {'cluster': CLUSTER, 'task': {'type': 'worker', 'index': 0}}
     monkeypatch.setenv('TF_CONFIG', json.dumps(tf_config))
     strategy = tf.distribute.OneDeviceStrategy('/cpu:0')
@@ -320,24 +320,24 @@ def test_train_alone_is_refused_in_a_cluster_with_a_strategy(monkeypatch, tmp_pa
 @has_own_estimator
 @pytest.mark.parametrize('cluster', [{}, CLUSTER, {'master': ['a:1'], 'ps': ['d:1']}])
 @pytest.mark.parametrize('with_strategy', [False, True])
-def test_replacement_sets_what_the_real_module_sets(cluster, with_strategy):
-    # TensorFlow 2.15 still has the real one: ask it.
+def test_replacement_sets_the_attributes_of_the_original(cluster, with_strategy):
+    # TensorFlow 2.15 still has the original.
     real = importlib.import_module(_wheel._TRAINING)
     task = {'type': next(iter(cluster)), 'index': 0} if cluster else {}
     tf_config = {'cluster': cluster, 'task': task} if cluster else {}
     strategy = tf.distribute.OneDeviceStrategy('/cpu:0') if with_strategy else None
-    seen = []
+    found = []
     for module in (real, _training):
         config = estimator.RunConfig(train_distribute=strategy)
         module.init_run_config(config, tf_config)
         coordinated = module.should_run_distribute_coordinator(config)
         state = {k: v for k, v in vars(config).items() if k != '_session_config'}
-        seen.append((coordinated, state))
-    assert seen[0] == seen[1]
+        found.append((coordinated, state))
+    assert found[0] == found[1]
 
 
 @has_own_estimator
-def test_replacement_places_a_task_as_the_real_module_does():
+def test_replacement_places_a_task_like_the_original():
     real = importlib.import_module(_wheel._TRAINING)
     tasks = [(job, i) for job, hosts in CLUSTER.items() for i in range(len(hosts))]
     for task_type, task_id in [*tasks, ('evaluator', 0), (None, None)]:
@@ -359,7 +359,7 @@ def test_replacement_places_a_task_as_the_real_module_does():
 
 
 def environment(**extra):
-    # What pytest's own process has set must not decide what the others print.
+    # Variables of pytest's own process must not affect what the others print.
     drop = ('TF_CONFIG', 'TF_CPP_MIN_LOG_LEVEL', 'PYTHONWARNINGS')
     kept = {k: v for k, v in os.environ.items() if k not in drop}
     return {**kept, 'PYTHONPATH': str(ROOT), 'CUDA_VISIBLE_DEVICES': '', **extra}
@@ -378,20 +378,20 @@ def run_python(*arguments):
 
 
 def run_cluster(mode, model_dir, tasks, steps):
-    """Runs one process per task; returns what each printed, by task.
+    """Runs one process per task; returns the printed JSON by task.
 
     Args:
-        mode: str, see `compat_task.py`.
-        model_dir: path, shared by all.
-        tasks: list of str, as 'worker:1'. Those of 'ps' are ended with the others.
-        steps: int.
+      mode: see `compat_task.py`.
+      model_dir: path, shared by all.
+      tasks: such as 'worker:1'. Those of 'ps' are ended with the others.
+      steps: number of training steps.
     """
-    # Bound all at once, so that no port is given out twice.
+    # Bound all at once, so that no port is assigned twice.
     sockets = {task: socket.create_server(('127.0.0.1', 0)) for task in tasks}
     cluster = {}
     for task in tasks:
         job = task.split(':')[0]
-        if job != 'evaluator':  # Estimator's convention: it stands outside.
+        if job != 'evaluator':  # By convention not in the cluster.
             port = sockets[task].getsockname()[1]
             cluster.setdefault(job, []).append(f'127.0.0.1:{port}')
     for listening in sockets.values():
@@ -416,7 +416,7 @@ def run_cluster(mode, model_dir, tasks, steps):
         printed = {}
         for task, process in processes.items():
             if task.startswith('ps'):
-                continue  # It serves for ever.
+                continue  # It never ends.
             out, err = process.communicate(timeout=TIMEOUT)
             assert process.returncode == 0, f'{task}: {err}'
             printed[task] = json.loads(out.splitlines()[-1])
@@ -433,13 +433,13 @@ def test_import_train_and_evaluate_print_nothing(tmp_path):
     assert done.returncode == 0, done.stderr
     lines = done.stderr.splitlines()
     if tf.__version__.startswith(('2.16.', '2.17.', '2.18.', '2.19.', '2.20.')):
-        # Seen on 2.18: the first session of a process says this, past the log level.
-        # Only an earlier session could keep it quiet, and that would fix the size of
-        # the thread pools before `RunConfig.session_config` has its say.
+        # Observed on 2.18: the first session of a process logs this at any log level.
+        # Only an earlier session could prevent it, and that would fix the size of the
+        # thread pools before `RunConfig.session_config` applies.
         known = ('absl::InitializeLog()', 'MLIR V1 optimization pass is not enabled')
         lines = [line for line in lines if not any(k in line for k in known)]
-    # TensorFlow's StepCounterHook reads the global step beside the op that counts it
-    # up: on a busy machine once before, once behind it. Jobs of `launch` do without
+    # TensorFlow's StepCounterHook reads the global step next to the op that increments
+    # it: on a busy machine once before, once after it. Programs of `launch` do not use
     # this hook.
     race = 'It seems that global step (tf.train.get_global_step) has not been increased'
     lines = [line for line in lines if race not in line]
@@ -498,10 +498,10 @@ def test_cluster_with_an_evaluator(tmp_path, mode, jobs):
     assert list((tmp_path / 'eval').glob('events*'))
 
 
-# -- When something is missing ---------------------------------------------------------
+# -- Missing pieces --------------------------------------------------------------------
 
 
-def test_missing_piece_is_named_and_leaves_nothing_behind(tmp_path):
+def test_missing_piece_is_named_and_nothing_stays_loaded(tmp_path):
     script = tmp_path / 'missing.py'
     script.write_text(
         textwrap.dedent(
@@ -521,9 +521,9 @@ def test_missing_piece_is_named_and_leaves_nothing_behind(tmp_path):
                 print(type(error).__name__, error.missing, error.tensorflow_version)
                 print(error)
             sys.modules[lost] = kept
-            # TensorFlow 2.15 loads Estimator itself, and does not recover.
+            # TensorFlow 2.15 loads Estimator itself, and cannot retry.
             if not hasattr(tf, 'estimator'):
-                # Else other libraries would take an empty package for the real one.
+                # Otherwise other libraries would find an empty package.
                 print([name for name in sys.modules if 'tensorflow_estimator' in name])
                 from estimator_clf.compat import estimator
                 print('second attempt', estimator.RunConfig().task_type)
@@ -571,7 +571,7 @@ def test_wheel_not_installed(monkeypatch):
     assert tf.__version__ in str(caught.value)
 
 
-def test_wheel_of_another_version(monkeypatch):
+def test_wheel_of_another_version_is_refused(monkeypatch):
     pretend_installed(monkeypatch, **{'tensorflow-estimator': '2.14.0'})
     with pytest.raises(EstimatorImportError, match=r'2\.14\.0 .* 2\.15\.0') as caught:
         _load.load_estimator()
@@ -585,7 +585,7 @@ def test_tensorflow_not_installed(monkeypatch):
 
 
 @pytest.mark.parametrize('version', ['2.14.1', '2.22.0', '3.0.0-dev20290101', 'mine'])
-def test_unknown_version_warns_then_tries(monkeypatch, version):
+def test_unknown_version_warns_and_loads(monkeypatch, version):
     monkeypatch.setattr(tf, '__version__', version)
     with pytest.warns(UserWarning, match=f'{version} is not among .*2.15 to 2.21'):
         assert _load.load_estimator().Estimator is estimator.Estimator
@@ -612,17 +612,17 @@ def test_tensorflow_2_20_with_protobuf_7_warns(monkeypatch, version, protobuf, w
         assert "pip install 'protobuf<7'" in texts[0]
 
 
-# -- Early warning: what the wheel wants of TensorFlow ---------------------------------
+# -- Early warning: names of TensorFlow that the wheel uses ----------------------------
 
 
 def unresolved(source):
     """Lists the TensorFlow symbols in Python source that this TensorFlow lacks.
 
-    Looks at `from tensorflow… import …` and at dotted names that begin with a name
-    so imported, as far as they lead through modules and classes.
+    Checks `from tensorflow… import …` and dotted names that start with a name imported
+    this way, through modules and classes.
 
     Returns:
-        Tuple of the sorted missing dotted names and the number of names looked at.
+      Tuple of the sorted missing dotted names and the number of checked names.
     """
     tree = ast.parse(source)
     known, missing, count = {}, set(), 0
@@ -665,7 +665,7 @@ def unresolved(source):
     return sorted(missing), count
 
 
-def test_the_scan_finds_what_is_missing():
+def test_scan_finds_missing_names():
     missing, count = unresolved(
         'import tensorflow as tf\n'
         'from tensorflow.python.framework import ops, no_such_module\n'
@@ -682,7 +682,7 @@ def test_the_scan_finds_what_is_missing():
 
 def test_all_tensorflow_symbols_of_the_wheel_resolve():
     modules = {*_wheel.NAMES, *_wheel.EXPORT_NAMES, *_wheel.EXPERIMENTAL_NAMES}
-    # Imported by those.
+    # Imported by these.
     modules |= {'canned.metric_keys', 'export.export_lib', 'gc', 'util'}
     missing, total = {}, 0
     for name in sorted(modules):
@@ -692,13 +692,13 @@ def test_all_tensorflow_symbols_of_the_wheel_resolve():
         if lost:
             missing[name] = lost
     assert missing == {}
-    assert total > 900  # Else the scan looked at the wrong files.
+    assert total > 900  # Otherwise the scan read the wrong files.
 
 
 # -- Noise -----------------------------------------------------------------------------
 
 
-def test_deprecation_notices_are_dropped_and_warnings_kept(caplog):
+def test_deprecation_notices_are_dropped_and_warnings_retained(caplog):
     logger = logging.getLogger('tensorflow')
     with caplog.at_level(logging.WARNING):
         logger.addHandler(caplog.handler)
@@ -728,7 +728,9 @@ NOISE = 'WARNING: All log messages before absl::InitializeLog() is called …'
 
 
 @pytest.mark.parametrize(('level', 'noise'), [('2', False), ('3', False), ('0', True)])
-def test_start_up_lines_are_dropped_and_others_kept(monkeypatch, capfd, level, noise):
+def test_start_up_lines_are_dropped_and_others_printed(
+    monkeypatch, capfd, level, noise
+):
     monkeypatch.setenv('TF_CPP_MIN_LOG_LEVEL', level)
     with _noise.quiet_startup():
         os.write(2, f'{NOISE}\nE0000 cuda.cc: out of memory\n'.encode())
@@ -738,7 +740,7 @@ def test_start_up_lines_are_dropped_and_others_kept(monkeypatch, capfd, level, n
     assert (NOISE in err) is noise
 
 
-def test_start_up_lines_survive_an_exception(monkeypatch, capfd):
+def test_start_up_lines_are_printed_after_an_exception(monkeypatch, capfd):
     monkeypatch.setenv('TF_CPP_MIN_LOG_LEVEL', '2')
     with pytest.raises(RuntimeError), _noise.quiet_startup():
         os.write(2, b'last words\n')
@@ -747,7 +749,7 @@ def test_start_up_lines_survive_an_exception(monkeypatch, capfd):
     assert capfd.readouterr().err == 'last words\nafter\n'
 
 
-def test_log_level_of_the_user_is_kept():
+def test_log_level_of_the_user_is_not_changed():
     script = (
         'import os, sys; os.environ["TF_CPP_MIN_LOG_LEVEL"] = "1";'
         'import estimator_clf;'

@@ -1,4 +1,4 @@
-"""Keras is loaded when it is asked for, and works then."""
+"""Keras is imported on first use, and works then."""
 
 import importlib.metadata
 
@@ -10,7 +10,7 @@ PROGRAM = """
 import sys
 from estimator_clf.compat import estimator
 import tensorflow as tf
-assert 'keras' not in sys.modules, 'loaded already'
+assert 'keras' not in sys.modules
 from tensorflow.keras import layers
 import keras
 assert keras.layers.Dense is layers.Dense is tf.keras.layers.Dense
@@ -28,7 +28,7 @@ keras_3 = pytest.mark.skipif(
 
 @keras_3
 @pytest.mark.parametrize('before', ['', 'import tensorflow\n', 'import keras\n'])
-def test_comes_when_asked_for(before):
+def test_keras_is_imported_on_first_use(before):
     program = PROGRAM.replace('assert', '# assert', 1) if before else PROGRAM
     assert run_program(before + program).strip() == '(1, 2)'
 
@@ -56,7 +56,7 @@ print(isinstance(tf.keras.metrics.Mean(), theirs.keras.metrics.Metric))
 
 
 @keras_3
-def test_metrics_do_without():
+def test_metrics_do_not_load_keras():
     assert run_program(METRICS).split() == ['3.0', 'False', 'True']
 
 
@@ -85,7 +85,7 @@ print(model.train(input_fn, steps=1).evaluate(input_fn)['loss'] < first)
     'dense',
     ['tf.keras.layers.Dense(1)(features)', 'v1.layers.dense(features, 1)'],
 )
-def test_layers_of_keras_2_as_the_readme_says(dense, monkeypatch):
+def test_layers_of_keras_2(dense, monkeypatch):
     pytest.importorskip('tf_keras')
     monkeypatch.setenv('TF_USE_LEGACY_KERAS', '1')
     assert run_program(LAYERS.replace('DENSE', dense)).split() == ['True']

@@ -1,7 +1,7 @@
-"""What stock Estimator does to people's work, and the same done with the parts here.
+"""Traps of stock Estimator, and the same tasks with the parts of this project.
 
-Each test of stock Estimator pins what it really does, on purpose: should one fail
-one day, the trap is gone, and docs/traps.md must say so.
+Each test of stock Estimator pins its actual behavior, on purpose: if one fails, the
+trap is gone, and docs/traps.md must be updated.
 """
 
 import ast
@@ -32,7 +32,7 @@ from estimator_clf.config.metric_goal import MetricGoal
 from estimator_clf.core import graph_collections, signals
 from estimator_clf.evaluation.evaluator import Evaluator
 from estimator_clf.hooks.example_keys import ExampleKeysHook
-from estimator_clf.training import instrument
+from estimator_clf.training.instrument import instrument
 from estimator_clf.training.run_directory import latest_step
 from tests.helpers.images import encode, image
 from tests.helpers.launching import ROOT
@@ -53,7 +53,7 @@ BEST_STEP = LOSSES.index(min(LOSSES))
 
 
 def weight(prefix):
-    """The step at which a checkpoint or an export was made."""
+    """Returns the training step of a checkpoint or an export."""
     return int(tf.train.load_variable(str(prefix), 'w'))
 
 
@@ -61,7 +61,7 @@ def weight(prefix):
 
 
 def exported(directory):
-    """The steps at which what lies in an export directory was made."""
+    """Returns the training steps of the exports in a directory."""
     paths = glob.glob(os.path.join(directory, '*', 'variables', 'variables.index'))
     return sorted(weight(path.removesuffix('.index')) for path in paths)
 
@@ -84,18 +84,18 @@ def test_best_export_survives_a_restart_here(tmp_path):
         return path.decode()
 
     for until in (2, 4):
-        keeper = None
+        best_of_run = None
 
         def after(classifier, path, step, metrics):
-            nonlocal keeper
-            keeper = keeper or BestCheckpoints(
+            nonlocal best_of_run
+            best_of_run = best_of_run or BestCheckpoints(
                 str(tmp_path / 'exports'),
                 MetricGoal('loss'),
                 1,
                 lambda path, step, directory: export(classifier, path, directory),
                 records_only=True,
             )
-            keeper.maybe_save(path, step, metrics)
+            best_of_run.maybe_save(path, step, metrics)
 
         here(tmp_path, until, after, every=2)
         assert exported(tmp_path / 'exports') == [BEST_STEP]
@@ -108,13 +108,13 @@ def test_stock_rotates_the_best_checkpoint_away(tmp_path):
 
 
 def test_best_checkpoint_stays_here(tmp_path):
-    keeper = BestCheckpoints(
+    best_of_run = BestCheckpoints(
         str(tmp_path / 'best'), MetricGoal('loss'), 1, copy_checkpoint
     )
     here(
         tmp_path,
         4,
-        lambda _, *result: keeper.maybe_save(*result),
+        lambda _, *result: best_of_run.maybe_save(*result),
         keep_checkpoint_max=2,
     )
     left = glob.glob(str(tmp_path / 'model.ckpt-*.index'))
@@ -126,7 +126,7 @@ def test_best_checkpoint_stays_here(tmp_path):
 
 
 def stock_stopping(metric, **options):
-    """Returns what `stock` takes as hooks: stop after 3 steps without a better one."""
+    """Returns a maker of hooks for `stock`: stop 3 steps after the best one."""
     return lambda classifier: [
         estimator.experimental.stop_if_no_increase_hook(
             classifier, metric, 3, **options
@@ -134,18 +134,18 @@ def stock_stopping(metric, **options):
     ]
 
 
-def test_stock_early_stopping_says_a_misspelt_metric_in_mid_run_and_bare(tmp_path):
+def test_stock_early_stopping_fails_in_mid_run_for_a_misspelled_metric(tmp_path):
     each_step = {'run_every_secs': None, 'run_every_steps': 1}
     stock(tmp_path / 'right', 8, stock_stopping('accuracy', **each_step))
     # It reads the event files, which may show an evaluation a step late.
     assert BEST_STEP + 3 <= latest_step(str(tmp_path / 'right')) < 8
     with pytest.raises(KeyError) as caught:
         stock(tmp_path / 'wrong', 8, stock_stopping('acuracy', **each_step))
-    assert caught.value.args == ('acuracy',)  # Neither the right names nor a word more.
+    assert caught.value.args == ('acuracy',)  # Neither valid names nor an explanation.
     assert latest_step(str(tmp_path / 'wrong')) >= 1
 
 
-def test_stock_early_stopping_takes_any_strategy_for_several_workers(tmp_path):
+def test_stock_early_stopping_treats_any_strategy_as_several_workers(tmp_path):
     with pytest.raises(ValueError, match='when using MultiWorkerMirroredStrategy'):
         stock(
             tmp_path,
@@ -176,11 +176,11 @@ def test_early_stopping_works_under_a_strategy_here(tmp_path):
 # -- Input and evaluation --------------------------------------------------------------
 
 
-def keys_seen(model_dir, make_input_fn):
-    """The keys of the first example of 6 steps, the run being broken after 3."""
+def trained_keys(model_dir, make_input_fn):
+    """Returns the keys of the examples of 6 steps, interrupted after 3."""
     model_fn = linear_model_fn(source().info)
     for until in (3, 6):
-        model = bare_estimator(model_dir, instrument.instrument(model_fn))
+        model = bare_estimator(model_dir, instrument(model_fn))
         saver = estimator.CheckpointSaverHook(str(model_dir), save_steps=100)
         hook = ExampleKeysHook(str(model_dir), graph_collections.EXAMPLE_KEYS)
         model.train(make_input_fn(), hooks=[saver, hook], max_steps=until)
@@ -188,19 +188,19 @@ def keys_seen(model_dir, make_input_fn):
     return [tuple(json.loads(line)['keys']) for line in lines]
 
 
-def test_stock_input_begins_anew_when_a_run_goes_on(tmp_path):
+def test_stock_input_restarts_when_a_run_resumes(tmp_path):
     batches = source().input_fn('train', 9, training=True)
-    seen = keys_seen(tmp_path, lambda: batches)
-    assert seen[3:] == seen[:3]
+    keys = trained_keys(tmp_path, lambda: batches)
+    assert keys[3:] == keys[:3]
 
 
-def test_input_goes_on_where_it_was_here(tmp_path):
-    unbroken = source().input_fn('train', 9, training=True)()
-    wanted = [
+def test_input_resumes_here(tmp_path):
+    uninterrupted = source().input_fn('train', 9, training=True)()
+    expected = [
         tuple(key.decode() for key in features['key'].numpy())
-        for features, _ in unbroken.take(6)
+        for features, _ in uninterrupted.take(6)
     ]
-    seen = keys_seen(
+    keys = trained_keys(
         tmp_path,
         lambda: source().input_fn(
             'train',
@@ -209,23 +209,23 @@ def test_input_goes_on_where_it_was_here(tmp_path):
             start_step=lambda: latest_step(str(tmp_path)),
         ),
     )
-    assert seen == wanted and len(set(seen)) == 6
+    assert keys == expected and len(set(keys)) == 6
 
 
-def test_stock_leaves_evaluations_out(tmp_path):
-    """By default one in ten minutes, however many checkpoints there are."""
+def test_stock_skips_evaluations(tmp_path):
+    """By default at most one in ten minutes, regardless of checkpoints."""
     stock(tmp_path, 8, throttle_secs=None)
     evaluated = {step for tag, step, _ in scalars(tmp_path / 'eval') if tag == 'loss'}
     assert evaluated == {1, 8}
 
 
-def test_no_evaluation_is_left_out_here(tmp_path):
+def test_no_evaluation_is_skipped_here(tmp_path):
     assert [step for step, _ in here(tmp_path, 8)] == list(range(1, 9))
 
 
 def test_stock_does_not_name_the_corrupt_jpeg(tmp_path):
     good = encode(image(), 'JPEG')
-    names = ['good.jpg', 'broken.jpg']
+    names = ['good.jpg', 'truncated.jpg']
     (tmp_path / names[0]).write_bytes(good)
     (tmp_path / names[1]).write_bytes(good[: len(good) // 2])
 
@@ -239,11 +239,11 @@ def test_stock_does_not_name_the_corrupt_jpeg(tmp_path):
     with pytest.raises(tf.errors.InvalidArgumentError) as caught:
         model.train(batches, max_steps=4)
     assert 'JPEG' in str(caught.value)
-    assert 'broken' not in str(caught.value)
+    assert 'truncated' not in str(caught.value)
 
 
-def test_stock_builds_everything_anew_for_each_evaluation(tmp_path):
-    """And here once: what is not built again cannot pile up."""
+def test_stock_rebuilds_the_graph_for_each_evaluation(tmp_path):
+    """Here it is built once, so that nothing accumulates."""
     built = []
 
     def counting(features, labels, mode):
@@ -267,7 +267,7 @@ def test_stock_builds_everything_anew_for_each_evaluation(tmp_path):
 # -- Curves, weights, settings ---------------------------------------------------------
 
 
-def test_stock_gives_training_and_evaluation_other_tags(tmp_path):
+def test_stock_tags_of_training_and_evaluation_differ(tmp_path):
     def model_fn(features, labels, mode):
         w = v1.get_variable('w', [], initializer=v1.ones_initializer())
         loss = tf.reduce_mean(w * features['x'] + w, name='loss')
@@ -320,11 +320,11 @@ def warned(caplog):
     return [r.getMessage() for r in caplog.records if r.levelno >= logging.WARNING]
 
 
-def test_stock_warm_start_restores_nothing_without_a_word(tmp_path, caplog):
+def test_stock_warm_start_restores_nothing_silently(tmp_path, caplog):
     old = estimator.Estimator(model_fn_of(), str(tmp_path / 'old'))
     old.train(input_fn, max_steps=5)
-    # The second looks right, but is matched against `w:0`.
-    for number, (pattern, wanted) in enumerate((('weights', 1), ('w$', 1), ('w', 6))):
+    # The second seems right, but is matched against `w:0`.
+    for number, (pattern, expected) in enumerate((('weights', 1), ('w$', 1), ('w', 6))):
         model = estimator.Estimator(
             model_fn_of(),
             str(tmp_path / str(number)),
@@ -333,11 +333,11 @@ def test_stock_warm_start_restores_nothing_without_a_word(tmp_path, caplog):
         )
         caplog.clear()
         model.train(input_fn, max_steps=1)
-        assert model.get_variable_value('w') == wanted
+        assert model.get_variable_value('w') == expected
         assert not warned(caplog)
 
 
-def test_stock_trains_on_in_a_directory_of_other_settings(tmp_path, caplog):
+def test_stock_continues_in_a_directory_of_other_settings(tmp_path, caplog):
     def model_fn(features, labels, mode, params):
         w = v1.get_variable('w', [], initializer=v1.ones_initializer())
         optimizer = v1.train.GradientDescentOptimizer(params['learning_rate'])
@@ -362,7 +362,7 @@ def start(tmp_path):
     """Function (directory, TF_CONFIG) -> a process of stock Estimator, training."""
     processes = []
 
-    def begin(name, tf_config='{}'):
+    def start_process(name, tf_config='{}'):
         process = subprocess.Popen(
             [
                 sys.executable,
@@ -378,14 +378,14 @@ def start(tmp_path):
         processes.append(process)
         return process
 
-    yield begin
+    yield start_process
     for process in processes:
         process.kill()
         process.communicate()
 
 
-def test_stock_processes_lose_their_work_and_wait_for_ever(tmp_path, start):
-    """SIGTERM: nothing saved. A parameter server that is not there: no error, no step.
+def test_stock_processes_lose_work_and_wait_forever(tmp_path, start):
+    """SIGTERM: nothing saved. A missing parameter server: no error, no step.
 
     Both in one test, to start the two processes at the same time.
     """
@@ -403,7 +403,7 @@ def test_stock_processes_lose_their_work_and_wait_for_ever(tmp_path, start):
     assert latest_step(str(tmp_path / 'working')) == 0
 
     assert lonely.stdout.readline() == 'begin\n'
-    # Neither a step nor the end; the other one took 30 steps meanwhile.
+    # Neither a step nor the end, while the other process took 30 steps.
     assert not select.select([lonely.stdout], [], [], 4)[0]
 
 

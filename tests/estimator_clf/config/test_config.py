@@ -7,7 +7,7 @@ import os
 import pytest
 
 from estimator_clf.config import config_json
-from estimator_clf.config.config import Config, make_config
+from estimator_clf.config.config import make_config
 from estimator_clf.config.fields import FIELDS, GROUPS, TYPES
 from estimator_clf.core.errors import ConfigError
 
@@ -120,7 +120,9 @@ def test_differences_omit_settings_that_may_change():
 
 
 def test_a_config_of_defaults_can_be_made_without_validation():
-    assert Config().run.seed == 0 and Config().to_flat()['optimizer'] == 'adam'
+    assert (
+        make_config().run.seed == 0 and make_config().to_flat()['optimizer'] == 'adam'
+    )
 
 
 def test_characters_that_tensorflow_expands_are_refused_in_model_dir():

@@ -52,7 +52,7 @@ SETTINGS = [
 
 
 @pytest.mark.parametrize('settings', SETTINGS, ids=['averaged', 'float16', 'xla'])
-def test_a_run_that_went_on_is_the_unbroken_run(settings, tmp_path):
+def test_a_resumed_run_is_the_unbroken_run(settings, tmp_path):
     whole = run(tmp_path / 'whole', **settings)
     run(tmp_path / 'legs', **settings, max_steps=2)
     legs = run(tmp_path / 'legs', **settings)
@@ -65,7 +65,7 @@ def test_a_run_that_went_on_is_the_unbroken_run(settings, tmp_path):
 
 
 def test_each_setting_reaches_the_training():
-    images, labels = small_run.pictures(8)
+    images, labels = small_run.make_images(8)
 
     def trained(**settings):
         config = make_config(network='mlp(hidden=8)', **settings)
@@ -102,7 +102,7 @@ def test_what_words_stand_for_is_in_the_settings():
     source = small_run.source()
     config = make_config(dataset='arrays', class_weights='balanced', precision='auto')
     resolved = models.resolve_auto(config, source)
-    counts = np.bincount(small_run.pictures(45)[1])
+    counts = np.bincount(small_run.make_images(45)[1])
     text = resolved.optimization.class_weights
     weights = class_weights.in_order(text, source.class_names)
     np.testing.assert_allclose(weights, 45 / (3 * counts), rtol=1e-5)
@@ -243,7 +243,7 @@ def test_what_xla_cannot_compile_is_said_in_words():
 def test_a_checkpoint_that_is_gone_is_said_in_words(tmp_path):
     with tf.Graph().as_default(), tf.compat.v1.Session() as session:
         saver = tf.compat.v1.train.Saver([tf.Variable(0.0)])
-        with pytest.raises(RunError, match='not there any more.*`checkpoint=best`'):
+        with pytest.raises(RunError, match='no longer exists.*`checkpoint=best`'):
             with translate_tf_errors([small_run.source()]):
                 saver.restore(session, str(tmp_path / 'model.ckpt-1'))
     with (

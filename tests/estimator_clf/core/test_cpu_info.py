@@ -1,4 +1,4 @@
-"""What is known about the processor."""
+"""Facts about the CPU."""
 
 import sys
 
@@ -15,7 +15,7 @@ def test_facts_are_of_the_first_core():
     assert cpu_info.features() == found.get('flags', '').split()
 
 
-def test_elsewhere_nothing_is_known(monkeypatch):
+def test_no_facts_without_the_file(monkeypatch):
     def missing(*_, **__):
         raise FileNotFoundError
 

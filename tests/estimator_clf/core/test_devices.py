@@ -1,4 +1,4 @@
-"""What to run on; what needs logical devices has a process of its own."""
+"""Device selection; tests of logical devices start a process."""
 
 import json
 import pathlib
@@ -24,8 +24,8 @@ def test_one_cpu_needs_no_strategy():
 @pytest.mark.skipif(
     bool(tf.config.list_physical_devices('GPU')), reason='there is a GPU here'
 )
-def test_no_gpu_is_said_and_auto_goes_without():
-    with pytest.raises(ConfigError, match='`device=gpu` needs a GPU .* it sees none'):
+def test_missing_gpu_is_an_error_unless_auto():
+    with pytest.raises(ConfigError, match='`device=gpu` needs a GPU .* it finds none'):
         devices.set_up('gpu')
     assert devices.set_up('auto') == 1
 
@@ -37,7 +37,7 @@ def test_more_gpus_than_there_are(monkeypatch):
         devices.set_up('auto', 2)
 
 
-def test_every_gpu_grows_and_counts(monkeypatch):
+def test_all_gpus_are_replicas_with_memory_growth(monkeypatch):
     fake = [
         tf.config.PhysicalDevice(f'/physical_device:GPU:{n}', 'GPU') for n in range(3)
     ]
@@ -53,7 +53,7 @@ def test_every_gpu_grows_and_counts(monkeypatch):
     assert visible == [fake, fake[:2]] and grown == fake + fake[:2]
 
 
-def test_session_places_softly():
+def test_session_config():
     reading = devices.session_config(rewrite=False, intra_op_parallelism_threads=1)
     for config in (devices.session_config(), reading):
         assert config.allow_soft_placement and config.gpu_options.allow_growth
@@ -67,7 +67,7 @@ def test_session_places_softly():
 
 SCRIPT = """
     import json
-    from estimator_clf import devices
+    from estimator_clf.core import devices
     from estimator_clf.core.errors import ConfigError
     import tensorflow as tf
 
@@ -96,4 +96,4 @@ def test_two_logical_cpus():
     result = json.loads(done.stdout.splitlines()[-1])
     error = result.pop('error')
     assert result == {'replicas': 2, 'in_sync': 2, 'devices': 2, 'again': 2}
-    assert error.startswith('`replicas=3` on the CPU must be set up before TensorFlow')
+    assert error.startswith('`replicas=3` on the CPU must be set up before any other')

@@ -1,4 +1,4 @@
-"""Two trainers in one directory: the second is refused, the dead hold nothing."""
+"""Locks of directories: a second trainer is refused, a killed one holds none."""
 
 import os
 import signal
@@ -24,7 +24,7 @@ time.sleep(600)
 
 @pytest.fixture
 def holder(tmp_path):
-    """A process that holds the lock of tmp_path."""
+    """Process that holds the lock of tmp_path."""
     process = subprocess.Popen(
         [sys.executable, '-c', HOLD, str(tmp_path)],
         cwd=ROOT,
@@ -37,7 +37,7 @@ def holder(tmp_path):
     process.wait()
 
 
-def test_second_is_refused_until_the_first_is_dead(holder, tmp_path):
+def test_second_holder_is_refused_until_the_first_is_killed(holder, tmp_path):
     lock = DirectoryLock(str(tmp_path))
     with pytest.raises(ConfigError, match='`model_dir=.*` is in use'):
         lock.acquire()
@@ -48,10 +48,10 @@ def test_second_is_refused_until_the_first_is_dead(holder, tmp_path):
     lock.release()
 
 
-def test_given_back_it_can_be_taken(tmp_path):
+def test_released_lock_can_be_acquired(tmp_path):
     first, second = DirectoryLock(str(tmp_path)), DirectoryLock(str(tmp_path))
     first.acquire()
-    first.acquire()  # Twice is once.
+    first.acquire()  # Idempotent.
     assert not second.try_acquire()
     with pytest.raises(ConfigError):
         second.acquire()
@@ -60,13 +60,13 @@ def test_given_back_it_can_be_taken(tmp_path):
     second.release()
 
 
-def test_a_directory_that_is_not_there_yet(tmp_path):
+def test_missing_directory_is_not_created(tmp_path):
     lock = DirectoryLock(str(tmp_path / 'new'))
     lock.acquire()
     assert not (tmp_path / 'new').exists()
 
 
-def test_a_run_in_a_directory_in_use_touches_nothing(holder, tmp_path):
+def test_run_in_a_locked_directory_changes_nothing(holder, tmp_path):
     with pytest.raises(ConfigError, match='in use'):
         run(tmp_path)
     assert os.listdir(tmp_path) == []

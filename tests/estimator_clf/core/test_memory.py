@@ -1,4 +1,4 @@
-"""The peak of the memory is the process's own."""
+"""Peak memory is that of the process alone."""
 
 import subprocess
 import sys
@@ -10,7 +10,7 @@ from estimator_clf.core.memory import peak_memory
 from tests.helpers.launching import ROOT
 
 
-def test_peak_stays_when_the_memory_is_given_back():
+def test_peak_remains_after_memory_is_freed():
     before = peak_memory()['peak_memory_mb']
     block = np.ones(600 * 2**17)  # 600 MB, in use.
     assert block[-1] == 1
@@ -22,7 +22,7 @@ def test_peak_stays_when_the_memory_is_given_back():
     assert after >= used - 1 and after >= before
 
 
-@pytest.mark.skipif(sys.platform != 'linux', reason='elsewhere it is `ru_maxrss`')
+@pytest.mark.skipif(sys.platform != 'linux', reason='other systems use `ru_maxrss`')
 def test_peak_is_not_that_of_the_parent():
     code = (
         'import numpy, subprocess, sys; x = numpy.ones(2 ** 27);'

@@ -1,4 +1,4 @@
-"""What `precision=auto` takes."""
+"""Resolution of `precision=auto`."""
 
 import pytest
 
@@ -26,7 +26,7 @@ def test_cpus():
     assert mixed_precision.for_cpu([]) == 'float32'
 
 
-def test_the_oldest_of_several_gpus_decides(monkeypatch):
+def test_oldest_of_several_gpus_decides(monkeypatch):
     capabilities = {'new': (9, 0), 'old': (7, 5)}
     monkeypatch.setattr(
         mixed_precision.tf.config,
@@ -41,13 +41,13 @@ def test_the_oldest_of_several_gpus_decides(monkeypatch):
     assert mixed_precision.resolve('auto') == 'float16'
 
 
-def test_what_is_named_is_taken():
+def test_named_precision_is_not_changed():
     for name in ('float32', 'bfloat16', 'float16'):
         assert mixed_precision.resolve(name) == name
     assert mixed_precision.resolve('auto') in ('float32', 'bfloat16')
 
 
-def test_gradients_of_convolutions():
+def test_conv_gradients():
     kinds = mixed_precision.conv_gradients_for_cpu
     assert kinds(['avx512f', 'avx512_bf16', 'amx_bf16']) == 'products'
     assert kinds(['avx512_bf16']) == 'small'

@@ -1,4 +1,4 @@
-"""Where a result came from."""
+"""Provenance of a result."""
 
 import json
 import subprocess
@@ -8,7 +8,7 @@ import estimator_clf
 from estimator_clf.core import provenance
 
 
-def test_it_is_json_and_complete():
+def test_collect_is_json_and_complete():
     facts = json.loads(json.dumps(provenance.collect()))
     assert facts['versions']['estimator_clf'] == estimator_clf.__version__
     assert facts['versions']['tensorflow'].startswith('2.')
@@ -18,7 +18,7 @@ def test_it_is_json_and_complete():
     assert facts['machine']['cpus'] >= 1
 
 
-def test_a_package_that_is_not_there_is_null(monkeypatch):
+def test_missing_package_is_null(monkeypatch):
     monkeypatch.setattr(provenance, '_PACKAGES', ('no-such-package',))
     assert provenance.collect()['versions']['no-such-package'] is None
 

@@ -1,4 +1,4 @@
-"""Things found by name, without importing the files that they are in."""
+"""Registry: functions by name, without importing their files."""
 
 import subprocess
 import sys
@@ -32,7 +32,7 @@ FILES = {
         def make_two():
             return 'made two'
     """,
-    'broken.py': 'import no_such_module_at_all\n',
+    'invalid.py': 'import no_such_module_at_all\n',
     'tools.py': """
         from estimator_clf.core.registry import register
         IMPORTED = []
@@ -40,7 +40,7 @@ FILES = {
 }
 
 
-class NoSuchThing(ValueError):
+class UnknownThingError(ValueError):
     pass
 
 
@@ -51,12 +51,12 @@ def things(tmp_path, monkeypatch):
     for name, text in FILES.items():
         (directory / name).write_text(textwrap.dedent(text))
     monkeypatch.syspath_prepend(str(tmp_path))
-    yield Registry('registered_things', '--thing', NoSuchThing)
+    yield Registry('registered_things', 'thing', UnknownThingError)
     for name in [n for n in sys.modules if n.startswith('registered_things')]:
         del sys.modules[name]
 
 
-def test_names_with_a_line_about_each_and_no_import(things):
+def test_names_have_summaries_without_an_import(things):
     assert things.names() == {
         'one': 'The first. More about it.',
         'two': '',
@@ -71,14 +71,14 @@ def test_facts_and_options_are_literals(things):
     assert things.options('one') == {'depth': (3, 4), 'rate': 0.5}
 
 
-def test_what_is_handed_out_is_not_the_registry_itself(things):
+def test_returned_dicts_are_copies(things):
     things.facts('one')['kind'] = 'changed'
     things.options('one').clear()
     assert things.facts('one')['kind'] == 'number'
     assert things.options('one')
 
 
-def test_get_imports_one_file_only(things):
+def test_get_imports_a_single_file(things):
     assert things.get('two')() == 'made two'
     from registered_things.tools import IMPORTED
 
@@ -86,16 +86,16 @@ def test_get_imports_one_file_only(things):
     assert things.get('uno') is things.get('one')
 
 
-@pytest.mark.parametrize('ask', ['get', 'facts', 'options'])
-def test_a_misspelt_name_suggests_the_near_one(things, ask):
-    with pytest.raises(NoSuchThing) as caught:
-        getattr(things, ask)('twoo')
+@pytest.mark.parametrize('method', ['get', 'facts', 'options'])
+def test_misspelled_name_suggests_the_nearest(things, method):
+    with pytest.raises(UnknownThingError) as caught:
+        getattr(things, method)('twoo')
     assert str(caught.value) == (
-        "--thing: there is no 'twoo'; did you mean 'two'? There are: one, two, uno"
+        "`thing`: there is no 'twoo'; did you mean 'two'? There are: one, two, uno"
     )
 
 
-def test_register_changes_nothing():
+def test_register_returns_the_function():
     def function():
         pass
 
@@ -108,7 +108,7 @@ def test_suggest():
     assert suggest(3, [30]) == "; did you mean '30'?"
 
 
-def test_our_own_names_cost_no_tensorflow():
+def test_names_of_formats_and_networks_need_no_tensorflow():
     code = """
         import sys
         from input import FORMATS

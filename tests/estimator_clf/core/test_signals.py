@@ -1,4 +1,4 @@
-"""SIGTERM and SIGINT: a checkpoint at the next step, exit code 0, and on from there."""
+"""SIGTERM and SIGINT: a checkpoint at the next step, exit code 0, exact resume."""
 
 import os
 import signal
@@ -14,7 +14,7 @@ from tests.helpers import small_run
 from tests.helpers.launching import ROOT, SMALL, command, launch, lines
 
 
-def test_first_signal_is_a_wish_and_the_second_is_not():
+def test_first_signal_is_a_request_and_the_second_raises():
     with signals.on_signals() as stop:
         assert not stop
         os.kill(os.getpid(), signal.SIGINT)
@@ -24,7 +24,7 @@ def test_first_signal_is_a_wish_and_the_second_is_not():
             time.sleep(5)
 
 
-def test_handlers_are_given_back():
+def test_handlers_are_restored():
     before = signal.getsignal(signal.SIGTERM)
     with signals.on_signals():
         assert signal.getsignal(signal.SIGTERM) != before
@@ -33,39 +33,39 @@ def test_handlers_are_given_back():
 
 def test_does_nothing_in_another_thread():
     before = signal.getsignal(signal.SIGTERM)
-    seen = []
+    found = []
 
     def work():
         with signals.on_signals() as stop:
-            seen.append((bool(stop), signal.getsignal(signal.SIGTERM)))
+            found.append((bool(stop), signal.getsignal(signal.SIGTERM)))
 
     thread = threading.Thread(target=work)
     thread.start()
     thread.join()
-    assert seen == [(False, before)]
+    assert found == [(False, before)]
 
 
 def test_hook_ends_a_bare_session_after_the_step():
-    told, stop = [], signals.Stop()
+    stopped, stop = [], signals.Stop()
     with tf.Graph().as_default():
         step = tf.compat.v1.train.get_or_create_global_step()
         count = step.assign_add(1)
-        hook = signals.StopHook(stop, told.append)
+        hook = signals.StopHook(stop, stopped.append)
         with tf.compat.v1.train.SingularMonitoredSession([hook]) as session:
             session.run(count)
             assert not session.should_stop()
             stop.requested = 'SIGTERM'
             session.run(count)
             assert session.should_stop()
-    assert told == ['SIGTERM']
+    assert stopped == ['SIGTERM']
 
 
-# Long enough that the signal comes in the middle.
+# Long enough for the signal to arrive in the middle.
 LONG = (*SMALL, '--epochs=400', '--eval_every=20epochs', '--record_keys', '--noexport')
 
 
 @pytest.mark.parametrize('number', [signal.SIGTERM, signal.SIGINT])
-def test_a_run_that_is_told_to_stop_saves_and_goes_on(tmp_path, number):
+def test_stopped_run_saves_and_resumes(tmp_path, number):
     run = tmp_path / 'run'
     process = subprocess.Popen(
         command('train', *LONG, f'--model_dir={run}'),
@@ -80,23 +80,23 @@ def test_a_run_that_is_told_to_stop_saves_and_goes_on(tmp_path, number):
         assert process.poll() is None and time.monotonic() < deadline
         time.sleep(0.05)
     process.send_signal(number)
-    _, said = process.communicate(timeout=120)
-    assert process.returncode == 0, said
-    assert f'Stopped by {number.name}' in said and 'goes on from there' in said
+    _, log = process.communicate(timeout=120)
+    assert process.returncode == 0, log
+    assert f'Stopped by {number.name}' in log and 'resumes from there' in log
     last = lines(keys)[-1]['step']
-    # Nothing of the work is lost.
+    # No step is lost.
     assert (run / f'model.ckpt-{last}.index').exists()
-    assert f'saved at step {last}' in said
+    assert f'saved at step {last}' in log
 
     more = launch(
         'train', *LONG, f'--max_steps={last + 3}', '--epochs=0', f'--model_dir={run}'
     )
     assert more.returncode == 0, more.stderr
-    assert f'Going on from step {last}' in more.stderr
+    assert f'Resuming from step {last}' in more.stderr
     assert [x['step'] for x in lines(keys)] == list(range(1, last + 4))
 
 
-def test_at_once_where_there_is_nothing_to_save(tmp_path, monkeypatch):
+def test_stops_immediately_when_there_is_nothing_to_save(tmp_path, monkeypatch):
     with pytest.raises(signals.Stopped), signals.on_signals() as stop:
         with stop.raise_immediately():
             signal.raise_signal(signal.SIGTERM)

@@ -1,4 +1,4 @@
-"""Evaluation in one graph and one session: exact, and it does not grow."""
+"""Tests of repeated evaluation: exact metrics, constant graph and memory."""
 
 import gc
 
@@ -36,19 +36,21 @@ def checkpoint_of(model, step):
     return f'{model.model_dir}/model.ckpt-{step}'
 
 
-def test_metrics_are_those_of_estimator(trained):
+def test_metrics_match_estimator(trained):
     model_fn, data, model = trained
     evaluator = Evaluator(model_fn, data.input_fn('test', 8))
-    for step in (4, 2, 4):  # Each time with those weights, whichever came before.
+    for step in (4, 2, 4):  # Later checkpoints before earlier ones too.
         path = checkpoint_of(model, step)
-        theirs = model.evaluate(data.input_fn('test', 8), checkpoint_path=path)
-        assert theirs.pop('global_step') == step
-        ours = evaluator.evaluate(path)
-        # Theirs counts the short last batch as much as the others.
-        theirs['loss'] = theirs.pop('average_loss')
-        assert set(ours) == set(theirs)
-        assert ours == pytest.approx({k: float(v) for k, v in theirs.items()}, rel=1e-6)
-        assert all(type(value) is float for value in ours.values())
+        stock = model.evaluate(data.input_fn('test', 8), checkpoint_path=path)
+        assert stock.pop('global_step') == step
+        metrics = evaluator.evaluate(path)
+        # Estimator's loss weights the short last batch as much as the others.
+        stock['loss'] = stock.pop('average_loss')
+        assert set(metrics) == set(stock)
+        assert metrics == pytest.approx(
+            {k: float(v) for k, v in stock.items()}, rel=1e-6
+        )
+        assert all(type(value) is float for value in metrics.values())
     evaluator.close()
 
 
@@ -62,14 +64,14 @@ def test_loss_is_the_mean_over_the_examples(trained):
         true = truth.pop(prediction['key'].decode())
         losses.append(np.log(np.exp(logits - logits[true]).sum()))
     assert not truth
-    # 20 = 8 + 8 + 4 = 19 + 1: however it is cut.
+    # 20 = 8 + 8 + 4 = 19 + 1.
     for batch in (8, 19, 64):
         evaluator = Evaluator(model_fn, data.input_fn('test', batch))
         assert evaluator.evaluate(path)['loss'] == pytest.approx(np.mean(losses), 1e-5)
         evaluator.close()
 
 
-def test_loss_of_a_bare_program_counts_a_short_batch_for_what_it_holds(tmp_path):
+def test_loss_of_a_bare_program_weights_batches_by_their_size(tmp_path):
     model = bare_estimator(tmp_path)
     saver = estimator.CheckpointSaverHook(str(tmp_path), save_steps=100)
     model.train(line_input_fn(), max_steps=1, hooks=[saver])
@@ -83,7 +85,7 @@ def test_loss_of_a_bare_program_counts_a_short_batch_for_what_it_holds(tmp_path)
     evaluator.close()
 
 
-def test_input_may_look_things_up(tmp_path):
+def test_input_may_use_a_lookup_table(tmp_path):
     def input_fn():
         table = tf.lookup.StaticHashTable(
             tf.lookup.KeyValueTensorInitializer(['one', 'two'], [1.0, 2.0]), 0.0
@@ -129,7 +131,7 @@ def test_twenty_evaluations_grow_neither_graph_nor_memory(trained):
     assert memory[-1] < memory[4] * 1.03
 
 
-def test_goes_on_after_an_error_and_after_close(trained):
+def test_evaluates_after_an_error_and_after_close(trained):
     model_fn, data, model = trained
     evaluator = Evaluator(model_fn, data.input_fn('test', 8))
     path = checkpoint_of(model, 4)
@@ -143,67 +145,67 @@ def test_goes_on_after_an_error_and_after_close(trained):
     evaluator.close()
 
 
-def test_data_that_breaks_off_is_not_half_counted(trained):
+def test_failed_evaluation_does_not_affect_the_next(trained):
     model_fn, data, model = trained
     path = checkpoint_of(model, 4)
-    broken = [True]
+    corrupt = [True]
 
     def input_fn():
         def check(features, labels):
-            bad = tf.numpy_function(lambda: broken[0], [], tf.bool)
-            with tf.control_dependencies([tf.debugging.Assert(~bad, ['bad'])]):
+            fails = tf.numpy_function(lambda: corrupt[0], [], tf.bool)
+            with tf.control_dependencies([tf.debugging.Assert(~fails, ['corrupt'])]):
                 return features, tf.identity(labels)
 
-        good = data.input_fn('test', 8)()
-        return good.take(1).concatenate(good.skip(1).map(check))
+        valid = data.input_fn('test', 8)()
+        return valid.take(1).concatenate(valid.skip(1).map(check))
 
     evaluator = Evaluator(model_fn, input_fn)
     with pytest.raises(tf.errors.InvalidArgumentError):
         evaluator.evaluate(path)
-    broken[0] = False
+    corrupt[0] = False
     whole = Evaluator(model_fn, data.input_fn('test', 8))
     assert evaluator.evaluate(path) == whole.evaluate(path)
     evaluator.close()
     whole.close()
 
 
-def test_does_not_touch_the_graph_around_it(trained):
+def test_default_graph_is_not_changed(trained):
     model_fn, data, model = trained
     evaluator = Evaluator(model_fn, data.input_fn('test', 8))
     with tf.Graph().as_default() as graph:
         in_graph = evaluator.evaluate(checkpoint_of(model, 4))
         assert not graph.get_operations()
-    # And works alike outside of any.
+    # It also works without a default graph.
     assert tf.executing_eagerly()
     assert evaluator.evaluate(checkpoint_of(model, 4)) == in_graph
     evaluator.close()
 
 
 def test_input_without_labels(trained):
-    """Such as an autoencoder's: the images are all there is."""
+    """As for an autoencoder."""
     model_fn, data, model = trained
 
-    def unlabelled():
+    def unlabeled():
         return data.input_fn('test', 8)().map(lambda features, _: features)
 
-    def own_model_fn(features, labels, mode):
+    def custom_model_fn(features, labels, mode):
         assert labels is None
         return model_fn(
             features, tf.zeros([tf.shape(features['image'])[0]], 'int64'), mode
         )
 
     path = checkpoint_of(model, 4)
-    evaluator = Evaluator(own_model_fn, unlabelled)
-    ours = evaluator.evaluate(path)
-    theirs = bare_estimator(model.model_dir, own_model_fn).evaluate(
-        unlabelled, checkpoint_path=path
+    evaluator = Evaluator(custom_model_fn, unlabeled)
+    metrics = evaluator.evaluate(path)
+    stock = bare_estimator(model.model_dir, custom_model_fn).evaluate(
+        unlabeled, checkpoint_path=path
     )
-    assert ours['accuracy'] == pytest.approx(float(theirs['accuracy']))
+    assert metrics['accuracy'] == pytest.approx(float(stock['accuracy']))
     evaluator.close()
 
 
-def test_weights_come_by_the_saver_of_the_scaffold(tmp_path):
-    """The classic moving average: evaluation reads it in place of the weight."""
+def test_weights_are_restored_by_the_saver_of_the_scaffold(tmp_path):
+    """With moving averages that evaluation restores into the weights."""
 
     def model_fn(features, labels, mode):
         w = v1.get_variable('w', [], initializer=v1.zeros_initializer())
@@ -239,5 +241,5 @@ def test_weights_come_by_the_saver_of_the_scaffold(tmp_path):
     found = evaluator.evaluate(checkpoint)
     evaluator.close()
     assert found['w'] == pytest.approx(average)
-    wanted = trained.evaluate(line_input_fn(repeat=False))
-    np.testing.assert_array_equal(found['precisions'], wanted['precisions'])
+    expected = trained.evaluate(line_input_fn(repeat=False))
+    np.testing.assert_array_equal(found['precisions'], expected['precisions'])

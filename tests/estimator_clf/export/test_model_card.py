@@ -1,6 +1,5 @@
-"""The model card says what there is to say, and cannot be broken by a name."""
+"""Tests of the model card: content, and class names with special characters."""
 
-import dataclasses
 import json
 import pathlib
 import re
@@ -11,7 +10,8 @@ from estimator_clf.compat import estimator  # noqa: F401
 import pytest
 import tensorflow as tf
 
-from estimator_clf.config.config import Config
+from estimator_clf.config import config_json
+from estimator_clf.config.config import make_config
 from estimator_clf.export import model_card
 from estimator_clf.export.signatures import receivers, signature_defs
 from input.dataset_info import DatasetInfo
@@ -43,13 +43,13 @@ def written(directory, checkpoint, info, config=None):
     return (directory / 'MODEL_CARD.md').read_text(encoding='utf-8')
 
 
-def test_a_classifier(checkpoint, tmp_path):
+def test_card_of_a_classifier(checkpoint, tmp_path):
     info = DatasetInfo('pets', NAMES, (4, 5, 3), {'train': 1234}, (1.0,), (2.0,))
     run = pathlib.Path(checkpoint).parent
-    config = Config(
+    config = make_config(
         network='linear',
         model_dir=str(run),
-        data_dir='/home/somebody/pets',
+        data_dir='/home/user/pets',
         learning_rate=0.25,
         max_pixels=4_000_000,
     )
@@ -65,7 +65,7 @@ def test_a_classifier(checkpoint, tmp_path):
     for part in (
         'weights of step 7',
         '| examples, train | 1,234 |',
-        '| images | brought to 4 x 5 x 3 |',
+        '| image size | 4 x 5 x 3 |',
         '## Metrics: test',
         '| accuracy | 0.8750 |',
         '| cats | 0.7500 | 0.5000 |',
@@ -79,13 +79,13 @@ def test_a_classifier(checkpoint, tmp_path):
     ):
         assert part in text, part
     assert '0.125' not in text and '77.1' not in text
-    assert str(run) not in text and 'somebody' not in text
-    assert 'The evaluation looked' not in text
-    # Of a checkpoint of somewhere else, this run knows nothing.
-    other = dataclasses.replace(config, model_dir=str(tmp_path))
+    assert str(run) not in text and '/home/user' not in text
+    assert 'The evaluation used' not in text
+    # The run has no metrics of a checkpoint outside of its directory.
+    other = config.replace(model_dir=str(tmp_path))
     shutil.copy(run / 'metrics.jsonl', tmp_path)
     text = written(tmp_path, checkpoint, info, other)
-    assert 'has not evaluated these weights' in text and '0.875' not in text
+    assert 'did not evaluate these weights' in text and '0.875' not in text
 
 
 @pytest.mark.parametrize(
@@ -94,39 +94,41 @@ def test_a_classifier(checkpoint, tmp_path):
         (
             {'eval_tta': 'mirror'},
             {},
-            'looked at each example with `eval_tta=mirror`, this model does once',
+            'used `eval_tta=mirror`, this model uses a single forward pass',
         ),
         ({'eval_tta': 'mirror', 'export_tta': True}, {}, None),
         (
             {'network': 'fmp'},
             {'eval_samples': 4},
-            'once, .* with `eval_samples=4`',
+            'used a single forward pass, this model uses `eval_samples=4`',
         ),
     ],
 )
-def test_evaluated_otherwise_than_exported(checkpoint, tmp_path, settings, now, words):
+def test_difference_between_evaluation_and_export_is_noted(
+    checkpoint, tmp_path, settings, now, words
+):
     info = DatasetInfo('pets', NAMES, (4, 5, 3), {}, (1.0,), (2.0,))
     run = pathlib.Path(shutil.copytree(pathlib.Path(checkpoint).parent, tmp_path / 'r'))
-    config = Config(**settings, model_dir=str(run))
-    (run / 'config.json').write_text(json.dumps({'settings': config.to_dict()}))
+    config = make_config(**settings, model_dir=str(run))
+    (run / 'config.json').write_text(config_json.to_json(config))
     line = {'step': 7, 'split': 'test', 'time': 1, 'accuracy': 0.875}
     (run / 'metrics.jsonl').write_text(json.dumps(line) + '\n')
     path = str(run / pathlib.Path(checkpoint).name)
-    text = written(tmp_path, path, info, dataclasses.replace(config, **now))
+    text = written(tmp_path, path, info, config.replace(**now))
     assert '| accuracy | 0.8750 |' in text
-    found = re.search('The evaluation looked.*', text)
+    found = re.search('The evaluation used.*', text)
     assert re.search(words, found[0]) if words else found is None
 
 
-def test_without_a_run(checkpoint, tmp_path):
+def test_card_without_a_run(checkpoint, tmp_path):
     info = DatasetInfo('pets', NAMES, (4, 5, 3), {}, (1.0,), (2.0,))
     text = written(tmp_path, checkpoint, info)
     assert '## Signatures' in text and '## Metrics' not in text
-    text = written(tmp_path, checkpoint, info, Config(model_dir=str(tmp_path)))
-    assert 'has not evaluated these weights' in text
+    text = written(tmp_path, checkpoint, info, make_config(model_dir=str(tmp_path)))
+    assert 'did not evaluate these weights' in text
 
 
-def test_a_regression(checkpoint, tmp_path):
+def test_card_of_a_regression(checkpoint, tmp_path):
     info = DatasetInfo('numbers', (), (2,), {'train': 9}, (), ())
     text = written(tmp_path, checkpoint, info)
     assert '| `regress` | regress | `inputs` string [N] |' in text

@@ -1,4 +1,4 @@
-"""Programs that are not ours read an export: TensorFlow's C API, and its own tool."""
+"""Tests of exports in other programs: the C API, `saved_model_cli`, runtimes."""
 
 import json
 import os
@@ -33,10 +33,10 @@ def model(tmp_path_factory):
 
 @pytest.fixture(scope='module')
 def c_program(tmp_path_factory):
-    """The reader in C, compiled against the wheel."""
+    """Path of the C reader, compiled against the TensorFlow wheel."""
     compiler = shutil.which('gcc') or shutil.which('cc')
     if not compiler:
-        pytest.skip('there is no C compiler')
+        pytest.skip('no C compiler')
     wheel = os.path.dirname(os.path.abspath(tf.__file__))
     target = str(tmp_path_factory.mktemp('c') / 'read_saved_model')
     command = [compiler, '-O1', '-Wall', '-Werror', '-o', target]
@@ -58,8 +58,8 @@ def read_in_c(program, model, signature, contents):
 
 
 def check_in_c(program, model, signature):
-    """It says of all images what the checkpoint says."""
-    contents = model.pictures
+    """Asserts that the C API has the checkpoint's predictions."""
+    contents = model.images
     if signature != 'serving_default':
         contents = as_examples(contents)
     done = read_in_c(program, model, signature, contents)
@@ -76,15 +76,15 @@ def test_the_c_api(c_program, model, signature):
     check_in_c(c_program, model, signature)
 
 
-def test_the_c_api_is_told_which_image_is_bad(c_program, model):
-    bad = [model.pictures[0], model.pictures[1][:40]]
-    done = read_in_c(c_program, model, 'serving_default', bad)
+def test_the_c_api_reports_the_corrupt_image(c_program, model):
+    corrupt = [model.images[0], model.images[1][:40]]
+    done = read_in_c(c_program, model, 'serving_default', corrupt)
     assert done.returncode == 1
     assert 'image 1 (from 0) of 2' in done.stderr
 
 
 def saved_model_cli(*arguments):
-    """Runs TensorFlow's tool; returns what it prints."""
+    """Runs TensorFlow's tool; returns its standard output."""
     done = subprocess.run(
         [sys.executable, '-m', 'tensorflow.python.tools.saved_model_cli', *arguments],
         capture_output=True,
@@ -111,10 +111,17 @@ def test_saved_model_cli_shows_the_signatures(model):
 
 
 def test_saved_model_cli_runs_a_signature(model, tmp_path):
-    np.save(tmp_path / 'in.npy', np.array(as_examples(model.pictures[:3])))
-    chosen = ['--dir', model.path, '--tag_set', 'serve', '--signature_def', 'classify']
-    given = ['--inputs', f'inputs={tmp_path}/in.npy']
-    saved_model_cli('run', *chosen, *given, '--outdir', str(tmp_path))
+    np.save(tmp_path / 'in.npy', np.array(as_examples(model.images[:3])))
+    arguments = [
+        '--dir',
+        model.path,
+        '--tag_set',
+        'serve',
+        '--signature_def',
+        'classify',
+    ]
+    arguments += ['--inputs', f'inputs={tmp_path}/in.npy', '--outdir', str(tmp_path)]
+    saved_model_cli('run', *arguments)
     scores = np.load(tmp_path / 'scores.npy')
     np.testing.assert_allclose(scores, model.wanted['scores'][:3], atol=1e-5)
     classes = np.load(tmp_path / 'classes.npy', allow_pickle=True)
@@ -122,21 +129,21 @@ def test_saved_model_cli_runs_a_signature(model, tmp_path):
 
 
 def test_the_curl_line_of_the_card(model, tmp_path):
-    """Against a server that only looks at what it gets."""
+    """Uses a server that only records its requests."""
     if not shutil.which('curl'):
-        pytest.skip('there is no curl')
+        pytest.skip('no curl')
     import base64
     import http.server
     import threading
 
     card = open(os.path.join(model.path, 'MODEL_CARD.md'), encoding='utf-8').read()
     (line,) = [x for x in card.splitlines() if '| curl ' in x]
-    asked = []
+    requests = []
 
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_POST(self):
             body = self.rfile.read(int(self.headers['Content-Length']))
-            asked.append((self.path, json.loads(body)))
+            requests.append((self.path, json.loads(body)))
             self.send_response(200)
             self.end_headers()
 
@@ -145,9 +152,9 @@ def test_the_curl_line_of_the_card(model, tmp_path):
 
     server = http.server.HTTPServer(('127.0.0.1', 0), Handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    # Larger than what a system takes as an argument.
-    picture = model.pictures[0] + bytes(300_000)
-    write(tmp_path / 'image.jpg', picture)
+    # Larger than the maximum length of an argument.
+    image = model.images[0] + bytes(300_000)
+    write(tmp_path / 'image.jpg', image)
     line = line.replace('localhost:8501', f'127.0.0.1:{server.server_port}')
     done = subprocess.run(
         ['sh', '-c', line], cwd=tmp_path, capture_output=True, timeout=60
@@ -155,40 +162,40 @@ def test_the_curl_line_of_the_card(model, tmp_path):
     server.shutdown()
     server.server_close()
     assert done.returncode == 0 and not done.stderr, done.stderr
-    ((path, body),) = asked
+    ((path, body),) = requests
     assert path == '/v1/models/classifier:predict'
     (instance,) = body['instances']
-    assert base64.b64decode(instance['image_bytes']['b64']) == picture
+    assert base64.b64decode(instance['image_bytes']['b64']) == image
 
 
 @pytest.fixture(scope='module')
 def photos(tmp_path_factory):
-    """The same of real photos of all sizes."""
+    """An export for real photos of all sizes."""
     return of_photos(str(tmp_path_factory.mktemp('photos')), check=True)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize('signature', ['serving_default', 'examples', 'classify'])
 def test_400_photos_in_c(c_program, photos, signature):
-    assert len(photos.pictures) == PHOTOS
+    assert len(photos.images) == PHOTOS
     check_in_c(c_program, photos, signature)
 
 
 @pytest.mark.slow
 def test_400_photos_in_saved_model_cli(photos, tmp_path):
     inputs = {
-        'serving_default': ('image_bytes', np.array(photos.pictures)),
+        'serving_default': ('image_bytes', np.array(photos.images)),
         'tensor': ('image', np.stack([x.features['image'] for x in photos.samples])),
-        'examples': ('examples', np.array(as_examples(photos.pictures))),
-        'classify': ('inputs', np.array(as_examples(photos.pictures))),
+        'examples': ('examples', np.array(as_examples(photos.images))),
+        'classify': ('inputs', np.array(as_examples(photos.images))),
     }
     for signature, (name, values) in inputs.items():
         directory = tmp_path / signature
         directory.mkdir()
         np.save(directory / 'in.npy', values)
-        chosen = ['--dir', photos.path, '--tag_set', 'serve']
-        chosen += ['--signature_def', signature, '--outdir', str(directory)]
-        saved_model_cli('run', *chosen, '--inputs', f'{name}={directory}/in.npy')
+        arguments = ['--dir', photos.path, '--tag_set', 'serve']
+        arguments += ['--signature_def', signature, '--outdir', str(directory)]
+        saved_model_cli('run', *arguments, '--inputs', f'{name}={directory}/in.npy')
         scores = np.load(directory / 'scores.npy')
         np.testing.assert_allclose(scores, photos.wanted['scores'], atol=1e-5)
         classes = np.load(directory / 'classes.npy', allow_pickle=True)

@@ -1,4 +1,4 @@
-"""Images in, names and probabilities out."""
+"""Tests of the classification of encoded images."""
 
 import io
 import os
@@ -16,7 +16,7 @@ from estimator_clf.export import export_saved_model
 from estimator_clf.export.predictor import Predictor
 from input.dataset_info import DatasetInfo
 from input.images.batch_decoder import BatchDecoder
-from model_fns import make_model_fn
+from model_fns import ModelSpec, make_model_fn
 from tests.helpers.small_run import NAMES, linear_model_fn, source
 
 
@@ -42,7 +42,7 @@ def model(tmp_path_factory):
 def test_names_and_probabilities_sorted(model):
     directory, data, expected = model
     examples = list(data.encoded('test'))
-    results = Predictor(directory).predict([picture for _, picture, _ in examples])
+    results = Predictor(directory).predict([image for _, image, _ in examples])
     assert len(results) == 20
     for (key, _, _), result in zip(examples, results, strict=True):
         names, probabilities = zip(*result, strict=True)
@@ -53,13 +53,15 @@ def test_names_and_probabilities_sorted(model):
         assert sum(probabilities) == pytest.approx(1.0)
 
 
-def test_one_that_is_no_image_does_not_spoil_the_others(model):
+def test_corrupt_images_do_not_affect_others(model):
     directory, data, _ = model
-    good = [picture for _, picture, _ in data.encoded('test', [0, 1, 2])]
+    valid = [image for _, image, _ in data.encoded('test', [0, 1, 2])]
     predictor = Predictor(directory)
-    alone = predictor.predict(good)
-    bad = [b'', b'no image', good[0][:30]]
-    mixed = predictor.predict([good[0], bad[0], good[1], bad[1], bad[2], good[2]])
+    alone = predictor.predict(valid)
+    corrupt = [b'', b'no image', valid[0][:30]]
+    mixed = predictor.predict(
+        [valid[0], corrupt[0], valid[1], corrupt[1], corrupt[2], valid[2]]
+    )
     for number, wanted in ((0, alone[0]), (2, alone[1]), (5, alone[2])):
         assert [n for n, _ in mixed[number]] == [n for n, _ in wanted]
         np.testing.assert_allclose(
@@ -73,25 +75,25 @@ def test_no_images(model):
     assert Predictor(model[0]).predict([]) == []
 
 
-def test_a_photo_of_another_size(model):
+def test_photo_of_another_size(model):
     buffer = io.BytesIO()
     Image.new('RGB', (640, 480), (250, 240, 245)).save(buffer, 'JPEG')
     ((best, _), *others) = Predictor(model[0]).predict([buffer.getvalue()])[0]
     assert best in NAMES and len(others) == 2
 
 
-def test_the_newest_version_or_the_one_that_is_named(model, tmp_path):
+def test_path_of_a_version_or_of_a_directory_of_versions(model, tmp_path):
     (name,) = os.listdir(model[0])
     whole = os.path.join(model[0], name)
     os.symlink(whole, tmp_path / '9')
-    (tmp_path / '10').mkdir()  # Not a whole one.
+    (tmp_path / '10').mkdir()  # Not a complete version.
     (tmp_path / 'partial-11').mkdir()
     assert Predictor(str(tmp_path)).predict([]) == []
     assert Predictor(whole).predict([]) == []
 
 
 @pytest.mark.parametrize('what', ['missing', 'empty', 'file'])
-def test_no_model_there(tmp_path, what):
+def test_path_without_a_model_is_refused(tmp_path, what):
     path = tmp_path / what
     if what == 'empty':
         path.mkdir()
@@ -102,7 +104,7 @@ def test_no_model_there(tmp_path, what):
 
 
 @pytest.mark.parametrize('damage', ['empty', 'junk', 'no weights'])
-def test_a_damaged_model(model, tmp_path, damage):
+def test_corrupt_model_is_refused(model, tmp_path, damage):
     whole = os.path.join(model[0], os.listdir(model[0])[0])
     path = shutil.copytree(whole, tmp_path / '1')
     if damage == 'no weights':
@@ -113,7 +115,7 @@ def test_a_damaged_model(model, tmp_path, damage):
         Predictor(str(path))
 
 
-def test_a_model_of_numbers(tmp_path):
+def test_regression_is_refused(tmp_path):
     info = DatasetInfo('csv', (), (1,), {}, (0.0,), (1.0,))
     model_fn = make_model_fn('linear_regression')
     model = estimator.Estimator(model_fn, str(tmp_path / 'm'))
@@ -124,23 +126,23 @@ def test_a_model_of_numbers(tmp_path):
         Predictor(str(tmp_path / 'e'))
 
 
-def test_a_model_of_somebody_else(tmp_path):
+def test_model_of_another_program_is_refused(tmp_path):
     tf.saved_model.save(tf.Module(), str(tmp_path / '1'))
     with pytest.raises(ConfigError, match='does not take images, but nothing'):
         Predictor(str(tmp_path))
 
 
-def pairs_of(pictures):
-    return [(str(i), lambda data=data: data) for i, data in enumerate(pictures)]
+def pairs_of(images):
+    return [(str(i), lambda data=data: data) for i, data in enumerate(images)]
 
 
-def test_any_number_in_order_a_batch_at_a_time(model):
+def test_any_number_of_images_in_order(model):
     directory, data, _ = model
-    pictures = [picture for _, picture, _ in data.encoded('test')]
+    images = [image for _, image, _ in data.encoded('test')]
     predictor = Predictor(directory)
-    wanted = predictor.predict(pictures)
+    wanted = predictor.predict(images)
     for size in (1, 7, 64):
-        found = list(predictor.predict_all(pairs_of(pictures), size))
+        found = list(predictor.predict_all(pairs_of(images), size))
         assert [key for key, _ in found] == [str(i) for i in range(20)]
         for (_, result), want in zip(found, wanted, strict=True):
             assert [n for n, _ in result] == [n for n, _ in want]
@@ -148,14 +150,14 @@ def test_any_number_in_order_a_batch_at_a_time(model):
     assert list(predictor.predict_all([])) == []
 
 
-def test_what_cannot_be_read_is_a_result_like_any_other(model, tmp_path):
+def test_read_error_is_a_result(model, tmp_path):
     directory, data, _ = model
-    good = [picture for _, picture, _ in data.encoded('test', [0, 1, 2])]
+    valid = [image for _, image, _ in data.encoded('test', [0, 1, 2])]
 
     def missing():
         raise FileNotFoundError(2, 'No such file or directory')
 
-    pairs = pairs_of([good[0], b'no image', good[1], good[2]])
+    pairs = pairs_of([valid[0], b'no image', valid[1], valid[2]])
     pairs.insert(2, ('missing', missing))
     found = dict(Predictor(directory).predict_all(pairs, 5))
     assert isinstance(found['missing'], FileNotFoundError)
@@ -163,16 +165,16 @@ def test_what_cannot_be_read_is_a_result_like_any_other(model, tmp_path):
     assert [len(found[name]) for name in '023'] == [3, 3, 3]
 
 
-def test_reading_is_no_further_ahead_than_needed(model):
-    """Or a directory of a million images would be in memory."""
+def test_reading_ahead_is_limited(model):
+    """Otherwise a directory of a million images would be read into memory."""
     directory, data, _ = model
-    ((_, picture, _),) = data.encoded('test', [0])
+    ((_, image, _),) = data.encoded('test', [0])
     read = []
 
     def pairs():
         for number in range(1000):
             read.append(number)
-            yield number, lambda: picture
+            yield number, lambda: image
 
     results = Predictor(directory).predict_all(pairs(), 4)
     next(results)
@@ -180,25 +182,25 @@ def test_reading_is_no_further_ahead_than_needed(model):
     results.close()
 
 
-def test_a_checkpoint_says_what_its_export_says(model):
+def test_checkpoint_predicts_as_its_export(model):
     directory, data, expected = model
     checkpoint = tf.train.latest_checkpoint(os.path.dirname(directory))
     predictor = Predictor.of_checkpoint(
         linear_model_fn(data.info), checkpoint, BatchDecoder((8, 8), 1)
     )
     examples = list(data.encoded('test'))
-    results = predictor.predict([picture for _, picture, _ in examples])
+    results = predictor.predict([image for _, image, _ in examples])
     for (key, _, _), result in zip(examples, results, strict=True):
         assert [n for n, _ in result] == [n.decode() for n in expected[key]['classes']]
         scores = [p for _, p in result]
         assert scores == pytest.approx(expected[key]['scores'].tolist(), 1e-5)
-    (bad,) = predictor.predict([b'no image'])
-    assert isinstance(bad, tf.errors.InvalidArgumentError)
+    (error,) = predictor.predict([b'no image'])
+    assert isinstance(error, tf.errors.InvalidArgumentError)
 
 
-def test_a_checkpoint_of_another_network(model):
+def test_checkpoint_of_another_network_is_refused(model):
     directory, data, _ = model
     checkpoint = tf.train.latest_checkpoint(os.path.dirname(directory))
-    other = make_model_fn('mlp', num_classes=3, network_args={'hidden': (4,)})
+    other = make_model_fn(ModelSpec('mlp', {'hidden': (4,)}, num_classes=3))
     with pytest.raises(RunError, match='another network'):
         Predictor.of_checkpoint(other, checkpoint, BatchDecoder((8, 8), 1))

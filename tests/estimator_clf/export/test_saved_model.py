@@ -1,4 +1,4 @@
-"""A SavedModel that appears all at once and says what the checkpoint says."""
+"""Tests of SavedModels: atomic creation, and predictions as of the checkpoint."""
 
 import io
 import os
@@ -20,13 +20,13 @@ from estimator_clf.core.errors import RunError
 from estimator_clf.export import (
     check_examples,
     export_saved_model,
+    list_versions,
     parity_check,
     saved_model,
-    versions,
 )
 from input.dataset_info import DatasetInfo
 from input.images.batch_decoder import BatchDecoder
-from model_fns import make_model_fn
+from model_fns import ModelSpec, make_model_fn
 from tests.helpers.small_run import NAMES, linear_model_fn, source
 from tests.input.images.test_headers import png_bomb
 
@@ -35,7 +35,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[3]
 
 
 class Trained:
-    """A trained classifier and what it takes to export it."""
+    """A trained classifier and the arguments of its export."""
 
     def __init__(self, directory):
         self.data = source()
@@ -44,11 +44,11 @@ class Trained:
         self.model = estimator.Estimator(self.model_fn, str(directory))
         self.model.train(self.data.input_fn('train', 9, training=True), max_steps=3)
         self.checkpoint = tf.train.latest_checkpoint(str(directory))
-        self.examples = check_examples.take(self.data, 'test', 3)
+        self.examples = check_examples.from_source(self.data, 'test', 3)
         self.decode = BatchDecoder((8, 8), 1, max_pixels=10_000_000)
 
     def export(self, directory, **changed):
-        facts = {
+        arguments = {
             'model_fn': self.model_fn,
             'info': self.info,
             'checkpoint': self.checkpoint,
@@ -56,7 +56,7 @@ class Trained:
             'decode': self.decode,
             'examples': self.examples,
         }
-        return export_saved_model(**{**facts, **changed})
+        return export_saved_model(**{**arguments, **changed})
 
 
 @pytest.fixture(scope='module')
@@ -78,7 +78,7 @@ def loaded(exported):
 
 @pytest.fixture(scope='module')
 def expected(trained):
-    """(encoded images, predictions) of the checkpoint itself, through Estimator."""
+    """(encoded images, predictions of the checkpoint by Estimator)."""
     predictions = {
         p['key'].decode(): p
         for p in trained.model.predict(trained.data.input_fn('test', 7))
@@ -101,52 +101,52 @@ def check_outputs(outputs, expected, classify=False):
             assert (values == wanted).all(), name
 
 
-def as_examples(pictures):
-    """Serialized `tf.Example`s, as a client makes them."""
+def as_examples(images):
+    """Serialized `tf.Example`s, as clients send them."""
     return [
         tf.train.Example(
             features=tf.train.Features(
                 feature={
                     'image/encoded': tf.train.Feature(
-                        bytes_list=tf.train.BytesList(value=[picture])
+                        bytes_list=tf.train.BytesList(value=[image])
                     )
                 }
             )
         ).SerializeToString()
-        for picture in pictures
+        for image in images
     ]
 
 
-def requests(pictures):
+def requests(images):
     """dict signature -> (method, name of the input, value)."""
     return {
-        'serving_default': ('predict', 'image_bytes', pictures),
-        'tensor': ('predict', 'image', np.stack([decode_png(p) for p in pictures])),
-        'examples': ('predict', 'examples', as_examples(pictures)),
-        'classify': ('classify', 'inputs', as_examples(pictures)),
+        'serving_default': ('predict', 'image_bytes', images),
+        'tensor': ('predict', 'image', np.stack([decode_png(i) for i in images])),
+        'examples': ('predict', 'examples', as_examples(images)),
+        'classify': ('classify', 'inputs', as_examples(images)),
     }
 
 
 def test_all_signatures_in_tensorflow_2(loaded, expected):
-    pictures, predictions = expected
-    assert set(loaded) == set(requests(pictures))
-    for name, (method, key, value) in requests(pictures).items():
+    images, predictions = expected
+    assert set(loaded) == set(requests(images))
+    for name, (method, key, value) in requests(images).items():
         got = loaded[name](**{key: tf.constant(value)})
         got = {k: v.numpy() for k, v in got.items()}
         check_outputs(got, predictions, method == 'classify')
 
 
 def test_all_signatures_in_the_loader_of_serving(exported, expected):
-    pictures, predictions = expected
+    images, predictions = expected
     with tf.Graph().as_default(), v1.Session() as session:
         meta = v1.saved_model.load(session, ['serve'], exported)
-        for name, (method, key, value) in requests(pictures).items():
+        for name, (method, key, value) in requests(images).items():
             signature = meta.signature_def[name]
             assert list(signature.inputs) == [key]
             assert signature.method_name == f'tensorflow/serving/{method}'
             assert signature.inputs[key].tensor_shape.dim[0].size == -1
             outputs = {k: t.name for k, t in signature.outputs.items()}
-            # No text may end so: REST would encode it in base 64.
+            # REST would encode text outputs with this ending in base 64.
             assert not [k for k in outputs if k.endswith('_bytes')]
             got = session.run(outputs, {signature.inputs[key].name: value})
             check_outputs(got, predictions, method == 'classify')
@@ -158,8 +158,8 @@ def decode_png(data):
 
 def test_any_number_of_images(loaded, expected):
     for count in (0, 1, 2, 11):
-        pictures = tf.constant(expected[0][:count], tf.string, [count])
-        out = loaded['serving_default'](image_bytes=pictures)
+        images = tf.constant(expected[0][:count], tf.string, [count])
+        out = loaded['serving_default'](image_bytes=images)
         assert out['classes'].shape == (count, 3)
         assert out['probabilities'].shape == (count, 3)
 
@@ -175,7 +175,7 @@ def test_images_of_every_kind_and_size(trained, loaded):
     noise = Image.fromarray(rng.integers(0, 256, (31, 47, 3)).astype(np.uint8))
     gray = noise.convert('L')
     frames = [gray.resize((20, 10)), gray.resize((20, 10)).rotate(180)]
-    pictures = {
+    images = {
         'jpeg': encode(noise, 'JPEG'),
         'gray jpeg': encode(gray, 'JPEG'),
         'cmyk jpeg': encode(noise.convert('CMYK'), 'JPEG'),
@@ -195,17 +195,17 @@ def test_images_of_every_kind_and_size(trained, loaded):
         'bmp': encode(noise, 'BMP'),
         'gray bmp': encode(gray, 'BMP'),
     }
-    out = loaded['serving_default'](image_bytes=tf.constant([*pictures.values()]))
-    # As decoded one by one with the very function that training reads with.
-    pixels = np.stack([trained.decode(tf.constant(p)) for p in pictures.values()])
-    assert pixels.shape == (len(pictures), 8, 8, 1)
+    out = loaded['serving_default'](image_bytes=tf.constant([*images.values()]))
+    # Decoded one by one with the function that training uses.
+    pixels = np.stack([trained.decode(tf.constant(p)) for p in images.values()])
+    assert pixels.shape == (len(images), 8, 8, 1)
     wanted = loaded['tensor'](image=tf.constant(pixels))
     np.testing.assert_allclose(out['logits'], wanted['logits'], rtol=1e-5, atol=1e-6)
     assert np.isfinite(out['logits']).all()
-    assert len(np.unique(out['logits'].numpy().round(6), axis=0)) > len(pictures) // 2
+    assert len(np.unique(out['logits'].numpy().round(6), axis=0)) > len(images) // 2
 
 
-BAD = {
+CORRUPT = {
     b'': 'no image at all',
     b'text': 'neither JPEG, PNG, GIF nor BMP',
     png_bomb(20000): '20000 x 20000 pixels are more than the 10000000',
@@ -214,20 +214,20 @@ BAD = {
 }
 
 
-@pytest.mark.parametrize('bad', BAD, ids=lambda data: repr(data[:12]))
-def test_an_error_names_the_image_and_the_reason(loaded, expected, bad):
-    good = expected[0]
-    words = f'image 2 .from 0. of 4>: .*{BAD[bad]}'
+@pytest.mark.parametrize('corrupt', CORRUPT, ids=lambda data: repr(data[:12]))
+def test_an_error_names_the_image_and_the_reason(loaded, expected, corrupt):
+    valid = expected[0]
+    words = f'image 2 .from 0. of 4>: .*{CORRUPT[corrupt]}'
     with pytest.raises(tf.errors.InvalidArgumentError, match=words):
-        pictures = [good[0], good[1], bad, good[2]]
-        loaded['serving_default'](image_bytes=tf.constant(pictures))
+        images = [valid[0], valid[1], corrupt, valid[2]]
+        loaded['serving_default'](image_bytes=tf.constant(images))
     with pytest.raises(tf.errors.InvalidArgumentError, match='image 0 .* of 2'):
-        loaded['classify'](inputs=tf.constant(as_examples([bad, bad])))
+        loaded['classify'](inputs=tf.constant(as_examples([corrupt, corrupt])))
     with pytest.raises(tf.errors.InvalidArgumentError):
-        loaded['serving_default'](image_bytes=tf.constant([bad]))
+        loaded['serving_default'](image_bytes=tf.constant([corrupt]))
 
 
-def test_an_example_without_a_image_is_named(loaded, expected):
+def test_an_example_without_an_image_is_named(loaded, expected):
     examples = [*as_examples(expected[0][:1]), b'']
     with pytest.raises(tf.errors.InvalidArgumentError, match='image 1 .* of 2'):
         loaded['examples'](examples=tf.constant(examples))
@@ -243,15 +243,15 @@ def test_labels_travel(exported):
     assert b'/tmp/' not in graph and str(ROOT).encode() not in graph
 
 
-class Broken(Exception):
+class ExportError(Exception):
     pass
 
 
 @pytest.mark.parametrize(
     'where, error',
-    [('built', Broken), ('labelled', KeyboardInterrupt), ('renamed', Broken)],
+    [('built', ExportError), ('labelled', KeyboardInterrupt), ('renamed', ExportError)],
 )
-def test_an_error_in_the_middle_leaves_nothing(
+def test_error_during_export_leaves_nothing(
     trained, tmp_path, monkeypatch, where, error
 ):
     def fail(*args, **kwargs):
@@ -267,7 +267,7 @@ def test_an_error_in_the_middle_leaves_nothing(
     assert os.listdir(tmp_path) == []
 
 
-def test_a_full_disk_is_an_error_in_words(trained, tmp_path, monkeypatch):
+def test_full_disk_is_a_run_error(trained, tmp_path, monkeypatch):
     def fail(*args):
         raise OSError(28, 'No space left on device')
 
@@ -277,15 +277,15 @@ def test_a_full_disk_is_an_error_in_words(trained, tmp_path, monkeypatch):
     assert os.listdir(tmp_path) == []
 
 
-def test_a_directory_that_cannot_be(trained, tmp_path):
+def test_invalid_directory_is_a_run_error(trained, tmp_path):
     (tmp_path / 'file').write_text('')
     for directory in ('file', 'file/below'):
-        with pytest.raises(RunError, match='`export_dir`='):
+        with pytest.raises(RunError, match='`export_dir=.*`'):
             trained.export(tmp_path / directory)
 
 
-def test_a_checkpoint_of_another_network(trained, tmp_path):
-    other = make_model_fn('mlp', num_classes=3, network_args={'hidden': (4,)})
+def test_checkpoint_of_another_network_is_refused(trained, tmp_path):
+    other = make_model_fn(ModelSpec('mlp', {'hidden': (4,)}, num_classes=3))
     with pytest.raises(RunError, match='cannot be restored.*another network'):
         trained.export(tmp_path, model_fn=other)
     assert os.listdir(tmp_path) == []
@@ -307,12 +307,13 @@ KILLED = """
         model_fn({'x': tf.zeros([1, 2])}, None, mode='infer')
         session.run(v1.global_variables_initializer())
         checkpoint = v1.train.Saver().save(session, sys.argv[1] + '/model')
-    saved_model.warmup.write = lambda *args: os.kill(os.getpid(), signal.SIGKILL)
+    kill = lambda *args: os.kill(os.getpid(), signal.SIGKILL)
+    saved_model.serving_warmup.write = kill
     saved_model.export_saved_model(model_fn, info, checkpoint, sys.argv[2])
 """
 
 
-def test_a_kill_in_the_middle_leaves_no_version(trained, tmp_path):
+def test_kill_during_export_leaves_no_version(trained, tmp_path):
     done = subprocess.run(
         [sys.executable, '-c', textwrap.dedent(KILLED), tmp_path, tmp_path / 'e'],
         cwd=ROOT,
@@ -322,11 +323,11 @@ def test_a_kill_in_the_middle_leaves_no_version(trained, tmp_path):
     assert done.returncode == -signal.SIGKILL, done.stderr
     (left,) = os.listdir(tmp_path / 'e')
     assert re.fullmatch(r'partial-\d+-\d+', left)
-    assert versions(str(tmp_path / 'e')) == []
-    # The next export takes the rest away.
+    assert list_versions(str(tmp_path / 'e')) == []
+    # The next export removes the partial one.
     path = trained.export(tmp_path / 'e')
     assert os.listdir(tmp_path / 'e') == [os.path.basename(path)]
-    assert versions(str(tmp_path / 'e')) == [path]
+    assert list_versions(str(tmp_path / 'e')) == [path]
 
 
 def test_regression(tmp_path):

@@ -1,4 +1,4 @@
-"""Warm-up requests are what TensorFlow Serving's own classes read."""
+"""Tests of warm-up requests with TensorFlow Serving's own classes."""
 
 from estimator_clf.compat import estimator  # noqa: F401
 
@@ -22,7 +22,7 @@ NUMBERS = DatasetInfo('n', (), (3,), {}, (0.0,), (1.0,))
         (NUMBERS, ['serving_default', 'examples', 'regress']),
     ],
 )
-def test_each_signature_is_asked_with_one_and_with_several(info, signatures, tmp_path):
+def test_each_signature_has_requests_of_both_sizes(info, signatures, tmp_path):
     path = str(tmp_path / 'warm')
     serving_warmup.write(path, info)
     requests = serving_warmup.read(path)
@@ -37,23 +37,23 @@ def test_official_classes_read_them(tmp_path):
     path = str(tmp_path / 'warm')
     serving_warmup.write(path, IMAGES)
     records = list(v1.io.tf_record_iterator(path))
-    asked = [logs.PredictionLog.FromString(record) for record in records]
-    assert [log.WhichOneof('log_type') for log in asked[:4]] == [
+    requests = [logs.PredictionLog.FromString(record) for record in records]
+    assert [log.WhichOneof('log_type') for log in requests[:4]] == [
         'predict_log',
         'predict_log',
         'predict_log',
         'classify_log',
     ]
-    spec = asked[1].predict_log.request.model_spec
+    spec = requests[1].predict_log.request.model_spec
     assert (spec.name, spec.signature_name) == ('classifier', 'tensor')
-    image = tf.make_ndarray(asked[5].predict_log.request.inputs['image'])
+    image = tf.make_ndarray(requests[5].predict_log.request.inputs['image'])
     assert image.shape == (8, 6, 8, 3) and image.dtype == np.uint8
-    examples = asked[7].classify_log.request.input.example_list.examples
+    examples = requests[7].classify_log.request.input.example_list.examples
     assert len(examples) == 8
     data = examples[0].features.feature['image/encoded'].bytes_list.value[0]
     assert tf.io.decode_image(data).shape == (6, 8, 3)
-    # Nothing in them that the official classes do not know.
-    for record, log in zip(records, asked, strict=True):
+    # No fields that are unknown to the official classes.
+    for record, log in zip(records, requests, strict=True):
         assert type(log).FromString(log.SerializeToString()) == log
         assert log.ByteSize() == len(record)
     serving_warmup.write(path, NUMBERS)
@@ -63,7 +63,7 @@ def test_official_classes_read_them(tmp_path):
     assert len(request.input.example_list.examples) == 8
 
 
-def test_ours_read_the_official_ones(tmp_path):
+def test_official_requests_can_be_read(tmp_path):
     logs = pytest.importorskip(
         'tensorflow_serving.apis.prediction_log_pb2', reason='extra: serving'
     )
@@ -78,7 +78,7 @@ def test_ours_read_the_official_ones(tmp_path):
     assert name == 'other' and inputs['x'].tolist() == [1.5, 2.5]
 
 
-def test_another_kind_of_request(tmp_path):
+def test_unknown_kind_of_request_is_refused(tmp_path):
     path = str(tmp_path / 'warm')
     with tf.io.TFRecordWriter(path) as file:
         file.write(b'')

@@ -1,4 +1,4 @@
-"""Versions appear whole, in order, and under numbers that were not taken."""
+"""Tests of export versions: numbering, atomic creation, clean-up."""
 
 import os
 
@@ -8,74 +8,73 @@ import pytest
 import tensorflow as tf
 
 from estimator_clf.core.errors import ConfigError, RunError
-from estimator_clf.export import newest, versions
-from estimator_clf.export import versions as directories
+from estimator_clf.export import list_versions, newest_version, versions
 from estimator_clf.export.versions import exported, new_version
 
 
 def make(export_dir):
-    """Makes a version that looks whole; returns its path."""
+    """Makes a version that looks complete; returns its path."""
     with new_version(str(export_dir)) as version:
         os.makedirs(version.partial)
         with open(os.path.join(version.partial, 'saved_model.pb'), 'wb'):
             pass
-        assert version.path is None
+        assert version.path == ''
     return version.path
 
 
 def test_versions_increase_within_one_second(tmp_path, monkeypatch):
-    monkeypatch.setattr(directories.time, 'time', lambda: 1700000000.9)
+    monkeypatch.setattr(versions.time, 'time', lambda: 1700000000.9)
     paths = [make(tmp_path) for _ in range(3)]
     names = [os.path.basename(path) for path in paths]
     assert names == ['1700000000', '1700000001', '1700000002']
-    assert versions(str(tmp_path)) == paths
-    # Nor is the clock trusted when it was set back.
-    monkeypatch.setattr(directories.time, 'time', lambda: 5.0)
+    assert list_versions(str(tmp_path)) == paths
+    # The clock may be set back.
+    monkeypatch.setattr(versions.time, 'time', lambda: 5.0)
     assert make(tmp_path).endswith('/1700000003')
 
 
-def test_two_exports_at_a_time_have_two_numbers(tmp_path, monkeypatch):
-    monkeypatch.setattr(directories.time, 'time', lambda: 1700000000.9)
+def test_concurrent_exports_have_different_numbers(tmp_path, monkeypatch):
+    monkeypatch.setattr(versions.time, 'time', lambda: 1700000000.9)
     with new_version(str(tmp_path)) as version:
         os.makedirs(version.partial)
-        other = tmp_path / '1700000000'  # That of another process.
+        other = tmp_path / '1700000000'  # Of another process.
         other.mkdir()
         (other / 'saved_model.pb').touch()
     assert version.path == str(tmp_path / '1700000001')
     assert os.path.isdir(version.path) and os.listdir(other) == ['saved_model.pb']
 
 
-def test_the_number_that_another_took_last_of_all(tmp_path, monkeypatch):
+def test_number_taken_just_before_the_rename(tmp_path, monkeypatch):
     numbers = iter([5, 5, 6])
-    monkeypatch.setattr(directories, '_next_version', lambda export_dir: next(numbers))
+    monkeypatch.setattr(versions, '_next_version', lambda export_dir: next(numbers))
     with new_version(str(tmp_path)) as version:
         os.makedirs(version.partial)
         os.makedirs(tmp_path / '5' / 'variables')
     assert version.path == str(tmp_path / '6')
 
 
-def test_versions_are_whole_exports_in_order_of_number(tmp_path):
+def test_versions_are_complete_and_in_numeric_order(tmp_path):
     whole = make(tmp_path / 'made')
     for name in ('9', '10'):
         os.symlink(whole, tmp_path / name)
     for name in ('11', 'partial-12', '²', 'notes'):
         (tmp_path / name).mkdir()
     (tmp_path / '13').write_text('a file')
-    assert versions(str(tmp_path)) == [str(tmp_path / '9'), str(tmp_path / '10')]
-    assert newest(str(tmp_path)) == str(tmp_path / '10')
-    assert newest(whole) == whole
-    assert versions(str(tmp_path / 'none')) == []
+    assert list_versions(str(tmp_path)) == [str(tmp_path / '9'), str(tmp_path / '10')]
+    assert newest_version(str(tmp_path)) == str(tmp_path / '10')
+    assert newest_version(whole) == whole
+    assert list_versions(str(tmp_path / 'none')) == []
     with pytest.raises(ConfigError, match='must hold a SavedModel'):
-        newest(str(tmp_path / 'none'))
+        newest_version(str(tmp_path / 'none'))
 
 
-def test_a_number_that_is_taken_is_not_taken_again(tmp_path):
+def test_used_number_is_not_reused(tmp_path):
     (tmp_path / '99999999999').mkdir()
     assert make(tmp_path).endswith('/100000000000')
 
 
 @pytest.mark.parametrize('error', [ValueError, KeyboardInterrupt])
-def test_an_error_leaves_nothing(tmp_path, error):
+def test_error_leaves_nothing(tmp_path, error):
     with pytest.raises(error), new_version(str(tmp_path)) as version:
         os.makedirs(version.partial)
         raise error
@@ -87,19 +86,19 @@ def test_an_error_leaves_nothing(tmp_path, error):
     [
         (
             tf.errors.OutOfRangeError(None, None, 'saved_model.pb; File too large'),
-            '`export_dir=.*`: File too large; make room',
+            '`export_dir=.*`: File too large; free some space',
         ),
         (
             ValueError('The passed save_path is not a valid checkpoint: model.ckpt-1'),
-            'model.ckpt-1: the checkpoint is not there any more',
+            'model.ckpt-1: the checkpoint no longer exists',
         ),
         (
             tf.errors.NotFoundError(None, None, 'Failed to find any matching files'),
-            'model.ckpt-1: the checkpoint is not there any more',
+            'model.ckpt-1: the checkpoint no longer exists',
         ),
     ],
 )
-def test_what_goes_wrong_is_said_in_words(tmp_path, error, words):
+def test_errors_are_translated(tmp_path, error, words):
     with pytest.raises(RunError, match=words):
         with exported(str(tmp_path), 'model.ckpt-1') as version:
             os.makedirs(version.partial)
@@ -107,12 +106,12 @@ def test_what_goes_wrong_is_said_in_words(tmp_path, error, words):
     assert os.listdir(tmp_path) == []
 
 
-def test_what_a_killed_export_left_goes_and_one_under_way_stays(tmp_path):
-    under_way = tmp_path / f'partial-5-{os.getppid()}'
-    under_way.mkdir()
-    (tmp_path / 'partial-notes').mkdir()  # Somebody's own.
-    dead = tmp_path / 'partial-6-99999999'  # More than a process id can be.
-    dead.mkdir()
+def test_abandoned_partial_exports_are_removed(tmp_path):
+    running = tmp_path / f'partial-5-{os.getppid()}'
+    running.mkdir()
+    (tmp_path / 'partial-notes').mkdir()  # Not created by an export.
+    abandoned = tmp_path / 'partial-6-99999999'  # Above the maximum process id.
+    abandoned.mkdir()
     make(tmp_path)
-    assert under_way.exists() and (tmp_path / 'partial-notes').exists()
-    assert not dead.exists()
+    assert running.exists() and (tmp_path / 'partial-notes').exists()
+    assert not abandoned.exists()

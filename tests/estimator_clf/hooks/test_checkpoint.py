@@ -1,4 +1,4 @@
-"""Checkpoints at steps that depend on the step alone, in a bare Estimator."""
+"""CheckpointHook in a bare Estimator and a bare session."""
 
 import os
 
@@ -19,7 +19,7 @@ class Listener:
         self.calls = []
 
     def after_save(self, path, step, final):
-        # Whole when it is told of: the weights can be read.
+        # The checkpoint is complete: the weights can be read.
         assert int(tf.train.load_variable(path, 'global_step')) == step
         self.calls.append((step, final))
 
@@ -40,7 +40,7 @@ def test_saves_at_intervals_from_step_0_and_at_the_end(tmp_path):
     assert not [n for n in os.listdir(tmp_path) if n.endswith('.meta')]
 
 
-def test_a_resumed_run_saves_at_the_steps_of_an_unbroken_one(tmp_path):
+def test_resumed_run_saves_at_the_steps_of_an_uninterrupted_one(tmp_path):
     listener = Listener()
     model = bare_estimator(tmp_path)
     model.train(
@@ -48,12 +48,12 @@ def test_a_resumed_run_saves_at_the_steps_of_an_unbroken_one(tmp_path):
     )
     hook = CheckpointHook(str(tmp_path), [3], [listener])
     model.train(line_input_fn(), hooks=[hook], max_steps=9)
-    # First of the one that it goes on from, which the run before may not have told of.
+    # First the restored one, whose listeners the previous run may not have called.
     assert listener.calls == [(4, False), (6, False), (9, False), (9, True)]
     assert saved_steps(tmp_path) == [0, 3, 4, 6, 9]
 
 
-def test_listeners_are_told_in_order(tmp_path):
+def test_listeners_are_called_in_order(tmp_path):
     order = []
 
     class Named:
@@ -68,7 +68,7 @@ def test_listeners_are_told_in_order(tmp_path):
     assert order == ['a', 'b'] * 3  # Step 0, step 1, the end.
 
 
-def test_old_checkpoints_go_also_after_a_restart(tmp_path):
+def test_old_checkpoints_are_deleted_after_a_restart(tmp_path):
     config = estimator.RunConfig(
         save_checkpoints_steps=None, save_checkpoints_secs=None, keep_checkpoint_max=2
     )
@@ -83,7 +83,7 @@ def test_old_checkpoints_go_also_after_a_restart(tmp_path):
     ]
 
 
-def test_a_failing_step_saves_nothing_at_the_end(tmp_path):
+def test_failing_step_saves_nothing_at_the_end(tmp_path):
     class Failing(v1.train.SessionRunHook):
         count = 0
 
@@ -111,7 +111,7 @@ def exploding_model_fn(features, labels, mode):
 
 
 @pytest.mark.parametrize('every', [2, 100])
-def test_weights_that_are_not_finite_are_not_saved(tmp_path, every):
+def test_non_finite_weights_are_not_saved(tmp_path, every):
     hook = CheckpointHook(str(tmp_path), [every])
     model = bare_estimator(tmp_path, exploding_model_fn)
     with pytest.raises(estimator.NanLossDuringTrainingError):
@@ -121,7 +121,7 @@ def test_weights_that_are_not_finite_are_not_saved(tmp_path, every):
     assert saved_steps(tmp_path) == ([0, 2] if every == 2 else [0])
 
 
-def test_a_program_without_trainable_variables(tmp_path):
+def test_model_without_trainable_variables(tmp_path):
     def model_fn(features, labels, mode):
         step = v1.train.get_or_create_global_step()
         return estimator.EstimatorSpec(
@@ -144,26 +144,26 @@ def test_in_a_monitored_session_without_estimator(tmp_path):
     assert saved_steps(tmp_path) == [0, 2, 4, 5]
 
 
-@pytest.mark.parametrize('shown', [True, False])
-def test_a_saver_of_the_scaffold(shown, tmp_path):
+@pytest.mark.parametrize('published', [True, False])
+def test_saver_of_the_scaffold(published, tmp_path):
     def model_fn(features, labels, mode):
         spec = line_model_fn(features, labels, mode)
         saver = v1.train.Saver(max_to_keep=9, defer_build=True)
-        if shown:
+        if published:
             v1.add_to_collection(v1.GraphKeys.SAVERS, saver)
         return spec._replace(scaffold=v1.train.Scaffold(saver=saver))
 
     trained = bare_estimator(tmp_path, model_fn)
     hooks = [CheckpointHook(str(tmp_path), [1])]
-    if not shown:
-        with pytest.raises(RuntimeError, match='a saver of its own.*saver='):
+    if not published:
+        with pytest.raises(RuntimeError, match='its own saver.*saver='):
             trained.train(line_input_fn(), hooks=hooks, max_steps=8)
         return
     trained.train(line_input_fn(), hooks=hooks, max_steps=8)
     assert len(list(tmp_path.glob('*.index'))) == 9
 
 
-def test_a_saver_that_is_given(tmp_path):
+def test_saver_argument(tmp_path):
     def model_fn(features, labels, mode):
         spec = line_model_fn(features, labels, mode)
         savers.append(v1.train.Saver(max_to_keep=3))

@@ -1,4 +1,4 @@
-"""Evaluation behind the checkpoints whose turn it is."""
+"""Evaluation after the checkpoints at which it is due."""
 
 from estimator_clf.compat import estimator
 
@@ -11,7 +11,7 @@ from tests.helpers.small_run import bare_estimator, line_input_fn, line_model_fn
 
 
 class Counting:
-    """In the place of an Evaluator."""
+    """Replaces an Evaluator."""
 
     def __init__(self):
         self.paths = []
@@ -32,36 +32,36 @@ class Clock:
         self.calls.append('resume')
 
 
-def told(listener, *calls):
+def saved(listener, *calls):
     for step, final in calls:
         listener.after_save(f'model.ckpt-{step}', step, final)
 
 
-def test_evaluates_when_due_and_last():
+def test_evaluates_due_and_last_checkpoints():
     evaluator, reports = Counting(), []
     listener = EvaluationListener(evaluator, 4, lambda *x: reports.append(x))
-    told(listener, (0, False), (2, False), (4, False), (6, False), (6, True))
+    saved(listener, (0, False), (2, False), (4, False), (6, False), (6, True))
     assert evaluator.paths == ['model.ckpt-4', 'model.ckpt-6']
     assert reports == [(4, {'loss': 1.0}), (6, {'loss': 2.0})]
 
 
-def test_no_step_twice():
+def test_each_step_is_evaluated_once():
     evaluator = Counting()
     listener = EvaluationListener(evaluator, 2, lambda *x: None)
-    told(listener, (2, False), (4, False), (4, True), (4, True))
+    saved(listener, (2, False), (4, False), (4, True), (4, True))
     assert evaluator.paths == ['model.ckpt-2', 'model.ckpt-4']
 
 
-def test_interval_0_is_the_last_only():
+def test_interval_0_evaluates_the_last_only():
     evaluator = Counting()
     listener = EvaluationListener(evaluator, 0, lambda *x: None)
-    told(listener, (2, False), (4, False), (4, True))
+    saved(listener, (2, False), (4, False), (4, True))
     assert evaluator.paths == ['model.ckpt-4']
 
 
 @pytest.mark.parametrize('known, paths', [(4, []), (2, ['model.ckpt-4'])])
-def test_what_the_run_before_did_or_did_not_get_to(known, paths):
-    """What follows an evaluation follows in either case, with its metrics."""
+def test_known_steps_are_not_evaluated_again(known, paths):
+    """`after` is called in either case, with the metrics."""
     evaluator, followed = Counting(), []
     listener = EvaluationListener(
         evaluator,
@@ -70,17 +70,17 @@ def test_what_the_run_before_did_or_did_not_get_to(known, paths):
         known={known: {'loss': 7.0}},
         after=lambda *x: followed.append(x),
     )
-    told(listener, (4, False))
+    saved(listener, (4, False))
     assert evaluator.paths == paths
     assert followed == [('model.ckpt-4', 4, {'loss': 1.0 if paths else 7.0})]
 
 
-def test_the_clock_stands_still_meanwhile():
+def test_clock_is_paused_during_evaluation():
     clock = Clock()
     listener = EvaluationListener(
         Counting(), 2, lambda *x: clock.calls.append('report'), clock=clock
     )
-    told(listener, (1, False), (2, False))
+    saved(listener, (1, False), (2, False))
     assert clock.calls == ['pause', 'report', 'resume']
 
 

@@ -1,4 +1,4 @@
-"""Which examples each step saw, once each."""
+"""`keys.jsonl`: the examples of each step, once."""
 
 import json
 import tracemalloc
@@ -13,7 +13,7 @@ v1 = tf.compat.v1
 
 
 def model_fn(features, labels, mode):
-    for part in tf.split(features['key'], 2):  # As of two replicas.
+    for part in tf.split(features['key'], 2):  # Like two replicas.
         v1.add_to_collection('the_keys', part)
     return line_model_fn({'x': features['x']}, labels, mode)
 
@@ -49,12 +49,12 @@ def lines(directory):
     return [json.loads(x) for x in (directory / 'keys.jsonl').read_text().splitlines()]
 
 
-def test_each_step_with_the_keys_of_all_replicas_in_order(tmp_path):
+def test_lines_have_the_keys_of_all_replicas_in_order(tmp_path):
     train(tmp_path, 3)
     assert lines(tmp_path) == expected(3)
 
 
-def test_a_restart_keeps_to_little_memory(tmp_path):
+def test_restart_uses_little_memory(tmp_path):
     line = json.dumps({'step': 1, 'keys': ['x' * 100]}) + '\n'
     (tmp_path / 'keys.jsonl').write_text(line * 50_000 + '{"step": 1, "ke')
     hook = ExampleKeysHook(str(tmp_path), 'the_keys')
@@ -69,9 +69,9 @@ def test_a_restart_keeps_to_little_memory(tmp_path):
     assert (tmp_path / 'keys.jsonl').read_text() == line * 50_000
 
 
-def test_after_a_kill_each_step_is_there_once(tmp_path):
+def test_after_a_kill_each_step_is_logged_once(tmp_path):
     train(tmp_path, 4)
-    # As if it had been killed two steps behind its last checkpoint, in a write.
+    # As if killed two steps after its last checkpoint, during a write.
     more = ''.join(json.dumps({'step': s, 'keys': ['lost']}) + '\n' for s in (5, 6))
     with open(tmp_path / 'keys.jsonl', 'a') as file:
         file.write(more + '{"step": 7, "ke')
@@ -79,7 +79,7 @@ def test_after_a_kill_each_step_is_there_once(tmp_path):
     assert lines(tmp_path) == expected(6)
 
 
-def test_a_key_that_is_no_text(tmp_path):
+def test_key_that_is_not_utf8(tmp_path):
     def odd_input_fn():
         return input_fn().map(lambda f, y: (dict(f, key=tf.fill([4], b'\xff\xfe')), y))
 

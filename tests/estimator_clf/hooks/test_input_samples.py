@@ -1,4 +1,4 @@
-"""Images, histograms and the graph, without a step more."""
+"""Sample images, histograms and the graph, without additional steps."""
 
 import math
 
@@ -22,7 +22,7 @@ def model_fn(features, labels, mode):
 
 
 def input_fn():
-    # The image of batch n is n gray: what was drawn can be told from it.
+    # The gray level of batch n identifies it.
     return tf.data.Dataset.range(100).map(
         lambda n: (
             {
@@ -55,8 +55,8 @@ def to_gray(image):
     return int(tf.io.decode_png(image.encoded_image_string).numpy()[48, 48, 0])
 
 
-def test_weights_that_are_not_finite_are_left_to_the_hook_that_says_so(tmp_path):
-    def broken(features, labels, mode):
+def test_non_finite_weights_are_left_to_the_nan_guard(tmp_path):
+    def diverged(features, labels, mode):
         w = v1.get_variable('w', initializer=[1.0, math.nan, math.inf])
         loss = tf.reduce_sum(w) + tf.reduce_sum(features['x'])
         v1.add_to_collection('shown', ('loss', loss))
@@ -69,26 +69,26 @@ def test_weights_that_are_not_finite_are_left_to_the_hook_that_says_so(tmp_path)
         InputSamplesHook(writer, 1, 'no_images', histograms=True),
     ]
     with pytest.raises(NonFiniteError):
-        bare_estimator(tmp_path, broken).train(input_fn, hooks=hooks, max_steps=2)
+        bare_estimator(tmp_path, diverged).train(input_fn, hooks=hooks, max_steps=2)
 
 
-def test_images_of_the_steps_that_are_taken(tmp_path):
+def test_images_are_those_of_the_training_steps(tmp_path):
     images = values(train(tmp_path, 3, 7, count=2), 'image')
     # The first step of a session, then at the interval; two images in each.
     assert [step for step, _, _ in images] == [1, 3, 6]
     assert {tag for _, tag, _ in images} == {'input'}
     assert (images[0][2].height, images[0][2].width) == (96, 192)
-    # Step n had batch n - 1: none was drawn for the images alone.
+    # Step n had batch n - 1: none was consumed for the images alone.
     assert [to_gray(image) for _, _, image in images] == [0, 20, 50]
 
 
-def test_the_graph_is_there_once(tmp_path):
+def test_graph_is_written_once(tmp_path):
     found = train(tmp_path, 0, 2)
     assert len([e for e in found if e.graph_def]) == 1
 
 
 @pytest.mark.parametrize('histograms', [False, True])
-def test_histograms_when_asked(tmp_path, histograms):
+def test_histograms_are_optional(tmp_path, histograms):
     found = values(train(tmp_path, 2, 2, histograms=histograms), 'histo')
     assert [(step, tag) for step, tag, _ in found] == (
         [(1, 'weights/w'), (2, 'weights/w')] if histograms else []
@@ -97,7 +97,7 @@ def test_histograms_when_asked(tmp_path, histograms):
         assert np.isfinite(found[0][2].min) and found[0][2].num == 1
 
 
-def test_no_images_no_images(tmp_path):
+def test_without_images_the_graph_is_written(tmp_path):
     found = train(tmp_path, 2, 2, collection='no such collection')
     assert values(found, 'image') == []
     assert [e for e in found if e.graph_def]

@@ -1,4 +1,4 @@
-"""A recording of steps that TensorBoard's profile plugin can read."""
+"""Profiles that TensorBoard's profile plugin can read."""
 
 from estimator_clf.compat import estimator
 
@@ -11,12 +11,12 @@ from tests.helpers.small_run import bare_estimator, line_input_fn
 
 
 def train(directory, first, last, steps, *hooks):
-    told = []
-    hook = ProfileHook(str(directory), first, last, told.append)
+    messages = []
+    hook = ProfileHook(str(directory), first, last, messages.append)
     bare_estimator(directory).train(
         line_input_fn(), hooks=[hook, *hooks], max_steps=steps
     )
-    return told
+    return messages
 
 
 def recordings(directory):
@@ -24,7 +24,7 @@ def recordings(directory):
 
 
 def steps_in(path):
-    """The steps that a recording tells apart."""
+    """Returns the steps in a recording."""
     space = xplane_pb2.XSpace.FromString(path.read_bytes())
     return sorted(
         {
@@ -40,27 +40,27 @@ def steps_in(path):
 
 
 def test_records_the_steps(tmp_path):
-    (told,) = train(tmp_path, 3, 5, 8)
+    (message,) = train(tmp_path, 3, 5, 8)
     (path,) = recordings(tmp_path)
     assert steps_in(path) == [3, 4, 5]
-    assert 'xprof' in told and str(tmp_path) in told
+    assert 'xprof' in message and str(tmp_path) in message
 
 
-def test_a_run_that_ends_first_keeps_what_there_is(tmp_path):
-    (told,) = train(tmp_path, 3, 50, 4)
+def test_run_that_ends_first_writes_a_recording(tmp_path):
+    (message,) = train(tmp_path, 3, 50, 4)
     (path,) = recordings(tmp_path)
-    assert steps_in(path) == [3, 4] and 'recorded' in told
+    assert steps_in(path) == [3, 4] and 'recorded' in message
 
 
-def test_a_run_resumed_in_between_records_the_rest(tmp_path):
+def test_resumed_run_records_the_rest(tmp_path):
     saver = estimator.CheckpointSaverHook(str(tmp_path), save_steps=1000)
     assert train(tmp_path, 9, 12, 4, saver) == []
     assert not recordings(tmp_path)
-    (told,) = train(tmp_path, 3, 6, 8, saver)
+    (message,) = train(tmp_path, 3, 6, 8, saver)
     (path,) = recordings(tmp_path)
     assert steps_in(path) == [5, 6]
-    (told,) = train(tmp_path, 3, 6, 9, saver)
-    assert 'no recording' in told and recordings(tmp_path) == [path]
+    (message,) = train(tmp_path, 3, 6, 9, saver)
+    assert 'no recording' in message and recordings(tmp_path) == [path]
 
 
 def test_after_an_error_while_recording(tmp_path):

@@ -1,4 +1,4 @@
-"""Means over intervals that a restart does not move."""
+"""Averages over intervals that do not depend on restarts."""
 
 from estimator_clf.compat import estimator
 
@@ -22,7 +22,7 @@ def counting_model_fn(features, labels, mode):
         'learning_rate': 1.0 / number,
         'input_wait': tf.constant(0.25, tf.float64),
     }.items():
-        v1.add_to_collection('watched', (name, tensor))
+        v1.add_to_collection('shown', (name, tensor))
     with tf.control_dependencies([number]):
         train_op = v1.assign_add(step, 1)
     return estimator.EstimatorSpec(mode, loss=number, train_op=train_op)
@@ -30,7 +30,7 @@ def counting_model_fn(features, labels, mode):
 
 @pytest.fixture
 def clock(monkeypatch):
-    """A clock on which each call of `on_step` takes half a second."""
+    """Fake clock."""
 
     class Clock:
         now = 100.0
@@ -46,54 +46,54 @@ def clock(monkeypatch):
 def train(directory, every, steps, on_step=None):
     lines = []
     hook = TrainMetricsHook(
-        every, 10, lambda *x: lines.append(x), 'watched', on_step=on_step
+        every, 10, lambda *x: lines.append(x), 'shown', on_step=on_step
     )
     model = bare_estimator(directory, counting_model_fn)
-    # Saves at its end, and goes on from there.
+    # Saves at the end; the next call resumes from there.
     saver = estimator.CheckpointSaverHook(str(directory), save_steps=1000)
     model.train(line_input_fn(), hooks=[hook, saver], max_steps=steps)
     return lines
 
 
-def test_means_over_intervals_and_the_rest(tmp_path, clock):
+def test_averages_over_intervals_and_the_rest(tmp_path, clock):
     def on_step(step):
         clock.now += 0.5
 
     lines = train(tmp_path, [4], 10, on_step)
     assert [step for step, _ in lines] == [4, 8, 10]
     assert [m['loss'] for _, m in lines] == [2.5, 6.5, 9.5]
-    # Not a mean: the rate at that step.
+    # Not averaged: the rate at that step.
     rates = [m['learning_rate'] for _, m in lines]
     assert rates == pytest.approx([1 / 4, 1 / 8, 1 / 10])
     assert [m['examples_per_second'] for _, m in lines] == pytest.approx([20.0] * 3)
     assert [m['input_wait'] for _, m in lines] == pytest.approx([0.5] * 3)
 
 
-def test_every_step_is_told(tmp_path):
+def test_on_step_is_called_for_every_step(tmp_path):
     steps = []
     train(tmp_path, [3], 5, steps.append)
     assert steps == [1, 2, 3, 4, 5]
 
 
-def test_an_interval_ends_at_a_checkpoint_too(tmp_path):
-    unbroken = train(tmp_path / 'a', [4, 6], 12)
+def test_interval_ends_at_a_checkpoint_too(tmp_path):
+    uninterrupted = train(tmp_path / 'a', [4, 6], 12)
     first = train(tmp_path / 'b', [4, 6], 6)
     second = train(tmp_path / 'b', [4, 6], 12)
     steps = [4, 6, 8, 12]
-    assert [step for step, _ in unbroken] == steps
+    assert [step for step, _ in uninterrupted] == steps
     assert [step for step, _ in first + second] == steps
-    losses = [m['loss'] for _, m in unbroken]
+    losses = [m['loss'] for _, m in uninterrupted]
     assert losses == [2.5, 5.5, 7.5, 10.5]
     assert [m['loss'] for _, m in first + second] == losses
 
 
-def test_nothing_to_tell_at_the_end_if_all_was_told(tmp_path):
+def test_nothing_is_reported_twice_at_the_end(tmp_path):
     assert [step for step, _ in train(tmp_path, [5], 5)] == [5]
 
 
-def test_pause_is_left_out_of_the_speed(tmp_path, clock):
+def test_pause_is_excluded_from_the_speed(tmp_path, clock):
     lines = []
-    hook = TrainMetricsHook([4], 10, lambda *x: lines.append(x), 'watched')
+    hook = TrainMetricsHook([4], 10, lambda *x: lines.append(x), 'shown')
 
     class Evaluation(v1.train.SessionRunHook):
         def after_run(self, run_context, run_values):
@@ -108,7 +108,7 @@ def test_pause_is_left_out_of_the_speed(tmp_path, clock):
     assert lines[0][1]['examples_per_second'] == pytest.approx(20.0)
 
 
-def test_without_a_collection_there_is_still_the_speed(tmp_path):
+def test_without_a_collection_speed_and_memory_are_reported(tmp_path):
     lines = []
     hook = TrainMetricsHook([2], 4, lambda *x: lines.append(x), 'no such collection')
     bare_estimator(tmp_path).train(line_input_fn(), hooks=[hook], max_steps=2)

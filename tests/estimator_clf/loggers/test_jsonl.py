@@ -1,4 +1,4 @@
-"""metrics.jsonl: flat lines, rewound at a restart, whatever a kill left."""
+"""`metrics.jsonl`: flat lines, rewound at a restart, truncated lines skipped."""
 
 import json
 import math
@@ -33,14 +33,14 @@ def test_lines_are_flat_and_in_order(log, path):
 
 
 @pytest.mark.parametrize('value', [float('nan'), float('inf'), -np.float32('inf')])
-def test_what_is_not_finite_becomes_null(log, path, value):
+def test_non_finite_value_becomes_null(log, path, value):
     log.write(1, 'train', {'loss': value, 'accuracy': 0.5})
     text = path.read_text()
     assert '"loss": null' in text and 'NaN' not in text and 'Infinity' not in text
     assert log.read()[0]['loss'] is None
 
 
-def test_what_is_not_finite_is_nothing_elsewhere_either():
+def test_finite_replaces_non_finite_values():
     found = finite({'loss': math.nan, 'accuracy': np.float32(0.5), 'top': math.inf})
     assert found == {'loss': None, 'accuracy': 0.5, 'top': None}
     json.dumps(found, allow_nan=False)
@@ -59,13 +59,13 @@ def test_rewind_drops_later_steps_of_every_split(log):
     ]
 
 
-def test_rewind_of_nothing_makes_nothing(log, path):
+def test_rewind_without_a_file_creates_none(log, path):
     log.rewind(0)
     assert not path.exists()
     assert log.read() == []
 
 
-def test_a_last_line_that_was_cut_is_left_out_and_mended(log, path):
+def test_truncated_last_line_is_skipped_and_dropped(log, path):
     log.write(1, 'train', {'loss': 1})
     log.write(2, 'train', {'loss': 2})
     path.write_bytes(path.read_bytes()[:-10])
@@ -77,7 +77,7 @@ def test_a_last_line_that_was_cut_is_left_out_and_mended(log, path):
 
 
 @pytest.mark.parametrize('junk', [b'\0\0\0\n', b'\xff\xfe{\n', b'[]\n7\n{}\n', b'\n'])
-def test_lines_that_are_none_of_ours_are_left_out(log, path, junk):
+def test_foreign_lines_are_skipped(log, path, junk):
     log.write(1, 'train', {})
     path.write_bytes(path.read_bytes() + junk)
     log.write(2, 'train', {})

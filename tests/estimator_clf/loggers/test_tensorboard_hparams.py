@@ -1,16 +1,16 @@
-"""The table of runs: settings, metrics, state."""
+"""HParams: settings, metrics and state of a run."""
 
 import pytest
 from tensorboard.plugins.hparams import api_pb2, metadata
 
-from estimator_clf.config.config import Config
+from estimator_clf.config.config import make_config
 from estimator_clf.loggers import tensorboard_hparams
 from estimator_clf.loggers.tensorboard_writer import event_writer
 from tests.helpers.small_run import events
 
 
 def written(directory):
-    """dict tag -> the plugin's content."""
+    """Returns dict tag -> plugin content."""
     return {
         value.tag: value.metadata.plugin_data.content
         for event in events(directory)
@@ -20,7 +20,9 @@ def written(directory):
 
 @pytest.mark.parametrize('regression', [False, True])
 def test_settings_and_columns(tmp_path, regression):
-    config = Config(network='mlp', learning_rate=0.25, channels=3, keep_checkpoints=9)
+    config = make_config(
+        network='mlp', learning_rate=0.25, channels=3, keep_checkpoints=9
+    )
     writer = event_writer(str(tmp_path))
     tensorboard_hparams.write_start(writer, config, 1234, regression)
     found = written(tmp_path)
@@ -32,12 +34,12 @@ def test_settings_and_columns(tmp_path, regression):
     assert start.hparams['channels'].number_value == 3
     assert start.hparams['steps'].number_value == 1234
     assert start.hparams['label_smoothing'].number_value == 0
-    # Free to change while it runs: no property of the run.
+    # May change during a run: not a property of the run.
     assert 'keep_checkpoints' not in start.hparams and 'data_dir' not in start.hparams
     experiment = metadata.parse_experiment_plugin_data(found[metadata.EXPERIMENT_TAG])
     infos = {info.name: info for info in experiment.hparam_infos}
     assert set(start.hparams) <= set(infos)
-    # What TensorBoard shows unasked.
+    # Shown by default.
     assert {name for name, info in infos.items() if info.differs} == {
         'batch_size',
         'learning_rate',
@@ -51,7 +53,7 @@ def test_settings_and_columns(tmp_path, regression):
     assert len(columns) == 6
 
 
-def test_the_end(tmp_path):
+def test_end(tmp_path):
     writer = event_writer(str(tmp_path))
     tensorboard_hparams.write_end(writer)
     end = metadata.parse_session_end_info_plugin_data(

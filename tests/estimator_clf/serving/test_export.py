@@ -1,4 +1,4 @@
-"""A real export, served: both APIs say what the checkpoint says."""
+"""A served export returns the predictions of its checkpoint through both APIs."""
 
 import base64
 import json
@@ -22,12 +22,12 @@ from tests.helpers import serving_model
 from tests.helpers.exported import PHOTOS, Model, of_photos
 from tests.helpers.small_run import linear_model_fn, source
 
-AT_ONCE = 40  # Images in a request.
+BATCH = 40  # Images in a request.
 
 
-def example(picture):
+def example(encoded):
     message = tf.train.Example()
-    message.features.feature['image/encoded'].bytes_list.value.append(picture)
+    message.features.feature['image/encoded'].bytes_list.value.append(encoded)
     return message
 
 
@@ -36,7 +36,7 @@ def b64(content):
 
 
 class Clients:
-    """Asks a server for (class names, probabilities) of images, in every way."""
+    """Requests (class names, probabilities) of images in every way."""
 
     def __init__(self, served):
         self._url = f'{served.server.url}/v1/models/{serving_model.MODEL}'
@@ -44,7 +44,7 @@ class Clients:
         self._channel = grpc.insecure_channel(address)
         self._stub = prediction_service_pb2_grpc.PredictionServiceStub(self._channel)
 
-    def rest(self, signature, sample):
+    def json_value(self, signature, sample):
         value = {
             'serving_default': lambda: b64(sample.encoded),
             'examples': lambda: b64(example(sample.encoded).SerializeToString()),
@@ -52,18 +52,18 @@ class Clients:
         }
         return value[signature]()
 
-    def ask_rest(self, signature, samples):
-        rows = [self.rest(signature, sample) for sample in samples]
+    def rest_predict(self, signature, samples):
+        rows = [self.json_value(signature, sample) for sample in samples]
         body = {'signature_name': signature, 'instances': rows}
         found = self._post('predict', body)['predictions']
         return [list(zip(x['classes'], x['scores'], strict=True)) for x in found]
 
-    def ask_rest_to_classify(self, samples):
+    def rest_classify(self, samples):
         rows = [{'image/encoded': b64(sample.encoded)} for sample in samples]
         body = {'signature_name': 'classify', 'examples': rows}
         return self._post('classify', body)['results']
 
-    def ask_grpc(self, signature, samples):
+    def grpc_predict(self, signature, samples):
         key, values = {
             'serving_default': lambda: ('image_bytes', [x.encoded for x in samples]),
             'examples': lambda: (
@@ -86,7 +86,7 @@ class Clients:
             for row in zip(classes, scores, strict=True)
         ]
 
-    def ask_grpc_to_classify(self, samples):
+    def grpc_classify(self, samples):
         request = classification_pb2.ClassificationRequest()
         request.model_spec.name = serving_model.MODEL
         request.model_spec.signature_name = 'classify'
@@ -97,12 +97,12 @@ class Clients:
     def ways(self):
         """Returns dict name -> function (samples) -> a list of pairs for each."""
         found = {
-            'REST classify': self.ask_rest_to_classify,
-            'gRPC classify': self.ask_grpc_to_classify,
+            'REST classify': self.rest_classify,
+            'gRPC classify': self.grpc_classify,
         }
         for name in ('serving_default', 'tensor', 'examples'):
-            found[f'REST {name}'] = lambda x, name=name: self.ask_rest(name, x)
-            found[f'gRPC {name}'] = lambda x, name=name: self.ask_grpc(name, x)
+            found[f'REST {name}'] = lambda x, name=name: self.rest_predict(name, x)
+            found[f'gRPC {name}'] = lambda x, name=name: self.grpc_predict(name, x)
         return found
 
     def close(self):
@@ -115,16 +115,16 @@ class Clients:
 
 
 def check_all(model):
-    """Every way says of every image what the checkpoint says; the largest gap."""
+    """Compares every way with the checkpoint; returns the largest difference."""
     worst = 0.0
     with serving_model.running(
         model.path, grpc_port=0, timeout=60, max_body=64 << 20
     ) as served:
         clients = Clients(served)
-        for name, ask in clients.ways().items():
-            for start in range(0, len(model.samples), AT_ONCE):
-                stop = min(start + AT_ONCE, len(model.samples))
-                found = ask(model.samples[start:stop])
+        for name, predict in clients.ways().items():
+            for start in range(0, len(model.samples), BATCH):
+                stop = min(start + BATCH, len(model.samples))
+                found = predict(model.samples[start:stop])
                 assert len(found) == stop - start, name
                 for number, pairs in zip(range(start, stop), found, strict=True):
                     wanted = [n.decode() for n in model.wanted['classes'][number]]
@@ -137,13 +137,13 @@ def check_all(model):
     return worst
 
 
-def test_every_signature_by_both_apis(tmp_path):
+def test_every_signature_through_both_apis(tmp_path):
     model = Model(str(tmp_path), source(), linear_model_fn(source().info), 20)
     check_all(model)
 
 
 @pytest.mark.slow
-def test_400_photos_by_both_apis(tmp_path):
+def test_400_photos_through_both_apis(tmp_path):
     model = of_photos(str(tmp_path))
     assert len(model.samples) == PHOTOS
     print(f'\nlargest difference {check_all(model):.2g}')

@@ -1,4 +1,4 @@
-"""Slow, many, impatient and broken clients; versions that change under load."""
+"""Slow, many, disconnecting and malformed clients; version changes under load."""
 
 import asyncio
 import base64
@@ -19,11 +19,11 @@ import aiohttp
 
 from estimator_clf.core.errors import ConfigError
 from estimator_clf.serving import servable
-from estimator_clf.serving.batching import Batching
+from estimator_clf.serving.batching import BatchingOptions
 from tests.helpers import serving_model as model
 
 PATH = f'/v1/models/{model.MODEL}'
-IMAGES = model.pictures(8)
+IMAGES = model.gray_pngs(8)
 
 
 @pytest.fixture(scope='module')
@@ -40,22 +40,22 @@ def served(exports):
         yield running
 
 
-def body(*pictures):
-    rows = [{'b64': base64.b64encode(p).decode()} for p in pictures]
+def body(*images):
+    rows = [{'b64': base64.b64encode(p).decode()} for p in images]
     return json.dumps({'instances': rows}).encode()
 
 
-async def ask(session, served, data, path=':predict', **options):
+async def send(session, served, data, path=':predict', **options):
     async with session.post(served.server.url + PATH + path, data=data, **options) as r:
         return r.status, await r.json()
 
 
-async def many(served, pictures):
-    """Asks for each image in a connection of its own, all at once."""
+async def send_all(served, images):
+    """Sends a request for each image concurrently, each in its own connection."""
     connector = aiohttp.TCPConnector(limit=0)
     timeout = aiohttp.ClientTimeout(60)
     async with aiohttp.ClientSession(connector=connector, timeout=timeout) as session:
-        return await asyncio.gather(*(ask(session, served, body(p)) for p in pictures))
+        return await asyncio.gather(*(send(session, served, body(p)) for p in images))
 
 
 def connect(served):
@@ -69,7 +69,7 @@ def head(length, path=':predict'):
 
 
 def until_end(connection):
-    """Reads what comes until the server hangs up."""
+    """Reads until the server closes the connection."""
     data = b''
     while True:
         try:
@@ -82,47 +82,47 @@ def until_end(connection):
 
 
 def alive(served):
-    ((status, _),) = asyncio.run(many(served, [IMAGES[0]]))
+    ((status, _),) = asyncio.run(send_all(served, [IMAGES[0]]))
     return status == 200
 
 
-def test_200_clients_at_once(exports):
+def test_200_concurrent_clients(exports):
     given = (IMAGES * 25)[:200]
     given[50], given[150] = b'no image', IMAGES[0][:40]
     with model.running(exports, timeout=60) as served:
-        answers = asyncio.run(many(served, given))
+        answers = asyncio.run(send_all(served, given))
     pairs = zip(given, answers, strict=True)
-    for number, (picture, (status, answer)) in enumerate(pairs):
-        if number in (50, 150):  # Each its own error, and nobody else's.
+    for number, (png, (status, answer)) in enumerate(pairs):
+        if number in (50, 150):  # Each gets its own error, and only these.
             words = 'neither JPEG' if number == 50 else 'Invalid PNG'
             assert status == 400 and words in answer['error']
         else:
             assert status == 200, answer
-            names, _ = model.expected(picture, 2)
+            names, _ = model.expected(png, 2)
             assert answer['predictions'][0]['classes'] == names
 
 
-def test_a_body_that_does_not_come(served):
+def test_body_that_does_not_arrive(served):
     with connect(served) as connection:
         connection.sendall(head(100) + b'{"inst')
         answer = until_end(connection)
-    assert answer.startswith(b'HTTP/1.1 408') and b'did not come in time' in answer
+    assert answer.startswith(b'HTTP/1.1 408') and b'must arrive within' in answer
     assert alive(served)
 
 
-def test_headers_that_do_not_come(served):
+def test_headers_that_do_not_arrive(served):
     begin = time.monotonic()
     with connect(served) as silent, connect(served) as slow:
         slow.sendall(b'POST / HTTP/1.1\r\nHo')
         assert until_end(silent) == b'' and until_end(slow) == b''
     assert time.monotonic() - begin < 8
-    # The same behind a request that was whole.
+    # Also after a complete request.
     with connect(served) as connection:
         connection.sendall(f'GET {PATH} HTTP/1.1\r\nHost: x\r\n\r\nGET'.encode())
         assert until_end(connection).startswith(b'HTTP/1.1 200')
 
 
-def test_an_idle_connection_with_an_answer_to_come_is_not_cut(exports, monkeypatch):
+def test_connection_waiting_for_its_response_is_not_closed(exports, monkeypatch):
     run = servable.Servable.run
 
     def slow(*args):
@@ -134,7 +134,7 @@ def test_an_idle_connection_with_an_answer_to_come_is_not_cut(exports, monkeypat
         assert alive(served)
 
 
-def test_a_run_that_takes_too_long(exports, monkeypatch):
+def test_run_exceeding_the_timeout(exports, monkeypatch):
     go = threading.Event()
     run = servable.Servable.run
 
@@ -144,12 +144,12 @@ def test_a_run_that_takes_too_long(exports, monkeypatch):
 
     with model.running(exports, timeout=0.5) as served:
         monkeypatch.setattr(servable.Servable, 'run', slow)
-        ((status, answer),) = asyncio.run(many(served, [IMAGES[0]]))
+        ((status, answer),) = asyncio.run(send_all(served, [IMAGES[0]]))
         go.set()
-        assert status == 504 and 'took too long' in answer['error']
+        assert status == 504 and 'no result within' in answer['error']
 
 
-def test_a_client_that_goes_away(served):
+def test_disconnecting_client(served):
     for _ in range(20):
         with connect(served) as connection:
             data = body(*IMAGES)
@@ -160,7 +160,7 @@ def test_a_client_that_goes_away(served):
 
 
 @pytest.mark.parametrize(
-    'junk',
+    'data',
     [
         b'\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03',  # The first bytes of TLS.
         b'GET\r\n\r\n',
@@ -175,10 +175,10 @@ def test_a_client_that_goes_away(served):
         b'\x00' * 1000 + b'\r\n\r\n',
     ],
 )
-def test_what_is_no_request(served, junk):
+def test_malformed_request(served, data):
     with connect(served) as connection:
         try:
-            connection.sendall(junk)
+            connection.sendall(data)
             answer = until_end(connection)
         except (BrokenPipeError, ConnectionResetError):
             answer = b''
@@ -186,22 +186,22 @@ def test_what_is_no_request(served, junk):
     assert alive(served)
 
 
-def test_a_body_that_says_how_large_it_is(served):
+def test_declared_size_above_the_limit(served):
     with connect(served) as connection:
         connection.sendall(head(1 << 40) + b'{')
         assert until_end(connection).startswith(b'HTTP/1.1 413')
     assert alive(served)
 
 
-def test_bodies_that_unpack(served):
+def test_compressed_bodies(served):
     async def scenario():
         async with aiohttp.ClientSession() as session:
-            packed = {'headers': {'Content-Encoding': 'gzip'}}
+            compressed = {'headers': {'Content-Encoding': 'gzip'}}
             good = gzip.compress(body(IMAGES[0]))
             bomb = gzip.compress(b' ' * (64 << 20))
             assert len(bomb) < 1 << 20
             return [
-                await ask(session, served, data, **packed)
+                await send(session, served, data, **compressed)
                 for data in (good, bomb, b'not gzip', good[:-20])
             ]
 
@@ -210,13 +210,13 @@ def test_bodies_that_unpack(served):
     assert alive(served)
 
 
-def test_many_large_bodies_do_not_fill_the_memory(exports):
+def test_concurrent_large_bodies_are_limited(exports):
     with model.running(exports, timeout=2, max_body=1 << 20) as served:
         waiting = [connect(served) for _ in range(16)]
         for connection in waiting:
             connection.sendall(head(1 << 20) + b'{')
         time.sleep(0.5)
-        ((status, answer),) = asyncio.run(many(served, [IMAGES[0]]))
+        ((status, answer),) = asyncio.run(send_all(served, [IMAGES[0]]))
         assert status == 503 and 'at once' in answer['error']
         for connection in waiting:
             assert until_end(connection).startswith(b'HTTP/1.1 408')
@@ -224,8 +224,8 @@ def test_many_large_bodies_do_not_fill_the_memory(exports):
         assert alive(served)
 
 
-def test_nor_do_bodies_that_do_not_say_how_large_they_are(exports):
-    """In chunks, packed: they are counted as they come."""
+def test_concurrent_bodies_of_undeclared_size_are_limited(exports):
+    """Chunked, compressed bodies are counted while they arrive."""
     data = gzip.compress(b'{"x": "' + b' ' * ((1 << 20) - 16))
     chunked = head(0).replace(
         b'Content-Length: 0', b'Transfer-Encoding: chunked\r\nContent-Encoding: gzip'
@@ -234,7 +234,7 @@ def test_nor_do_bodies_that_do_not_say_how_large_they_are(exports):
         waiting = [connect(served) for _ in range(17)]
         for connection in waiting:
             connection.sendall(chunked + b'%x\r\n%s\r\n' % (len(data), data))
-        # One that asks for too much does not have to wait for its end.
+        # The one above the budget is refused before its end.
         first = [c.recv(12) for c in select.select(waiting, [], [], 2)[0]]
         assert first == [b'HTTP/1.1 503']
         for connection in waiting:
@@ -251,8 +251,8 @@ def test_versions_change_under_load(exports, tmp_path):
     async def client(number, served):
         async with aiohttp.ClientSession() as session:
             while not stop.is_set():
-                picture = IMAGES[number]
-                answers.append((picture, await ask(session, served, body(picture))))
+                png = IMAGES[number]
+                answers.append((png, await send(session, served, body(png))))
 
     async def clients(served):
         await asyncio.gather(*(client(n, served) for n in range(8)))
@@ -272,10 +272,10 @@ def test_versions_change_under_load(exports, tmp_path):
         thread.join(60)
     assert len(answers) >= 64
     seen = set()
-    for picture, (status, answer) in answers:
+    for png, (status, answer) in answers:
         assert status == 200, answer
         found = answer['predictions'][0]['classes']
-        fits = [v for v in (1, 2) if found == model.expected(picture, v)[0]]
+        fits = [v for v in (1, 2) if found == model.expected(png, v)[0]]
         assert fits
         seen |= set(fits) if len(fits) == 1 else set()
     assert seen == {1, 2}
@@ -294,7 +294,7 @@ def wait_for_version(served, version):
     raise AssertionError(found)
 
 
-def test_a_stop_answers_what_is_under_way(exports, monkeypatch):
+def test_stop_finishes_the_requests_in_progress(exports, monkeypatch):
     running, go = threading.Event(), threading.Event()
     run = servable.Servable.run
 
@@ -303,16 +303,16 @@ def test_a_stop_answers_what_is_under_way(exports, monkeypatch):
         go.wait(20)
         return run(*args)
 
-    with model.running(exports, batching=Batching(4, 0, 1)) as served:
+    with model.running(exports, batching=BatchingOptions(4, 0, 1)) as served:
         monkeypatch.setattr(servable.Servable, 'run', slow)
         answers = []
         port = served.server.port
         thread = threading.Thread(
-            target=lambda: answers.extend(asyncio.run(many(served, IMAGES)))
+            target=lambda: answers.extend(asyncio.run(send_all(served, IMAGES)))
         )
         thread.start()
         assert running.wait(30)
-        time.sleep(0.5)  # All eight are in the queue.
+        time.sleep(0.5)  # All eight are queued.
         stopping = threading.Thread(target=served.stop)
         stopping.start()
         time.sleep(0.3)
@@ -324,11 +324,13 @@ def test_a_stop_answers_what_is_under_way(exports, monkeypatch):
     assert [status for status, _ in answers] == [200] * 8
 
 
-def test_a_port_that_is_taken(exports, served):
-    for flag, port in (
+def test_port_in_use(exports, served):
+    for argument, port in (
         ('port', served.server.port),
         ('grpc_port', served.server.port),
     ):
-        with pytest.raises(ConfigError, match=f'--{flag}={port} .* cannot be had'):
-            with model.running(exports, **{flag: port}):
+        with pytest.raises(
+            ConfigError, match=f'`{argument}={port}` .* cannot be opened'
+        ):
+            with model.running(exports, **{argument: port}):
                 pass

@@ -1,4 +1,4 @@
-"""The page at `/`, in a real browser."""
+"""The page at `/` in a browser."""
 
 import asyncio
 import base64
@@ -14,9 +14,9 @@ from tests.helpers import serving_model as model
 from tests.helpers.browser import browser, chromium
 from tests.helpers.images import encode, image
 
-pytestmark = pytest.mark.skipif(not chromium(), reason='there is no Chromium')
+pytestmark = pytest.mark.skipif(not chromium(), reason='needs Chromium')
 
-IMAGE = model.pictures(1)[0]
+IMAGE = model.gray_pngs(1)[0]
 
 
 @pytest.fixture(scope='module')
@@ -28,7 +28,7 @@ def served(tmp_path_factory):
 
 
 def in_browser(test):
-    """Has a test get a page that is open; it must not ask for anything elsewhere."""
+    """Runs a test with the open page, which must not send requests to other hosts."""
 
     @functools.wraps(test)
     def run(served, tmp_path):
@@ -36,14 +36,14 @@ def in_browser(test):
             async with browser() as page:
                 await page.open(served.server.url)
                 await test(page, tmp_path)
-                elsewhere = [
+                foreign = [
                     url
                     for url in page.requests
                     if not url.startswith(
                         (served.server.url, 'blob:', 'data:', 'about:')
                     )
                 ]
-                assert not elsewhere
+                assert not foreign
                 return page.errors
 
         return asyncio.run(main())
@@ -52,7 +52,7 @@ def in_browser(test):
 
 
 def file_of(data, name='x.png'):
-    """JavaScript that makes a DataTransfer with a file."""
+    """Returns JavaScript that creates a DataTransfer with a file."""
     content = json.dumps(base64.b64encode(data).decode())
     return f"""(() => {{
         const bytes = Uint8Array.from(atob({content}), (c) => c.charCodeAt(0));
@@ -72,8 +72,8 @@ def paste(data):
         {{bubbles: true, clipboardData: {file_of(data)}}}))"""
 
 
-async def shown(page, turn):
-    """The classes as they stand on the page: a list of (name, percent)."""
+async def displayed_classes(page, turn):
+    """Returns the classes on the page: a list of [name, percent]."""
     await page.until(f"document.body.dataset.done === '{turn}'")
     return await page.run(
         """[...document.querySelectorAll('#classes .name')].map(
@@ -81,8 +81,8 @@ async def shown(page, turn):
     )
 
 
-def expected(picture):
-    names, scores = model.expected(picture, 7)
+def expected(png):
+    names, scores = model.expected(png, 7)
     return [
         [name, f'{100 * score:.1f} %']
         for name, score in zip(names, scores, strict=True)
@@ -95,8 +95,8 @@ async def check_choosing(page, directory):
     path.write_bytes(IMAGE)
     assert await page.run("document.getElementById('result').hidden")
     await page.choose('#file', path)
-    # A class name with a tag in it stays text.
-    assert await shown(page, 1) == expected(IMAGE)
+    # HTML in a class name is displayed as text.
+    assert await displayed_classes(page, 1) == expected(IMAGE)
     widths = await page.run(
         """[...document.querySelectorAll('.fill')].map(
             (bar) => bar.offsetWidth / bar.parentElement.offsetWidth)"""
@@ -104,14 +104,16 @@ async def check_choosing(page, directory):
     for width, score in zip(widths, model.expected(IMAGE, 7)[1], strict=True):
         assert width == pytest.approx(score, abs=0.02)
     time = await page.run("document.getElementById('time').textContent")
-    assert 'ms from here and back' in time and 'in the model (version 7)' in time
+    assert 'ms in total' in time and 'in the model (version 7)' in time
     size = [
-        await page.run(f"document.getElementById('seen').natural{s}") for s in SIZES
+        await page.run(f"document.getElementById('input').natural{s}") for s in SIZES
     ]
     assert size == [model.SIZE, model.SIZE]
-    caption = await page.run("document.getElementById('given-text').textContent")
+    caption = await page.run("document.getElementById('original-text').textContent")
     assert caption == 'digit.png, 8 × 8'
-    assert await page.run("document.getElementById('about').textContent") == 'version 7'
+    assert (
+        await page.run("document.getElementById('version').textContent") == 'version 7'
+    )
 
 
 SIZES = ('Width', 'Height')
@@ -120,34 +122,34 @@ SIZES = ('Width', 'Height')
 @in_browser
 async def check_dropping_and_pasting(page, directory):
     await page.run(drop(IMAGE))
-    assert await shown(page, 1) == expected(IMAGE)
+    assert await displayed_classes(page, 1) == expected(IMAGE)
     photo = encode(image('RGB', 40, 60), 'JPEG')
     await page.run(paste(photo))
-    assert await shown(page, 2) != expected(IMAGE)
+    assert await displayed_classes(page, 2) != expected(IMAGE)
     size = [
-        await page.run(f"document.getElementById('given').natural{s}") for s in SIZES
+        await page.run(f"document.getElementById('original').natural{s}") for s in SIZES
     ]
     assert size == [60, 40]
 
 
 @in_browser
-async def check_an_error(page, directory):
+async def check_invalid_image(page, directory):
     await page.run(drop(b'no image', 'notes.txt'))
     await page.until("!document.getElementById('error').hidden")
     text = await page.run("document.getElementById('error').textContent")
     assert 'neither JPEG, PNG, GIF nor BMP' in text
     assert await page.run("document.getElementById('result').hidden")
-    # And it goes on from there.
+    # The next image is classified.
     await page.run(drop(IMAGE))
-    assert await shown(page, 2) == expected(IMAGE)
+    assert await displayed_classes(page, 2) == expected(IMAGE)
     assert await page.run("document.getElementById('error').hidden")
 
 
 @in_browser
-async def check_what_it_says_and_how_it_is_reached(page, directory):
+async def check_text_and_accessibility(page, directory):
     text = await page.run("document.querySelector('footer').textContent")
-    assert 'In production run' in text and 'TensorFlow Serving' in text
-    # Every part has a name for those who do not see it.
+    assert 'In production use' in text and 'TensorFlow Serving' in text
+    # Every part has an accessible name.
     tree = await page.call('Accessibility.getFullAXTree')
     named = {
         (node['role']['value'], node['name']['value'])
@@ -156,7 +158,7 @@ async def check_what_it_says_and_how_it_is_reached(page, directory):
     }
     assert ('heading', model.MODEL) in named
     assert any('choose a file' in name for _, name in named)
-    # The chooser is reached with the keyboard, and that is seen.
+    # The file input can be focused with the keyboard, visibly.
     for kind in ('rawKeyDown', 'keyUp'):
         await page.call(
             'Input.dispatchKeyEvent', type=kind, key='Tab', windowsVirtualKeyCode=9
@@ -167,13 +169,13 @@ async def check_what_it_says_and_how_it_is_reached(page, directory):
 
 
 @in_browser
-async def check_dark_colors_and_a_small_window(page, directory):
+async def check_dark_scheme_and_narrow_window(page, directory):
     await page.run(drop(IMAGE))
-    await shown(page, 1)
-    ground = 'getComputedStyle(document.body).backgroundColor'
-    light = await page.run(ground)
-    await page.dark()
-    assert await page.run(ground) != light
+    await displayed_classes(page, 1)
+    background = 'getComputedStyle(document.body).backgroundColor'
+    light = await page.run(background)
+    await page.prefer_dark()
+    assert await page.run(background) != light
     await page.call(
         'Emulation.setDeviceMetricsOverride',
         width=360,
@@ -189,15 +191,15 @@ async def check_dark_colors_and_a_small_window(page, directory):
     [
         check_choosing,
         check_dropping_and_pasting,
-        check_what_it_says_and_how_it_is_reached,
-        check_dark_colors_and_a_small_window,
+        check_text_and_accessibility,
+        check_dark_scheme_and_narrow_window,
     ],
 )
 def test_page(served, tmp_path, check):
     assert check(served, tmp_path) == []
 
 
-def test_what_is_no_image(served, tmp_path):
-    errors = check_an_error(served, tmp_path)
-    # The browser itself notes the answers 400, and nothing else is wrong.
+def test_invalid_image(served, tmp_path):
+    errors = check_invalid_image(served, tmp_path)
+    # The browser logs the responses with status 400, and no other error.
     assert all('400' in text for text in errors)

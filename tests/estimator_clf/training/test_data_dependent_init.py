@@ -7,7 +7,7 @@ import tensorflow as tf
 from estimator_clf.config.config import make_config
 from estimator_clf.training import data_dependent_init
 from input.formats.arrays import from_arrays
-from model_fns import OptimizerSpec, make_model_fn
+from model_fns import ModelSpec, OptimizerSpec, make_model_fn
 from model_fns.layers import patch_whitening
 from tests.helpers import small_run
 
@@ -20,11 +20,13 @@ def airbench(monkeypatch):
 
     def make(config, info, total_steps, scale=1.0):
         return make_model_fn(
-            'airbench',
-            num_classes=info.num_classes,
-            mean=info.mean,
-            stddev=info.stddev,
-            network_args={'widths': (4,)},
+            ModelSpec(
+                'airbench',
+                {'widths': (4,)},
+                num_classes=info.num_classes,
+                mean=info.mean,
+                stddev=info.stddev,
+            ),
             optimizer=OptimizerSpec(
                 'nesterov',
                 0.1,
@@ -62,7 +64,7 @@ def test_a_run_begins_with_them_and_keeps_them(tmp_path):
     np.testing.assert_array_equal(bias, 0)
 
 
-def test_a_run_that_goes_on_does_not_compute_them(tmp_path, monkeypatch):
+def test_a_resumed_run_does_not_compute_them(tmp_path, monkeypatch):
     def fail(*_):
         raise AssertionError
 
@@ -77,7 +79,10 @@ def test_a_run_that_goes_on_does_not_compute_them(tmp_path, monkeypatch):
 def test_a_warm_start_has_the_last_word(tmp_path):
     small_run.run(tmp_path / 'first', max_steps=2)
     other = {
-        split: (255 - small_run.pictures(40, seed=i)[0], small_run.pictures(40)[1])
+        split: (
+            255 - small_run.make_images(40, seed=i)[0],
+            small_run.make_images(40)[1],
+        )
         for i, split in enumerate(('train', 'test'))
     }
     source = from_arrays(other, small_run.NAMES, name='other')
@@ -108,7 +113,7 @@ def test_networks_without_any():
         return net.dense('logits', net.flatten(images), num_classes)
 
     for network in ('linear', own):
-        model_fn = make_model_fn(network, num_classes=3)
+        model_fn = make_model_fn(ModelSpec(network, num_classes=3))
         assert model_fn.data_dependent_init is None
         assert (
             data_dependent_init.make_init_hook(

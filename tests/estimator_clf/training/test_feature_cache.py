@@ -18,19 +18,19 @@ from input import DataError
 from input.formats.arrays import from_arrays
 from tests.helpers.images import class_directories
 from tests.helpers.launching import launch, lines
-from tests.helpers.small_run import NAMES, Recorder, pictures, timeless, weights
+from tests.helpers.small_run import NAMES, Recorder, make_images, timeless, weights
 
 CNN = 'cnn(filters=(4, 6), kernel=3, hidden=8, dropout=0.5, batch_norm=true)'
 
 
 @functools.cache
 def source():
-    arrays = {'train': pictures(45), 'test': pictures(20, seed=1)}
+    arrays = {'train': make_images(45), 'test': make_images(20, seed=1)}
     return from_arrays(arrays, NAMES, name='small')
 
 
 def run(model_dir, callback=None, data=None, **settings):
-    """Trains the logits of a network of which all else is frozen; its `Results`."""
+    """Trains only the logits of a network; returns its `Results`."""
     settings = {
         'network': CNN,
         'train_only': 'logits',
@@ -155,7 +155,7 @@ def test_other_weights_have_other_features(tmp_path):
 
 
 def test_corrected_labels_have_features_of_their_own(tmp_path):
-    (x, y), test = pictures(45), pictures(20, seed=1)
+    (x, y), test = make_images(45), make_images(20, seed=1)
     with pytest.raises(Recorder.Killed):
         run(tmp_path, Recorder(kill_after=4), cache_features=True)
     y = y.copy()
@@ -170,7 +170,7 @@ def test_corrected_labels_have_features_of_their_own(tmp_path):
 def test_exports_the_whole_network(tmp_path):
     results = run(tmp_path, cache_features=True, export=True, max_steps=3)
     served = tf.saved_model.load(results.export_path).signatures['tensor']
-    images, _ = pictures(20, seed=1)
+    images, _ = make_images(20, seed=1)
     found = served(image=tf.constant(images))['probabilities'].numpy()
     assert found.shape == (20, 3) and len(np.unique(found[:, 0])) > 10
 
@@ -178,7 +178,7 @@ def test_exports_the_whole_network(tmp_path):
 @pytest.mark.parametrize(
     'settings, error, words',
     [
-        ({'augment': 'crop(1)'}, DataError, 'only flip can be had'),
+        ({'augment': 'crop(1)'}, DataError, 'only flip can be cached'),
         ({'train_only': ''}, SettingError, 'needs a network whose first layers'),
         ({'train_only': 'conv1'}, SettingError, 'needs a network whose first layers'),
         (

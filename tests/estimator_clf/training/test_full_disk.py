@@ -8,7 +8,7 @@ import subprocess
 import pytest
 import tensorflow as tf
 
-from estimator_clf.checkpoints.recovery import why_damaged
+from estimator_clf.checkpoints.recovery import why_corrupt
 from estimator_clf.core.errors import RunError
 from estimator_clf.hooks.checkpoint import CheckpointHook
 from estimator_clf.training.run_directory import latest_step
@@ -55,11 +55,11 @@ def test_a_checkpoint_that_cannot_be_written(tmp_path):
         )
     text = str(caught.value)
     assert f'step 10 could not be written to `model_dir={directory}`' in text
-    assert 'File too large' in text and 'of step 5 is whole' in text
-    # Nothing half, and the one before is what goes on.
+    assert 'File too large' in text and 'of step 5 is complete' in text
+    # No partial checkpoint, and a run resumes from the one before.
     assert not [n for n in os.listdir(directory) if 'ckpt-10' in n]
     assert latest_step(directory) == 5
-    assert why_damaged(os.path.join(directory, 'model.ckpt-5')) is None
+    assert why_corrupt(os.path.join(directory, 'model.ckpt-5')) is None
     est.train(line_input_fn(), hooks=[CheckpointHook(directory, [5])], max_steps=14)
     assert latest_step(directory) == 14
 
@@ -84,7 +84,7 @@ def test_a_disk_that_is_full(small_disk):
     with pytest.raises(RunError) as caught:
         run(small_disk / 'run', network='cnn', save_every='1', keep_checkpoints=20)
     text, last = str(caught.value), latest_step(str(small_disk / 'run'))
-    assert 'No space left on device' in text and f'of step {last} is whole' in text
+    assert 'No space left on device' in text and f'of step {last} is complete' in text
     assert last > 0
     checkpoint = str(small_disk / 'run' / f'model.ckpt-{last}')
-    assert why_damaged(checkpoint) is None
+    assert why_corrupt(checkpoint) is None

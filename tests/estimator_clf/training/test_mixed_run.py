@@ -1,4 +1,4 @@
-"""A run on mixed labels and drawn classes: it learns, and goes on exactly."""
+"""Tests of a run on mixed labels and balanced classes: it learns and resumes exactly."""
 
 import numpy as np
 import pytest
@@ -14,7 +14,7 @@ _SETTINGS = {
 }
 
 
-def test_killed_and_gone_on_with_it_is_the_same_run(tmp_path):
+def test_a_killed_and_resumed_run_is_the_same_run(tmp_path):
     run(tmp_path / 'whole', **_SETTINGS)
     with pytest.raises(Recorder.Killed):
         run(tmp_path / 'parts', Recorder(kill_after=8), **_SETTINGS)

@@ -61,7 +61,7 @@ def test_killed_and_restarted(tmp_path, kill):
     assert _best(tmp_path / 'run') == _best(tmp_path / 'whole')
 
 
-def test_what_is_damaged_is_kept_anew(tmp_path):
+def test_a_corrupt_best_checkpoint_is_saved_again(tmp_path):
     """What is kept shares its files with the checkpoint that it was made of."""
     settings = {'keep_best': 9, 'save_every': '2', 'eval_every': '2'}
     run(tmp_path, data=_data(), **settings)
@@ -85,7 +85,9 @@ def test_the_exports_of_two_runs_do_not_mix(tmp_path):
         return train_and_evaluate(config, source=_data())
 
     train('a')
-    with pytest.raises(ConfigError, match='models-best holds the best of another run'):
+    with pytest.raises(
+        ConfigError, match='models-best contains the best exports of another run'
+    ):
         train('b')
     assert not (tmp_path / 'b').exists()
     assert train('a').step == 2
@@ -93,7 +95,9 @@ def test_the_exports_of_two_runs_do_not_mix(tmp_path):
     path = tmp_path / 'models-best' / 'best.json'
     state = {k: v for k, v in json.loads(path.read_text()).items() if k != 'run'}
     path.write_text(json.dumps(state))
-    with pytest.raises(ConfigError, match='models-best holds the best of another run'):
+    with pytest.raises(
+        ConfigError, match='models-best contains the best exports of another run'
+    ):
         train('b')
     assert train('a').step == 2
 
@@ -115,13 +119,13 @@ def test_metric_that_does_not_exist(tmp_path):
 
 
 @pytest.mark.parametrize(
-    'wish',
+    'request',
     [{'early_stopping': '2evals'}, {'export_best': 1}, {'export_weights': 'best'}],
 )
-def test_nothing_is_chosen_by_the_test_split(tmp_path, wish):
-    flag = next(iter(wish))
+def test_nothing_is_chosen_by_the_test_split(tmp_path, request_):
+    flag = next(iter(request_))
     with pytest.raises(ConfigError, match=f'`{flag}` requires.*`validation_split=0.1`'):
-        run(tmp_path / 'run', **wish)
+        run(tmp_path / 'run', **request_)
     run(tmp_path / 'run')
     assert not (tmp_path / 'run' / 'best').exists()
 
@@ -136,7 +140,7 @@ def test_early_stopping_and_no_training_after_it(tmp_path):
     again = Recorder()
     assert _decide_by_loss(tmp_path / 'run', again, **settings).step == 6
     assert again.steps == [] and 'stopped early' in again.messages[0]
-    # With more patience it goes on.
+    # With more patience it continues.
     settings['early_stopping'] = '4evals'
     assert _decide_by_loss(tmp_path / 'run', **settings).step == 10
 
@@ -196,7 +200,7 @@ def test_no_choice_by_what_is_trained_on(tmp_path):
         run(tmp_path / 'b', train_split='test', early_stopping='2evals')
 
 
-def test_best_wished_for_behind_the_training(tmp_path):
+def test_best_weights_requested_after_the_training(tmp_path):
     settings = {'eval_every': '2', 'best_metric': 'loss', 'best_mode': 'max'}
     run(tmp_path, None, _data(), keep_best=0, **settings)
     found = _evaluations(tmp_path)

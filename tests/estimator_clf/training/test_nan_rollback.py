@@ -1,4 +1,4 @@
-"""A loss that is not finite: named, kept out of the checkpoints, gone back from."""
+"""Tests of a non-finite loss: it is named, never saved, and rolled back."""
 
 import json
 import math
@@ -41,7 +41,7 @@ def test_the_step_is_named_and_the_checkpoint_kept(tmp_path):
     assert all(math.isfinite(x['loss'] or math.nan) for x in lines)
 
 
-def test_it_goes_on_with_a_smaller_rate(tmp_path):
+def test_it_continues_with_a_lower_rate(tmp_path):
     observer = Recorder()
     results = run(
         tmp_path,
@@ -64,7 +64,7 @@ def test_it_goes_on_with_a_smaller_rate(tmp_path):
     assert rates[14] < 1e-2
 
 
-def test_a_restart_keeps_the_smaller_rate(tmp_path):
+def test_a_restarted_run_has_the_lower_rate(tmp_path):
     settings = {
         'learning_rate': FAR_TOO_LARGE,
         'save_every': '1',
@@ -78,7 +78,7 @@ def test_a_restart_keeps_the_smaller_rate(tmp_path):
     assert _timeless(tmp_path / 'run') == _timeless(tmp_path / 'whole')
 
 
-def test_a_run_begun_anew_has_the_rate_that_is_asked_for(tmp_path):
+def test_a_run_that_starts_over_has_the_given_rate(tmp_path):
     settings = {'max_steps': 5, 'max_rollbacks': 1}
     run(tmp_path / 'whole', **settings)
     with pytest.raises(RunError, match='after 1 rollbacks'):

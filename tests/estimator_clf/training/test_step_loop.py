@@ -29,13 +29,14 @@ from estimator_clf.loggers import jsonl
 from estimator_clf.training.step_loop import StepLoop, make_step_loop
 from input.formats.arrays import from_arrays
 from input.formats.csv import from_values
-from model_fns import OptimizerSpec, make_model_fn
+from model_fns import ModelSpec, OptimizerSpec, make_model_fn
+from tests.helpers.model_fns import model_fn_of
 from tests.helpers.small_run import (
     Recorder,
     bare_estimator,
     line_input_fn,
     line_model_fn,
-    pictures,
+    make_images,
     run,
     scalars,
     source,
@@ -124,7 +125,7 @@ def test_the_weights_are_those_of_one_step_at_a_time(tmp_path, name):
     settings = {'name': 'adam', 'learning_rate': 0.01, 'schedule': 'cosine'}
     settings.update(options.get('optimizer', {}), total_steps=steps)
     info = source().info
-    model_fn = make_model_fn(
+    model_fn = model_fn_of(
         'cnn',
         num_classes=3,
         mean=info.mean,
@@ -174,7 +175,7 @@ def small(directory, steps_per_loop, **settings):
             {'augment': 'mixup', 'save_every': '4', 'log_every': '1'},
             marks=pytest.mark.slow,
         ),
-        # Packs of several batches, of which runs end in the middle.
+        # Packs of several batches; runs end in the middle of one.
         pytest.param(
             {'batch_size': 4, 'max_steps': 40, 'eval_every': '7', 'record_keys': False},
             marks=pytest.mark.slow,
@@ -189,7 +190,7 @@ def test_a_run_leaves_what_it_leaves_one_step_at_a_time(tmp_path, settings):
     assert 'input_wait' in one['scalars']
 
 
-def test_a_run_that_was_killed_within_a_loop_goes_on(tmp_path):
+def test_a_run_that_was_killed_within_a_loop_resumes(tmp_path):
     whole = small(tmp_path / 'whole', '1', save_every='6', log_every='6')
     for steps_per_loop, kill in (('auto', 8), ('4', 11)):
         with pytest.raises(Recorder.Killed):
@@ -303,7 +304,7 @@ def test_keys_without_a_hook_for_them_cost_nothing(tmp_path):
         def begin(self):
             seen.extend(v1.get_collection(EXAMPLE_KEYS))
 
-    model_fn = make_model_fn('linear', num_classes=3)
+    model_fn = make_model_fn(ModelSpec('linear', num_classes=3))
     input_fn = data.input_fn('train', 5, training=True)
     train(
         tmp_path, 5, loop, model_fn=model_fn, input_fn=input_fn, hooks=[ImageReport()]
@@ -314,7 +315,7 @@ def test_keys_without_a_hook_for_them_cost_nothing(tmp_path):
 def test_the_keys_of_the_steps(tmp_path):
     loop = StepLoop(keys=True)
     input_fn = source().input_fn('train', 5, training=True)
-    model_fn = make_model_fn('linear', num_classes=3)
+    model_fn = make_model_fn(ModelSpec('linear', num_classes=3))
     hook = ExampleKeysHook(str(tmp_path), EXAMPLE_KEYS)
     train(tmp_path, 60, loop, model_fn=model_fn, input_fn=input_fn, hooks=[hook])
     lines = jsonl.read(str(tmp_path / 'keys.jsonl'))
@@ -497,7 +498,7 @@ def test_a_run_names_the_step_and_goes_back(tmp_path):
 
 
 def test_packs_hold_the_batches_of_the_steps():
-    data = from_arrays({'train': pictures(23)}, ('a', 'b', 'c'), name='small')
+    data = from_arrays({'train': make_images(23)}, ('a', 'b', 'c'), name='small')
     options = {'training': True, 'augment': 'flip, crop(2)', 'start_step': 2}
     one = data.input_fn('train', 4, **options)().as_numpy_iterator()
     packed = data.input_fn('train', 4, pack=3, **options)()
@@ -523,11 +524,11 @@ def test_packs_of_numbers():
 
 
 def test_how_large_a_pack_may_be():
-    data = from_arrays({'train': pictures(23)}, ('a', 'b', 'c'), name='small')
+    data = from_arrays({'train': make_images(23)}, ('a', 'b', 'c'), name='small')
     assert data.steps_per_pack('train', 4) == 5  # Of 23 examples, not 8 steps.
     assert data.steps_per_pack('train', 1) == 8
     assert data.steps_per_pack('train', 4, 'flip,mixup') == 1
-    with pytest.raises(ValueError, match='pack must be from 1 to 5'):
+    with pytest.raises(ValueError, match='`pack` must be from 1 to 5'):
         data.input_fn('train', 4, training=True, pack=6)
 
 

@@ -1,4 +1,4 @@
-"""The main job: resume, seeds, refusals, what a run leaves behind."""
+"""Tests of training runs: resume, seeds, refusals, the files that a run writes."""
 
 import json
 import math
@@ -31,7 +31,7 @@ from tests.helpers.small_run import (
     NAMES,
     Recorder,
     events,
-    pictures,
+    make_images,
     scalars,
     source,
     timeless,
@@ -201,7 +201,7 @@ def test_events_show_images_histograms_and_the_graph(unbroken):
 # -- Killed and started again ----------------------------------------------------------
 
 
-def test_a_killed_run_goes_on_as_if_nothing_had_been(unbroken, tmp_path):
+def test_a_killed_run_resumes_exactly(unbroken, tmp_path):
     # With dropout, moving averages, Adam's moments, augmentation, a falling rate.
     with pytest.raises(Recorder.Killed):
         train(tmp_path, Recorder(kill_after=8), network='cnn')
@@ -221,17 +221,17 @@ def test_killed_again_and_again(plain, tmp_path):
             train(tmp_path, observer)
         starts.append(observer.plan.start_step)
     results = train(tmp_path)
-    # Step 1 was killed behind the checkpoint of step 0, step 7 behind that of 6.
+    # Step 1 was killed after the checkpoint of step 0, step 7 after that of step 6.
     assert starts == [0, 0, 6]
     assert_same_run(tmp_path, plain[0])
     assert results == plain[1]
 
 
 @pytest.mark.parametrize(
-    'step, when', [(10, 'before'), (10, 'behind'), (14, 'before'), (14, 'behind')]
+    'step, when', [(10, 'before'), (10, 'after'), (14, 'before'), (14, 'after')]
 )
 def test_killed_around_an_evaluation(plain, tmp_path, monkeypatch, step, when):
-    if when == 'behind':
+    if when == 'after':
         observer = Recorder(kill_in_evaluation=step)
     else:
         observer = Recorder()
@@ -257,7 +257,7 @@ def test_killed_around_an_evaluation(plain, tmp_path, monkeypatch, step, when):
     assert SESSION_END_INFO_TAG in tags  # Or TensorBoard's table has it running.
 
 
-def test_what_a_kill_left_of_the_files_is_mended(plain, tmp_path):
+def test_files_that_a_kill_left_partial_are_repaired(plain, tmp_path):
     with pytest.raises(Recorder.Killed):
         train(tmp_path, Recorder(kill_after=11))
     for name in ('metrics.jsonl', 'keys.jsonl'):
@@ -340,7 +340,7 @@ def test_changed_data_is_refused(plain, what):
     size = 10 if what == 'image_shape' else 8
     count = 46 if what == 'num_examples' else 45
     data = from_arrays(
-        {'train': pictures(count, size=size), 'test': pictures(20, 1, size=size)},
+        {'train': make_images(count, size=size), 'test': make_images(20, 1, size=size)},
         names,
         name='small',
     )
@@ -348,7 +348,7 @@ def test_changed_data_is_refused(plain, what):
         train(plain[0], data=data)
 
 
-def test_a_run_goes_on_with_the_statistics_that_it_began_with(plain, tmp_path):
+def test_a_resumed_run_has_its_first_pixel_statistics(plain, tmp_path):
     shutil.copytree(plain[0], tmp_path, dirs_exist_ok=True)
     path = tmp_path / 'dataset.json'
     facts = json.loads(path.read_text())
@@ -368,7 +368,7 @@ def test_a_damaged_description_of_the_data(plain, tmp_path):
         train(tmp_path)
 
 
-def test_checkpoints_of_somebody_else_are_refused(plain, tmp_path):
+def test_checkpoints_of_another_program_are_refused(plain, tmp_path):
     shutil.copytree(plain[0], tmp_path, dirs_exist_ok=True)
     (tmp_path / config_json.FILE_NAME).unlink()
     with pytest.raises(ConfigError, match='holds checkpoints but no config.json'):
@@ -444,7 +444,7 @@ def test_validation_while_training_and_test_at_the_end(tmp_path):
 
 
 def test_nothing_to_evaluate_on(tmp_path):
-    data = from_arrays({'train': pictures(20)}, NAMES, name='small')
+    data = from_arrays({'train': make_images(20)}, NAMES, name='small')
     observer = Recorder()
     results = train(tmp_path, observer, data=data, max_steps=3)
     assert results.metrics == {} and observer.evaluations == []
@@ -581,7 +581,7 @@ def test_sigkill_in_mid_run_and_the_same_command_again(tmp_path):
     assert not [x for x in log(directory) if (x['step'], x['split']) == (400, 'test')]
     assert latest_step(str(directory)) in (300, 400)
     output = finish(start(directory, DIGITS))
-    assert 'Going on from step' in output
+    assert 'Resuming from step' in output
     assert_same_run(directory, tmp_path / 'unbroken')
     assert len(os.listdir(directory / 'export')) == 1
 

@@ -1,4 +1,4 @@
-"""Keras's files, in all the layouts that it has had, brought to a network's names."""
+"""Keras files in all layouts, mapped to the variables of a network."""
 
 from typing import NamedTuple
 
@@ -8,7 +8,7 @@ import pytest
 
 from estimator_clf.core.errors import ConfigError
 from estimator_clf.warm_start.keras_file import KerasFile
-from estimator_clf.warm_start.keras_layer_mapping import by_layer
+from estimator_clf.warm_start.keras_layer_mapping import map_by_layer
 
 
 class Layer(NamedTuple):
@@ -37,7 +37,7 @@ VALUES = {
     'conv2/kernel': RNG.random((1, 1, 4, 5)),
     'conv2/bias': RNG.random(5),
 }
-# The network has no count, and a layer of its own.
+# The network has no count, and one more layer.
 SHAPES = {f'net/{k}': v.shape for k, v in VALUES.items() if k != 'norm/count'}
 SHAPES['net/logits/kernel'] = (5, 2)
 
@@ -60,8 +60,8 @@ def by_name(file, rename=str, weight='{}/{}:0', top=False):
     file.attrs['layer_names'] = [name.encode() for name in names]
 
 
-def inside_another(file):
-    """As a layer of a larger model: first what is trained, then the rest."""
+def nested(file):
+    """As a layer of a larger model: trainable weights first."""
     group = file.create_group('backbone')
     names = sorted(VALUES, key=lambda n: 'moving' in n or 'norm/' in n)
     for name in names:
@@ -71,7 +71,7 @@ def inside_another(file):
 
 
 def numbered(file):
-    """Keras 2's `save_weights('x.weights.h5')`: what the layers are, and how many."""
+    """Keras 2's `save_weights('x.weights.h5')`: layers by kind and number."""
     groups = {
         'normalization': 'norm',
         'conv2d': 'conv1',
@@ -91,19 +91,19 @@ def numbered(file):
     [
         by_name,
         lambda file: by_name(file, top=True),
-        # The names of the layers count on from model to model.
+        # Keras numbers layers across models.
         lambda file: by_name(file, rename=lambda name: name + '_7', top=True),
         lambda file: by_name(file, weight='{}_{}_1:0'),
-        inside_another,
+        nested,
         numbered,
     ],
-    ids=['by name', 'with its top', 'in order', 'old', 'inside another', 'numbered'],
+    ids=['by name', 'with its top', 'in order', 'old', 'nested', 'numbered'],
 )
-def test_every_layout(write, tmp_path):
+def test_layouts(write, tmp_path):
     path = str(tmp_path / 'weights.h5')
     with h5py.File(path, 'w') as file:
         write(file)
-    source = by_layer(path, KerasFile(path, LAYERS).layers, LAYERS, SHAPES)
+    source = map_by_layer(path, KerasFile(path, LAYERS).layers, LAYERS, SHAPES)
     assert source.shapes == {k: v for k, v in SHAPES.items() if 'logits' not in k}
     for name in source.shapes:
         np.testing.assert_array_equal(source.read(name), VALUES[name[4:]])
@@ -116,14 +116,16 @@ def refused(shapes, names=None, tmp_path=None):
         if names:
             file.attrs['layer_names'] = file.attrs['layer_names'][:names]
     with pytest.raises(ConfigError) as error:
-        by_layer(path, KerasFile(path, LAYERS).layers, LAYERS, shapes)
+        map_by_layer(path, KerasFile(path, LAYERS).layers, LAYERS, shapes)
     return str(error.value)
 
 
-def test_a_file_of_another_network(tmp_path):
+def test_file_of_another_network_is_refused(tmp_path):
     wider = {**SHAPES, 'net/dw/depthwise_kernel': (3, 3, 8, 1)}
     text = refused(wider, tmp_path=tmp_path)
-    assert "of its 5 layers with weights, 'dw' has [[3, 3, 8, 1]], there " in text
+    assert (
+        "of its 5 layers with weights, 'dw' has [[3, 3, 8, 1]], in the source " in text
+    )
     assert '[[3, 3, 4, 1]]' in text
     text = refused(SHAPES, 4, tmp_path)
-    assert "'dw' has [[3, 3, 4, 1]], there is none of this name; there are norm" in text
+    assert "'dw' has [[3, 3, 4, 1]], which the source does not have, but norm" in text

@@ -1,7 +1,7 @@
 /* Reads a SavedModel through TensorFlow's C API, which is what TensorFlow Serving's
  * loader comes down to, and runs it on the bytes of some files.
  *
- *     read_saved_model FOLDER INPUT CLASSES SCORES FILE...
+ *     read_saved_model DIR INPUT CLASSES SCORES FILE...
  *
  * INPUT, CLASSES and SCORES are names of tensors, such as image_bytes:0; the files are
  * one batch. Prints, for each file, a line of class, tab, score, tab, class, ... */
@@ -65,7 +65,7 @@ static TF_Tensor* read_files(char** paths, int count) {
 
 int main(int argc, char** argv) {
   if (argc < 6) {
-    fprintf(stderr, "usage: %s FOLDER INPUT CLASSES SCORES FILE...\n", argv[0]);
+    fprintf(stderr, "usage: %s DIR INPUT CLASSES SCORES FILE...\n", argv[0]);
     return 2;
   }
   status = TF_NewStatus();

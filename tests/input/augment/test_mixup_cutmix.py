@@ -1,4 +1,4 @@
-"""mixup and CutMix: images and labels mixed alike."""
+"""mixup and CutMix mix images and labels by the same share."""
 
 import numpy as np
 import pytest
@@ -21,7 +21,7 @@ def _batch(count=_COUNT, channels=3):
     return images, (np.arange(count) * 7 % _CLASSES).astype(np.int32)
 
 
-def _draw(count=_COUNT, epoch=0):
+def _rng(count=_COUNT, epoch=0):
     return ExampleRng(
         3,
         tf.fill([count], tf.constant(epoch, tf.int64)),
@@ -30,11 +30,11 @@ def _draw(count=_COUNT, epoch=0):
 
 
 def _mix(text, images, labels, epoch=0):
-    """Eagerly and inside tf.data; both must give the same."""
+    """Runs eagerly and inside tf.data; both must agree."""
     steps = augment.parse(text)
 
     def op(x, y):
-        return augment.mix(x, y, _draw(len(images), epoch), steps, _CLASSES)
+        return augment.mix(x, y, _rng(len(images), epoch), steps, _CLASSES)
 
     eager = [x.numpy() for x in op(tf.constant(images), tf.constant(labels))]
     dataset = tf.data.Dataset.from_tensors((images, labels)).map(op)
@@ -59,11 +59,11 @@ def _assert_near(one, other, most=1):
 @pytest.mark.parametrize('channels', [1, 3])
 def test_mixup(channels):
     images, labels = _batch(channels=channels)
-    share = beta(_draw().uniform('mixup share'), 0.8).numpy().astype(np.float64)
+    share = beta(_rng().uniform('mixup share'), 0.8).numpy().astype(np.float64)
     assert len(set(share)) == _COUNT
     weight = share[:, None, None, None]
     expected = (1 - weight) * images + weight * np.roll(images, 1, 0)
-    mixed, targets = _mix('mixup:0.8', images, labels)
+    mixed, targets = _mix('mixup(0.8)', images, labels)
     _assert_near(mixed, np.round(expected))
     np.testing.assert_allclose(targets, _mixed_labels(labels, share), atol=1e-6)
     np.testing.assert_allclose(targets.sum(1), 1, atol=1e-6)
@@ -72,9 +72,9 @@ def test_mixup(channels):
 def test_cutmix():
     images, labels = _batch()
     mixed, targets = _mix('cutmix', images, labels)
-    side = np.sqrt(beta(_draw().uniform('cutmix area'), 1.0).numpy())
-    rows = _draw().integer('cutmix row', 0, 8).numpy()
-    columns = _draw().integer('cutmix column', 0, 11).numpy()
+    side = np.sqrt(beta(_rng().uniform('cutmix area'), 1.0).numpy())
+    rows = _rng().integer('cutmix row', 0, 8).numpy()
+    columns = _rng().integer('cutmix column', 0, 11).numpy()
     share = []
     for n in range(_COUNT):
         tall, wide = (int(np.round(side[n] * s)) for s in (9, 12))
@@ -91,12 +91,12 @@ def test_cutmix():
     np.testing.assert_allclose(targets.sum(1), 1, atol=1e-6)
 
 
-def test_of_both_each_example_gets_one():
+def test_blend_with_mixup_and_cutmix_applies_one_per_example():
     images, labels = _batch()
     ups, up_targets = _mix('mixup', images, labels)
     cuts, cut_targets = _mix('cutmix', images, labels)
     both, targets = _mix('mixup,cutmix', images, labels)
-    chosen = _draw().uniform('mixup or cutmix').numpy() < 0.5
+    chosen = _rng().uniform('mixup or cutmix').numpy() < 0.5
     assert 10 < chosen.sum() < 30
     np.testing.assert_array_equal(
         both, np.where(chosen[:, None, None, None], ups, cuts)
@@ -107,12 +107,12 @@ def test_of_both_each_example_gets_one():
 
 
 @pytest.mark.parametrize('alpha', [0.05, 0.2, 1.0, 8.0])
-def test_shares_are_of_the_beta_distribution(alpha):
+def test_beta_shares_follow_the_beta_distribution(alpha):
     uniform = ExampleRng(1, tf.constant(0, tf.int64), tf.range(20000, dtype=tf.int64))
     shares = beta(uniform.uniform('x'), alpha).numpy()
     assert shares.min() >= 0 and shares.max() <= 1
     expected = stats.beta(alpha, alpha)
-    # A probability of 1e-3 to fail if it were drawn again; it is not.
+    # Fails with a probability of 1e-3 for another seed; the seed is fixed.
     inner = shares[(shares > 1e-3) & (shares < 1 - 1e-3)]
     low, high = expected.cdf([1e-3, 1 - 1e-3])
     inside = stats.kstest(inner, lambda x: (expected.cdf(x) - low) / (high - low))
@@ -120,23 +120,23 @@ def test_shares_are_of_the_beta_distribution(alpha):
     assert abs(len(inner) / 20000 - (high - low)) < 0.01
 
 
-def test_one_example_alone_stays_as_it_is():
+def test_blend_of_a_single_example_changes_nothing():
     images, labels = _batch(1)
     mixed, targets = _mix('mixup,cutmix', images, labels)
     np.testing.assert_array_equal(mixed, images)
     np.testing.assert_array_equal(targets, np.eye(_CLASSES)[labels])
 
 
-def test_it_is_new_in_each_epoch():
+def test_result_differs_between_epochs():
     images, labels = _batch()
     first, second = (_mix('mixup', images, labels, epoch=n)[1] for n in (0, 1))
     assert (first != second).any()
 
 
-def test_a_source_gives_mixed_labels_to_training_only_and_resumes():
+def test_source_mixes_labels_in_training_only_and_resumes():
     images, labels = _batch(23)
     source = from_arrays({'train': (images, labels)}, [str(n) for n in range(_CLASSES)])
-    options = dict(training=True, augment='crop:2,mixup,cutmix', seed=4, replicas=2)
+    options = dict(training=True, augment='crop(2),mixup,cutmix', seed=4, replicas=2)
     dataset = source.input_fn('train', 6, **options)()
     features, targets = dataset.element_spec
     assert features['image'] == tf.TensorSpec([3, 9, 12, 3], tf.uint8)
@@ -153,11 +153,11 @@ def test_a_source_gives_mixed_labels_to_training_only_and_resumes():
     assert plain.dtype == np.int32
 
 
-def test_the_share_of_the_own_label_is_the_keys():
-    """Labels and keys stay together: the larger part is nearly always the own."""
+def test_larger_share_of_a_label_belongs_to_the_key():
+    """The larger part of a label is nearly always that of its own key."""
     images, labels = _batch(30)
     source = from_arrays({'train': (images, labels)}, [str(n) for n in range(_CLASSES)])
-    input_fn = source.input_fn('train', 10, training=True, augment='mixup:0.01')
+    input_fn = source.input_fn('train', 10, training=True, augment='mixup(0.01)')
     for features, targets in as_numpy_batches(input_fn, 6):
         batch = keys([([k.decode() for k in features['key']],)])
         numbers = [int(key.rpartition('/')[2]) for key in batch]

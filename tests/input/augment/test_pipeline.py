@@ -1,4 +1,4 @@
-"""Every augmentation against NumPy, eagerly and inside tf.data."""
+"""Every augmentation compared with NumPy, eagerly and inside tf.data."""
 
 import numpy as np
 import pytest
@@ -16,18 +16,18 @@ def _images(height=9, width=12, channels=3, count=_COUNT):
     return np.stack([pixels(height, width, channels, seed) for seed in range(count)])
 
 
-def _draw(count=_COUNT, epoch=0, seed=7, first=0):
+def _rng(count=_COUNT, epoch=0, seed=7, first=0):
     index = first + tf.range(count, dtype=tf.int64)
     return ExampleRng(seed, tf.fill([count], tf.constant(epoch, tf.int64)), index)
 
 
 def _apply(text, images, **options):
-    """Eagerly and inside tf.data; both must give the same."""
+    """Runs eagerly and inside tf.data; both must agree."""
     steps = augment.parse(text)
     count = len(images)
-    eager = augment.apply(tf.constant(images), _draw(count, **options), steps).numpy()
+    eager = augment.apply(tf.constant(images), _rng(count, **options), steps).numpy()
     dataset = tf.data.Dataset.from_tensors(images).map(
-        lambda batch: augment.apply(batch, _draw(count, **options), steps)
+        lambda batch: augment.apply(batch, _rng(count, **options), steps)
     )
     assert dataset.element_spec.shape == images.shape
     assert eager.dtype == np.uint8
@@ -43,7 +43,7 @@ def _assert_near(one, other, most=1):
 @pytest.mark.parametrize('channels', [1, 3])
 def test_flips(name, axis, channels):
     images = _images(channels=channels)
-    chosen = _draw().uniform(name).numpy() < 0.5
+    chosen = _rng().uniform(name).numpy() < 0.5
     assert 4 < chosen.sum() < 20
     expected = np.where(chosen[:, None, None, None], np.flip(images, axis), images)
     np.testing.assert_array_equal(_apply(name, images), expected)
@@ -64,13 +64,13 @@ def test_alternating_flip():
     other = _apply('alternating_flip', images, seed=8)
     assert (other != epochs[0]).any()
     np.testing.assert_array_equal(
-        _apply('alternating_flip:1', images), np.flip(images, 2)
+        _apply('alternating_flip(1)', images), np.flip(images, 2)
     )
 
 
-def test_two_flips_are_refused():
+def test_parse_refuses_two_flips():
     with pytest.raises(DataError, match='undo each other'):
-        augment.parse('flip,crop:2,alternating_flip')
+        augment.parse('flip,crop(2),alternating_flip')
 
 
 @pytest.mark.parametrize('pad', [1, 4, 8, 33])
@@ -78,25 +78,25 @@ def test_crop(pad):
     height, width = (9, 12) if pad < 9 else (40, 34)
     images = _images(height, width)
     padded = np.pad(images, [(0, 0), (pad, pad), (pad, pad), (0, 0)], 'reflect')
-    rows = _draw().integer('crop row', 0, 2 * pad).numpy()
-    columns = _draw().integer('crop column', 0, 2 * pad).numpy()
+    rows = _rng().integer('crop row', 0, 2 * pad).numpy()
+    columns = _rng().integer('crop column', 0, 2 * pad).numpy()
     expected = [
         padded[n, r : r + height, c : c + width]
         for n, (r, c) in enumerate(zip(rows, columns, strict=True))
     ]
-    np.testing.assert_array_equal(_apply(f'crop:{pad}', images), expected)
+    np.testing.assert_array_equal(_apply(f'crop({pad})', images), expected)
 
 
-def test_crop_moves_as_far_as_it_may_and_also_not_at_all():
+def test_crop_reaches_all_offsets():
     images = np.zeros([400, 9, 9, 1], np.uint8)
     images[:, 4, 4] = 255
-    moved = _apply('crop:2', images)
+    moved = _apply('crop(2)', images)
     places = {tuple(np.argwhere(image[..., 0] == 255)[0]) for image in moved}
     assert places == {(y, x) for y in range(2, 7) for x in range(2, 7)}
 
 
 def _bilinear(image, rows, columns):
-    """Reads `image` at the crossings of fractional rows and columns."""
+    """Interpolates `image` at fractional rows and columns."""
 
     def blend(array, places, axis):
         low = np.clip(np.floor(places).astype(int), 0, array.shape[axis] - 1)
@@ -114,7 +114,7 @@ def _bilinear(image, rows, columns):
 @pytest.mark.parametrize('size', [(9, 12), (2, 3), (8, 8)])
 def test_zoom(size, amount):
     images = _images(*size)
-    factors = _draw().uniform('zoom', 1 - amount, 1 + amount).numpy()
+    factors = _rng().uniform('zoom', 1 - amount, 1 + amount).numpy()
     assert factors.min() < 1 < factors.max()
     expected = []
     for image, factor in zip(images, factors, strict=True):
@@ -122,25 +122,25 @@ def test_zoom(size, amount):
         for side in size:
             middle = (side - 1) / 2
             places = middle + (np.arange(side) - middle) / factor
-            # Reflection, spelt out: -1 is 1, side is side - 2.
+            # Explicit reflection: -1 is 1, side is side - 2.
             places = np.abs(places)
             axes.append((side - 1) - np.abs((side - 1) - places))
         expected.append(np.round(_bilinear(image, *axes)))
-    _assert_near(_apply(f'zoom:{amount}', images), expected)
+    _assert_near(_apply(f'zoom({amount})', images), expected)
 
 
-def test_zoom_by_nothing_changes_nothing():
+def test_zoom_of_zero_changes_nothing():
     images = _images()
-    np.testing.assert_array_equal(_apply('zoom:0', images), images)
+    np.testing.assert_array_equal(_apply('zoom(0)', images), images)
 
 
 @pytest.mark.parametrize('size', [(9, 12), (8, 8)])
 def test_rotate(size):
-    """Away from the edge, where nothing is filled, against a rotation spelt out."""
+    """Compares pixels away from the edge with an explicit rotation."""
     images = _images(*size)
-    angles = np.radians(_draw().uniform('rotate', -30, 30).numpy())
+    angles = np.radians(_rng().uniform('rotate', -30, 30).numpy())
     assert angles.min() < -0.1 and angles.max() > 0.1
-    turned = _apply('rotate:30', images)
+    turned = _apply('rotate(30)', images)
     rows, columns = np.mgrid[: size[0], : size[1]]
     down, right = rows - (size[0] - 1) / 2, columns - (size[1] - 1) / 2
     for image, angle, result in zip(images, angles, turned, strict=True):
@@ -153,13 +153,13 @@ def test_rotate(size):
             _assert_near(result[row, column], np.round(expected))
 
 
-def test_rotate_by_nothing_changes_nothing():
+def test_rotate_of_zero_changes_nothing():
     images = _images()
-    np.testing.assert_array_equal(_apply('rotate:0', images), images)
+    np.testing.assert_array_equal(_apply('rotate(0)', images), images)
 
 
 @pytest.mark.parametrize('size', [(1, 1), (1, 6), (6, 1)])
-def test_images_one_pixel_high_or_wide(size):
+def test_ops_accept_images_one_pixel_high_or_wide(size):
     images = np.full([5, *size, 3], 99, np.uint8)
     for name in ('flip', 'vflip', 'zoom', 'resized_crop'):
         assert (_apply(name, images) == 99).all(), name
@@ -167,14 +167,14 @@ def test_images_one_pixel_high_or_wide(size):
 
 def test_resized_crop():
     images = _images()
-    draw = _draw()
-    area = draw.uniform('crop area', 0.25, 1.0).numpy()
+    rng = _rng()
+    area = rng.uniform('crop area', 0.25, 1.0).numpy()
     bound = np.log(4 / 3)
-    ratio = np.exp(draw.uniform('crop aspect', -bound, bound).numpy())
+    ratio = np.exp(rng.uniform('crop aspect', -bound, bound).numpy())
     tall = np.minimum(np.sqrt(area / ratio), 1.0)
     wide = np.minimum(np.sqrt(area * ratio), 1.0)
-    tops = draw.uniform('crop top').numpy() * (1 - tall)
-    lefts = draw.uniform('crop left').numpy() * (1 - wide)
+    tops = rng.uniform('crop top').numpy() * (1 - tall)
+    lefts = rng.uniform('crop left').numpy() * (1 - wide)
     expected = [
         np.round(
             _bilinear(
@@ -185,11 +185,11 @@ def test_resized_crop():
         )
         for n in range(_COUNT)
     ]
-    _assert_near(_apply('resized_crop:0.25', images), expected)
+    _assert_near(_apply('resized_crop(0.25)', images), expected)
 
 
 def _grays(values):
-    """The gray of each pixel, [B, H, W, 1], and their mean, [B, 1, 1, 1]."""
+    """Returns the gray of each pixel, [B, H, W, 1], and their mean, [B, 1, 1, 1]."""
     weights = [0.299, 0.587, 0.114] if values.shape[-1] == 3 else [1.0]
     gray = (values @ weights)[..., None]
     return gray, gray.mean((1, 2, 3), keepdims=True)
@@ -202,8 +202,8 @@ def test_colors(channels):
     gray, mean = _grays(values)
 
     def factor(name):
-        drawn = _draw().uniform(name, 0.5, 1.5).numpy().astype(np.float64)
-        return drawn[:, None, None, None]
+        factor = _rng().uniform(name, 0.5, 1.5).numpy().astype(np.float64)
+        return factor[:, None, None, None]
 
     expected = {
         'brightness': values * factor('brightness'),
@@ -215,7 +215,7 @@ def test_colors(channels):
         _assert_near(_apply(f'{name}:0.5', images), exact)
         np.testing.assert_array_equal(_apply(f'{name}:0', images), images)
     if channels == 3:
-        assert (_apply('saturation:0.5', images) != images).any()
+        assert (_apply('saturation(0.5)', images) != images).any()
 
 
 @pytest.mark.parametrize('channels', [1, 3])
@@ -227,11 +227,11 @@ def test_colors(channels):
         ('contrast', 'saturation', 'brightness'),
     ],
 )
-def test_colors_in_a_row_are_rounded_once_at_the_end(order, channels):
+def test_adjacent_colors_are_rounded_once(order, channels):
     images = _images(channels=channels)
     values = images.astype(np.float64)
     for name in order:
-        factor = _draw().uniform(name, 0.5, 1.5).numpy()[:, None, None, None]
+        factor = _rng().uniform(name, 0.5, 1.5).numpy()[:, None, None, None]
         gray, mean = _grays(values)
         middle = {'brightness': 0.0, 'contrast': mean, 'saturation': gray}[name]
         values = middle + (values - middle) * factor.astype(np.float64)
@@ -241,41 +241,41 @@ def test_colors_in_a_row_are_rounded_once_at_the_end(order, channels):
 
 
 @pytest.mark.parametrize('size', [(1, 1), (3, 5), (5, 6), (32, 32)])
-def test_colors_of_images_of_any_size(size):
+def test_colors_accept_any_size(size):
     images = _images(*size)
-    text = 'brightness:0,contrast:0,saturation:0'
+    text = 'brightness(0),contrast(0),saturation(0)'
     np.testing.assert_array_equal(_apply(text, images), images)
     gray = np.repeat(_images(*size, channels=1), 3, axis=-1)
-    np.testing.assert_array_equal(_apply('saturation:0.9', gray), gray)
+    np.testing.assert_array_equal(_apply('saturation(0.9)', gray), gray)
 
 
 @pytest.mark.parametrize('side', [1, 4, 5])
 def test_cutout(side):
     images = _images()
-    rows = _draw().integer('cutout row', 0, 8).numpy()
-    columns = _draw().integer('cutout column', 0, 11).numpy()
+    rows = _rng().integer('cutout row', 0, 8).numpy()
+    columns = _rng().integer('cutout column', 0, 11).numpy()
     expected = images.copy()
     for image, row, column in zip(expected, rows, columns, strict=True):
         mean = np.round(image.mean((0, 1))).astype(np.uint8)
         top, left = row - side // 2, column - side // 2
         image[max(top, 0) : top + side, max(left, 0) : left + side] = mean
     # A mean of ...,5 may be rounded either way.
-    _assert_near(_apply(f'cutout:{side}', images), expected)
+    _assert_near(_apply(f'cutout({side})', images), expected)
     assert (expected != images).any((1, 2, 3)).all()
 
 
 @pytest.mark.parametrize('side', [1, 4, 5, 8])
 def test_cutout_inside(side):
     images = _images()
-    rows = _draw().integer('cutout_inside row', 0, 9 - side).numpy()
-    columns = _draw().integer('cutout_inside column', 0, 12 - side).numpy()
+    rows = _rng().integer('cutout_inside row', 0, 9 - side).numpy()
+    columns = _rng().integer('cutout_inside column', 0, 12 - side).numpy()
     expected = images.copy()
     for image, row, column in zip(expected, rows, columns, strict=True):
         mean = np.round(image.mean((0, 1))).astype(np.uint8)
         image[row : row + side, column : column + side] = mean
-    found = _apply(f'cutout_inside:{side}', images)
+    found = _apply(f'cutout_inside({side})', images)
     _assert_near(found, expected)
-    # All of the square, and in any place.
+    # The whole square, in any place.
     assert ((found != images).any(-1).sum((1, 2)) > 0.9 * side**2 - 1).all()
     assert rows.min() == 0 and rows.max() == 9 - side
 
@@ -283,45 +283,45 @@ def test_cutout_inside(side):
 def test_cutout_reaches_every_pixel():
     images = np.zeros([500, 5, 6, 1], np.uint8)
     images[:, ::2] = 200
-    changed = (_apply('cutout:3', images) != images)[..., 0]
+    changed = (_apply('cutout(3)', images) != images)[..., 0]
     share = changed.mean(0)
     assert share.min() > 0.1 and share[2, 2] > share[0, 0]
 
 
-def test_steps_are_applied_in_their_order():
+def test_apply_keeps_the_order_of_steps():
     images = _images()
-    one_by_one = _apply('flip', _apply('crop:3', images))
-    np.testing.assert_array_equal(_apply('crop:3,flip', images), one_by_one)
-    assert (_apply('flip,crop:3', images) != one_by_one).any()
+    one_by_one = _apply('flip', _apply('crop(3)', images))
+    np.testing.assert_array_equal(_apply('crop(3),flip', images), one_by_one)
+    assert (_apply('flip,crop(3)', images) != one_by_one).any()
 
 
-def test_an_example_is_changed_alike_in_any_batch():
+def test_augmentation_does_not_depend_on_the_batch():
     images = _images()
-    text = 'flip,crop:2,zoom,brightness,contrast,saturation,vflip,resized_crop,'
-    text += 'cutout:3,randaugment:2x9'
+    text = 'flip,crop(2),zoom,brightness,contrast,saturation,vflip,resized_crop,'
+    text += 'cutout(3),randaugment(9, ops=2)'
     whole = _apply(text, images)
     parts = [_apply(text, images[n : n + 6], first=n) for n in range(0, _COUNT, 6)]
     np.testing.assert_array_equal(np.concatenate(parts), whole)
 
 
 @pytest.mark.parametrize('other', [{'epoch': 1}, {'seed': 8}, {'first': 1}])
-def test_epoch_seed_and_index_change_it(other):
+def test_augmentation_depends_on_epoch_seed_and_index(other):
     images = _images()
-    changed = _apply('crop:4', images) != _apply('crop:4', images, **other)
+    changed = _apply('crop(4)', images) != _apply('crop(4)', images, **other)
     assert changed.any((1, 2, 3)).mean() > 0.8
 
 
 def test_parse():
     assert augment.parse('') == augment.parse(None) == ()
-    assert augment.parse('flip, crop:2 ,zoom:0.3,') == (
+    assert augment.parse('flip, crop(2) ,zoom(0.3),') == (
         ('flip', 0.5),
         ('crop', 2.0),
         ('zoom', 0.3),
     )
     assert augment.parse('randaugment') == (('randaugment', (2, 9)),)
-    assert augment.parse('randaugment:3x4.5') == (('randaugment', (3, 4.5)),)
-    # Behind everything else, wherever they are named.
-    assert augment.parse('cutmix,mixup:0.4,flip') == (
+    assert augment.parse('randaugment(4.5, ops=3)') == (('randaugment', (3, 4.5)),)
+    # After everything else, wherever they are named.
+    assert augment.parse('cutmix,mixup(0.4),flip') == (
         ('flip', 0.5),
         ('cutmix', 1.0),
         ('mixup', 0.4),
@@ -335,30 +335,30 @@ def test_parse():
             'flop',
             "there is no 'flop'; did you mean 'flip'. There are: alternating_flip, ",
         ),
-        ('crop:x', "amount of crop must be a number from 1 to 1000, got 'x'"),
-        ('crop:0', 'amount of crop'),
-        ('crop:2.5', "crop must be whole pixels, got '2.5'"),
-        ('zoom:0.6', 'amount of zoom must be a number from 0 to 0.5'),
-        ('flip:nan', 'amount of flip'),
-        ('flip:-1', 'amount of flip'),
+        ('crop(x)', "amount of crop must be a number from 1 to 1000, got 'x'"),
+        ('crop(0)', 'amount of crop'),
+        ('crop(2.5)', 'crop must be whole pixels, got 2.5'),
+        ('zoom(0.6)', 'amount of zoom must be a number from 0 to 0.5'),
+        ('flip(nan)', 'amount of flip'),
+        ('flip(-1)', 'amount of flip'),
         ('flip,crop,flip', 'flip must be named once only'),
-        ('cutout:2.5', "cutout must be whole pixels, got '2.5'"),
-        ('randaugment:31', 'amount of randaugment must be a number from 0 to 30'),
-        ('randaugment:0x5', 'randaugment:NxM, with N from 1 to 14'),
-        ('randaugment:x5', "randaugment:NxM.* got 'x5'"),
-        ('randaugment:2xx', "randaugment:NxM.* got '2xx'"),
-        ('mixup:0', 'amount of mixup must be a number from 0.01 to 100'),
+        ('cutout(2.5)', 'cutout must be whole pixels, got 2.5'),
+        ('randaugment(31)', 'amount of randaugment must be a number from 0 to 30'),
+        ('randaugment(5, ops=0)', r'\(MAGNITUDE, ops=N\), with N from 1 to 14'),
+        ('randaugment:x5', r"write randaugment\(x5\), got 'randaugment:x5'"),
+        ('randaugment(2, layers=2)', r'ops=N.* got randaugment\(2, layers=2\)'),
+        ('mixup(0)', 'amount of mixup must be a number from 0.01 to 100'),
     ],
 )
-def test_what_makes_no_sense_is_refused(text, match):
+def test_invalid_options_are_refused(text, match):
     with pytest.raises(DataError, match=match) as raised:
         augment.parse(text)
     assert '`augment`' in str(raised.value)
 
 
-def test_crop_must_fit():
-    augment.check_size(augment.parse('crop:7'), (8, 9, 3))
-    with pytest.raises(DataError, match='`augment=crop`:8 must be smaller .* 8x9'):
-        augment.check_size(augment.parse('crop:8'), (8, 9, 3))
-    with pytest.raises(DataError, match='`augment=cutout`:8 must be smaller .* 8x9'):
+def test_check_size_refuses_large_amounts():
+    augment.check_size(augment.parse('crop(7)'), (8, 9, 3))
+    with pytest.raises(DataError, match=r'`augment=crop\(8\)` must be smaller .* 8x9'):
+        augment.check_size(augment.parse('crop(8)'), (8, 9, 3))
+    with pytest.raises(DataError, match=r'`augment=cutout\(8\)` must be smaller'):
         augment.check_size(augment.parse('cutout'), (8, 9, 3))

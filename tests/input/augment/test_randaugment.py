@@ -1,4 +1,4 @@
-"""RandAugment: each op against Pillow, which has them all, and the drawing of them."""
+"""RandAugment: each op compared with Pillow, and the sampling of ops."""
 
 import numpy as np
 import pytest
@@ -12,11 +12,11 @@ from tests.helpers.images import pixels
 
 
 def _images(count=6, height=9, width=12, channels=3):
-    pictures = np.stack([pixels(height, width, channels, n) for n in range(count)])
-    pictures[0] = np.clip(pictures[0] // 3 + 60, 60, 140)  # Little contrast.
+    batch = np.stack([pixels(height, width, channels, n) for n in range(count)])
+    batch[0] = np.clip(batch[0] // 3 + 60, 60, 140)  # Low contrast.
     if count > 1:
-        pictures[1] = 77  # None.
-    return pictures
+        batch[1] = 77  # None.
+    return batch
 
 
 def _apply(names, images, strength=0.6, sign=1.0):
@@ -37,11 +37,9 @@ def _apply(names, images, strength=0.6, sign=1.0):
 
 def _by_pillow(function, images):
     results = []
-    for picture in images:
-        gray = picture.shape[-1] == 1
-        result = np.asarray(
-            function(Image.fromarray(picture[..., 0] if gray else picture))
-        )
+    for image in images:
+        gray = image.shape[-1] == 1
+        result = np.asarray(function(Image.fromarray(image[..., 0] if gray else image)))
         results.append(result[..., None] if gray else result)
     return np.stack(results)
 
@@ -51,17 +49,17 @@ def _assert_near(one, other, most=1):
 
 
 _TABLES = {
-    'identity': lambda picture: picture,
+    'identity': lambda image: image,
     'auto_contrast': ImageOps.autocontrast,
     'equalize': ImageOps.equalize,
-    'posterize': lambda picture: ImageOps.posterize(picture, 6),  # 8 - round(2.4)
-    'solarize': lambda picture: ImageOps.solarize(picture, 102),  # 256 - round(153.6)
+    'posterize': lambda image: ImageOps.posterize(image, 6),  # 8 - round(2.4)
+    'solarize': lambda image: ImageOps.solarize(image, 102),  # 256 - round(153.6)
 }
 
 
 @pytest.mark.parametrize('name', _TABLES)
 @pytest.mark.parametrize('channels', [1, 3])
-def test_ops_on_values_are_pillows(name, channels):
+def test_table_ops_equal_pillow(name, channels):
     images = _images(channels=channels, height=33, width=32)
     expected = _by_pillow(_TABLES[name], images)
     np.testing.assert_array_equal(_apply(name, images), expected)
@@ -78,22 +76,22 @@ _ENHANCERS = {
 
 @pytest.mark.parametrize('name', _ENHANCERS)
 @pytest.mark.parametrize('sign', [1.0, -1.0])
-def test_enhancers_are_pillows(name, sign):
+def test_enhancers_equal_pillow(name, sign):
     images = _images()
     factor = 1 + sign * 0.9 * 0.6
     expected = _by_pillow(lambda p: _ENHANCERS[name](p).enhance(factor), images)
-    # Pillow rounds the gray and the smoothed image on the way.
+    # Pillow also rounds the gray and the smoothed image.
     _assert_near(_apply(name, images, sign=sign), expected, 2)
     assert (expected != images).any()
 
 
 @pytest.mark.parametrize('name', ['translate_x', 'translate_y'])
-def test_something_of_a_image_stays_whatever_the_strength(name):
+def test_translation_retains_a_part_of_the_image(name):
     moved = _apply(name, _images(), strength=3.0)
     assert (moved != 128).any((1, 2, 3)).all()
 
 
-def test_enhancers_of_gray_images():
+def test_enhancers_accept_gray_images():
     images = np.repeat(_images(1, channels=1), 4, 0)
     changed = (_apply(list(_ENHANCERS), images) != images).any((1, 2, 3))
     assert changed.tolist() == [name != 'color' for name in _ENHANCERS]
@@ -103,7 +101,7 @@ def test_enhancers_of_gray_images():
 @pytest.mark.parametrize(
     'name', ['rotate', 'shear_x', 'shear_y', 'translate_x', 'translate_y']
 )
-def test_moves(name, sign):
+def test_geometric_ops(name, sign):
     images = _images()
     height, width = images.shape[1:3]
     angle = np.radians(sign * 0.6 * 30) if name == 'rotate' else 0.0
@@ -119,7 +117,7 @@ def test_moves(name, sign):
             y, x = row - (height - 1) / 2, column - (width - 1) / 2
             from_x = np.cos(angle) * x - np.sin(angle) * y + shear_x * y + right
             from_y = np.sin(angle) * x + np.cos(angle) * y + shear_y * x + down
-            # In the frame, outside of which all is as its edge.
+            # Inside the frame; everything outside equals its edge.
             u = np.clip(from_x + (width - 1) / 2 + 1, 0, width + 1)
             v = np.clip(from_y + (height - 1) / 2 + 1, 0, height + 1)
             left, top = min(int(u), width), min(int(v), height)
@@ -133,7 +131,7 @@ def test_moves(name, sign):
     _assert_near(_apply(name, images, sign=sign), np.round(expected))
 
 
-def test_no_strength_and_far_too_much():
+def test_strength_of_zero_and_beyond_the_scale():
     images = np.repeat(_images(1, 33, 32), len(NAMES), 0)
     changed = _apply(NAMES, images, 0.0) != images
     names = {n for n, c in zip(NAMES, changed.any((1, 2, 3)), strict=True) if c}
@@ -142,50 +140,52 @@ def test_no_strength_and_far_too_much():
 
 
 @pytest.mark.parametrize('size', [(1, 1), (2, 5), (5, 2)])
-def test_tiny_images(size):
+def test_ops_accept_tiny_images(size):
     _apply(NAMES, np.repeat(_images(1, *size), len(NAMES), 0))
 
 
 @pytest.mark.parametrize('name', ['identity', 'rotate', 'equalize', 'sharpness'])
-def test_a_batch_of_one(name):
+def test_ops_accept_a_batch_of_one(name):
     _apply(name, _images(1))
 
 
 def _randaugment(images, text, first=0, seed=5, epoch=0):
     count = len(images)
     index = first + tf.range(count, dtype=tf.int64)
-    draw = ExampleRng(seed, tf.fill([count], tf.constant(epoch, tf.int64)), index)
-    return augment.apply(tf.constant(images), draw, augment.parse(text)).numpy()
+    rng = ExampleRng(seed, tf.fill([count], tf.constant(epoch, tf.int64)), index)
+    return augment.apply(tf.constant(images), rng, augment.parse(text)).numpy()
 
 
-def test_each_example_gets_the_ops_that_it_draws():
+def test_each_example_gets_its_sampled_ops():
     images = _images(count=60)
-    draw = ExampleRng(5, tf.zeros([60], tf.int64), tf.range(60, dtype=tf.int64))
+    rng = ExampleRng(5, tf.zeros([60], tf.int64), tf.range(60, dtype=tf.int64))
     expected = tf.constant(images)
     for layer in (0, 1):
-        number = draw.integer(f'randaugment {layer}', 0, 13)
-        sign = np.where(draw.uniform(f'randaugment {layer} sign') < 0.5, 1.0, -1.0)
+        number = rng.integer(f'randaugment {layer}', 0, 13)
+        sign = np.where(rng.uniform(f'randaugment {layer} sign') < 0.5, 1.0, -1.0)
         assert set(number.numpy()) == set(range(14))
-        # Op by op, on all images, of which those that drew it are taken.
+        # Each op on all images; then those that sampled it are selected.
         layers = [
             apply_ops(expected, tf.fill([60], n), tf.constant(sign, tf.float32), 0.7)
             for n in range(14)
         ]
         expected = tf.gather(tf.stack(layers, 1), number, batch_dims=1)
-    np.testing.assert_array_equal(_randaugment(images, 'randaugment:7'), expected)
+    np.testing.assert_array_equal(_randaugment(images, 'randaugment(7)'), expected)
 
 
-def test_the_number_of_ops():
+def test_number_of_ops():
     images = _images(count=400)[2:]
     changed = [
-        (_randaugment(images, f'randaugment:{n}x9') != images).any((1, 2, 3)).mean()
+        (_randaugment(images, f'randaugment(9, ops={n})') != images)
+        .any((1, 2, 3))
+        .mean()
         for n in (1, 3)
     ]
-    # Of one op 1/14 do nothing, and some more do nothing to some images.
+    # With one op, 1/14 of the images do not change, and a few more by chance.
     assert 0.75 < changed[0] < 0.95 < changed[1]
 
 
-def test_it_is_new_in_each_epoch():
+def test_result_differs_between_epochs():
     images = _images(count=50)
     first, second = (_randaugment(images, 'randaugment', epoch=n) for n in (0, 1))
     assert (first != second).any((1, 2, 3)).mean() > 0.7

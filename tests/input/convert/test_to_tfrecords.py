@@ -1,4 +1,4 @@
-"""From any format to TFRecords and back; and what an interrupted run leaves."""
+"""Conversion to TFRecords and back, and interrupted conversions."""
 
 import io
 import json
@@ -18,17 +18,17 @@ from PIL import Image
 
 import input as data
 from estimator_clf.core.errors import DataError
+from input.convert import shard_writer
 from input.convert.to_tfrecords import convert
 from input.sources.base import as_numpy_batches
 from input.sources.tfrecords import TFRecordSource
-from input.tfrecord import writer
 from tests.helpers.record_examples import flip_bit, png, write_split
 
 _ROOT = str(pathlib.Path(__file__).resolve().parents[3])
 
 
 def _directory(root, counts=(7, 6), splits=('train', 'valid')):
-    """An image_folder: two classes, PNG and JPEG."""
+    """Writes an image_folder: two classes, PNG and JPEG."""
     number = 0
     for split in splits:
         for name, count in zip(('ant', 'bee'), counts, strict=True):
@@ -36,13 +36,13 @@ def _directory(root, counts=(7, 6), splits=('train', 'valid')):
             directory.mkdir(parents=True)
             for n in range(count):
                 number += 1
-                picture = png(number)
+                encoded_image = png(number)
                 if n % 3 == 0:
                     buffer = io.BytesIO()
-                    Image.open(io.BytesIO(picture)).save(buffer, 'JPEG')
-                    picture = buffer.getvalue()
+                    Image.open(io.BytesIO(encoded_image)).save(buffer, 'JPEG')
+                    encoded_image = buffer.getvalue()
                 suffix = 'jpg' if n % 3 == 0 else 'png'
-                (directory / f'{n}.{suffix}').write_bytes(picture)
+                (directory / f'{n}.{suffix}').write_bytes(encoded_image)
     return {'name': 'image_folder', 'data_dir': str(root)}
 
 
@@ -55,7 +55,7 @@ def _arrays(root, count=40):
 
 
 def _examples(source, split='train'):
-    """Sorted list of (label, pixels as bytes)."""
+    """Returns the sorted (label, pixels as bytes)."""
     (batch,) = as_numpy_batches(source.input_fn(split, source.num_examples[split]))
     images = batch[0]['image']
     return sorted(
@@ -76,7 +76,7 @@ def _leftovers(parent):
         (_arrays, 'gzip'),
     ],
 )
-def test_there_and_back(tmp_path, make, compression):
+def test_converted_dataset_equals_the_source(tmp_path, make, compression):
     args = make(tmp_path)
     convert(args, tmp_path / 'out', shards=3, compression=compression)
     before = data.open_dataset(**args)
@@ -92,7 +92,7 @@ def test_there_and_back(tmp_path, make, compression):
         assert _examples(after, split) == _examples(before, split)
 
 
-def test_strange_class_names_come_back(tmp_path):
+def test_unusual_class_names_are_preserved(tmp_path):
     for name in ('0:a', '1:b', 'b '):
         (tmp_path / 'in' / name).mkdir(parents=True)
         (tmp_path / 'in' / name / '0.png').write_bytes(png(0))
@@ -100,13 +100,13 @@ def test_strange_class_names_come_back(tmp_path):
     convert(args, tmp_path / 'out')
     source = data.open_dataset('tfrecord', str(tmp_path / 'out'))
     assert source.class_names == ('0:a', '1:b', 'b ')
-    # Who edits the file has the last word.
+    # The file takes precedence over the manifest.
     (tmp_path / 'out' / 'labels.txt').write_text('0:x\n1:y\n2:z\n')
     source = data.open_dataset('tfrecord', str(tmp_path / 'out'))
     assert source.class_names == ('x', 'y', 'z')
 
 
-def test_what_is_written(tmp_path):
+def test_features_and_files_of_the_output(tmp_path):
     convert(_directory(tmp_path), tmp_path / 'out', shards=4)
     names = sorted(os.listdir(tmp_path / 'out'))
     assert names == [
@@ -131,15 +131,15 @@ def test_what_is_written(tmp_path):
     assert feature['image/class/label'].int64_list.value[0] == ['ant', 'bee'].index(
         name
     )
-    picture = (tmp_path / file_name).read_bytes()
-    assert feature['image/encoded'].bytes_list.value[0] == picture
+    encoded_image = (tmp_path / file_name).read_bytes()
+    assert feature['image/encoded'].bytes_list.value[0] == encoded_image
     kind = {'jpg': b'jpeg', 'png': b'png'}[file_name[-3:]]
     assert feature['image/format'].bytes_list.value[0] == kind
     for fact, value in (('height', 6), ('width', 6), ('channels', 3)):
         assert feature[f'image/{fact}'].int64_list.value[0] == value
 
 
-def test_classes_are_spread_over_and_within_shards(tmp_path):
+def test_classes_are_shuffled_over_and_within_shards(tmp_path):
     count = 200
     path = tmp_path / 'sorted.npz'
     np.savez(
@@ -154,7 +154,7 @@ def test_classes_are_spread_over_and_within_shards(tmp_path):
         assert 3 < sum(labels[start : start + 25]) < 22
 
 
-def test_processes_write_the_same_bytes(tmp_path):
+def test_number_of_processes_does_not_change_the_bytes(tmp_path):
     args, done = _directory(tmp_path), []
     convert(args, tmp_path / 'one', shards=3, workers=1)
     convert(
@@ -166,7 +166,7 @@ def test_processes_write_the_same_bytes(tmp_path):
         assert (tmp_path / 'one' / name).read_bytes() == written
 
 
-def test_records_to_records_with_a_part_held_out(tmp_path):
+def test_records_to_records_with_validation_split(tmp_path):
     write_split(tmp_path / 'in', 'train', 24)
     args = {
         'name': 'tfrecord',
@@ -181,22 +181,22 @@ def test_records_to_records_with_a_part_held_out(tmp_path):
         assert _examples(after, split) == _examples(before, split)
 
 
-def test_records_are_read_once_and_mixed_as_all_others(tmp_path, monkeypatch):
+def test_records_are_read_once_and_shuffled(tmp_path, monkeypatch):
     write_split(tmp_path / 'in', 'train', 40)
     write_split(tmp_path / 'in', 'test', 10)
-    args, asked = {'name': 'tfrecord', 'data_dir': str(tmp_path / 'in')}, []
+    args, splits_read = {'name': 'tfrecord', 'data_dir': str(tmp_path / 'in')}, []
     encoded = TFRecordSource.encoded
 
     def noted(self, split, indices=None):
-        asked.append(split)
+        splits_read.append(split)
         return encoded(self, split, indices)
 
     monkeypatch.setattr(TFRecordSource, 'encoded', noted)
     convert(args, tmp_path / 'one', shards=8, workers=1)
-    assert asked == ['train', 'test']
-    # In parts that fit into memory: of five or so.
-    monkeypatch.setattr(writer, '_CHUNK_BYTES', 400)
-    monkeypatch.setattr(writer, '_OPEN_FILES', 3)
+    assert splits_read == ['train', 'test']
+    # In chunks of about five examples.
+    monkeypatch.setattr(shard_writer, '_CHUNK_BYTES', 400)
+    monkeypatch.setattr(shard_writer, '_OPEN_FILES', 3)
     convert(args, tmp_path / 'two', shards=2, workers=1)
     before = data.open_dataset(**args)
     for name in ('one', 'two'):
@@ -204,7 +204,7 @@ def test_records_are_read_once_and_mixed_as_all_others(tmp_path, monkeypatch):
         for split in ('train', 'test'):
             assert _examples(after, split) == _examples(before, split)
         assert not [n for n in os.listdir(tmp_path / name) if n.startswith('.')]
-    # The permutation, cut into shards, is one.
+    # The shards together are a permutation.
     orders = [
         [key for key, _, _ in data.open_dataset('tfrecord', str(path)).encoded('train')]
         for path in (tmp_path / 'one', tmp_path / 'two')
@@ -212,13 +212,13 @@ def test_records_are_read_once_and_mixed_as_all_others(tmp_path, monkeypatch):
     assert orders[0] == orders[1] != sorted(orders[0])
 
 
-def test_sizes_are_those_of_all_classes(tmp_path):
+def test_example_size_is_sampled_from_all_classes(tmp_path):
     for name, size in (('a', 4), ('b', 64)):
         (tmp_path / 'in' / name).mkdir(parents=True)
         for n in range(70):
             pixels = np.random.default_rng(n).integers(0, 256, (size, size, 3))
-            picture = Image.fromarray(pixels.astype(np.uint8))
-            picture.save(tmp_path / 'in' / name / f'{n}.png')
+            encoded_image = Image.fromarray(pixels.astype(np.uint8))
+            encoded_image.save(tmp_path / 'in' / name / f'{n}.png')
     source = data.open_dataset('image_folder', str(tmp_path / 'in'))
     few = source.sample('train')
     assert len(few) == 64 and np.mean([len(one) > 5000 for one in few]) == 0.5
@@ -227,19 +227,19 @@ def test_sizes_are_those_of_all_classes(tmp_path):
 @pytest.mark.parametrize(
     ('options', 'message'),
     [
-        ({'shards': 0}, '--shards must be at least 1, got 0'),
-        ({'shards': 99}, '--shards=99 must not be more than the 13'),
-        ({'workers': 0}, '--workers must be at least 1, got 0'),
+        ({'shards': 0}, '`shards` must be at least 1, got 0'),
+        ({'shards': 99}, '`shards=99` must not be more than the 13'),
+        ({'workers': 0}, '`workers` must be at least 1, got 0'),
         ({'compression': 'lz4'}, "GZIP, ZLIB or none, got 'lz4'"),
     ],
 )
-def test_bad_options(tmp_path, options, message):
+def test_invalid_options_are_refused(tmp_path, options, message):
     with pytest.raises(DataError, match=message):
         convert(_directory(tmp_path), tmp_path / 'out', **options)
     assert not _leftovers(tmp_path)
 
 
-def test_output_dir_that_holds_something(tmp_path):
+def test_output_dir_with_content_is_refused(tmp_path):
     args = _directory(tmp_path / 'in')
     (tmp_path / 'out').mkdir()
     convert(args, tmp_path / 'out')
@@ -248,11 +248,13 @@ def test_output_dir_that_holds_something(tmp_path):
     (tmp_path / 'file').touch()
     with pytest.raises(DataError, match='must be a directory'):
         convert(args, tmp_path / 'file')
-    with pytest.raises(DataError, match='`output_dir=.*out` cannot be made: .*file: '):
+    with pytest.raises(
+        DataError, match='`output_dir=.*out` cannot be created: .*file: '
+    ):
         convert(args, tmp_path / 'file' / 'out')
 
 
-def test_numbers_are_no_images(tmp_path):
+def test_regression_data_is_refused(tmp_path):
     (tmp_path / 'line.csv').write_text('x,y\n1,2\n2,4\n3,6\n')
     args = {'name': 'csv', 'data_dir': str(tmp_path / 'line.csv')}
     with pytest.raises(DataError, match='no images to convert'):
@@ -260,16 +262,16 @@ def test_numbers_are_no_images(tmp_path):
 
 
 @pytest.mark.parametrize('workers', [1, 2])
-def test_a_bad_image_is_named_and_nothing_is_left(tmp_path, workers):
+def test_corrupt_image_is_named_and_nothing_remains(tmp_path, workers):
     args = _directory(tmp_path / 'in')
-    bad = tmp_path / 'in' / 'train' / 'bee' / '4.png'
-    bad.write_bytes(bad.read_bytes()[:50])
+    corrupt = tmp_path / 'in' / 'train' / 'bee' / '4.png'
+    corrupt.write_bytes(corrupt.read_bytes()[:50])
     with pytest.raises(DataError, match='bee/4.png cannot be decoded: Invalid PNG'):
         convert(args, tmp_path / 'out', shards=2, workers=workers)
     assert not _leftovers(tmp_path)
 
 
-def test_a_flipped_bit_is_named(tmp_path):
+def test_flipped_bit_is_named(tmp_path):
     (path,) = write_split(tmp_path / 'in', 'train', 6, shards=1)
     args = {'name': 'tfrecord', 'data_dir': str(tmp_path / 'in'), 'image_size': 6}
     (tmp_path / 'in' / 'labels.txt').write_text('a\nb\nc\n')
@@ -296,7 +298,7 @@ _SLOW = textwrap.dedent("""
 
 @pytest.fixture(name='started')
 def _started(tmp_path):
-    """A process in the middle of converting."""
+    """Starts a process that is converting."""
     _directory(tmp_path / 'in', counts=(60, 60))
     script = tmp_path / 'slow.py'
     script.write_text(_SLOW)
@@ -312,13 +314,13 @@ def _started(tmp_path):
     process.communicate()
 
 
-def test_a_header_that_only_pillow_minds(tmp_path):
+def test_header_that_only_pillow_refuses(tmp_path):
     args = _directory(tmp_path / 'in')
     path = tmp_path / 'in' / 'train' / 'ant' / '1.png'
-    picture = path.read_bytes()
-    text = b'Comment\x00hello'  # With a checksum that is not its own.
+    encoded_image = path.read_bytes()
+    text = b'Comment\x00hello'  # With a wrong checksum.
     chunk = struct.pack('>I', len(text)) + b'tEXt' + text + b'\x00\x00\x00\x00'
-    path.write_bytes(picture[:33] + chunk + picture[33:])  # Behind the IHDR.
+    path.write_bytes(encoded_image[:33] + chunk + encoded_image[33:])  # After the IHDR.
     with pytest.raises(OSError), Image.open(path) as opened:
         opened.load()
     convert(args, tmp_path / 'out')
@@ -334,7 +336,7 @@ def test_a_header_that_only_pillow_minds(tmp_path):
     assert shapes == {(6, 6, 3)}
 
 
-def test_an_empty_directory_behind_a_link(tmp_path):
+def test_output_dir_may_be_a_link_to_an_empty_directory(tmp_path):
     (tmp_path / 'empty').mkdir()
     (tmp_path / 'out').symlink_to('empty')
     convert(_arrays(tmp_path, 8), tmp_path / 'out')
@@ -342,23 +344,23 @@ def test_an_empty_directory_behind_a_link(tmp_path):
     assert data.open_dataset('tfrecord', str(tmp_path / 'out')).num_examples
 
 
-def test_a_mounted_directory_is_refused_before_the_work(tmp_path, monkeypatch):
+def test_mount_point_is_refused_before_conversion(tmp_path, monkeypatch):
     (tmp_path / 'out').mkdir()
     monkeypatch.setattr(os.path, 'ismount', lambda path: path.endswith('out'))
-    with pytest.raises(DataError, match='where a file system is mounted'):
+    with pytest.raises(DataError, match='mount point of a file system'):
         convert(_arrays(tmp_path, 8), tmp_path / 'out')
 
 
 @pytest.mark.parametrize('number', [signal.SIGTERM, signal.SIGINT])
-def test_stopped_it_leaves_nothing(tmp_path, started, number):
+def test_signal_leaves_nothing(tmp_path, started, number):
     assert _leftovers(tmp_path)
     started.send_signal(number)
     assert started.wait(30) != 0
     assert not _leftovers(tmp_path)
 
 
-def test_killed_it_leaves_nothing_that_reads_as_data(tmp_path, started):
-    # While it is at work, another run must not take its directory for an old one.
+def test_kill_leaves_no_readable_data(tmp_path, started):
+    # While it runs, another run must not delete its directory.
     args = {'name': 'image_folder', 'data_dir': str(tmp_path / 'in')}
     (hidden,) = _leftovers(tmp_path)
     with pytest.raises(DataError):

@@ -53,15 +53,15 @@ def test_class_names(tmp_path, names):
         ({'x_train': _X / 255, 'y_train': _Y}, 'images must be uint8'),
         ({'x_train': _X, 'y_train': _Y - 1}, 'got -1 for example 0'),
         ({'x_train': _X, 'y_train': np.array(1)}, r'labels of shape \[\]'),
-        ({'x_train': _X, 'y_train': np.array([{}] * 5)}, 'is not a whole .npz file'),
+        ({'x_train': _X, 'y_train': np.array([{}] * 5)}, 'is not a complete .npz file'),
     ],
 )
-def test_content_that_does_not_fit(tmp_path, content, match):
+def test_invalid_content_is_refused(tmp_path, content, match):
     with pytest.raises(DataError, match=match):
         arrays(_save(tmp_path, **content))
 
 
-def test_damaged_files(tmp_path):
+def test_corrupt_files_are_refused(tmp_path):
     path = _save(tmp_path, x_train=_X, y_train=_Y)
     with open(path, 'rb') as file:
         data = file.read()
@@ -69,11 +69,11 @@ def test_damaged_files(tmp_path):
     flipped[200] ^= 1
     for content in (data[: len(data) // 2], b'', b'text', bytes(flipped)):
         write(path, content)
-        with pytest.raises(DataError, match='set.npz is not a whole .npz file'):
+        with pytest.raises(DataError, match='set.npz is not a complete .npz file'):
             arrays(path)
 
 
-def test_a_single_array(tmp_path):
+def test_npy_file_is_refused(tmp_path):
     path = str(tmp_path / 'one.npy')
     np.save(path, _X)
     with pytest.raises(DataError, match='a single array'):
@@ -81,17 +81,17 @@ def test_a_single_array(tmp_path):
 
 
 @pytest.mark.parametrize('path', [None, '', '/nowhere/x.npz', '/'])
-def test_no_such_file(path):
+def test_missing_file_is_refused(path):
     with pytest.raises(DataError, match='`data_dir` must be an .npz file'):
         arrays(path)
 
 
-def test_from_arrays_takes_lists():
+def test_from_arrays_accepts_lists():
     source = from_arrays({'train': (_X, _Y.tolist())})
     assert source.num_examples == {'train': 5}
 
 
-def test_names_must_be_a_list(tmp_path):
+def test_class_names_must_be_a_list(tmp_path):
     path = _save(tmp_path, x_train=_X, y_train=_Y, class_names='cat,dog')
     with pytest.raises(DataError, match="class_names must be a list .* got 'cat,dog'"):
         arrays(path)

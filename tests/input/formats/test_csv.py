@@ -42,7 +42,7 @@ def test_several_columns(tmp_path):
     assert source.info.class_names == source.info.mean == ()
 
 
-def test_held_out(tmp_path):
+def test_validation_split(tmp_path):
     text = '\n'.join(f'{n},{n}' for n in range(50))
     source = _open(tmp_path, text, validation_split=0.3)
     seen = [
@@ -68,30 +68,30 @@ def test_held_out(tmp_path):
         (b'\xff\xd8\xff\xe0\x00', 'must be text in UTF-8'),
     ],
 )
-def test_what_is_no_table_of_numbers(tmp_path, text, match):
+def test_invalid_table_is_refused(tmp_path, text, match):
     with pytest.raises(DataError, match=match):
         _open(tmp_path, text)
 
 
 @pytest.mark.parametrize('path', [None, '/nowhere.csv', '/'])
-def test_no_such_file(path):
+def test_missing_file_is_refused(path):
     with pytest.raises(DataError, match='`data_dir` must be a CSV file'):
         csv(path)
 
 
-@pytest.mark.parametrize('augment', ['flip', 'crop:4'])
-def test_no_augmentation(augment):
+@pytest.mark.parametrize('augment', ['flip', 'crop(4)'])
+def test_augmentation_is_refused(augment):
     source = from_values({'train': ([1.0, 2.0], [1.0, 2.0])})
     with pytest.raises(DataError, match='`augment` has no meaning for values'):
         source.input_fn('train', 1, training=True, augment=augment)
 
 
-def test_no_images():
+def test_encoded_images_are_refused():
     with pytest.raises(DataError, match='no images'):
         from_values({'train': ([1.0], [1.0])}).encoded('train')
 
 
-def test_values_that_do_not_fit():
+def test_invalid_values_are_refused():
     with pytest.raises(
         DataError, match=r'x \[N, D\] and y \[N\], got \[2, 1\] and \[1'
     ):
@@ -100,7 +100,7 @@ def test_values_that_do_not_fit():
         from_values({'train': ([1.0, np.inf], [1.0, 2.0])})
 
 
-def test_no_classes_to_count(tmp_path):
+def test_class_counts_are_refused(tmp_path):
     source = _open(tmp_path, '1,2\n3,4\n')
     with pytest.raises(DataError, match='no classes to count'):
         source.class_counts('train')

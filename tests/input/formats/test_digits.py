@@ -1,4 +1,4 @@
-"""The digits that scikit-learn carries."""
+"""The digits of scikit-learn."""
 
 import numpy as np
 import pytest
@@ -21,24 +21,24 @@ def test_digits():
         (image.astype(np.uint8).tobytes(), int(label))
         for image, label in zip(loaded.images, loaded.target, strict=True)
     }
-    assert len(there) == 1797  # So that the images tell the examples apart.
+    assert len(there) == 1797  # All images are different.
     found = []
     for split in source.num_examples:
         ((_, labels, images),) = evaluate(source, split, 2000)
         assert set(labels) == set(range(10))
         assert images.max() == 255
-        # 17 shades, spread from 0 to 255.
+        # 17 shades from 0 to 255.
         shades = np.round(images[..., 0] / 255 * 16).astype(np.uint8)
         found += [(s.tobytes(), n) for s, n in zip(shades, labels, strict=True)]
     assert len(found) == 1797 and set(found) == there
 
 
-def test_held_out():
+def test_validation_split():
     source = digits(validation_split=0.1)
     assert sum(source.num_examples.values()) == 1797
     assert source.num_examples['test'] == digits().num_examples['test']
 
 
-def test_a_directory_is_refused():
+def test_data_dir_is_refused():
     with pytest.raises(DataError, match='`data_dir=images` has no meaning for'):
         digits('images')

@@ -1,4 +1,4 @@
-"""MNIST's idx files, written here byte by byte."""
+"""MNIST's idx files, written byte by byte."""
 
 import gzip
 import struct
@@ -51,37 +51,37 @@ def test_mnist(tmp_path, zipped, inside):
     np.testing.assert_array_equal(images[..., 0], _images())
 
 
-def test_both_zipped_and_not(tmp_path):
-    """As `gunzip --keep` leaves them."""
+def test_compressed_and_plain_copies_count_once(tmp_path):
+    """As after `gunzip -k`."""
     _write(tmp_path, zipped=True)
     _write(tmp_path)
     assert idx(str(tmp_path)).num_examples == {'train': 6, 'test': 6}
 
 
-def test_which_of_several(tmp_path):
+def test_idx_prefix_selects_a_set(tmp_path):
     _write(tmp_path, 'emnist-letters-', first=1)
     _write(tmp_path, 'emnist-digits-', count=9)
-    with pytest.raises(DataError, match='more than one test split .*`idx_prefix`'):
+    with pytest.raises(DataError, match='more than one test split .*`prefix`'):
         idx(str(tmp_path))
-    source = idx(str(tmp_path), idx_prefix='emnist-letters-')
+    source = idx(str(tmp_path), prefix='emnist-letters-')
     assert source.num_examples == {'train': 6, 'test': 6}
     assert source.class_names == ('1', '2', '3')
     assert source.name == 'emnist-letters'
     ((_, labels, _),) = evaluate(source, 'train', 6)
     assert labels == [0, 1, 2, 0, 1, 2]
-    with pytest.raises(DataError, match='must hold x-train-images'):
-        idx(str(tmp_path), idx_prefix='x-')
+    with pytest.raises(DataError, match='must contain x-train-images'):
+        idx(str(tmp_path), prefix='x-')
 
 
 @pytest.mark.parametrize(
     'first,names,expected',
     [
         (0, 'a b c', ('a', 'b', 'c')),
-        (1, 'a b c', ('a', 'b', 'c')),  # Of the labels that occur, as EMNIST's.
-        (1, 'none a b c', ('none', 'a', 'b', 'c')),  # Of all numbers from 0.
+        (1, 'a b c', ('a', 'b', 'c')),  # For the labels that occur, as EMNIST's.
+        (1, 'none a b c', ('none', 'a', 'b', 'c')),  # For all numbers from 0.
     ],
 )
-def test_names_of_the_classes(tmp_path, first, names, expected):
+def test_class_names(tmp_path, first, names, expected):
     _write(tmp_path, first=first)
     write(tmp_path / 'labels.txt', names.replace(' ', '\n').encode())
     source = idx(str(tmp_path))
@@ -90,7 +90,7 @@ def test_names_of_the_classes(tmp_path, first, names, expected):
     assert [source.class_names[n] for n in labels] == ['a', 'b', 'c'] * 2
 
 
-def test_too_few_names(tmp_path):
+def test_too_few_names_are_refused(tmp_path):
     _write(tmp_path)
     write(tmp_path / 'labels.txt', b'a\nb\n')
     with pytest.raises(DataError, match='labels must be from 0 to 1, got 2'):
@@ -114,14 +114,14 @@ _NAME = 'train-images-idx3-ubyte'
         (struct.pack('>BBBB3i', 0, 0, 8, 3, -1, 5, 7), 'must have a shape without'),
     ],
 )
-def test_damaged_files(tmp_path, data, match):
+def test_corrupt_files_are_refused(tmp_path, data, match):
     _write(tmp_path)
     write(tmp_path / _NAME, data)
     with pytest.raises(DataError, match=f'{_NAME} {match}'):
         idx(str(tmp_path))
 
 
-def test_negative_and_huge_shapes(tmp_path):
+def test_invalid_shapes_are_refused(tmp_path):
     for shape, match in (
         ((-2, -3, 1), r'without negative numbers .* \[-2, -3, 1\]'),
         ((2**31 - 1,) * 3, 'must be 99035203004479'),
@@ -132,27 +132,27 @@ def test_negative_and_huge_shapes(tmp_path):
             read_idx(path, 3)
 
 
-def test_labels_that_do_not_fit(tmp_path):
+def test_wrong_number_of_labels_is_refused(tmp_path):
     _write(tmp_path)
     write(tmp_path / 'train-labels-idx1-ubyte', _idx(np.arange(5)))
     with pytest.raises(DataError, match=r'6 images but labels of shape \[5\]'):
         idx(str(tmp_path))
 
 
-def test_missing_labels(tmp_path):
+def test_missing_labels_are_refused(tmp_path):
     _write(tmp_path)
     (tmp_path / 'train-labels-idx1-ubyte').unlink()
-    with pytest.raises(DataError, match=r'no labels beside it: train-labels.*is miss'):
+    with pytest.raises(DataError, match=r'no labels: train-labels.*is miss'):
         idx(str(tmp_path))
 
 
-def test_a_directory_without_training_files(tmp_path):
+def test_missing_training_files_are_refused(tmp_path):
     _write(tmp_path, splits=('t10k',))
-    with pytest.raises(DataError, match='must hold train-images-idx3-ubyte'):
+    with pytest.raises(DataError, match='must contain train-images-idx3-ubyte'):
         idx(str(tmp_path))
 
 
-def test_one_class_and_none(tmp_path):
+def test_fewer_than_two_classes_are_refused(tmp_path):
     _write(tmp_path)
     write(tmp_path / 'train-labels-idx1-ubyte', _idx(np.ones(6)))
     with pytest.raises(DataError, match='at least two classes'):
@@ -162,12 +162,12 @@ def test_one_class_and_none(tmp_path):
         idx(str(tmp_path))
 
 
-def test_no_such_directory(tmp_path):
-    with pytest.raises(DataError, match='must hold train-images.* does not'):
+def test_missing_directory_is_refused(tmp_path):
+    with pytest.raises(DataError, match='must contain train-images.* does not'):
         idx(str(tmp_path))
-    with pytest.raises(DataError, match='none is no directory'):
+    with pytest.raises(DataError, match='none is not a directory'):
         idx(str(tmp_path / 'none'))
-    with pytest.raises(DataError, match='`data_dir` is needed'):
+    with pytest.raises(DataError, match='`data_dir` is required'):
         idx(None)
 
 

@@ -1,4 +1,4 @@
-"""Directories as people have them."""
+"""Layouts of image directories."""
 
 import os
 
@@ -20,7 +20,7 @@ from tests.helpers.real_data import real_data
 
 
 def _labels(source, split='train'):
-    """dict path -> class name."""
+    """Returns dict path -> class name."""
     return {key: source.class_names[label] for key, _, label in source.encoded(split)}
 
 
@@ -57,7 +57,7 @@ def test_order_does_not_depend_on_the_file_system(tmp_path):
     assert paths == sorted(paths)
 
 
-def test_extensions_hidden_files_and_other_files(tmp_path):
+def test_extensions_and_hidden_files(tmp_path):
     data = numbered_png(1)
     for name in ('1.JPG', '2.Jpeg', '3.pNg', '4.gif', '5.BMP'):
         write(tmp_path / 'a' / name, data)
@@ -70,12 +70,12 @@ def test_extensions_hidden_files_and_other_files(tmp_path):
     assert source.num_examples == {'train': 10}
 
 
-def test_a_directory_called_like_a_image(tmp_path):
+def test_directory_named_like_an_image_is_read(tmp_path):
     class_directories(tmp_path, {'a.png': 2, 'b.jpg': 2})
     assert image_folder(str(tmp_path)).class_names == ('a.png', 'b.jpg')
 
 
-def test_links(tmp_path):
+def test_links_are_followed(tmp_path):
     class_directories(tmp_path / 'real', {'x': 2})
     class_directories(tmp_path / 'data', {'b': 2})
     os.symlink(tmp_path / 'real' / 'x', tmp_path / 'data' / 'a')
@@ -85,14 +85,14 @@ def test_links(tmp_path):
     assert source.num_examples == {'train': 5}
 
 
-def test_links_in_a_circle_end(tmp_path):
+def test_circular_links_end(tmp_path):
     class_directories(tmp_path, {'a': 2, 'b': 2})
     os.symlink(tmp_path, tmp_path / 'a' / 'up')
     os.symlink(tmp_path / 'b', tmp_path / 'b' / 'self')
     assert image_folder(str(tmp_path)).num_examples == {'train': 4}
 
 
-def test_links_of_directories_to_each_other_end(tmp_path):
+def test_mutual_links_end(tmp_path):
     class_directories(tmp_path / 'data', {'a': 2, 'b': 3})
     class_directories(tmp_path / 'apart', {'c': 4})
     os.symlink(tmp_path / 'data' / 'b', tmp_path / 'data' / 'a' / 'other')
@@ -103,7 +103,7 @@ def test_links_of_directories_to_each_other_end(tmp_path):
     assert found == {'train': (2 + 3 + 4) + (3 + 2 + 4)}
 
 
-def test_strange_class_names(tmp_path):
+def test_unusual_class_names(tmp_path):
     names = ['grün 猫', ' leading', 'a,b;c', '100%', "it's"]
     class_directories(tmp_path, {name: 1 for name in names})
     source = image_folder(str(tmp_path))
@@ -112,7 +112,7 @@ def test_strange_class_names(tmp_path):
 
 
 @pytest.mark.parametrize('name', [b'caf\xe9', b'two\nlines'])
-def test_class_names_that_cannot_be_written_down(tmp_path, name):
+def test_unprintable_class_names_are_refused(tmp_path, name):
     class_directories(tmp_path, {'a': 1})
     directory = os.path.join(os.fsencode(tmp_path), name)
     try:
@@ -127,7 +127,7 @@ def test_class_names_that_cannot_be_written_down(tmp_path, name):
         image_folder(str(tmp_path))
 
 
-def test_kaggles_flat_names(tmp_path):
+def test_label_pattern_of_kaggle_names(tmp_path):
     for n in range(3):
         write(tmp_path / 'train' / f'cat.{n}.jpg', numbered_png(n))
         write(tmp_path / 'train' / f'dog.{n}.jpg', numbered_png(n))
@@ -139,7 +139,7 @@ def test_kaggles_flat_names(tmp_path):
         assert os.path.basename(path).startswith(name)
 
 
-def test_a_test_directory_without_classes_is_left_out(tmp_path):
+def test_test_split_without_classes_is_skipped(tmp_path):
     class_directories(tmp_path / 'train', {'a': 2, 'b': 2})
     write(tmp_path / 'test' / '1.png', numbered_png(1))
     assert image_folder(str(tmp_path)).num_examples == {'train': 4}
@@ -148,7 +148,7 @@ def test_a_test_directory_without_classes_is_left_out(tmp_path):
 def test_size_and_channels(tmp_path):
     class_directories(tmp_path, {'a': 100})
     write(tmp_path / 'b' / '1.png', encode(pixels(9, 5), 'PNG'))
-    # The sample reaches to the last of the files.
+    # The sample includes the last file.
     assert image_folder(str(tmp_path), image_size='8x9').image_shape == (8, 9, 3)
     for n in range(4):
         write(tmp_path / 'b' / f'{n}.png', encode(pixels(9, 5), 'PNG'))
@@ -156,7 +156,7 @@ def test_size_and_channels(tmp_path):
     assert image_folder(str(tmp_path), channels=1).image_shape == (64, 64, 1)
 
 
-def test_held_out_files_stay_held_out(tmp_path):
+def test_further_files_do_not_move_held_out_files(tmp_path):
     class_directories(tmp_path, {'a': 30, 'b': 30})
 
     def held():
@@ -173,11 +173,11 @@ def test_held_out_files_stay_held_out(tmp_path):
 
     before = held()
     assert 5 <= len(before) <= 28
-    class_directories(tmp_path, {'a0': 20})  # Shifts the numbers of all files of b.
+    class_directories(tmp_path, {'a0': 20})  # Shifts the indices of all files of b.
     assert {p for p in held() if '/a0/' not in p} == before
 
 
-def test_held_out_files_do_not_depend_on_where_the_directory_lies(tmp_path):
+def test_held_out_files_do_not_depend_on_the_root(tmp_path):
     found = []
     for place in ('here', 'there/deeper'):
         class_directories(tmp_path / place, {'a': 20, 'b': 20})
@@ -239,28 +239,31 @@ def _other_class(tmp_path):
     [
         (_no_such, '`data_dir` must be a directory, but .*none does not exist'),
         (_file, '`data_dir` must be a directory, but .*file.png is a file'),
-        (_empty, r'has no images \(.jpg, .*Expected DIR/<class>/<image>'),
+        (_empty, r'contains no images \(.jpg, .*Expected DIR/<class>/<image>'),
         (_one_class, "at least two classes; .* has only 'cats'"),
-        (_no_class, 'loose.png is in no class directory.*`label_pattern`'),
-        (_two_tests, 'test and .*testing are both the test split; keep one'),
+        (_no_class, 'loose.png is not in a class directory.*`label_pattern`'),
+        (_two_tests, 'test and .*testing are both the test split; retain one'),
         (_other_names, 'test_set and training_set, which look like splits.*`data_dir`'),
         (_no_train, 'test and valid, which look like splits'),
-        (_other_class, "validation split has the class 'c' .*training split has not"),
+        (
+            _other_class,
+            "validation split contains the class 'c' .*training split does not",
+        ),
     ],
 )
-def test_directories_that_are_not_as_they_must_be(tmp_path, make, match):
+def test_invalid_layouts_are_refused(tmp_path, make, match):
     with pytest.raises(DataError, match=match):
         image_folder(str(make(tmp_path)))
 
 
-def test_classes_whose_names_speak_of_splits(tmp_path):
+def test_class_names_that_contain_split_names(tmp_path):
     class_directories(tmp_path, {'test_tubes': 1, 'training_shoes': 1})
     for name in ('test_tubes/left', 'training_shoes/left', 'training_shoes/right'):
         (tmp_path / name).mkdir()
     assert image_folder(str(tmp_path)).class_names == ('test_tubes', 'training_shoes')
 
 
-def test_no_splits_where_the_class_is_in_the_name(tmp_path):
+def test_split_like_directories_with_label_pattern(tmp_path):
     for name in ('my_train/1/cat.0.png', 'my_test/1/dog.0.png'):
         write(tmp_path / name, numbered_png(0))
         write(tmp_path / name.replace('/1/', '/2/'), numbered_png(0))
@@ -268,8 +271,8 @@ def test_no_splits_where_the_class_is_in_the_name(tmp_path):
     assert found.num_examples == {'train': 4}
 
 
-def test_no_directory_named():
-    with pytest.raises(DataError, match='`data_dir` is needed'):
+def test_data_dir_is_required():
+    with pytest.raises(DataError, match='`data_dir` is required'):
         image_folder(None)
 
 
@@ -278,10 +281,10 @@ def test_no_directory_named():
     [
         ('(', '`label_pattern` must be a regular expression'),
         ('cat', '`label_pattern` must have a group'),
-        ('(dog)', '000.png is of no class: `label_pattern=.*` must match every'),
+        ('(dog)', '000.png has no class: `label_pattern=.*` must match every'),
     ],
 )
-def test_label_patterns_that_do_not_fit(tmp_path, pattern, match):
+def test_invalid_label_patterns_are_refused(tmp_path, pattern, match):
     class_directories(tmp_path, {'a': 1, 'b': 1})
     write(tmp_path / 'a' / 'dog.png', b'')
     with pytest.raises(DataError, match=match):
@@ -289,7 +292,7 @@ def test_label_patterns_that_do_not_fit(tmp_path, pattern, match):
 
 
 @pytest.mark.parametrize('fraction', [1.0, -0.5])
-def test_what_cannot_be_held_out(tmp_path, fraction):
+def test_invalid_validation_split_is_refused(tmp_path, fraction):
     class_directories(tmp_path, {'a': 3, 'b': 3})
     with pytest.raises(DataError, match='`validation_split`'):
         image_folder(str(tmp_path), validation_split=fraction)
@@ -305,12 +308,12 @@ def test_real_photos():
         assert f'/{source.class_names[label]}/' in name
 
 
-def test_a_directory_that_cannot_be_read(tmp_path, monkeypatch):
+def test_unreadable_directory_is_reported(tmp_path, monkeypatch):
     class_directories(tmp_path, {'a': 2, 'b': 2})
     refuse_to_list(monkeypatch, 'b')
     with pytest.raises(DataError, match='/b cannot be read: Permission denied'):
         image_folder(str(tmp_path))
-    # Unless it is of the disk itself.
+    # Unless it belongs to the file system.
     class_directories(tmp_path, {'lost+found': 1})
     monkeypatch.undo()
     assert image_folder(str(tmp_path)).class_names == ('a', 'b')

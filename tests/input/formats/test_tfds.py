@@ -1,4 +1,4 @@
-"""TensorFlow Datasets, on datasets built here: nothing is downloaded."""
+"""TensorFlow Datasets, with datasets built here, without downloads."""
 
 import os
 import pathlib
@@ -150,12 +150,14 @@ def test_slices(directory):
     assert abs(source.info.mean[0] - np.mean(train)) < 1e-6
 
 
-def test_slices_that_overlap_or_are_not_there(directory):
-    with pytest.raises(DataError, match='must not overlap; both have records 15 to 19'):
+def test_overlapping_or_unknown_slices_are_refused(directory):
+    with pytest.raises(
+        DataError, match='must not overlap; both contain records 15 to 19'
+    ):
         _open(directory, train_split='train', eval_split='train[75%:]')
     with pytest.raises(DataError, match="no split 'dev'; it has: "):
         _open(directory, eval_split='dev')
-    with pytest.raises(DataError, match='does not go with `train_split`'):
+    with pytest.raises(DataError, match='cannot be combined with `train_split'):
         _open(directory, train_split='train[:50%]', validation_split=0.1)
 
 
@@ -179,17 +181,17 @@ def test_without_supervised_keys_and_of_unknown_size(directory):
     )
 
 
-def test_without_labels(directory):
+def test_dataset_without_labels_is_refused(directory):
     with pytest.raises(DataError, match='one Image and one ClassLabel .* x '):
         _open(directory, 'no_labels')
 
 
-def test_unknown_name(directory):
+def test_unknown_name_is_refused(directory):
     with pytest.raises(DataError, match="has no 'mnits'.*did you mean 'mnist'"):
         _open(directory, 'mnits')
 
 
-def test_failed_download(directory, monkeypatch):
+def test_failed_download_is_reported(directory, monkeypatch):
     from input.formats.tfds import _import
 
     def fail(self, *args, **kwargs):
@@ -200,7 +202,7 @@ def test_failed_download(directory, monkeypatch):
         _open(directory, 'mnist')
 
 
-def test_other_file_format(tmp_path):
+def test_other_file_format_is_refused(tmp_path):
     from input.formats.tfds import _import
 
     tfds = _import()
@@ -218,7 +220,7 @@ def test_other_file_format(tmp_path):
         _open(str(tmp_path), 'array_records')
 
 
-def test_shard_cut_short(tmp_path, directory):
+def test_truncated_shard_is_refused(tmp_path, directory):
     import shutil
 
     shutil.copytree(directory, tmp_path / 'copy')
@@ -231,7 +233,7 @@ def test_shard_cut_short(tmp_path, directory):
         _open(str(tmp_path / 'copy'))
 
 
-def test_in_a_fresh_process_and_without_noise(directory):
+def test_fresh_process_logs_nothing_else(directory):
     program = (
         'import input, sys\n'
         'source = input.open_dataset("tfds:tiny_images", sys.argv[1])\n'
@@ -251,7 +253,7 @@ def test_in_a_fresh_process_and_without_noise(directory):
     assert 'Traceback' not in done.stderr
 
 
-def test_what_is_trained_on_is_not_evaluated(directory):
+def test_splits_that_overlap_training_are_dropped(directory):
     assert set(_open(directory, train_split='train+test').num_examples) == {
         'train+test',
         'validation',

@@ -1,4 +1,4 @@
-"""The tfrecord format: which files, how many records, which features."""
+"""The tfrecord format: files, numbers of records, features."""
 
 import json
 import os
@@ -32,14 +32,14 @@ def _labels(source, split='train'):
 
 
 @pytest.mark.parametrize('compression', ['', 'GZIP', 'ZLIB'])
-def test_count_and_compression_are_told_from_the_file(tmp_path, compression):
+def test_count_and_compression_are_detected(tmp_path, compression):
     path = write_shard(tmp_path / 'a', [labelled(n) for n in range(5)], compression)
     assert compression_of(path) == compression
     assert count_records(path, compression) == 5
 
 
 @pytest.mark.parametrize('length', [0x0178, 0x8B1F])
-def test_a_length_that_looks_like_a_magic_number(tmp_path, length):
+def test_length_that_looks_like_a_magic_number(tmp_path, length):
     assert compression_of(write_shard(tmp_path / 'a', [b'.' * length])) == ''
 
 
@@ -58,14 +58,14 @@ def test_cut_short(tmp_path, compression, cut):
         count_records(path, compression)
 
 
-def test_damaged_length(tmp_path):
+def test_corrupt_length_is_refused(tmp_path):
     path = write_shard(tmp_path / 'a', [b'x' * 50] * 3)
     flip_bit(path, 66 * 2 + 1)
     with pytest.raises(DataError, match='the length of record 2 does not match'):
         count_records(path)
 
 
-def test_not_a_tfrecord_file(tmp_path):
+def test_other_file_is_refused(tmp_path):
     path = tmp_path / 'train.tfrecord'
     path.write_text('hello, this is a text')
     with pytest.raises(DataError, match='not a TFRecord file'):
@@ -106,21 +106,21 @@ def test_file_names(tmp_path, names, expected):
         (['train-0-of-2', 'train-1-of-2', 'train-0-of-1'], 'two sets'),
         (['train.tfrecord', 'val.tfrecord', 'valid.tfrecord'], 'both the validation'),
         (['a.tfrecord', 'b.tfrecord'], 'no training split, only a, b'),
-        (['readme.txt'], 'no TFRecord files'),
-        (['.train.tfrecord'], 'no TFRecord files'),
+        (['readme.txt'], 'contains no TFRecord files'),
+        (['.train.tfrecord'], 'contains no TFRecord files'),
     ],
 )  # fmt: skip
-def test_bad_file_names(tmp_path, names, message):
+def test_invalid_file_names_are_refused(tmp_path, names, message):
     for name in names:
         (tmp_path / name).touch()
     with pytest.raises(DataError, match=message):
         find_shards(str(tmp_path))
 
 
-def test_no_such_directory(tmp_path):
+def test_missing_directory_is_refused(tmp_path):
     with pytest.raises(DataError, match='does not exist'):
         _open(tmp_path / 'none')
-    with pytest.raises(DataError, match='`data_dir` is needed'):
+    with pytest.raises(DataError, match='`data_dir` is required'):
         data.open_dataset('tfrecord')
 
 
@@ -138,7 +138,7 @@ def test_reads_images_labels_and_names(tmp_path, compression):
     assert batch[1].tolist() == [0, 1, 2, 0]
 
 
-def test_compression_that_is_not_so(tmp_path):
+def test_wrong_compression_is_refused(tmp_path):
     write_split(tmp_path, 'train', 4)
     with pytest.raises(DataError, match='`compression=GZIP`, but .* not compressed'):
         _open(tmp_path, compression='gzip')
@@ -163,7 +163,7 @@ def test_labels_file(tmp_path, text):
     assert _open(tmp_path).class_names == ('b', 'a', 'z')
 
 
-def test_a_labels_file_of_windows(tmp_path):
+def test_labels_file_with_byte_order_mark(tmp_path):
     write_split(tmp_path, 'train', 6)
     (tmp_path / 'labels.txt').write_bytes('Möwe\r\na\r\nz\r\n'.encode('utf-8-sig'))
     assert _open(tmp_path).class_names == ('Möwe', 'a', 'z')
@@ -172,19 +172,19 @@ def test_a_labels_file_of_windows(tmp_path):
         _open(tmp_path)
 
 
-def test_label_beyond_the_labels_file(tmp_path):
+def test_label_beyond_the_labels_file_is_an_error(tmp_path):
     write_split(tmp_path, 'train', 6, shards=1)
     (tmp_path / 'labels.txt').write_text('b\na\n')
     source = _open(tmp_path)
     with pytest.raises(tf.errors.InvalidArgumentError) as error:
         list(as_numpy_batches(source.input_fn('train', 6)))
     assert (
-        'bad example <train-00000-of-00001:2>: its label must be from 0 to 1, got 2'
+        'corrupt example <train-00000-of-00001:2>: its label must be from 0 to 1, got 2'
         in (str(error.value))
     )
 
 
-def test_text_stands_in_for_a_label(tmp_path):
+def test_text_replaces_a_missing_label(tmp_path):
     records = [
         example(image__encoded=png(n), image__class__text=text)
         for n, text in enumerate([b'dog', b'cat', b'dog'])
@@ -220,19 +220,19 @@ def test_other_feature_names_and_file_names_as_keys(tmp_path):
     assert source.class_names == ('0', '1')
 
 
-def test_labels_of_the_wrong_kind(tmp_path):
+def test_labels_of_the_wrong_type_are_refused(tmp_path):
     write_shard(tmp_path / 'train.tfrecord', [example(image__encoded=png(1), y=1.0)])
     with pytest.raises(DataError, match="'y' must be one integer, not float"):
         _open(tmp_path, label_key='y')
 
 
-def test_records_of_something_else(tmp_path):
+def test_records_that_are_not_examples_are_refused(tmp_path):
     write_shard(tmp_path / 'train.tfrecord', [b'\xff\xff\xff garbage'])
-    with pytest.raises(DataError, match='no tf.train.Example'):
+    with pytest.raises(DataError, match='not a tf.train.Example'):
         _open(tmp_path)
 
 
-def test_neither_labels_nor_names(tmp_path):
+def test_missing_labels_and_names_are_refused(tmp_path):
     records = [
         example(image__encoded=png(n), image__class__text=b'', image__label=n)
         for n in range(4)
@@ -242,13 +242,13 @@ def test_neither_labels_nor_names(tmp_path):
         _open(tmp_path)
 
 
-def test_one_class_only(tmp_path):
+def test_single_class_is_refused(tmp_path):
     write_split(tmp_path, 'train', 4, num_classes=1)
     with pytest.raises(DataError, match='at least two classes'):
         _open(tmp_path)
 
 
-def test_a_label_out_of_all_proportion(tmp_path):
+def test_implausibly_large_label_is_refused(tmp_path):
     records = [
         example(image__encoded=png(n), image__class__label=n) for n in (0, 1, 10**6)
     ]
@@ -257,7 +257,7 @@ def test_a_label_out_of_all_proportion(tmp_path):
         _open(tmp_path)
 
 
-def test_no_records(tmp_path):
+def test_empty_split_is_refused(tmp_path):
     write_shard(tmp_path / 'train.tfrecord', [])
     with pytest.raises(DataError, match="'train' has no records"):
         _open(tmp_path)
@@ -301,7 +301,7 @@ def test_manifest(tmp_path):
     assert sum(held.num_examples.values()) == 6
 
 
-def test_manifest_finds_a_file_cut_short_or_missing(tmp_path):
+def test_manifest_detects_truncated_or_missing_files(tmp_path):
     paths = write_split(tmp_path, 'train', 6)
     _manifest(tmp_path, paths)
     os.truncate(paths[1], os.path.getsize(paths[1]) - 1)
@@ -314,7 +314,7 @@ def test_manifest_finds_a_file_cut_short_or_missing(tmp_path):
 
 
 @pytest.mark.parametrize('text', ['{', '{"version": 9, "splits": {}}', '{"splits": 1}'])
-def test_manifest_that_cannot_be_understood(tmp_path, text):
+def test_invalid_manifest_is_refused(tmp_path, text):
     write_split(tmp_path, 'train', 6)
     (tmp_path / 'manifest.json').write_text(text)
     with pytest.raises(DataError, match='manifest.json'):
@@ -323,7 +323,7 @@ def test_manifest_that_cannot_be_understood(tmp_path, text):
     assert _open(tmp_path).num_examples == {'train': 6}
 
 
-def test_truncated_before_training(tmp_path):
+def test_truncation_is_found_when_opened(tmp_path):
     paths = write_split(tmp_path, 'train', 6)
     os.truncate(paths[1], os.path.getsize(paths[1]) - 5)
     with pytest.raises(DataError, match='train-00001-of-00002 is cut short'):
@@ -341,7 +341,7 @@ def test_unknown_option_is_refused(tmp_path):
         _open(tmp_path, label_pattern='x')
 
 
-def test_the_more_frequent_text_names_the_class(tmp_path):
+def test_most_frequent_text_names_the_class(tmp_path):
     texts = [(0, 'cat'), (1, 'Dog'), (0, 'Cat'), (1, 'dog'), (0, 'cat')]
     records = [
         example(
@@ -352,5 +352,5 @@ def test_the_more_frequent_text_names_the_class(tmp_path):
         for n, (label, text) in enumerate(texts)
     ]
     write_shard(tmp_path / 'train.tfrecord', records)
-    # Of equals the first by name: whatever the order of a set is today.
+    # Of equally frequent ones the first by name.
     assert _open(tmp_path).class_names == ('cat', 'Dog')

@@ -1,4 +1,4 @@
-"""Pixels: Pillow's where it can be asked, else NumPy's."""
+"""Decoded pixels compared with Pillow, or with NumPy."""
 
 import zlib
 
@@ -32,7 +32,7 @@ def _differ(one, other):
 
 
 def _with_chunk(png, name, content):
-    """A PNG with another chunk behind its header."""
+    """Returns a PNG with another chunk after its header."""
     chunk = name + content
     checksum = zlib.crc32(chunk).to_bytes(4, 'big')
     return png[:33] + len(content).to_bytes(4, 'big') + chunk + checksum + png[33:]
@@ -60,8 +60,8 @@ _ENCODED = {
     'bmp': encode(image(), 'BMP'),
     'bmp gray': encode(image('L'), 'BMP'),
     'bmp palette': encode(image('P'), 'BMP'),
-    'bmp with something behind it': encode(image(), 'BMP') + b'\0\0',
-    'bmp palette with a profile behind it': encode(image('P'), 'BMP') + b'x' * 3000,
+    'bmp with a tail': encode(image(), 'BMP') + b'\0\0',
+    'bmp palette with a profile as tail': encode(image('P'), 'BMP') + b'x' * 3000,
     'bmp with alpha': encode(image('RGBA'), 'BMP'),
     'gif of several frames': encode(
         image('P'), 'GIF', save_all=True, append_images=[image('P', seed=5)]
@@ -70,22 +70,22 @@ _ENCODED = {
 
 
 @pytest.mark.parametrize('kind', _ENCODED)
-def test_colors_are_pillows(kind):
+def test_decode_to_rgb_equals_pillow(kind):
     data = _ENCODED[kind]
     np.testing.assert_array_equal(_decode(data), by_pillow(data))
 
 
 @pytest.mark.parametrize('kind', _ENCODED)
-def test_gray_is_pillows(kind):
+def test_decode_to_gray_equals_pillow(kind):
     data = _ENCODED[kind]
-    # A JPEG's own luma, which Pillow computes again from the rounded colors.
+    # The luma of the JPEG; Pillow computes it from the rounded colors.
     most = 3 if kind.startswith('jpeg 4') or 'progressive' in kind else 1
     assert _differ(_decode(data, channels=1), by_pillow(data, 'L')) <= most
 
 
 @pytest.mark.parametrize('size', [_SIZE, (5, 9), (20, 20)])
 @pytest.mark.parametrize('channels', [1, 3])
-def test_tf_data_gives_what_eager_gives(size, channels):
+def test_decode_in_tf_data_equals_eager(size, channels):
     data = list(_ENCODED.values())
     dataset = tf.data.Dataset.from_tensor_slices(data).map(
         lambda d: decode(d, size, channels)
@@ -96,7 +96,7 @@ def test_tf_data_gives_what_eager_gives(size, channels):
 
 
 @pytest.mark.parametrize('mode', ['RGBA', 'LA'])
-def test_transparency_is_dropped(mode):
+def test_decode_drops_transparency(mode):
     data = encode(image(mode), 'PNG')
     colors = image('RGB') if mode == 'RGBA' else image('L').convert('RGB')
     np.testing.assert_array_equal(_decode(data), np.array(colors))
@@ -104,10 +104,10 @@ def test_transparency_is_dropped(mode):
 
 @pytest.mark.parametrize('place', [(3, 2), (200, 300)])
 @pytest.mark.parametrize('frames', [1, 3])
-def test_a_gif_whose_frame_is_not_in_the_corner(place, frames):
-    pictures = [image('P', seed=seed) for seed in range(frames)]
-    others = {'save_all': True, 'append_images': pictures[1:]} if frames > 1 else {}
-    data = encode(pictures[0], 'GIF', **others)
+def test_gif_frame_outside_of_the_corner(place, frames):
+    frame_images = [image('P', seed=seed) for seed in range(frames)]
+    others = {'save_all': True, 'append_images': frame_images[1:]} if frames > 1 else {}
+    data = encode(frame_images[0], 'GIF', **others)
     left, top = (n.to_bytes(2, 'little') for n in place)
     sides = (14).to_bytes(2, 'little') + (11).to_bytes(2, 'little')
     header = b'\x2c' + b'\0' * 4 + sides
@@ -117,7 +117,7 @@ def test_a_gif_whose_frame_is_not_in_the_corner(place, frames):
     np.testing.assert_array_equal(_decode(moved), by_pillow(data))
 
 
-def test_16_bit_samples_keep_their_upper_half():
+def test_16_bit_samples_become_their_upper_byte():
     wide = image('I;16')
     upper = (np.array(wide) >> 8).astype(np.uint8)[..., None]
     data = encode(wide, 'PNG')
@@ -159,14 +159,14 @@ _WINDOWS = [
 
 @pytest.mark.parametrize('place', _WINDOWS)
 @pytest.mark.parametrize('subsampling', [0, 2])
-def test_fused_crop_of_a_jpeg_equals_cutting_it_out(subsampling, place):
+def test_fused_jpeg_crop_equals_slicing(subsampling, place):
     data = encode(image(height=23, width=37), 'JPEG', subsampling=subsampling)
     top, left, height, width = place
     cut = by_pillow(data)[top : top + height, left : left + width]
     decoded = _decode(data, (height, width), window=lambda h, w: tf.constant(place))
     if subsampling == 0:
         np.testing.assert_array_equal(decoded, cut)
-    else:  # Interpolated color of the outermost columns lacks its neighbours.
+    else:  # The interpolated color of the outermost columns has no neighbors.
         np.testing.assert_array_equal(decoded[:, 2:-2], cut[:, 2:-2])
         assert _differ(decoded, cut) < 16
 
@@ -182,7 +182,7 @@ def test_crop_of_other_formats_is_exact(kind, place):
 
 
 @pytest.mark.parametrize('kind', ['jpeg 4:2:0', 'png', 'gif', 'bmp'])
-def test_a_image_of_the_right_size_is_left_alone(kind):
+def test_image_of_the_right_size_is_unchanged(kind):
     data = _ENCODED[kind]
     np.testing.assert_array_equal(_decode(data, window=None), by_pillow(data))
 
@@ -209,7 +209,7 @@ def test_central_window(fraction, aspect, shape, expected):
 
 
 @pytest.mark.parametrize('height', [*range(1, 70, 3), 333, 4000])
-def test_central_window_takes_all_of_a_image_of_the_right_aspect(height):
+def test_central_window_of_the_right_aspect_is_the_whole_image(height):
     for width in (1, 7, 64, 499, 3001):
         window = central_window(1.0, width / height)
         found = window(tf.constant(height), tf.constant(width)).numpy().tolist()
@@ -218,9 +218,9 @@ def test_central_window_takes_all_of_a_image_of_the_right_aspect(height):
 
 def _random_windows(shape, min_area, aspect=1.0, count=400):
     def one(index):
-        draw = ExampleRng(1, tf.constant(0, tf.int64), index)
+        rng = ExampleRng(1, tf.constant(0, tf.int64), index)
         height, width = shape
-        window = random_window(draw, min_area, aspect)
+        window = random_window(rng, min_area, aspect)
         return window(tf.constant(height), tf.constant(width))
 
     dataset = tf.data.Dataset.range(count).map(one).batch(count)
@@ -229,14 +229,14 @@ def _random_windows(shape, min_area, aspect=1.0, count=400):
 
 @pytest.mark.parametrize('shape', [(1, 1), (2, 3), (30, 40), (40, 30), (5, 500)])
 @pytest.mark.parametrize('min_area', [0.05, 1.0])
-def test_random_windows_lie_inside(shape, min_area):
+def test_random_windows_are_inside(shape, min_area):
     top, left, height, width = _random_windows(shape, min_area)
     assert (np.stack([top, left]) >= 0).all()
     assert (np.stack([height, width]) >= 1).all()
     assert (top + height <= shape[0]).all() and (left + width <= shape[1]).all()
 
 
-def test_random_windows_have_the_wanted_area_and_aspect():
+def test_random_windows_have_the_requested_area_and_aspect():
     _, _, height, width = _random_windows((300, 300), 0.1, aspect=1.0)
     share = height * width / 300**2
     assert share.min() > 0.09 and share.max() <= 1.0
@@ -263,8 +263,8 @@ def _jpeg(height, width, **options):
 
 
 @pytest.mark.parametrize('sides', [(24, 32), (25, 31), (31, 300), (32, 32), (40, 16)])
-def test_a_jpeg_is_decoded_at_least_as_large_as_wanted(sides):
-    """Only from twice 16 pixels on, both ways, is it decoded smaller."""
+def test_jpeg_is_decoded_at_least_at_the_target_size(sides):
+    """It is downscaled only if both sides are at least twice 16 pixels."""
     data = _jpeg(*sides, subsampling=0)
     expected = resize(tf.constant(by_pillow(data)), (16, 16)).numpy()
     decoded = _decode(data, (16, 16))
@@ -280,8 +280,8 @@ def test_a_jpeg_is_decoded_at_least_as_large_as_wanted(sides):
     [(0, 0, 300, 340), (3, 9, 32, 33), (37, 51, 63, 101), (36, 52, 64, 64)]
     + [(171, 175, 129, 165), (5, 6, 128, 129), (1, 1, 299, 339), (0, 0, 39, 340)],
 )
-def test_a_window_of_a_smaller_jpeg(place, mode, channels, subsampling):
-    """Against Pillow: decode all, then resample with anti-aliasing."""
+def test_window_of_a_downscaled_jpeg(place, mode, channels, subsampling):
+    """Compares with Pillow: decode all, then resample with anti-aliasing."""
     smooth = image(mode, height=15, width=17).resize((340, 300), Image.BICUBIC)
     options = {} if mode == 'L' else {'subsampling': subsampling}
     data = encode(smooth, 'JPEG', quality=95, **options)
@@ -295,7 +295,7 @@ def test_a_window_of_a_smaller_jpeg(place, mode, channels, subsampling):
     assert differ.mean() < 0.8 and differ.max() <= 6
 
 
-def test_a_smaller_jpeg_inside_tf_data_and_in_a_batch():
+def test_downscaled_jpeg_in_tf_data_and_in_a_batch():
     data = [_jpeg(200 + n, 150 + 30 * n) for n in range(5)]
     eager = [_decode(d, (30, 30), window=None) for d in data]
     dataset = tf.data.Dataset.from_tensor_slices(data)
@@ -307,16 +307,16 @@ def test_a_smaller_jpeg_inside_tf_data_and_in_a_batch():
 
 @pytest.mark.parametrize('size', [(6, 9), (10, 14), (22, 28), (6, 28)])
 def test_resize_is_bilinear_up_to_a_half(size):
-    picture = pixels(11, 14)
-    found = resize(tf.constant(picture), size).numpy()
+    original = pixels(11, 14)
+    found = resize(tf.constant(original), size).numpy()
     places = [
         np.clip((np.arange(new) + 0.5) * old / new - 0.5, 0, old - 1)
         for new, old in zip(size, (11, 14), strict=True)
     ]
-    expected = picture.astype(np.float64)
+    expected = original.astype(np.float64)
     for axis, place in enumerate(places):
         low = np.floor(place).astype(int)
-        high = np.minimum(low + 1, picture.shape[axis] - 1)
+        high = np.minimum(low + 1, original.shape[axis] - 1)
         part = (place - low).reshape([-1 if a == axis else 1 for a in range(3)])
         expected = expected.take(low, axis) * (1 - part) + part * expected.take(
             high, axis
@@ -325,9 +325,9 @@ def test_resize_is_bilinear_up_to_a_half(size):
 
 
 def test_a_half_is_the_mean_of_four():
-    picture = pixels(12, 16)
-    means = picture.reshape(6, 2, 8, 2, 3).mean((1, 3))
-    found = resize(tf.constant(picture), (6, 8)).numpy()
+    original = pixels(12, 16)
+    means = original.reshape(6, 2, 8, 2, 3).mean((1, 3))
+    found = resize(tf.constant(original), (6, 8)).numpy()
     assert np.abs(found - means).max() <= 0.5
 
 
@@ -339,7 +339,7 @@ def test_resize_is_anti_aliased_beyond_a_half():
     assert small.std() < 25  # Of the four nearest pixels, 64; of a triangle's, 10.
 
 
-def test_resize_rounds_instead_of_cutting_off():
+def test_resize_rounds():
     row = np.array([[0, 255]], np.uint8)[..., None]
     wide = resize(tf.constant(row), (1, 4)).numpy()[0, :, 0]
     assert wide.tolist() == [0, 64, 191, 255]
@@ -348,16 +348,20 @@ def test_resize_rounds_instead_of_cutting_off():
 @pytest.mark.parametrize(
     'data', [b'', b'B', b'hello world', b'\x00' * 100, b'RIFF....WEBP', b'\xff\xd8']
 )
-def test_no_image(data):
-    with pytest.raises(tf.errors.InvalidArgumentError, match='bad example <a b.jpg>: '):
+def test_decode_of_no_image_is_an_error(data):
+    with pytest.raises(
+        tf.errors.InvalidArgumentError, match='corrupt example <a b.jpg>: '
+    ):
         decode(tf.constant(data), (4, 4), 3, key=tf.constant('a b.jpg'))
 
 
-def test_no_image_inside_tf_data():
+def test_decode_of_no_image_in_tf_data_is_an_error():
     dataset = tf.data.Dataset.from_tensors(b'hello').map(
         lambda d: decode(d, (4, 4), 3, key=tf.constant('a b.jpg'))
     )
-    with pytest.raises(tf.errors.InvalidArgumentError, match='bad example <a b.jpg>: '):
+    with pytest.raises(
+        tf.errors.InvalidArgumentError, match='corrupt example <a b.jpg>: '
+    ):
         next(iter(dataset))
 
 
@@ -369,6 +373,6 @@ def test_cut_short(kind, share):
         decode(tf.constant(data[: int(len(data) * share)]), (8, 8), 3, whole_window)
 
 
-def test_kinds_that_tensorflow_cannot_read_are_errors_not_noise():
+def test_unsupported_formats_are_errors():
     with pytest.raises(tf.errors.InvalidArgumentError):
         decode(tf.constant(encode(image('1'), 'BMP')), (8, 8), 3)

@@ -1,4 +1,4 @@
-"""What a header says is what the decoder would allocate; bombs are not decoded."""
+"""Sizes in headers equal those of the decoder; bombs are not decoded."""
 
 import struct
 import zlib
@@ -19,13 +19,13 @@ def _fault(data, kind, most):
 
 
 @pytest.mark.parametrize('kind', _KINDS)
-def test_a_limit_on_pixels(kind):
+def test_fault_reports_too_many_pixels(kind):
     data = encode(image(height=11, width=14), kind)
     assert _fault(data, kind, 11 * 14) == ''
     assert _fault(data, kind, 11 * 14 - 1).startswith('14 x 11 pixels are more than')
 
 
-def test_a_bmp_stored_from_the_top():
+def test_fault_accepts_a_bmp_stored_from_the_top():
     data = bytearray(encode(image(height=11, width=14), 'BMP'))
     data[22:26] = struct.pack('<i', -11)
     assert _fault(bytes(data), 'BMP', 154) == ''
@@ -33,7 +33,7 @@ def test_a_bmp_stored_from_the_top():
 
 
 def png_bomb(side):
-    """A PNG of a few hundred bytes that claims side x side pixels."""
+    """Returns a PNG of a few hundred bytes that claims side x side pixels."""
     header = struct.pack('>IIBBBBB', side, side, 8, 2, 0, 0, 0)
     pieces = ((b'IHDR', header), (b'IDAT', zlib.compress(bytes(999))), (b'IEND', b''))
     data = b'\x89PNG\r\n\x1a\n'
@@ -44,7 +44,7 @@ def png_bomb(side):
 
 
 def bombs():
-    """dict kind -> bytes that claim 20,000 x 20,000 pixels or more."""
+    """Returns dict kind -> bytes that claim 20,000 x 20,000 pixels or more."""
     gif = bytearray(encode(image('P'), 'GIF'))
     place = gif.index(b'\x2c\0\0\0\0') + 5
     gif[place : place + 4] = struct.pack('<HH', 20000, 20000)
@@ -63,8 +63,10 @@ def bombs():
 
 
 @pytest.mark.parametrize('kind', bombs())
-def test_a_bomb_is_refused_before_it_is_decoded(kind):
-    words = 'bad example <x>: .* pixels are more than the 64000000 that may be decoded'
+def test_bomb_is_refused_before_decoding(kind):
+    words = (
+        'corrupt example <x>: .* pixels are more than the 64000000 that may be decoded'
+    )
     with pytest.raises(tf.errors.InvalidArgumentError, match=words):
         decode(
             tf.constant(bombs()[kind]),
@@ -76,7 +78,7 @@ def test_a_bomb_is_refused_before_it_is_decoded(kind):
 
 
 @pytest.mark.parametrize('kind', _KINDS)
-def test_within_the_limit_nothing_changes(kind):
+def test_limit_does_not_change_smaller_images(kind):
     data = encode(image(), kind)
     pixels = decode(tf.constant(data), (11, 14), 3, whole_window, max_pixels=154)
     np.testing.assert_array_equal(pixels, by_pillow(data))
@@ -84,7 +86,7 @@ def test_within_the_limit_nothing_changes(kind):
 
 @pytest.mark.parametrize('kind', _KINDS)
 @pytest.mark.parametrize('length', [0, 1, 3, 10, 13, 14, 20, 30, 60])
-def test_a_header_cut_short_is_an_error_like_any_other(kind, length):
+def test_truncated_header_is_an_error(kind, length):
     data = encode(image(), kind)[:length]
     with pytest.raises(tf.errors.InvalidArgumentError):
         decode(tf.constant(data), (8, 8), 3, max_pixels=154)
@@ -96,10 +98,10 @@ def _frames(data):
 
 
 @pytest.mark.parametrize('size', [(11, 14), (200, 300)])
-def test_only_the_first_frame_of_a_gif_is_left(size):
-    pictures = [image('P', *size, seed=seed) for seed in range(4)]
-    one = encode(pictures[0], 'GIF')
-    many = encode(pictures[0], 'GIF', save_all=True, append_images=pictures[1:])
+def test_first_gif_frame_drops_the_others(size):
+    frames = [image('P', *size, seed=seed) for seed in range(4)]
+    one = encode(frames[0], 'GIF')
+    many = encode(frames[0], 'GIF', save_all=True, append_images=frames[1:])
     cut, height, width = first_gif_frame(tf.constant(many))
     assert (int(height), int(width)) == size
     assert len(cut.numpy()) < len(one) + 40 < len(many) / 2
@@ -107,12 +109,12 @@ def test_only_the_first_frame_of_a_gif_is_left(size):
     assert _frames(one) == one
 
 
-def test_a_gif_with_remarks_before_its_image():
+def test_gif_with_comments_before_its_image():
     data = encode(image('P'), 'GIF', comment=b'x' * 1000, loop=3)
     assert _frames(data) == data
 
 
-def test_a_gif_of_very_many_tiny_blocks_is_not_walked_to_its_end():
+def test_gif_of_too_many_tiny_blocks_is_cut_off():
     data = encode(image('P'), 'GIF')
     start = data.index(b'\x2c\0\0\0\0') + 11
     long = data[:start] + b'\x01\x01' * 300_000
@@ -120,7 +122,7 @@ def test_a_gif_of_very_many_tiny_blocks_is_not_walked_to_its_end():
 
 
 @pytest.mark.parametrize('seed', range(3))
-def test_junk_behind_a_gif_header_neither_hangs_nor_crashes(seed):
+def test_junk_after_a_gif_header_neither_hangs_nor_crashes(seed):
     rng = np.random.default_rng(seed)
     whole = encode(image('P'), 'GIF')
     for length in (6, 14, 40, 400):

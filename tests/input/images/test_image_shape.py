@@ -1,4 +1,4 @@
-"""Which size images are brought to."""
+"""Inference of the image shape."""
 
 import warnings
 
@@ -15,7 +15,7 @@ _GRAY = encode(pixels(8, 10, 1), 'PNG')
 
 
 @pytest.mark.parametrize(
-    'images,options,expected',
+    'samples,options,expected',
     [
         ([_SMALL, _SMALL], {}, (8, 10, 3)),
         ([_SMALL, _LARGE], {}, (64, 64, 3)),
@@ -30,21 +30,21 @@ _GRAY = encode(pixels(8, 10, 1), 'PNG')
         ([_GRAY], {'image_size': '7'}, (7, 7, 1)),
     ],
 )
-def test_usual_shape(pictures, options, expected):
-    assert infer_image_shape(pictures, **options) == expected
+def test_infer_image_shape(samples, options, expected):
+    assert infer_image_shape(samples, **options) == expected
 
 
 @pytest.mark.parametrize('mode', ['L', 'LA', '1', 'I;16'])
-def test_all_kinds_of_gray(mode):
+def test_gray_modes_have_one_channel(mode):
     assert infer_image_shape([encode(image(mode), 'PNG')])[2] == 1
 
 
 @pytest.mark.parametrize('mode', ['RGB', 'RGBA', 'P'])
-def test_all_kinds_of_color(mode):
+def test_color_modes_have_three_channels(mode):
     assert infer_image_shape([encode(image(mode), 'PNG')])[2] == 3
 
 
-def test_paths_and_missing_files(tmp_path):
+def test_infer_image_shape_accepts_paths_and_missing_files(tmp_path):
     path = write(tmp_path / 'a.png', _SMALL)
     assert infer_image_shape([path, str(tmp_path / 'none.png')]) == (8, 10, 3)
 
@@ -56,19 +56,19 @@ def test_parse_size():
 
 
 @pytest.mark.parametrize('text', ['0', '-3', 'big', '3x', 'x', '1x2x3', '3.5', '0x9'])
-def test_sizes_that_are_none(text):
+def test_invalid_sizes_are_refused(text):
     with pytest.raises(DataError, match='`image_size` must be .* HEIGHTxWIDTH, got'):
         parse_size(text)
 
 
 @pytest.mark.parametrize('channels', [0, 2, 4])
-def test_channels_that_are_none(channels):
+def test_invalid_channels_are_refused(channels):
     with pytest.raises(DataError, match=f'`channels` must be 1 or 3, got {channels}'):
         infer_image_shape([], channels=channels)
 
 
-def test_the_header_of_a_image_of_very_many_pixels():
-    """Where Pillow would warn, and where it would refuse."""
+def test_header_of_a_huge_image():
+    """Sizes at which Pillow would warn, and at which it would refuse."""
     for side in (10_000, 20_000):
         huge = encode(Image.new('1', (side, side)), 'PNG')
         with warnings.catch_warnings():

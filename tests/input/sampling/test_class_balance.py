@@ -1,4 +1,4 @@
-"""Classes drawn more often than they occur, as a function of (seed, position)."""
+"""Class-balanced sampling as a function of (seed, position)."""
 
 import collections
 
@@ -41,43 +41,43 @@ def _labels(run):
         ('sqrt', np.sqrt([40, 9, 4]) / np.sqrt([40, 9, 4]).sum()),
     ],
 )
-def test_shares_of_the_classes(source, sampling, shares):
+def test_class_proportions(source, sampling, shares):
     run = train(source, 53, 10, sampling=sampling)  # 10 epochs.
     counts = np.bincount(_labels(run), minlength=3)
-    # Quotas are whole numbers: of an epoch's 53, off by one half at the most.
+    # Quotas are integers: of 53 per epoch, off by at most one half.
     np.testing.assert_allclose(counts[:3] / 530, shares, atol=0.011)
 
 
-def test_balanced_is_even_at_any_time(source):
+def test_balanced_classes_are_even_at_any_step(source):
     labels = _labels(train(source, 50, 10, sampling='balanced'))
     counts = np.stack([np.cumsum(np.array(labels) == n) for n in range(3)])
     assert (counts.max(0) - counts.min(0)).max() <= 4
 
 
 @pytest.mark.parametrize('sampling', ['balanced', 'sqrt'])
-def test_no_example_comes_again_before_all_others_of_its_class(source, sampling):
+def test_examples_repeat_after_all_others_of_their_class(source, sampling):
     run = train(source, 60, 10, sampling=sampling, seed=3)
-    of_class, passes = collections.defaultdict(list), []
+    of_class, rounds = collections.defaultdict(list), []
     for key, label in zip(keys(run), _labels(run), strict=True):
         of_class[label].append(key)
     for label, count in enumerate(_COUNTS.values()):
-        drawn = of_class[label]
-        for start in range(0, len(drawn) - count, count):
-            passes.append(tuple(drawn[start : start + count]))
-            assert len(set(passes[-1])) == count
-    longer = [p for p in passes if len(p) > 4]  # Of 4, there are 24 orders only.
+        sampled = of_class[label]
+        for start in range(0, len(sampled) - count, count):
+            rounds.append(tuple(sampled[start : start + count]))
+            assert len(set(rounds[-1])) == count
+    longer = [p for p in rounds if len(p) > 4]  # 4 examples have 24 orders only.
     assert len(set(longer)) == len(longer) > 10
 
 
-def test_labels_belong_to_their_images(source):
+def test_labels_match_their_images(source):
     label_of = {key: label for key, _, label in source.encoded('train')}
     for names, labels, _ in train(source, 20, 8, sampling='sqrt'):
         assert labels == [label_of[name] for name in names]
 
 
 @pytest.mark.parametrize('sampling', ['balanced', 'sqrt'])
-def test_a_resumed_run_is_the_tail_of_the_unbroken_one(source, sampling):
-    options = {'augment': 'flip,crop:2', 'seed': 3, 'sampling': sampling}
+def test_resumed_run_equals_the_tail_of_the_whole_run(source, sampling):
+    options = {'augment': 'flip,crop(2)', 'seed': 3, 'sampling': sampling}
     whole = train(source, 30, 5, **options)
     for start in (4, 21):
         assert_same(
@@ -97,20 +97,20 @@ def test_workers_share_each_batch(source):
         assert parts[0][step][0] + parts[1][step][0] == names
 
 
-def test_the_batch_size_changes_nothing(source):
+def test_order_does_not_depend_on_the_batch_size(source):
     small, large = (train(source, n, 120 // n, sampling='sqrt') for n in (24, 3))
     assert keys(small) == keys(large)
 
 
-def test_seeds(source):
+def test_seed_determines_the_order(source):
     runs = [train(source, 10, 5, sampling='balanced', seed=seed) for seed in (1, 1, 2)]
     assert_same(runs[0], runs[1])
     assert _labels(runs[0]) != _labels(runs[2])
 
 
-def test_repeated_examples_are_augmented_anew(source):
+def test_repeated_examples_are_augmented_differently(source):
     found = collections.defaultdict(list)
-    run = train(source, 30, 10, sampling='balanced', augment='brightness:0.9')
+    run = train(source, 30, 10, sampling='balanced', augment='brightness(0.9)')
     for names, _, images in run:
         for name, image in zip(names, images, strict=True):
             found[name].append(image.tobytes())
@@ -125,8 +125,8 @@ def test_evaluation_is_not_sampled(source):
     )
 
 
-def test_passes_differ_and_reach_every_place_evenly():
-    """The first examples of 2,000 passes over 5 of a class: chi-square, 4 degrees."""
+def test_permutations_of_a_class_are_uniform():
+    """First examples of 2,000 permutations of 5: chi-square, 4 degrees of freedom."""
     order = make_order('balanced', np.repeat([0, 1], [5, 5]), 7)
     positions = tf.range(20000, dtype=tf.int64)
     epochs, indices = (
@@ -139,12 +139,12 @@ def test_passes_differ_and_reach_every_place_evenly():
 
 
 @pytest.mark.parametrize('sampling', ['fair', ''])
-def test_unknown_sampling(source, sampling):
+def test_unknown_sampling_is_refused(source, sampling):
     with pytest.raises(DataError, match='`sampling` must be one of natural, balanced'):
         source.input_fn('train', 4, training=True, sampling=sampling)
 
 
-def test_numbers_have_no_classes():
+def test_regression_data_are_refused():
     source = from_values({'train': (np.zeros([5, 1]), np.zeros(5))})
     with pytest.raises(DataError, match='no classes'):
         source.input_fn('train', 4, training=True, sampling='balanced')

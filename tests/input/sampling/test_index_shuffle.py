@@ -1,4 +1,4 @@
-"""Which example is seen when."""
+"""Example order: permutations and shares of workers."""
 
 import itertools
 
@@ -10,7 +10,7 @@ from input.sampling.index_shuffle import Share, locate, shuffled
 
 
 def _run(num_examples, seed, count, block=1, start=0):
-    """(epochs, indices) of positions start to start + count, in blocks."""
+    """Returns (epochs, indices) of positions start to start + count, in blocks."""
     parts = [
         locate(tf.range(p, p + block, dtype=tf.int64), num_examples, seed)
         for p in range(start, start + count, block)
@@ -30,7 +30,7 @@ def test_every_index_once_per_epoch(num_examples):
         np.testing.assert_array_equal(np.sort(indices), range(num_examples))
 
 
-def test_counts_of_which_one_has_an_odd_permutation():
+def test_shuffled_with_an_unfit_count():
     counts = np.repeat([3, 2**16 + 1, 7], [3, 2**16 + 1, 7])
     indices = np.concatenate([np.arange(n) for n in (3, 2**16 + 1, 7)])
     seeds = tf.constant([[1, 2, 3]] * len(counts), tf.uint64)
@@ -46,7 +46,7 @@ def test_natural_order():
 
 
 @pytest.mark.parametrize('block', [2, 5, 7])
-def test_blocks_straddle_epochs_as_single_positions_do(block):
+def test_blocks_across_epochs_equal_single_positions(block):
     whole = _run(7, 1, 70)
     blocks = _run(7, 1, 70, block=block)
     np.testing.assert_array_equal(whole, blocks)
@@ -73,13 +73,13 @@ def test_seeds_and_epochs_differ():
     orders = [_run(50, seed, 50, 50, start)[1] for seed in (0, 1) for start in (0, 50)]
     orders.append(_run(50, -1, 50, 50)[1])
     for one, other in itertools.combinations(orders, 2):
-        # By chance one of 50 examples is at its old place, on average.
+        # By chance one of 50 examples is at its old position, on average.
         assert (one == other).sum() < 8
 
 
 @pytest.mark.parametrize('num_examples', [6, 50])
 def test_shuffle_is_uniform(num_examples):
-    """Each index comes at each position about equally often, over many epochs."""
+    """Each index is at each position about equally often, over many epochs."""
     epochs, places = 1000, 3
     positions = tf.range(places, dtype=tf.int64)
     counts = np.zeros([places, num_examples])
@@ -96,7 +96,7 @@ def test_shuffle_is_uniform(num_examples):
     assert (chi_square < degrees + 5.0 * np.sqrt(2.0 * degrees)).all(), chi_square
 
 
-def test_neighbours_do_not_stay_together():
+def test_adjacent_examples_are_separated():
     _, indices = _run(1000, 2, 1000, 1000)
     assert abs(np.corrcoef(indices[:-1], indices[1:])[0, 1]) < 0.12
     assert abs(np.corrcoef(indices, np.arange(1000))[0, 1]) < 0.12
@@ -107,7 +107,7 @@ def _positions(share, blocks):
     return [share.positions(k).numpy().tolist() for k in range(blocks)]
 
 
-def test_one_worker_takes_all():
+def test_single_worker_takes_all():
     share = Share(4)
     assert _positions(share, 2) == [[0, 1, 2, 3], [4, 5, 6, 7]]
 
@@ -123,12 +123,12 @@ def test_workers_and_replicas_cover_each_step_without_overlap(replicas, workers)
     for step in range(3):
         blocks = range(step * replicas, (step + 1) * replicas)
         seen = [p for s in shares for k in blocks for p in s.positions(k).numpy()]
-        # In the order of the workers, even: a reduction meets the same numbers.
+        # In the order of the workers, so that a reduction adds in the same order.
         assert seen == list(range(12 * step, 12 * step + 12))
 
 
 @pytest.mark.parametrize('replicas,workers', [(1, 1), (1, 3), (2, 1), (2, 3)])
-def test_the_three_ways_to_ask_agree(replicas, workers):
+def test_positions_position_and_contains_agree(replicas, workers):
     shares = [Share(12, replicas, worker, workers) for worker in range(workers)]
     for worker, share in enumerate(shares):
         mine = [p for k in range(3 * replicas) for p in share.positions(k).numpy()]
@@ -136,10 +136,10 @@ def test_the_three_ways_to_ask_agree(replicas, workers):
             int(share.position(tf.constant(n, tf.int64))) for n in range(len(mine))
         ]
         assert one_by_one == mine
-        held = [p for p in range(36) if bool(share.holds(tf.constant(p, tf.int64)))]
+        held = [p for p in range(36) if bool(share.contains(tf.constant(p, tf.int64)))]
         assert held == mine, worker
 
 
-def test_a_batch_must_divide():
+def test_indivisible_batch_is_refused():
     with pytest.raises(ValueError, match='`batch_size=10` must be a multiple of .* 4'):
         Share(10, replicas=2, num_workers=2)

@@ -1,4 +1,4 @@
-"""The hash and the draws: one answer everywhere, and random enough."""
+"""The hash and the random numbers: the same everywhere, and uniform."""
 
 import numpy as np
 import pytest
@@ -25,7 +25,7 @@ def test_mix_is_splitmix64():
     ]
 
 
-def test_mix_is_the_same_in_numpy_eagerly_and_in_graphs():
+def test_mix_in_numpy_eager_and_graphs_agrees():
     values = np.concatenate(
         [np.arange(1000, dtype=np.uint64), ~np.arange(1000, dtype=np.uint64)]
     )
@@ -36,7 +36,7 @@ def test_mix_is_the_same_in_numpy_eagerly_and_in_graphs():
     np.testing.assert_array_equal(list(dataset.as_numpy_iterator()), expected)
 
 
-def test_mix_of_a_scalar():
+def test_mix_accepts_a_scalar():
     assert int(mix(5)) == int(mix(np.array([5], np.uint64))[0])
 
 
@@ -45,17 +45,17 @@ def test_mix_text_does_not_depend_on_the_process():
     texts = ['flip', 'vflip', 'crop row', 'crop column', 'zoom', 'é', '']
     assert len({mix_text(text) for text in texts}) == len(texts)
     assert 0 <= mix_text('flip') < 2**64
-    # A new number here means that old runs cannot be gone on with.
+    # Another number here means that old runs cannot be resumed.
     assert mix_text('flip') == 0x6A043261BBC8B8AB
 
 
-def _draw(seed=3, epoch=0, count=20000):
+def _rng(seed=3, epoch=0, count=20000):
     index = tf.range(count, dtype=tf.int64)
     return ExampleRng(seed, tf.fill([count], tf.constant(epoch, tf.int64)), index)
 
 
 def test_uniform_is_uniform():
-    values = _draw().uniform('x', 2.0, 6.0).numpy()
+    values = _rng().uniform('x', 2.0, 6.0).numpy()
     assert values.dtype == np.float32
     assert values.min() >= 2.0 and values.max() < 6.0
     counts, _ = np.histogram(values, 20, (2.0, 6.0))
@@ -64,44 +64,44 @@ def test_uniform_is_uniform():
 
 
 def test_integer_reaches_both_ends_evenly():
-    values = _draw().integer('x', -2, 2).numpy()
+    values = _rng().integer('x', -2, 2).numpy()
     assert values.dtype == np.int32
     counts = [int((values == n).sum()) for n in range(-2, 3)]
     assert sum(counts) == len(values)
     assert np.sum((np.array(counts) - 4000.0) ** 2 / 4000.0) < 18.5
 
 
-def test_integer_takes_tensors():
-    values = _draw(count=1000).integer('x', 0, tf.constant(3))
+def test_integer_accepts_tensors():
+    values = _rng(count=1000).integer('x', 0, tf.constant(3))
     assert set(values.numpy().tolist()) == {0, 1, 2, 3}
 
 
 @pytest.mark.parametrize('other', [{'seed': 4}, {'epoch': 1}, {'seed': -3}])
-def test_seed_and_epoch_change_everything(other):
-    first, second = _draw().uniform('x').numpy(), _draw(**other).uniform('x').numpy()
+def test_seed_and_epoch_change_the_samples(other):
+    first, second = _rng().uniform('x').numpy(), _rng(**other).uniform('x').numpy()
     assert abs(np.corrcoef(first, second)[0, 1]) < 0.03
 
 
 def test_purposes_are_independent():
-    draw = _draw()
-    rows, columns = draw.uniform('crop row').numpy(), draw.uniform('crop column')
+    rng = _rng()
+    rows, columns = rng.uniform('crop row').numpy(), rng.uniform('crop column')
     assert abs(np.corrcoef(rows, columns.numpy())[0, 1]) < 0.03
 
 
-def test_one_example_draws_what_it_draws_in_a_batch():
-    batch = _draw(count=10).uniform('zoom').numpy()
+def test_samples_do_not_depend_on_the_batch():
+    batch = _rng(count=10).uniform('zoom').numpy()
     for n in (0, 7):
         alone = ExampleRng(3, tf.constant(0, tf.int64), tf.constant(n, tf.int64))
         assert float(alone.uniform('zoom')) == batch[n]
 
 
-def test_draws_are_the_same_in_graphs():
-    def draw(index):
+def test_samples_in_graphs_equal_eager():
+    def sample(index):
         return ExampleRng(3, tf.constant(0, tf.int64), index).uniform('zoom')
 
-    dataset = tf.data.Dataset.range(10).map(draw)
+    dataset = tf.data.Dataset.range(10).map(sample)
     np.testing.assert_array_equal(
-        list(dataset.as_numpy_iterator()), _draw(count=10).uniform('zoom').numpy()
+        list(dataset.as_numpy_iterator()), _rng(count=10).uniform('zoom').numpy()
     )
 
 

@@ -1,4 +1,4 @@
-"""Some classes only, so many examples of each: of every kind of source."""
+"""Subsets of classes and examples, for every kind of source."""
 
 import numpy as np
 import pytest
@@ -44,7 +44,7 @@ KINDS = pytest.mark.parametrize('make', [_directory, _arrays, _records])
 
 
 def _seen(source, split, **options):
-    """Sorted (what the image's first pixel says, name of the class) of a split."""
+    """Returns the sorted (first pixel of the image, class name) of a split."""
     size = source.num_examples[split]
     options = options or {'training': False}
     features, labels = next(
@@ -66,20 +66,20 @@ def test_classes_are_renumbered_and_keep_their_names(make, tmp_path):
     assert names == ('bee', 'dog')
     assert source.num_examples == {'train': 17, 'test': 17}
     assert source.class_counts('train').tolist() == [9, 8]
-    wanted = [x for x in everything if x[1] in names]
-    assert _seen(source, 'train') == _seen(source, 'test') == wanted
+    expected = [x for x in everything if x[1] in names]
+    assert _seen(source, 'train') == _seen(source, 'test') == expected
     # Shuffled, an epoch has each example once.
-    assert _seen(source, 'train', training=True, seed=3) == wanted
+    assert _seen(source, 'train', training=True, seed=3) == expected
     assert source.info.num_classes == 2
     encoded = [label for _, _, label in source.encoded('test')]
     assert sorted(encoded) == [0] * 9 + [1] * 8
     others = open_dataset(**args, selection=Subset(exclude=('dog', 'bee')))
     assert others.class_names == ('ant', 'cat')
-    assert sorted(_seen(others, 'train') + wanted) == everything
+    assert sorted(_seen(others, 'train') + expected) == everything
 
 
 @KINDS
-def test_so_many_training_examples_of_each_class(make, tmp_path):
+def test_per_class_limits_training_examples(make, tmp_path):
     args = make(tmp_path)
 
     def seen(count, seed):
@@ -93,7 +93,7 @@ def test_so_many_training_examples_of_each_class(make, tmp_path):
     assert set(three) < set(seen(5, 0)) < set(_seen(open_dataset(**args), 'train'))
 
 
-def test_held_out_examples_stay_apart(tmp_path):
+def test_subset_does_not_move_held_out_examples(tmp_path):
     args = {**_arrays(tmp_path)}
     np.savez(
         args['data_dir'],
@@ -122,12 +122,12 @@ def test_held_out_examples_stay_apart(tmp_path):
         (Subset(per_class=6), "at most the 5 examples of 'ant' in the split"),
     ],
 )
-def test_mistakes(selection, words, tmp_path):
+def test_invalid_subsets_are_refused(selection, words, tmp_path):
     with pytest.raises(DataError, match=words):
         open_dataset(**_arrays(tmp_path), selection=selection)
 
 
-def test_numbers_have_no_classes():
+def test_regression_data_are_refused():
     source = from_values({'train': (np.zeros(4), np.zeros(4))})
     with pytest.raises(DataError, match='has only numbers'):
         select(source, Subset(per_class=1))

@@ -1,11 +1,11 @@
-"""Arrays handed to a dataset."""
+"""Datasets of arrays."""
 
-import estimator_clf.compat  # noqa: F401  Loads TensorFlow without its chatter.
+import estimator_clf.compat  # noqa: F401  Configures TensorFlow's logging first.
 
 import numpy as np
 import tensorflow as tf
 
-from input.sources.array_dataset import with_arrays
+from input.sources.array_dataset import array_dataset
 from input.sources.base import as_numpy_batches
 
 
@@ -14,16 +14,16 @@ def _dataset(load, like):
         assert words.shape == [3] and words.dtype == tf.string
         return tf.data.Dataset.from_tensor_slices((words, numbers))
 
-    return with_arrays(load, like, run)
+    return array_dataset(load, like, run)
 
 
-def test_hands_the_arrays_over_as_they_are():
+def test_arrays_are_unchanged():
     arrays = np.array([b'a', b'', b'\xff'], object), np.arange(3, dtype=np.int64)
     found = list(as_numpy_batches(lambda: _dataset(lambda: arrays, arrays)))
     assert found == [(b'a', 0), (b'', 1), (b'\xff', 2)]
 
 
-def test_loads_when_it_is_read_and_not_before():
+def test_arrays_are_loaded_when_read():
     calls = []
 
     def load():
@@ -37,7 +37,7 @@ def test_loads_when_it_is_read_and_not_before():
     assert len(calls) == 1
 
 
-def test_the_arrays_are_not_in_the_graph():
+def test_arrays_are_not_in_the_graph():
     image = np.full([3, 1000], 7, np.uint8)
     words = np.array([b'secret'] * 3, object)
     with tf.Graph().as_default() as graph:

@@ -1,4 +1,4 @@
-"""Order, resume, workers and augmentation, of sources in memory and in files alike."""
+"""Order, resume, workers and augmentation of sources in memory and in files."""
 
 import numpy as np
 import pytest
@@ -11,7 +11,7 @@ from tests.helpers.images import class_directories, pixels
 from tests.helpers.read_dataset import assert_same, evaluate, keys, train
 
 _SIZE = 23
-_AUGMENT = 'flip,crop:2,resized_crop'
+_AUGMENT = 'flip,crop(2),resized_crop'
 
 
 def _in_memory():
@@ -49,14 +49,14 @@ def test_batch_shapes_are_static(source):
     assert labels == tf.TensorSpec([4], tf.int32)
 
 
-def test_a_resumed_run_is_the_tail_of_the_unbroken_one(source):
+def test_resumed_run_equals_the_tail_of_the_whole_run(source):
     whole = train(source, 12, 5, augment=_AUGMENT, seed=3)
     for start in (4, 9):  # 23 examples: epochs end within batches.
         tail = train(source, 12 - start, 5, augment=_AUGMENT, seed=3, start_step=start)
         assert_same(tail, whole[start:])
 
 
-def test_start_step_is_asked_when_the_input_fn_is_called(source):
+def test_start_step_is_evaluated_when_the_input_fn_is_called(source):
     steps = [0]
     input_fn = source.input_fn('train', 5, training=True, start_step=lambda: steps[0])
     steps[0] = 3
@@ -64,12 +64,12 @@ def test_start_step_is_asked_when_the_input_fn_is_called(source):
     assert [k.decode() for k in features['key']] == train(source, 4, 5)[3][0]
 
 
-def test_a_late_step_is_reached_at_once(source):
+def test_late_start_step_is_immediate(source):
     (batch,) = train(source, 1, 5, start_step=10**9, augment='flip')
     assert len(set(batch[0])) == 5
 
 
-def test_one_seed_one_run_two_seeds_two_runs(source):
+def test_seed_determines_the_run(source):
     first = train(source, 5, 5, seed=1, augment=_AUGMENT)
     assert_same(train(source, 5, 5, seed=1, augment=_AUGMENT), first)
     other = train(source, 5, 5, seed=2, augment=_AUGMENT)
@@ -117,7 +117,7 @@ def test_workers_share_each_batch(source, replicas, workers):
         np.testing.assert_array_equal(np.concatenate([b[2] for b in mine]), images)
 
 
-def test_a_worker_resumes_too(source):
+def test_resumed_worker_equals_the_tail(source):
     options = dict(replicas=2, worker=1, num_workers=2, augment=_AUGMENT)
     whole = train(source, 12, 12, **options)
     assert_same(train(source, 8, 12, start_step=2, **options), whole[4:])
@@ -140,7 +140,7 @@ def test_evaluation_is_not_augmented(source):
     )
 
 
-def test_encoded_images_are_the_images(source):
+def test_encoded_images_decode_to_the_batch(source):
     (batch,) = evaluate(source, 'test', 7)
     for (key, data, label), name, number, image in zip(
         source.encoded('test'), *batch, strict=True
@@ -151,7 +151,7 @@ def test_encoded_images_are_the_images(source):
     assert some == [batch[0][1], batch[0][4]]
 
 
-def test_labels_belong_to_their_images(source):
+def test_labels_match_their_images(source):
     label_of = {key: label for key, _, label in source.encoded('train')}
     for names, labels, _ in train(source, 10, 5):
         assert labels == [label_of[name] for name in names]
@@ -167,7 +167,7 @@ def test_class_counts(source):
         source.class_counts('dev')
 
 
-def test_class_counts_of_a_held_out_part_and_of_classes_without_examples():
+def test_class_counts_with_validation_split_and_empty_class():
     images = np.zeros([50, 4, 4, 1], np.uint8)
     labels = np.arange(50) % 2
     source = from_arrays(
@@ -179,7 +179,7 @@ def test_class_counts_of_a_held_out_part_and_of_classes_without_examples():
         assert count.sum() == source.num_examples[split]
 
 
-def test_statistics(source):
+def test_pixel_statistics(source):
     (batch,) = evaluate(source, 'train', _SIZE)
     pixels_ = batch[2].astype(np.float64)
     np.testing.assert_allclose(source.info.mean, pixels_.mean((0, 1, 2)))
@@ -188,7 +188,7 @@ def test_statistics(source):
     assert source.info.image_shape == source.image_shape
 
 
-def test_input_wait_on_request(source):
+def test_time_input_adds_input_wait(source):
     input_fn = source.input_fn('train', 4, training=True, time_input=True)
     features, _ = next(input_fn().as_numpy_iterator())
     assert features['input_wait'].shape == () and features['input_wait'] > 0
@@ -201,18 +201,18 @@ def test_input_wait_on_request(source):
         ({'batch_size': 0}, '`batch_size` must be at least 1, got 0'),
         ({'batch_size': 24}, '`batch_size=24` must not be more than the 23 examples'),
         ({'batch_size': 5, 'replicas': 2}, 'must be a multiple of .* replicas, 2'),
-        ({'augment': 'crop:50'}, '`augment=crop`:50 must be smaller'),
+        ({'augment': 'crop(50)'}, r'`augment=crop\(50\)` must be smaller'),
         ({'eval_crop': 0.0}, '`eval_crop` must be more than 0 and at most 1, got 0.0'),
         ({'eval_crop': 1.5}, '`eval_crop`'),
     ],
 )
-def test_what_makes_no_sense_is_refused(source, options, match):
+def test_invalid_options_are_refused(source, options, match):
     options = {'split': 'train', 'batch_size': 4, 'training': True, **options}
     with pytest.raises(DataError, match=match):
         source.input_fn(options.pop('split'), options.pop('batch_size'), **options)
 
 
-def test_a_data_set_of_one_batch(source):
+def test_dataset_of_one_batch(source):
     run = train(source, 3, _SIZE)
     assert [len(set(names)) for names, _, _ in run] == [_SIZE] * 3
     assert_same(train(source, 1, _SIZE, start_step=2), run[2:])

@@ -1,17 +1,17 @@
-"""`cache`: what a run sees does not depend on what stays in memory."""
+"""`cache` does not change what a run reads."""
 
-import dataclasses
-import json
 import os
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from estimator_clf.config.config import Config
+from estimator_clf.config import config_json
+from estimator_clf.config.config import make_config
 from estimator_clf.core import memory
 from estimator_clf.core.errors import ConfigError
-from estimator_clf.training import factory
+from estimator_clf.training.datasets import open_source
+from estimator_clf.training.saved_runs import load_config
 from estimator_clf.training.trainer import train_and_evaluate
 from input import DataError
 from input.corrupt_images import CorruptImages
@@ -29,14 +29,14 @@ _COUNT = 11
 
 @pytest.fixture(name='make', scope='module')
 def _make(tmp_path_factory):
-    """Function (kind of cache, dict number -> broken file) -> source."""
+    """Function (kind of cache, dict number -> corrupt file) -> source."""
 
-    def make(kind, bad=(), limit=None):
+    def make(kind, corrupt=(), limit=None):
         directory = tmp_path_factory.mktemp('images')
         paths = []
         for number in range(_COUNT):
-            picture = pixels(20 + number, 31 - number, seed=number)
-            data = dict(bad).get(number, encode(picture, 'JPEG'))
+            original = pixels(20 + number, 31 - number, seed=number)
+            data = dict(corrupt).get(number, encode(original, 'JPEG'))
             paths.append(write(directory / f'{number:02d}.jpg', data))
         labels = np.arange(_COUNT, dtype=np.int32) % 2
         files = {'train': (paths, labels), 'test': (paths[:5], labels[:5])}
@@ -61,36 +61,36 @@ def _same(one, other):
 @pytest.mark.parametrize(
     'limit,options',
     [
-        (None, {'augment': 'flip,crop:2', 'seed': 3, 'sampling': 'balanced'}),
+        (None, {'augment': 'flip,crop(2)', 'seed': 3, 'sampling': 'balanced'}),
         (5, {'eval_crop': 0.6, 'worker': 1, 'num_workers': 2}),
     ],
     ids=str,
 )
-def test_training_sees_the_same(make, kind, limit, options):
+def test_cache_does_not_change_training_batches(make, kind, limit, options):
     sources = make('none', limit=limit), make(kind, limit=limit)
     _same(*[train(source, 5, 4, **options) for source in sources])
 
 
 @pytest.mark.parametrize('kind', ['encoded', 'decoded'])
-def test_evaluation_sees_the_same(make, kind):
+def test_cache_does_not_change_evaluation_batches(make, kind):
     sources = make('none'), make(kind)
     for split, crop in (('train', 1.0), ('test', 0.5)):
         _same(*[evaluate(source, split, 4, eval_crop=crop) for source in sources])
 
 
-def test_random_windows_of_encoded_images(make):
+def test_cache_does_not_change_random_windows(make):
     sources = make('none'), make('encoded')
-    options = {'augment': 'resized_crop:0.3,flip', 'start_step': 5}
+    options = {'augment': 'resized_crop(0.3),flip', 'start_step': 5}
     _same(*[train(source, 4, 4, **options) for source in sources])
 
 
-def test_decoded_images_have_one_window_only(make):
-    with pytest.raises(DataError, match='`cache=decoded` cannot be with .*encoded'):
+def test_decoded_cache_refuses_resized_crop(make):
+    with pytest.raises(DataError, match='`cache=decoded` cannot be combined .*encoded'):
         train(make('decoded'), 1, 4, augment='resized_crop')
 
 
 @pytest.mark.parametrize('kind', ['encoded', 'decoded'])
-def test_files_are_read_once(make, kind):
+def test_cached_files_are_read_once(make, kind):
     source = make(kind)
     before = train(source, 6, 4)
     for path in source._files['train'][0]:
@@ -101,9 +101,9 @@ def test_files_are_read_once(make, kind):
 @pytest.mark.parametrize(
     'kind', [pytest.param('encoded', marks=pytest.mark.slow), 'decoded']
 )
-def test_what_cannot_be_read_is_left_out_alike(make, kind):
-    bad = {2: b'this is no image', 7: b''}
-    sources = make('none', bad, 5), make(kind, bad, 5)
+def test_cache_does_not_change_skipped_images(make, kind):
+    corrupt = {2: b'this is no image', 7: b''}
+    sources = make('none', corrupt, 5), make(kind, corrupt, 5)
     _same(*[train(source, 9, 4, augment='flip') for source in sources])
     _same(*[evaluate(source, 'train', 4) for source in sources])
     for source in sources:
@@ -114,7 +114,7 @@ def test_what_cannot_be_read_is_left_out_alike(make, kind):
 
 
 @pytest.mark.parametrize('kind', ['encoded', 'decoded'])
-def test_without_a_limit_the_first_ends_it(make, kind):
+def test_corrupt_image_without_a_limit_is_an_error(make, kind):
     source = make(kind, {2: b'this is no image'})
     with pytest.raises(tf.errors.InvalidArgumentError) as raised:
         train(source, 3, 4)
@@ -122,7 +122,7 @@ def test_without_a_limit_the_first_ends_it(make, kind):
 
 
 @pytest.mark.parametrize('kind', ['encoded', 'decoded'])
-def test_there_must_be_room(make, kind, monkeypatch):
+def test_cache_must_fit_into_memory(make, kind, monkeypatch):
     monkeypatch.setattr(image_cache, 'free_memory', lambda: 1000)
     message = rf'`cache={kind}` must fit into 75% .* the 16 images of .* take'
     with pytest.raises(DataError, match=message):
@@ -131,24 +131,24 @@ def test_there_must_be_room(make, kind, monkeypatch):
     train(make(kind), 1, 4)
 
 
-def test_pixels_are_not_copied(make):
-    """What TensorFlow reads is the array itself, as a change to it shows."""
+def test_cached_pixels_are_not_copied(make):
+    """TensorFlow reads the array itself, as a change to it shows."""
     source = make('decoded')
     reading = as_numpy_batches(source.input_fn('train', 1, training=True), 500)
     assert (next(reading)[0]['image'] != 7).any()
     source._pixels('train', 1.0)[0][:] = 7
-    # Some batches are ready already.
+    # Some batches were prefetched.
     assert any((features['image'] == 7).all() for features, _ in reading)
 
 
 @pytest.mark.parametrize('crop', [1.0, 0.5])
-def test_pixels_are_kept_once(make, crop):
+def test_pixels_are_cached_once(make, crop):
     source = make('decoded')
-    assert len(source.info.mean) == 3  # Of a sample, read by itself.
+    assert len(source.info.mean) == 3  # Of a sample, read without the cache.
     list(
         as_numpy_batches(source.input_fn('train', 2, training=True, eval_crop=crop), 3)
     )
-    assert list(source._kept) == [('train', crop)]
+    assert list(source._cache) == [('train', crop)]
 
 
 def test_free_memory():
@@ -158,8 +158,8 @@ def test_free_memory():
     assert 0 < free < total
 
 
-def test_a_control_group_limits(tmp_path, monkeypatch):
-    """Its own, and each that it lies in."""
+def test_control_groups_limit_free_memory(tmp_path, monkeypatch):
+    """The process's own group, and those that contain it."""
     own = tmp_path / 'job' / 'step'
     own.mkdir(parents=True)
     for directory, most in ((own, 5000), (tmp_path, 4000)):
@@ -179,7 +179,7 @@ def test_a_control_group_limits(tmp_path, monkeypatch):
     assert memory.free_memory() > 5000
 
 
-def test_other_formats_refuse_or_need_it_not(tmp_path):
+def test_cache_of_other_formats(tmp_path):
     arrays = np.zeros([4, 3, 3, 1], np.uint8), np.array([0, 1, 0, 1], np.int32)
     from_arrays({'train': arrays}, ['a', 'b']).set_cache('decoded')
     records = [
@@ -190,15 +190,15 @@ def test_other_formats_refuse_or_need_it_not(tmp_path):
     write(tmp_path / 'labels.txt', b'a\nb\n')
     source = tfrecord(str(tmp_path), image_size='8', channels=3)
     source.set_cache('none')
-    with pytest.raises(DataError, match='`cache=decoded` is for images that are'):
+    with pytest.raises(DataError, match='`cache=decoded` is for images in files'):
         source.set_cache('decoded')
 
 
 @pytest.mark.parametrize('kind', ['encoded', 'decoded'])
-def test_the_setting_reaches_the_source(kind, tmp_path):
+def test_config_sets_the_cache(kind, tmp_path):
     class_directories(tmp_path, {'a': 4, 'b': 4})
-    config = Config(dataset='image_folder', data_dir=str(tmp_path), cache=kind)
-    source = factory.open_source(config)
+    config = make_config(dataset='image_folder', data_dir=str(tmp_path), cache=kind)
+    source = open_source(config)
     train(source, 1, 4)
     for path in source._files['train'][0]:
         os.remove(path)
@@ -206,12 +206,12 @@ def test_the_setting_reaches_the_source(kind, tmp_path):
 
 
 @pytest.mark.parametrize('kind', ['encoded', 'decoded'])
-def test_a_run_goes_on_with_it_as_without(kind, tmp_path):
+def test_resumed_run_with_cache_equals_run_without(kind, tmp_path):
     class_directories(tmp_path / 'data', {'a': 6, 'b': 6})
     metrics = []
     for cache, legs in (('none', [4]), (kind, [2, 4])):
         for max_steps in legs:
-            config = Config(
+            config = make_config(
                 dataset='image_folder',
                 data_dir=str(tmp_path / 'data'),
                 validation_split=0.3,
@@ -222,25 +222,23 @@ def test_a_run_goes_on_with_it_as_without(kind, tmp_path):
                 export=False,
                 model_dir=str(tmp_path / cache),
             )
-            source = factory.open_source(config)
-            make = factory.model_fn_maker(config)
-            results = train_and_evaluate(config, source, make, lambda info: None)
+            results = train_and_evaluate(config)
         metrics.append(results.metrics)
     assert metrics[0] == metrics[1] and metrics[0]['validation']
 
 
-def test_who_reads_once_keeps_nothing(tmp_path):
-    settings = dataclasses.asdict(Config(cache='decoded', cache_features=True))
-    (tmp_path / 'config.json').write_text(json.dumps({'settings': settings}))
-    config = factory.load_config(str(tmp_path), eval_tta='mirror')
-    assert config.cache == 'none' and not config.cache_features
-    assert config.eval_tta == 'mirror'
+def test_loaded_config_disables_caches(tmp_path):
+    config = make_config(cache='decoded', cache_features=True)
+    (tmp_path / 'config.json').write_text(config_json.to_json(config))
+    config = load_config(str(tmp_path), eval_tta='mirror')
+    assert config.data.cache == 'none' and not config.optimization.cache_features
+    assert config.evaluation.eval_tta == 'mirror'
 
 
-def test_who_looks_once_has_no_views_to_export(tmp_path):
-    settings = dataclasses.asdict(Config(eval_tta='mirror', export_tta=True))
-    (tmp_path / 'config.json').write_text(json.dumps({'settings': settings}))
-    assert factory.load_config(str(tmp_path)).export_tta
-    assert not factory.load_config(str(tmp_path), eval_tta='none').export_tta
-    with pytest.raises(ConfigError, match='`export_tta` needs `eval_tta`'):
-        factory.load_config(str(tmp_path), eval_tta='none', export_tta=True)
+def test_loaded_config_checks_export_tta(tmp_path):
+    config = make_config(eval_tta='mirror', export_tta=True)
+    (tmp_path / 'config.json').write_text(config_json.to_json(config))
+    assert load_config(str(tmp_path)).export_tta
+    assert not load_config(str(tmp_path), eval_tta='none').export_tta
+    with pytest.raises(ConfigError, match='`export_tta` requires `eval_tta`'):
+        load_config(str(tmp_path), eval_tta='none', export_tta=True)

@@ -1,4 +1,4 @@
-"""What is particular to a file per image."""
+"""Sources with one file per image."""
 
 import os
 
@@ -25,7 +25,7 @@ def _source(paths, shape=(8, 8, 3)):
     return ImageFileSource('f', ('a', 'b'), shape, files)
 
 
-def test_the_first_bytes_tell_the_format_not_the_name(tmp_path):
+def test_format_follows_from_the_first_bytes(tmp_path):
     kinds = {'a.png': 'JPEG', 'b.jpg': 'PNG', 'c.bmp': 'GIF', 'd.gif': 'BMP'}
     paths = [
         write(tmp_path / name, encode(image(height=8, width=8), kind))
@@ -38,33 +38,33 @@ def test_the_first_bytes_tell_the_format_not_the_name(tmp_path):
             np.testing.assert_array_equal(decoded, by_pillow(file.read()))
 
 
-def test_images_of_all_sizes_become_one(tmp_path):
+def test_images_are_resized_to_one_size(tmp_path):
     shapes = [(1, 1), (8, 8), (100, 3), (3, 100), (9, 7)]
     paths = [
         write(tmp_path / f'{n}.jpg', encode(pixels(*shape), 'JPEG'))
         for n, shape in enumerate(shapes)
     ]
-    for augment in ('', 'resized_crop', 'resized_crop:1'):
+    for augment in ('', 'resized_crop', 'resized_crop(1)'):
         ((_, _, images),) = train(_source(paths), 1, 5, augment=augment)
         assert images.shape == (5, 8, 8, 3)
 
 
-def test_eval_crop_keeps_the_middle(tmp_path):
-    picture = np.full([16, 16, 3], 255, np.uint8)
-    picture[4:12, 4:12] = 10
-    source = _source([write(tmp_path / 'a.png', encode(picture, 'PNG'))])
+def test_eval_crop_uses_the_center(tmp_path):
+    array = np.full([16, 16, 3], 255, np.uint8)
+    array[4:12, 4:12] = 10
+    source = _source([write(tmp_path / 'a.png', encode(array, 'PNG'))])
     ((_, _, images),) = evaluate(source, 'train', 1, eval_crop=0.5)
     assert (images == 10).all()
     ((_, _, images),) = evaluate(source, 'train', 1)
     assert images.max() == 255
 
 
-def test_resized_crop_is_done_once_only(tmp_path):
-    """A window of the file's own pixels, not of those brought to size."""
-    picture = np.zeros([64, 64, 3], np.uint8)
-    picture[:, ::2] = 255
-    source = _source([write(tmp_path / 'a.png', encode(picture, 'PNG'))])
-    for _, _, images in train(source, 10, 1, augment='resized_crop:0.25'):
+def test_resized_crop_is_applied_once(tmp_path):
+    """It crops the pixels of the file, not resized ones."""
+    array = np.zeros([64, 64, 3], np.uint8)
+    array[:, ::2] = 255
+    source = _source([write(tmp_path / 'a.png', encode(array, 'PNG'))])
+    for _, _, images in train(source, 10, 1, augment='resized_crop(0.25)'):
         assert images.min() > 40 and images.max() < 215  # Anti-aliased to gray.
 
 
@@ -82,7 +82,7 @@ _STRANGE = [
 ]
 
 
-def test_strange_names(tmp_path):
+def test_unusual_names(tmp_path):
     class_directories(tmp_path, {name: 1 for name in _STRANGE})
     paths = [tmp_path / name / '000.png' for name in _STRANGE]
     ((names, _, images),) = evaluate(_source(paths), 'train', len(paths))
@@ -111,38 +111,38 @@ def test_names_that_are_not_utf8(tmp_path):
 
 
 @pytest.fixture(name='corrupt')
-def _damaged(tmp_path):
+def _corrupt(tmp_path):
     paths = class_directories(tmp_path, {'a': 4, 'b': 4})
     whole = encode(pixels(60, 20), 'JPEG')
-    bad = {
+    contents = {
         'text.jpg': b'this is no image',
         'empty.jpg': b'',
         'short.jpg': whole[: int(len(whole) * 0.9)],
         'short.png': encode(pixels(60, 20), 'PNG')[:-200],
     }
-    paths += [write(tmp_path / 'b' / name, data) for name, data in bad.items()]
+    paths += [write(tmp_path / 'b' / name, data) for name, data in contents.items()]
     missing = str(tmp_path / 'b' / 'gone.png')
     return _source([*paths, missing]), tmp_path / 'b'
 
 
-def test_what_cannot_be_read_is_named(damaged):
-    source, directory = damaged
-    bad = dict(source.unreadable())
-    assert bad.keys() == {
+def test_unreadable_files_are_named(corrupt):
+    source, directory = corrupt
+    reasons = dict(source.unreadable())
+    assert reasons.keys() == {
         str(directory / name)
         for name in ('text.jpg', 'empty.jpg', 'short.jpg', 'short.png', 'gone.png')
     }
-    assert bad[str(directory / 'text.jpg')] == 'neither JPEG, PNG, GIF nor BMP'
-    assert bad[str(directory / 'empty.jpg')] == 'neither JPEG, PNG, GIF nor BMP'
-    assert 'No such file' in bad[str(directory / 'gone.png')]
-    for reason in bad.values():
+    assert reasons[str(directory / 'text.jpg')] == 'neither JPEG, PNG, GIF nor BMP'
+    assert reasons[str(directory / 'empty.jpg')] == 'neither JPEG, PNG, GIF nor BMP'
+    assert 'No such file' in reasons[str(directory / 'gone.png')]
+    for reason in reasons.values():
         assert reason and '\n' not in reason and '{{' not in reason
     assert len(source.unreadable(limit=2)) == 2
 
 
 @pytest.mark.parametrize('augment', ['', 'resized_crop'])
-def test_a_run_into_damage_can_be_explained(damaged, augment):
-    source, directory = damaged
+def test_error_of_a_corrupt_image_is_explained(corrupt, augment):
+    source, directory = corrupt
     with pytest.raises(tf.errors.OpError) as raised:
         train(source, 100, 2, augment=augment)
     text = source.explain(raised.value)
@@ -150,21 +150,21 @@ def test_a_run_into_damage_can_be_explained(damaged, augment):
     assert f'{directory}/short.jpg: ' in text
 
 
-def test_damage_below_the_middle_is_found(tmp_path):
-    """Evaluation may not come upon it; a random crop does, and must be explained."""
+def test_corruption_below_the_center_is_found(tmp_path):
+    """Evaluation may not decode it, but a random crop does."""
     whole = encode(pixels(200, 20), 'JPEG')
     path = write(tmp_path / 'a.jpg', whole[: int(len(whole) * 0.8)])
     ((where, _),) = _source([path]).unreadable()
     assert where == path
 
 
-def test_nothing_to_explain(tmp_path):
+def test_explain_without_a_cause_returns_none(tmp_path):
     source = _source(class_directories(tmp_path, {'a': 3}))
     assert source.unreadable() == []
     assert source.explain(ValueError('something else')) is None
 
 
-def test_names_are_no_part_of_the_graph():
+def test_names_are_not_in_the_graph():
     sizes = []
     for count in (10, 1000):
         paths = [f'/somewhere/{n:0100d}.png' for n in range(count)]

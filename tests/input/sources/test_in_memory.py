@@ -1,4 +1,4 @@
-"""What is particular to arrays in memory."""
+"""Sources of arrays in memory."""
 
 import numpy as np
 import pytest
@@ -21,20 +21,20 @@ def _source(validation_split=0.0, names=('a', 'b', 'c', 'd'), **arrays):
     return ArraySource('m', names, arrays, validation_split)
 
 
-def test_images_labels_and_keys_belong_together():
+def test_images_labels_and_keys_match():
     for names, labels, images in train(_source(), 20, 6):
         assert names == [f'm/train/{n}' for n in images[:, 0, 0, 0]]
         assert labels == [n % 4 for n in images[:, 0, 0, 0]]
 
 
-def test_held_out_examples():
+def test_validation_split_is_disjoint_and_stable():
     source = _source(0.2)
     held = keys(evaluate(source, 'validation', 8))
-    kept = keys(evaluate(source, 'train', 8))
+    remaining = keys(evaluate(source, 'train', 8))
     assert 2 <= len(held) <= 16
-    assert sorted(held + kept) == sorted(f'm/train/{n}' for n in range(40))
+    assert sorted(held + remaining) == sorted(f'm/train/{n}' for n in range(40))
     assert source.num_examples == {
-        'train': len(kept),
+        'train': len(remaining),
         'test': 9,
         'validation': len(held),
     }
@@ -45,17 +45,17 @@ def test_held_out_examples():
         for key in keys(evaluate(more, 'validation', 8))
         if int(key.rpartition('/')[2]) < 40
     }
-    epoch = train(source, 1, len(kept))
-    assert sorted(keys(epoch)) == sorted(kept)
+    epoch = train(source, 1, len(remaining))
+    assert sorted(keys(epoch)) == sorted(remaining)
 
 
-def test_augmentation_of_an_example_does_not_depend_on_what_is_held_out():
+def test_augmentation_does_not_depend_on_validation_split():
     def augmented(validation_split):
         rng = np.random.default_rng(0)
         images = rng.integers(0, 256, (40, 8, 8, 1), np.uint8)
         source = _source(validation_split, train=(images, np.arange(40) % 4))
         size = source.num_examples['train']
-        ((names, _, images),) = train(source, 1, size, augment='crop:3,flip')
+        ((names, _, images),) = train(source, 1, size, augment='crop(3),flip')
         return dict(zip(names, images, strict=True))
 
     all_of_them, some = augmented(0.0), augmented(0.3)
@@ -72,7 +72,7 @@ def test_gray_images():
     assert (source.decode(tf.constant(data)).numpy() == 3).all()
 
 
-def test_pixels_are_no_part_of_the_graph():
+def test_pixels_are_not_in_the_graph():
     images = np.zeros([64, 32, 32, 3], np.uint8)
     source = _source(train=(images, np.arange(64) % 4))
     with tf.Graph().as_default() as graph:
@@ -99,17 +99,17 @@ _LABELS = np.arange(6) % 4
         ((_IMAGES, _LABELS - 1), 'from 0 to 3, got -1 for example 0 of the split'),
     ],
 )
-def test_arrays_that_do_not_fit(arrays, match):
+def test_invalid_arrays_are_refused(arrays, match):
     with pytest.raises(DataError, match=match):
         _source(train=arrays)
 
 
-def test_splits_of_different_shapes():
+def test_splits_of_different_shapes_are_refused():
     with pytest.raises(DataError, match=r"\[4, 4, 3\] in 'train', \[5, 4, 3\] in 'te"):
         _source(train=_arrays(shape=(4, 4, 3)), test=_arrays(shape=(5, 4, 3)))
 
 
-def test_images_are_not_cut():
+def test_eval_crop_is_refused():
     source = _source(train=_arrays())
     for training in (True, False):
         with pytest.raises(DataError, match='`eval_crop=0.875` is for images of'):
@@ -122,11 +122,11 @@ def test_images_are_not_cut():
         (1.0, ('train',), '`validation_split` must be at least 0 and less than 1'),
         (7.0, ('train',), '`validation_split` must be .* got 7.0'),
         (-0.1, ('train',), '`validation_split` must be .* got -0.1'),
-        (1e-9, ('train',), 'leaves 40 examples to train on and 0 to validate'),
+        (1e-9, ('train',), 'leaves 40 examples for training and 0 for validation'),
         (0.1, ('train', 'validation'), 'has a validation split already'),
         (0.1, ('test',), 'has no training split to hold out a part of'),
     ],
 )
-def test_what_cannot_be_held_out(fraction, splits, match):
+def test_invalid_validation_split_is_refused(fraction, splits, match):
     with pytest.raises(DataError, match=match):
         _source(fraction, **{split: _arrays() for split in splits})

@@ -1,16 +1,17 @@
-"""`input_wait` is the time for which the caller is blocked, and no more."""
+"""`input_wait` is the time for which the caller is blocked."""
 
 import time
 
 import pytest
 import tensorflow as tf
 
-from input.sources.base import as_numpy_batches, options
+from input.sources.base import as_numpy_batches
 from input.sources.input_wait import timed
+from input.sources.pipeline import dataset_options
 
 
 def _measure(produce, consume, count=12):
-    """Mean of the measured waits, seconds, with a producer that reads ahead."""
+    """Returns the mean measured wait in seconds, with a producer that reads ahead."""
 
     def slowly(number):
         def wait(number):
@@ -22,7 +23,7 @@ def _measure(produce, consume, count=12):
     def input_fn():
         dataset = tf.data.Dataset.range(count).map(slowly)
         dataset = dataset.map(lambda n: ({'image': n}, n)).prefetch(tf.data.AUTOTUNE)
-        return timed(dataset).with_options(options())
+        return timed(dataset).with_options(dataset_options())
 
     waits = []
     for number, (features, labels) in enumerate(as_numpy_batches(input_fn)):
@@ -37,15 +38,15 @@ def _measure(produce, consume, count=12):
     'produce,consume,expected',
     [
         (0.06, 0.0, 0.06),  # Starved.
-        (0.08, 0.04, 0.04),  # Work goes on while the next batch is made.
+        (0.08, 0.04, 0.04),  # The next batch is made during the work.
         (0.03, 0.09, 0.0),  # Fast enough.
     ],
 )
-def test_wait(produce, consume, expected):
+def test_input_wait_is_the_blocked_time(produce, consume, expected):
     assert _measure(produce, consume) == pytest.approx(expected, abs=0.025)
 
 
-def test_type():
+def test_input_wait_is_a_float64_scalar():
     dataset = timed(tf.data.Dataset.from_tensors(({'image': 1}, 2)))
     features, _ = dataset.element_spec
     assert features['input_wait'] == tf.TensorSpec([], tf.float64)

@@ -1,4 +1,4 @@
-"""Order, resume and damage of sharded records."""
+"""Order, resume and corruption of sharded records."""
 
 import collections
 
@@ -49,7 +49,7 @@ def _module_shards(tmp_path_factory):
 
 
 def _run(source, steps, batch_size=5, split='train', **options):
-    """List of (keys, labels, images) of some training steps."""
+    """Returns the (keys, labels, images) of some training steps."""
     input_fn = source.input_fn(split, batch_size, training=True, **options)
     return [
         ([k.decode() for k in features['key']], labels.tolist(), features['image'])
@@ -68,7 +68,7 @@ def test_every_example_once_per_epoch(shards):
     assert keys[:23] != keys[23:46]
 
 
-def test_images_and_labels_belong_to_their_keys(shards):
+def test_images_and_labels_match_their_keys(shards):
     first = {shard.name: 0 for shard in shards}
     first.update({shards[1].name: 9, shards[2].name: 17})
     for keys, labels, images in _run(_source(shards), 5):
@@ -81,8 +81,8 @@ def test_images_and_labels_belong_to_their_keys(shards):
 
 
 @pytest.mark.parametrize('start', [1, 4, 5, 13])
-def test_resumed_run_is_the_tail_of_the_unbroken_one(shards, start):
-    options = {'seed': 7, 'augment': 'flip,crop:2,brightness:0.3'}
+def test_resumed_run_equals_the_tail_of_the_whole_run(shards, start):
+    options = {'seed': 7, 'augment': 'flip,crop(2),brightness(0.3)'}
     whole = _run(_source(shards), 16, **options)
     tail = _run(_source(shards), 16 - start, start_step=start, **options)
     for (keys, labels, images), expected in zip(tail, whole[start:], strict=True):
@@ -91,13 +91,13 @@ def test_resumed_run_is_the_tail_of_the_unbroken_one(shards, start):
         np.testing.assert_array_equal(images, expected[2])
 
 
-def test_seeds(shards):
+def test_seed_determines_the_order(shards):
     source = _source(shards)
     assert _keys(_run(source, 9, seed=1)) == _keys(_run(source, 9, seed=1))
     assert _keys(_run(source, 9, seed=1)) != _keys(_run(source, 9, seed=2))
 
 
-def test_the_seed_of_the_graph_around_changes_nothing(shards):
+def test_graph_seed_does_not_change_the_order(shards):
     input_fn = _source(shards).input_fn('train', 5, training=True, seed=3)
 
     def within(seed):
@@ -110,13 +110,13 @@ def test_the_seed_of_the_graph_around_changes_nothing(shards):
     assert within(1) == within(2) == within(0)
 
 
-def test_eager_reading_is_the_same(shards):
+def test_eager_reading_equals_a_session(shards):
     input_fn = _source(shards).input_fn('train', 5, training=True, seed=3)
     eager = [f['key'].numpy().tolist() for f, _ in input_fn().take(6)]
     assert eager == [f['key'].tolist() for f, _ in as_numpy_batches(input_fn, 6)]
 
 
-def test_files_are_mixed_even_without_a_buffer(shards):
+def test_files_are_interleaved_without_a_buffer(shards):
     keys = _keys(_run(_source(shards, shuffle_buffer=1), 2))
     assert len({key.partition(':')[0] for key in keys[:3]}) == 3
 
@@ -134,7 +134,7 @@ def test_workers_share_each_batch(shards):
     assert [keys for keys, _, _ in later] == [keys for keys, _, _ in halves[1][5:]]
 
 
-def test_replicas_get_blocks_one_after_the_other(shards):
+def test_replicas_take_consecutive_blocks(shards):
     whole = _keys(_run(_source(shards), 4, batch_size=6))
     assert _keys(_run(_source(shards), 8, batch_size=6, replicas=2)) == whole
 
@@ -146,13 +146,13 @@ def test_evaluation_is_in_natural_order_and_ends(shards):
     assert [len(labels) for _, labels in batches] == [5, 5, 5, 5, 3]
 
 
-def test_a_slice_of_a_file(shards):
+def test_shard_may_be_a_slice_of_a_file(shards):
     part = Shard(shards[0].path, 3, skip=4)
     keys = _keys(_run(_source([part]), 1, batch_size=3))
     assert sorted(keys) == [f'{part.name}:{n}' for n in (4, 5, 6)]
 
 
-def test_held_out_records_are_apart_and_stay_apart(tmp_path):
+def test_validation_split_is_disjoint_and_stable(tmp_path):
     shards = _shards(tmp_path, (40, 30))
     source = _source(shards, validation_split=0.3)
     sizes = source.num_examples
@@ -162,7 +162,7 @@ def test_held_out_records_are_apart_and_stay_apart(tmp_path):
     held = {key for key, _, _ in source.encoded('validation')}
     assert len(train) == sizes['train'] and len(held) == sizes['validation']
     assert not train & held
-    # With another shard beside them nothing changes sides.
+    # Another shard does not move examples between splits.
     more = _source([*shards, *_shards(tmp_path, (9,), 'x')], validation_split=0.3)
     assert held <= {key for key, _, _ in more.encoded('validation')}
     resumed = _run(source, 2, start_step=7, batch_size=9)
@@ -170,12 +170,12 @@ def test_held_out_records_are_apart_and_stay_apart(tmp_path):
 
 
 @pytest.mark.parametrize('fraction', [-0.1, 1.0, 1e-9])
-def test_bad_validation_split(shards, fraction):
+def test_invalid_validation_split_is_refused(shards, fraction):
     with pytest.raises(DataError, match='`validation_split`'):
         _source(shards, validation_split=fraction)
 
 
-def test_bad_shuffle_buffer(shards):
+def test_invalid_shuffle_buffer_is_refused(shards):
     with pytest.raises(DataError, match='`shuffle_buffer` must be at least 1, got 0'):
         _source(shards, shuffle_buffer=0)
 
@@ -191,12 +191,12 @@ def test_encoded(shards):
     assert list(source.encoded('train', [])) == []
 
 
-def test_two_at_once_and_eagerly_between(shards):
+def test_encoded_twice_at_once_and_eager_ops_between(shards):
     source = _source(shards)
     both = zip(source.encoded('train'), source.encoded('train'), strict=True)
-    for (key, picture, _), (other, _, _) in both:
+    for (key, data, _), (other, _, _) in both:
         assert tf.executing_eagerly() and key == other
-        assert tf.io.decode_png(picture).shape == (6, 6, 3)
+        assert tf.io.decode_png(data).shape == (6, 6, 3)
 
 
 def test_class_counts(shards):
@@ -208,7 +208,7 @@ def test_class_counts(shards):
         assert counts.tolist() == [labels.count(n) for n in range(4)]
 
 
-def test_class_counts_of_damaged_records(shards):
+def test_class_counts_of_corrupt_records_are_an_error(shards):
     with pytest.raises(DataError, match='record 2: its label must be from 0 to 1'):
         _source(shards, num_classes=2).class_counts('train')
 
@@ -220,37 +220,39 @@ def test_sampling_by_class_is_refused(shards):
         _source(shards).input_fn('train', 5, training=True, sampling='fair')
 
 
-def test_random_resized_crop_is_resumed_too(shards):
-    options = {'augment': 'resized_crop:0.3', 'seed': 2}
+def test_resumed_resized_crop_is_the_same(shards):
+    options = {'augment': 'resized_crop(0.3)', 'seed': 2}
     whole = _run(_source(shards), 6, **options)
     tail = _run(_source(shards), 1, start_step=5, **options)
     np.testing.assert_array_equal(tail[0][2], whole[5][2])
 
 
-def test_label_out_of_range_names_key_and_label(shards):
+def test_label_out_of_range_is_named(shards):
     source = _source(shards, num_classes=2)
     with pytest.raises(tf.errors.InvalidArgumentError) as error:
         _run(source, 5)
-    assert 'bad example <train-' in str(error.value)
+    assert 'corrupt example <train-' in str(error.value)
     assert 'its label must be from 0 to 1, got 2' in str(error.value)
-    said = source.explain(error.value)
-    assert f'{shards[0].path}, record 2: its label must be from 0 to 1, got 2' in said
+    message = source.explain(error.value)
+    assert (
+        f'{shards[0].path}, record 2: its label must be from 0 to 1, got 2' in message
+    )
 
 
-def test_flipped_bit_is_found(tmp_path):
+def test_flipped_bit_is_named(tmp_path):
     shards = _shards(tmp_path)
     before = sum(len(labelled(n)) + 16 for n in range(9, 12))
     flip_bit(shards[1].path, before + 40)
     source = _source(shards)
     with pytest.raises(tf.errors.DataLossError) as error:
         _run(source, 5)
-    said = source.explain(error.value)
-    assert f'{shards[1].path}, record 3: ' in said
-    assert 'a bit has flipped' in said
-    assert said.startswith('1 image cannot')
+    message = source.explain(error.value)
+    assert f'{shards[1].path}, record 3: ' in message
+    assert 'a bit has flipped' in message
+    assert message.startswith('1 image cannot')
 
 
-def test_file_cut_short_in_mid_run_is_found(tmp_path):
+def test_truncated_file_is_named(tmp_path):
     shards = _shards(tmp_path)
     with open(shards[2].path, 'r+b') as file:
         file.truncate(2 * (len(labelled(17)) + 16) + 30)
@@ -260,7 +262,7 @@ def test_file_cut_short_in_mid_run_is_found(tmp_path):
     assert 'is cut short, in record 2' in source.explain(error.value)
 
 
-def test_records_that_are_missing_are_an_error(tmp_path):
+def test_missing_records_are_an_error(tmp_path):
     (shard,) = _shards(tmp_path, (5,))
     source = _source([Shard(shard.path, 6)])
     with pytest.raises(tf.errors.OpError) as error:
@@ -268,19 +270,19 @@ def test_records_that_are_missing_are_an_error(tmp_path):
     assert 'the file has 5 records, where 6 belong' in source.explain(error.value)
 
 
-def test_images_that_cannot_be_decoded_are_named(tmp_path):
+def test_undecodable_images_are_named(tmp_path):
     whole = labelled(0)
     text = whole.replace(png(0)[:8], b'notapict')
     path = write_shard(tmp_path / 'a', [whole, text, whole])
     source = _source([Shard(path, 3)])
     with pytest.raises(tf.errors.InvalidArgumentError) as error:
         list(as_numpy_batches(source.input_fn('train', 3)))
-    said = source.explain(error.value)
-    assert f'{path}, record 1: neither JPEG, PNG, GIF nor BMP' in said
-    assert said.count('record') == 1
+    message = source.explain(error.value)
+    assert f'{path}, record 1: neither JPEG, PNG, GIF nor BMP' in message
+    assert message.count('record') == 1
 
 
-def test_epochs_differ_in_the_order_of_files(tmp_path):
+def test_order_of_files_differs_between_epochs(tmp_path):
     shards = _shards(tmp_path, (1,) * 8)
     keys = _keys(_run(_source(shards, shuffle_buffer=1), 12, batch_size=8))
     first = collections.Counter(keys[::8])

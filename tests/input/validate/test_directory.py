@@ -1,4 +1,4 @@
-"""What the names in a directory of images tell."""
+"""Scans of directories of images."""
 
 import os
 
@@ -14,7 +14,7 @@ def found(scan):
     return sorted((f.kind, os.path.basename(f.where)) for f in scan.findings)
 
 
-def test_a_good_directory_has_no_findings_and_the_examples_of_the_format(tmp_path):
+def test_valid_directory_has_no_findings(tmp_path):
     images.class_directories(tmp_path / 'train', {'ant': 3, 'bee': 2})
     images.class_directories(tmp_path / 'val', {'ant': 1, 'bee': 2})
     scan = DirectoryScan(str(tmp_path))
@@ -26,7 +26,7 @@ def test_a_good_directory_has_no_findings_and_the_examples_of_the_format(tmp_pat
     assert [name for _, name in train] == ['ant'] * 3 + ['bee'] * 2
 
 
-def test_the_examples_held_out_are_those_of_training(tmp_path):
+def test_held_out_examples_equal_those_of_training(tmp_path):
     images.class_directories(tmp_path, {'ant': 20, 'bee': 20})
     scan = DirectoryScan(str(tmp_path), validation_split=0.25)
     source = image_folder(str(tmp_path), validation_split=0.25)
@@ -35,7 +35,7 @@ def test_the_examples_held_out_are_those_of_training(tmp_path):
         assert [path for path, _ in scan.examples[split]] == paths
 
 
-def test_everything_that_is_no_image_of_a_class(tmp_path):
+def test_other_files_are_reported(tmp_path):
     images.class_directories(tmp_path, {'ant': 3, 'bee': 2, 'Bee ': 1})
     png = images.numbered_png(7)
     os.makedirs(tmp_path / 'cow' / 'deep')
@@ -56,7 +56,7 @@ def test_everything_that_is_no_image_of_a_class(tmp_path):
     assert len(scan.examples['train']) == 6
 
 
-def test_two_directories_of_one_split(tmp_path):
+def test_two_directories_of_one_split_are_reported(tmp_path):
     for name in ('train', 'val', 'valid'):
         images.class_directories(tmp_path / name, {'ant': 1, 'bee': 1})
     images.write(tmp_path / 'labels.csv', b'1')
@@ -65,7 +65,7 @@ def test_two_directories_of_one_split(tmp_path):
     assert all('/val/' in path for path, _ in scan.examples['validation'])
 
 
-def test_a_class_that_is_not_trained_on(tmp_path):
+def test_class_missing_from_training_is_reported(tmp_path):
     images.class_directories(tmp_path / 'train', {'ant': 3})
     images.class_directories(tmp_path / 'valid', {'ant': 1, 'bee': 2})
     (one,) = DirectoryScan(str(tmp_path)).findings
@@ -73,7 +73,7 @@ def test_a_class_that_is_not_trained_on(tmp_path):
     assert one.detail == '2 in validation'
 
 
-def test_without_a_training_split_the_others_are_classes(tmp_path):
+def test_splits_without_training_are_reported(tmp_path):
     images.class_directories(tmp_path / 'test', {'ant': 3, 'bee': 1})
     images.class_directories(tmp_path / 'valid', {'ant': 3, 'bee': 1})
     scan = DirectoryScan(str(tmp_path))
@@ -81,7 +81,7 @@ def test_without_a_training_split_the_others_are_classes(tmp_path):
     assert {name for _, name in scan.examples['train']} == {'test', 'valid'}
 
 
-def test_splits_of_other_names_are_classes(tmp_path):
+def test_splits_of_other_names_are_reported(tmp_path):
     for name in ('seg_train', 'seg_test'):
         images.class_directories(tmp_path / name, {'ant': 3, 'bee': 1})
     assert found(DirectoryScan(str(tmp_path))) == [
@@ -90,7 +90,7 @@ def test_splits_of_other_names_are_classes(tmp_path):
     ]
 
 
-def test_classes_in_the_names_of_the_files(tmp_path):
+def test_label_pattern(tmp_path):
     for name in ('cat.0.png', 'dog.1.png', 'cow.png'):
         images.write(tmp_path / 'train' / name, images.numbered_png(1))
     images.write(tmp_path / 'test' / '17.png', images.numbered_png(2))
@@ -99,14 +99,14 @@ def test_classes_in_the_names_of_the_files(tmp_path):
     assert [name for _, name in scan.examples['train']] == ['cat', 'dog']
 
 
-def test_mistakes_in_the_arguments(tmp_path):
+def test_invalid_arguments_are_refused(tmp_path):
     with pytest.raises(DataError, match='does not exist'):
         DirectoryScan(str(tmp_path / 'none'))
     with pytest.raises(DataError, match='regular expression'):
         DirectoryScan(str(tmp_path), '(cat')
 
 
-def test_a_directory_that_cannot_be_read(tmp_path, monkeypatch):
+def test_unreadable_directory_is_reported(tmp_path, monkeypatch):
     images.class_directories(tmp_path, {'a': 2, 'b': 2})
     images.refuse_to_list(monkeypatch, 'b')
     (finding,) = DirectoryScan(str(tmp_path)).findings

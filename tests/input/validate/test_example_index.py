@@ -1,53 +1,53 @@
-"""Which examples are the same."""
+"""Duplicates and checks of class names."""
 
 from input.validate.class_names import missing, similar, skewed
 from input.validate.example_index import ExampleIndex
 
 
-def ledger(*examples):
-    book = ExampleIndex()
+def index_of(*examples):
+    index = ExampleIndex()
     for example in examples:
-        book.add(*example)
-    return book
+        index.add(*example)
+    return index
 
 
-def told(book):
-    return [(f.kind, f.where, f.detail, f.others) for f in book.same()]
+def findings(index):
+    return [(f.kind, f.where, f.detail, f.others) for f in index.duplicates()]
 
 
-def test_nothing_is_the_same():
-    assert told(ledger()) == []
-    book = ledger(('a', 'train', 'x', 1, 11), ('b', 'train', 'x', 2, 12))
-    assert told(book) == [] and len(book) == 2
-    assert book.counts == {'train': {'x': 2}}
+def test_different_examples_have_no_findings():
+    assert findings(index_of()) == []
+    index = index_of(('a', 'train', 'x', 1, 11), ('b', 'train', 'x', 2, 12))
+    assert findings(index) == [] and len(index) == 2
+    assert index.counts == {'train': {'x': 2}}
 
 
-def test_what_has_no_pixels_is_not_compared():
-    assert told(ledger(('a', 'train', 'x', 1, 0), ('b', 'test', 'y', 1, 0))) == []
+def test_examples_without_pixels_are_not_compared():
+    assert findings(index_of(('a', 'train', 'x', 1, 0), ('b', 'test', 'y', 1, 0))) == []
 
 
-def test_bytes_and_pixels():
-    book = ledger(
+def test_duplicates_by_bytes_and_pixels():
+    index = index_of(
         ('a', 'train', 'x', 1, 11),
         ('b', 'train', 'x', 2, 12),
         ('c', 'train', 'x', 1, 11),
         ('d', 'train', 'x', 3, 12),
     )
-    assert told(book) == [
+    assert findings(index) == [
         ('duplicate', 'a', 'the same bytes as c', ('c',)),
         ('duplicate', 'b', 'the same pixels as d', ('d',)),
     ]
 
 
-def test_splits_and_classes():
-    book = ledger(
+def test_duplicates_across_splits_and_classes():
+    index = index_of(
         ('a\udcff', 'train', 'x', 1, 11),
         ('b', 'train', 'x', 1, 11),
         ('c', 'test', 'x', 1, 11),
         ('d', 'train', 'y', 2, 11),
         ('e', 'test', 'y', 7, 15),
     )
-    assert told(book) == [
+    assert findings(index) == [
         ('leak', 'a\udcff', 'the same bytes as c; 4 in all', ('b', 'c', 'd')),
         (
             'two_labels',
@@ -57,11 +57,11 @@ def test_splits_and_classes():
         ),
         ('duplicate', 'a\udcff', 'the same bytes as b', ('b',)),
     ]
-    first = next(book.same())
+    first = next(index.duplicates())
     assert (first.split, first.label) == ('train', 'x')
 
 
-def test_names_that_mean_one_class():
+def test_similar_class_names():
     found = similar({'train': {'Cats', 'dog_house', 'bee'}, 'test': {'cats', 'bee'}})
     assert [(f.where, f.others) for f in found] == [('Cats', ('cats',))]
     (one,) = similar({'train': {'dog house', 'dog-house'}})
@@ -69,7 +69,7 @@ def test_names_that_mean_one_class():
     assert not similar({'train': {'-', '_', '1', '10'}})
 
 
-def test_classes_that_are_missing_or_small():
+def test_missing_and_small_classes():
     counts = {'train': {'a': 100, 'b': 10}, 'test': {'a': 5, 'b': 0}}
     assert [(f.where, f.detail) for f in missing(counts)] == [('b', 'none in test')]
     (one,) = skewed(counts)

@@ -1,4 +1,4 @@
-"""What is said of single images."""
+"""Inspection of single images."""
 
 import io
 
@@ -11,7 +11,7 @@ from tests.helpers import images
 
 
 @pytest.fixture(scope='module')
-def look():
+def inspect():
     return ImageInspector((32, 32), 3, threads=2)
 
 
@@ -23,44 +23,46 @@ def photo(mode='RGB', height=40, width=50, **options):
     return images.image(mode, height, width, **options)
 
 
-def test_a_usual_image_has_no_findings(look):
+def test_ordinary_image_has_no_findings(inspect):
     for kind in ('JPEG', 'PNG', 'BMP'):
-        found = look(images.encode(photo(), kind), f'a.{kind.lower()}')
+        found = inspect(images.encode(photo(), kind), f'a.{kind.lower()}')
         assert not found.findings and found.data and found.pixels
 
 
-def test_bytes_that_are_no_image(look):
-    assert kinds(look(b'')) == ['empty_file']
-    assert look(b'hello there').findings == [('not_a_image', "begins with b'hello th'")]
-    (only,) = look(images.encode(photo(), 'WEBP'), 'a.jpg').findings
-    assert only[0] == 'not_a_image' and 'is WEBP' in only[1]
+def test_bytes_that_are_not_an_image(inspect):
+    assert kinds(inspect(b'')) == ['empty_file']
+    assert inspect(b'hello there').findings == [
+        ('not_an_image', "begins with b'hello th'")
+    ]
+    (only,) = inspect(images.encode(photo(), 'WEBP'), 'a.jpg').findings
+    assert only[0] == 'not_an_image' and 'is WEBP' in only[1]
 
 
 @pytest.mark.parametrize('kind', ['JPEG', 'PNG', 'GIF', 'BMP'])
-def test_a_truncated_image_cannot_be_decoded(look, kind):
+def test_truncated_image_is_unreadable(inspect, kind):
     data = images.encode(photo(), kind)
-    found = look(data[: len(data) * 2 // 3])
+    found = inspect(data[: len(data) * 2 // 3])
     assert 'unreadable' in kinds(found) and found.pixels == 0
     assert dict(found.findings)['unreadable']
 
 
-def test_damage_outside_the_middle_counts(look):
-    # A checksum at the end of a wide image, far from the middle window.
+def test_corruption_outside_the_center_is_found(inspect):
+    # A checksum at the end of a wide image, far from the central window.
     data = bytearray(images.encode(photo(height=160, width=640, seed=3), 'PNG'))
     data[-40] ^= 0xFF
-    assert kinds(look(bytes(data))) == ['unreadable']
+    assert kinds(inspect(bytes(data))) == ['unreadable']
 
 
-def test_a_wrong_extension_is_said_with_what_it_is(look):
+def test_wrong_extension_is_reported_with_the_format(inspect):
     png = images.encode(photo(), 'PNG')
-    assert look(png, 'x/a.JPG').findings == [('wrong_extension', 'is a PNG')]
-    assert not look(png, 'x/a.png').findings
-    assert not look(png, '').findings
+    assert inspect(png, 'x/a.JPG').findings == [('wrong_extension', 'is a PNG')]
+    assert not inspect(png, 'x/a.png').findings
+    assert not inspect(png, '').findings
 
 
-def test_facts_of_the_header(look):
+def test_facts_of_the_header(inspect):
     def of(mode, kind, **options):
-        return kinds(look(images.encode(photo(mode), kind, **options)))
+        return kinds(inspect(images.encode(photo(mode), kind, **options)))
 
     assert of('CMYK', 'JPEG') == ['cmyk']
     assert of('RGBA', 'PNG') == ['transparent']
@@ -68,16 +70,16 @@ def test_facts_of_the_header(look):
     assert of('P', 'PNG', transparency=0) == ['transparent']
     assert of('I;16', 'PNG') == ['deep']
     frames = [photo(seed=1), photo(seed=2)]
-    found = look(images.encode(photo(), 'GIF', save_all=True, append_images=frames))
+    found = inspect(images.encode(photo(), 'GIF', save_all=True, append_images=frames))
     assert found.findings == [('animated', '3 frames')]
 
 
 @pytest.mark.parametrize('kind', ['JPEG', 'PNG'])
-def test_exif_orientation(look, kind):
+def test_exif_orientation(inspect, kind):
     for turn, words in ((1, None), (6, '90 degrees clockwise'), (3, 'upside down')):
         exif = Image.Exif()
         exif[0x0112] = turn
-        found = look(images.encode(photo(), kind, exif=exif)).findings
+        found = inspect(images.encode(photo(), kind, exif=exif)).findings
         if words is None:
             assert not found
         else:
@@ -85,43 +87,43 @@ def test_exif_orientation(look, kind):
             assert name == 'orientation' and words in detail
 
 
-def test_sizes_are_seen_against_the_networks(look):
+def test_sizes_are_compared_with_the_network_input(inspect):
     def of(height, width):
-        return look(images.encode(photo(height=height, width=width), 'PNG')).findings
+        return inspect(images.encode(photo(height=height, width=width), 'PNG')).findings
 
     assert of(8, 9) == []
     assert of(7, 9) == [('tiny', '9 x 7 pixels')]
     assert of(20, 81) == [('elongated', '81 x 20 pixels')]
     assert of(20, 80) == []
     assert of(513, 520) == [('large', '520 x 513 pixels')]
-    # What is made for images of 8 x 8 does not call them tiny.
+    # For a network with input of 8 x 8, these images are not tiny.
     eight = ImageInspector((8, 8), 1)
     assert not eight(images.encode(images.pixels(8, 8, 1), 'PNG')).findings
 
 
-def test_a_single_color(look):
+def test_single_color_is_blank(inspect):
     red = np.full([40, 40, 3], (250, 0, 0), np.uint8)
-    found = look(images.encode(red, 'PNG')).findings
+    found = inspect(images.encode(red, 'PNG')).findings
     assert found == [('blank', 'all pixels are 250, 0, 0')]
     red[-1, -1] = 0
-    assert not look(images.encode(red, 'PNG')).findings
+    assert not inspect(images.encode(red, 'PNG')).findings
     assert is_blank(np.zeros([3, 4, 1], np.uint8))
 
 
-def test_a_bomb_is_not_decoded(look):
+def test_bomb_is_not_decoded(inspect):
     buffer = io.BytesIO()
     Image.new('1', (20_000, 20_000)).save(buffer, 'PNG')
     with quiet_pillow():
-        found = look(buffer.getvalue())
+        found = inspect(buffer.getvalue())
     assert kinds(found) == ['bomb'] and found.pixels == 0
 
 
-def test_the_hash_is_of_size_and_pixels(look):
-    picture = photo()
-    png, bmp = (look(images.encode(picture, kind)) for kind in ('PNG', 'BMP'))
+def test_hash_covers_size_and_pixels(inspect):
+    original = photo()
+    png, bmp = (inspect(images.encode(original, kind)) for kind in ('PNG', 'BMP'))
     assert png.data != bmp.data and png.pixels == bmp.pixels
     wide = np.zeros([4, 6, 1], np.uint8)
     assert hash_pixels(wide) != hash_pixels(wide.reshape(6, 4, 1))
-    changed = np.array(picture)
+    changed = np.array(original)
     changed[0, 0, 0] ^= 1
-    assert look(images.encode(changed, 'PNG')).pixels != png.pixels
+    assert inspect(images.encode(changed, 'PNG')).pixels != png.pixels

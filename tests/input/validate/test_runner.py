@@ -1,4 +1,4 @@
-"""A dataset looked over: all formats, through the one function."""
+"""`check_data` for all formats."""
 
 import json
 import os
@@ -8,7 +8,7 @@ import pytest
 
 from estimator_clf.core.errors import DataError
 from input.validate import KINDS, LEVELS, Finding, Report, check_data, lines_file
-from tests.helpers import images as pictures
+from tests.helpers import images as image_helpers
 from tests.helpers import record_examples as records
 
 
@@ -25,21 +25,21 @@ def check(report=None, **args):
 
 
 def photo(seed):
-    return pictures.encode(pictures.image('RGB', 40, 40, seed), 'PNG')
+    return image_helpers.encode(image_helpers.image('RGB', 40, 40, seed), 'PNG')
 
 
 def directory(root, splits=('train', 'valid'), each=3):
-    """Writes different photos: each of them is one seed."""
+    """Writes different photos, one for each seed."""
     seed = 0
     for split in splits:
         for name in ('ant', 'bee'):
             for k in range(each):
                 seed += 1
-                pictures.write(root / split / name / f'{k}.png', photo(seed))
+                image_helpers.write(root / split / name / f'{k}.png', photo(seed))
     return str(root)
 
 
-def test_a_good_directory(tmp_path):
+def test_valid_directory(tmp_path):
     done = []
     counts = check_data(
         {'name': 'image_folder', 'data_dir': directory(tmp_path)},
@@ -54,14 +54,14 @@ def test_a_good_directory(tmp_path):
     assert done == [(n, 12) for n in range(1, 13)]
 
 
-def test_a_spoiled_directory(tmp_path):
+def test_directory_with_all_findings(tmp_path):
     root = directory(tmp_path)
-    pictures.write(tmp_path / 'train/ant/0.jpg', b'')
-    pictures.write(tmp_path / 'train/ant/cut.png', photo(50)[:-100])
-    pictures.write(tmp_path / 'valid/ant/leak.png', photo(1))
-    pictures.write(
+    image_helpers.write(tmp_path / 'train/ant/0.jpg', b'')
+    image_helpers.write(tmp_path / 'train/ant/cut.png', photo(50)[:-100])
+    image_helpers.write(tmp_path / 'valid/ant/leak.png', photo(1))
+    image_helpers.write(
         tmp_path / 'train/bee/again.bmp',
-        pictures.encode(pictures.image('RGB', 40, 40, 2), 'BMP'),
+        image_helpers.encode(image_helpers.image('RGB', 40, 40, 2), 'BMP'),
     )
     os.symlink('/nonexistent', tmp_path / 'train/bee/lost.png')
     counts, facts = check(name='image_folder', data_dir=root)
@@ -79,10 +79,10 @@ def test_a_spoiled_directory(tmp_path):
     assert facts[4][2] == f"the same pixels as {train}/bee/again.bmp, 'bee'"
 
 
-def test_what_held_out_images_have_in_common_with_the_others_is_a_leak(tmp_path):
+def test_duplicates_across_held_out_images_are_leaks(tmp_path):
     for name in ('ant', 'bee'):
         for k in range(12):
-            pictures.write(tmp_path / name / f'{k}.png', photo(ord(name[0])))
+            image_helpers.write(tmp_path / name / f'{k}.png', photo(ord(name[0])))
     args = {'name': 'image_folder', 'data_dir': str(tmp_path)}
     _, facts = check(**args)
     assert [fact[0] for fact in facts] == ['duplicate'] * 2
@@ -91,9 +91,9 @@ def test_what_held_out_images_have_in_common_with_the_others_is_a_leak(tmp_path)
     assert sum(counts['validation'].values()) + sum(counts['train'].values()) == 24
 
 
-def test_a_directory_that_training_refuses_is_looked_at_all_the_same(tmp_path):
-    pictures.write(tmp_path / 'ant' / '1.png', photo(1))
-    pictures.write(tmp_path / 'ant' / '2.png', photo(2)[:-50])
+def test_refused_directory_is_checked(tmp_path):
+    image_helpers.write(tmp_path / 'ant' / '1.png', photo(1))
+    image_helpers.write(tmp_path / 'ant' / '2.png', photo(2)[:-50])
     counts, facts = check(name='image_folder', data_dir=str(tmp_path))
     assert counts == {'train': {'ant': 2}}
     assert [fact[:2] for fact in facts] == [
@@ -135,29 +135,29 @@ def test_records(tmp_path):
 
 
 @pytest.mark.parametrize('compression', ['', 'GZIP'])
-def test_damaged_records_are_said_and_those_before_are_read(tmp_path, compression):
+def test_corrupt_records_are_reported_and_those_before_are_read(tmp_path, compression):
     records.write_split(tmp_path, 'train', 12, shards=1, compression=compression)
     records.write_split(tmp_path, 'test', 6, shards=1, start=20)
     path = tmp_path / 'train-00000-of-00001'
     os.truncate(path, path.stat().st_size - 60)
     counts, facts = check(name='tfrecord', data_dir=str(tmp_path))
     errors = [fact[:2] for fact in facts if KINDS[fact[0]].level == 'error']
-    assert errors == [('refused', tmp_path.name), ('damaged_file', path.name)]
+    assert errors == [('refused', tmp_path.name), ('corrupt_file', path.name)]
     assert sum(counts['test'].values()) == 6
     if not compression:
         assert sum(counts['train'].values()) == 11
 
 
-def test_a_flipped_bit_in_a_record(tmp_path):
+def test_flipped_bit_in_a_record(tmp_path):
     paths = records.write_split(tmp_path, 'train', 12, shards=2)
     records.flip_bit(paths[1], -20)
     counts, facts = check(name='tfrecord', data_dir=str(tmp_path))
-    assert ('damaged_file', os.path.basename(paths[1])) in [f[:2] for f in facts]
+    assert ('corrupt_file', os.path.basename(paths[1])) in [f[:2] for f in facts]
     assert any('breaks off at record 5 of 6' in fact[2] for fact in facts)
     assert sum(counts['train'].values()) == 11
 
 
-def test_labels_that_begin_at_one(tmp_path):
+def test_labels_from_one(tmp_path):
     records.write_split(tmp_path, 'train', 6, offset=1)
     (tmp_path / 'labels.txt').write_text('x\ny\nz\n')
     args = {'name': 'tfrecord', 'data_dir': str(tmp_path)}
@@ -167,7 +167,7 @@ def test_labels_that_begin_at_one(tmp_path):
     assert [f[0] for f in facts if f[0] != 'tiny'].count('label_out_of_range') == 2
 
 
-def test_the_records_held_out_are_those_of_training(tmp_path):
+def test_held_out_records_equal_those_of_training(tmp_path):
     records.write_split(tmp_path, 'train', 40)
     args = {'name': 'tfrecord', 'data_dir': str(tmp_path), 'validation_split': 0.3}
     counts, _ = check(**args)
@@ -198,7 +198,7 @@ def test_arrays(tmp_path):
     ]
 
 
-def test_the_digits_and_a_table_of_numbers(tmp_path):
+def test_digits_and_regression_data(tmp_path):
     counts, facts = check(name='digits')
     assert sum(counts['train'].values()) + sum(counts['test'].values()) == 1797
     assert not facts
@@ -207,18 +207,18 @@ def test_the_digits_and_a_table_of_numbers(tmp_path):
     assert check(name='csv', data_dir=str(path)) == ({}, [])
 
 
-def test_mistakes_are_the_callers(tmp_path):
+def test_invalid_arguments_raise(tmp_path):
     with pytest.raises(DataError, match='does not exist'):
         check(name='image_folder', data_dir=str(tmp_path / 'none'))
     with pytest.raises(DataError, match='label_pattern'):
         check(name='image_folder', data_dir=directory(tmp_path), label_pattern='(')
     with pytest.raises(DataError, match='no meaning'):
-        check(name='image_folder', data_dir=str(tmp_path), idx_prefix='x')
+        check(name='image_folder', data_dir=str(tmp_path), prefix='x')
     with pytest.raises(DataError):
         check(name='image_foldr', data_dir=str(tmp_path))
 
 
-def test_a_report_keeps_a_few_and_writes_all(tmp_path):
+def test_report_retains_a_few_and_writes_all(tmp_path):
     path = tmp_path / 'report.jsonl'
     with lines_file(path) as file:
         report = Report(file, keep=2)
@@ -243,7 +243,7 @@ def test_a_report_keeps_a_few_and_writes_all(tmp_path):
     }
 
 
-def test_a_report_that_breaks_off_is_not_there(tmp_path):
+def test_interrupted_report_leaves_no_file(tmp_path):
     with pytest.raises(KeyError), lines_file(tmp_path / 'r') as file:
         file.write('half')
         raise KeyError

@@ -1,14 +1,13 @@
-"""Training on the hardest examples: which are chosen, what is trained on them."""
+"""Hard example mining: the selected examples and the training on them."""
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from estimator_clf.config.config import Config
+from estimator_clf.config.config import make_config
 from estimator_clf.core.errors import ConfigError
-from estimator_clf.training.config_checks import check
-from model_fns import SettingError, make_model_fn
-from model_fns.heads import head
+from model_fns import ModelSpec, OptimizerSpec, SettingError, make_model_fn
+from model_fns.heads import losses as head_losses
 from model_fns.heads.hard_example_mining import HardExampleMiner
 from model_fns.layers.layer_builder import LayerBuilder
 from model_fns.layers.network import Network
@@ -21,7 +20,7 @@ v1 = tf.compat.v1
 HALF = {'hard_example_fraction': 0.5, 'proxy': 'linear'}
 SGD = {'name': 'sgd', 'learning_rate': 0.01}
 
-# `linear` begins with zeros, with which all examples are as hard.
+# `linear` starts at zeros, which make all examples equally hard.
 KERNEL = np.random.default_rng(2).normal(0, 0.05, (192, 3)).astype(np.float32)
 FIRST = {'proxy/linear/logits/kernel': KERNEL}
 
@@ -30,8 +29,8 @@ def model(network='cnn', **kwargs):
     return stepping.model(network, **{**HALF, **kwargs})
 
 
-def losses(weights, labels=LABELS, smoothing=0.0):
-    """The proxy's losses in NumPy, float64 [B]."""
+def proxy_losses(weights, labels=LABELS, smoothing=0.0):
+    """Computes the proxy's losses in NumPy, float64 [B]."""
     x = (IMAGES.astype(np.float64).reshape(len(IMAGES), -1) - 127) / 70
     kernel = weights['proxy/linear/logits/kernel']
     logits = x @ kernel + weights['proxy/linear/logits/bias']
@@ -40,50 +39,47 @@ def losses(weights, labels=LABELS, smoothing=0.0):
     return -(targets * logs).sum(1)
 
 
-def hard_example_fraction(weights, count=6, **kwargs):
-    return np.sort(np.argsort(losses(weights, **kwargs))[-count:])
+def hardest(weights, count=6, **kwargs):
+    return np.sort(np.argsort(proxy_losses(weights, **kwargs))[-count:])
 
 
-def main_only(state):
+def without_proxy(state):
     return {n: v for n, v in state.items() if not n.startswith('proxy/')}
 
 
 @pytest.mark.parametrize('smoothing', [0.0, 0.2])
 def test_a_step_is_one_on_the_examples_with_the_largest_losses(smoothing):
     model_fn = model(optimizer=SGD, label_smoothing=smoothing)
-    states, shown = stepping.train(model_fn, 4, FIRST)
-    picked = set()
-    for before, after, seen in zip(states, states[1:], shown, strict=False):
-        chosen = hard_example_fraction(before, smoothing=smoothing)
-        picked.add(tuple(chosen))
+    states, logs = stepping.train(model_fn, 4, FIRST)
+    selections = set()
+    for before, after, log in zip(states, states[1:], logs, strict=False):
+        chosen = hardest(before, smoothing=smoothing)
+        selections.add(tuple(chosen))
         plain = stepping.model('cnn', optimizer=SGD, label_smoothing=smoothing)
-        wanted, said = stepping.train(
-            plain, 1, main_only(before), IMAGES[chosen], LABELS[chosen]
+        expected, expected_logs = stepping.train(
+            plain, 1, without_proxy(before), IMAGES[chosen], LABELS[chosen]
         )
-        stepping.close(wanted[1], main_only(after))
-        stepping.close(said[0], seen)
-    assert len(picked) > 1, 'no test of a choice: it never changed'
+        stepping.close(expected[1], without_proxy(after))
+        stepping.close(expected_logs[0], log)
+    assert len(selections) > 1, 'the selection never changed'
 
 
 def test_the_proxy_is_trained_on_them_too():
     states, _ = stepping.train(model(optimizer=SGD), 1, FIRST)
-    chosen = hard_example_fraction(states[0])
+    chosen = hardest(states[0])
     start = {
         n.removeprefix('proxy/'): v
         for n, v in states[0].items()
         if n.startswith('proxy/')
     }
     alone = make_model_fn(
-        'linear',
-        num_classes=3,
-        mean=127.0,
-        stddev=70.0,
-        optimizer=stepping.OptimizerSpec(**SGD),
+        ModelSpec('linear', num_classes=3, mean=127.0, stddev=70.0),
+        optimizer=OptimizerSpec(**SGD),
     )
-    wanted, _ = stepping.train(alone, 1, start, IMAGES[chosen], LABELS[chosen])
+    expected, _ = stepping.train(alone, 1, start, IMAGES[chosen], LABELS[chosen])
     for name in start:
         np.testing.assert_allclose(
-            states[1][f'proxy/{name}'], wanted[1][name], rtol=1e-5, atol=1e-7
+            states[1][f'proxy/{name}'], expected[1][name], rtol=1e-5, atol=1e-7
         )
 
 
@@ -95,11 +91,12 @@ def test_count(share, count, static):
         shape = [12 if static else None, 8, 8, 3]
         images = v1.placeholder(tf.uint8, shape)
         labels = v1.placeholder(tf.int32, shape[:1])
-        chosen, left, loss = HardExampleMiner(share, 'linear', num_classes=3).choose(
-            lambda: LayerBuilder(True),
+        miner = HardExampleMiner(share, ModelSpec('linear', num_classes=3))
+        chosen, left, loss = miner.select(
+            LayerBuilder(True),
             images,
             labels,
-            lambda logits, labels: head.example_losses(logits, labels, num_classes=3),
+            lambda logits, labels: head_losses.example_losses(logits, labels, 3),
         )
         session.run(v1.global_variables_initializer())
         feed = {images: IMAGES, labels: LABELS}
@@ -110,7 +107,7 @@ def test_count(share, count, static):
         assert found[0].dtype == np.uint8
 
 
-def test_mixed_labels_and_parts_and_steps():
+def test_mixed_labels_with_microbatches():
     mixed = np.random.default_rng(1).dirichlet(np.ones(3), 12).astype(np.float32)
     states, _ = stepping.train(model(gradient_accumulation_steps=2), 2, labels=mixed)
     assert not np.allclose(
@@ -122,20 +119,20 @@ def test_mixed_labels_and_parts_and_steps():
     )
 
 
-def test_parts_choose_each_for_itself():
+def test_each_microbatch_selects_from_its_own_examples():
     states, _ = stepping.train(
         model(optimizer=SGD, gradient_accumulation_steps=2), 1, FIRST
     )
-    loss = losses(states[0])
+    loss = proxy_losses(states[0])
     chosen = np.concatenate([np.argsort(loss[:6])[-3:], 6 + np.argsort(loss[6:])[-3:]])
-    wanted, _ = stepping.train(
+    expected, _ = stepping.train(
         stepping.model('cnn', optimizer=SGD),
         1,
-        main_only(states[0]),
+        without_proxy(states[0]),
         IMAGES[chosen],
         LABELS[chosen],
     )
-    stepping.close(wanted[1], main_only(states[1]), atol=1e-5)
+    stepping.close(expected[1], without_proxy(states[1]), atol=1e-5)
 
 
 def test_each_network_is_clipped_by_its_own_norm():
@@ -149,7 +146,7 @@ def test_each_network_is_clipped_by_its_own_norm():
         assert norm == pytest.approx(0.01, rel=1e-3)
 
 
-def test_what_is_frozen_is_of_the_network_only():
+def test_freeze_is_about_the_main_network_only():
     frozen = model(optimizer={**SGD, 'train_only': ('cnn/logits',)})
     states, _ = stepping.train(frozen, 1, FIRST)
     moved = {n for n, v in states[0].items() if not np.array_equal(v, states[1][n])}
@@ -161,7 +158,7 @@ def test_what_is_frozen_is_of_the_network_only():
 
 
 @pytest.mark.parametrize('extra', [{'ema_decay': 0.9}, {'lookahead': (2, 0.9)}])
-def test_no_averages_of_what_no_evaluation_reads(extra):
+def test_the_proxy_has_no_averages(extra):
     settings = {'name': 'sgd', 'total_steps': 4, **extra}
     states, _ = stepping.train(model(optimizer=settings), 3)
     averaged = {n for n in states[0] if n.endswith(SUFFIX)}
@@ -178,7 +175,7 @@ def test_evaluation_and_prediction_are_without_the_proxy(mode):
         assert not [v for v in v1.global_variables() if v.name.startswith('proxy')]
 
 
-def test_the_same_network_may_choose():
+def test_the_proxy_may_be_the_same_network():
     states, _ = stepping.train(
         model('mlp', proxy='mlp', proxy_args={'hidden': (4,)}), 1
     )
@@ -186,19 +183,19 @@ def test_the_same_network_may_choose():
     assert states[0]['mlp/dense1/kernel'].shape[1] == 8
 
 
-def test_first_weights_of_both():
-    both = HardExampleMiner(0.5, 'airbench', num_classes=3, mean=127.0, stddev=70.0)
-    run = Network('airbench', num_classes=3, mean=127.0, stddev=70.0)
+def test_data_dependent_init_of_both():
+    airbench = ModelSpec('airbench', num_classes=3, mean=127.0, stddev=70.0)
+    linear = ModelSpec('linear', num_classes=3)
+    both, network = HardExampleMiner(0.5, airbench), Network(airbench)
     batches = [IMAGES[:6], IMAGES[6:]]
-    found = both.data_dependent_init(run)(batches)
-    wanted = run.data_dependent_init(batches)['airbench/whiten/kernel']
+    found = both.data_dependent_init(network)(batches)
+    expected = network.data_dependent_init(batches)['airbench/whiten/kernel']
     assert set(found) == {'airbench/whiten/kernel', 'proxy/airbench/whiten/kernel'}
     for value in found.values():
-        np.testing.assert_array_equal(value, wanted)
-    assert (
-        HardExampleMiner(0.5, 'linear').data_dependent_init(Network('linear')) is None
-    )
-    assert set(HardExampleMiner(0.5, 'linear').data_dependent_init(run)(batches)) == {
+        np.testing.assert_array_equal(value, expected)
+    miner = HardExampleMiner(0.5, linear)
+    assert miner.data_dependent_init(Network(linear)) is None
+    assert set(miner.data_dependent_init(network)(batches)) == {
         'airbench/whiten/kernel'
     }
 
@@ -213,7 +210,7 @@ def test_compiled_is_the_same():
     assert set(plain[3]) == set(compiled[3])
 
 
-def test_a_run_that_goes_on_is_the_run_that_was_not_killed(tmp_path, monkeypatch):
+def test_a_resumed_run_equals_an_unbroken_run(tmp_path, monkeypatch):
     maker = small_run.small_mlp(
         {'name': 'adam', 'learning_rate': 0.1},
         hard_example_fraction=0.5,
@@ -221,19 +218,18 @@ def test_a_run_that_goes_on_is_the_run_that_was_not_killed(tmp_path, monkeypatch
         proxy_args={'widths': (4,), 'whiten_bias': True},
     )
     monkeypatch.setattr(small_run, 'small_model_fn', maker)
-    found = small_run.killed_and_gone_on(tmp_path)
+    found = small_run.killed_and_resumed(tmp_path)
     assert 'proxy/airbench/group1/conv1/kernel' in found
 
 
-def test_as_a_user_trains_and_exports(tmp_path):
+def test_a_run_trains_and_exports(tmp_path):
     run = tmp_path / 'run'
     done = launching.launch(
         'train',
         '--dataset=digits',
         '--network=linear',
         '--hard_example_fraction=0.25',
-        '--proxy=airbench',
-        '--proxy_args=widths=8x8',
+        '--proxy=airbench(widths=(8, 8))',
         '--max_steps=60',
         '--learning_rate=0.05',
         f'--model_dir={run}',
@@ -251,23 +247,20 @@ def test_as_a_user_trains_and_exports(tmp_path):
 
 
 @pytest.mark.parametrize(
-    'proxy, args, said',
+    'proxy, message',
     [
-        ('airbanch', '', "--proxy: there is no 'airbanch'; did you mean 'airbench'"),
-        ('airbench', 'width=8', "--proxy_args: no setting of 'airbench': 'width'"),
-        ('pretrained', '', '--proxy_args=weights=none'),
+        ('airbanch', "`proxy`: there is no 'airbanch'; did you mean 'airbench'"),
+        ('airbench(width=8)', "`proxy`: no option of 'airbench': 'width'"),
+        ('pretrained', 'weights=none'),
     ],
 )
-def test_a_wrong_proxy_is_said_at_once(proxy, args, said):
-    config = Config(
-        dataset='digits', hard_example_fraction=0.5, proxy=proxy, proxy_args=args
-    )
+def test_an_invalid_proxy_is_refused_at_once(proxy, message):
     with pytest.raises(ValueError) as caught:
-        check(config)
-    assert said in str(caught.value)
+        make_config(dataset='digits', hard_example_fraction=0.5, proxy=proxy)
+    assert message in str(caught.value)
 
 
-def test_images_are_needed():
+def test_images_are_required():
     features = {
         'no_image': tf.zeros([12, 8, 8, 0]),
         'features': tf.zeros([12, 4]),
@@ -277,25 +270,25 @@ def test_images_are_needed():
 
 
 @pytest.mark.parametrize(
-    'kwargs, said',
+    'kwargs, message',
     [
-        ({'proxy': None}, '--hard_example_fraction'),
-        ({'hard_example_fraction': 0.0}, '--hard_example_fraction must be above 0'),
-        ({'hard_example_fraction': 1.5}, '--hard_example_fraction must be below 1'),
-        ({'hard_example_fraction': 1.0}, '--proxy needs --hard_example_fraction'),
-        ({'class_weights': (1.0, 2.0, 3.0)}, '--class_weights'),
-        ({'proxy': 'linaer'}, "--proxy: there is no 'linaer'; did you mean 'linear'"),
-        ({'proxy': 'linear_regression'}, '--proxy must be a network for images'),
-        ({'proxy_args': {'size': 3}}, '--proxy_args: '),
+        ({'proxy': None}, '`hard_example_fraction`'),
+        ({'hard_example_fraction': 0.0}, '`hard_example_fraction` must be above 0'),
+        ({'hard_example_fraction': 1.5}, '`hard_example_fraction` must be at most 1'),
+        ({'hard_example_fraction': 1.0}, '`proxy` requires `hard_example_fraction`'),
+        ({'class_weights': (1.0, 2.0, 3.0)}, '`class_weights`'),
+        ({'proxy': 'linaer'}, "`proxy`: there is no 'linaer'; did you mean 'linear'"),
+        ({'proxy': 'linear_regression'}, '`proxy` must be a network for images'),
+        ({'proxy_args': {'size': 3}}, '`proxy`: '),
     ],
 )
-def test_refused(kwargs, said):
+def test_invalid_settings_are_refused(kwargs, message):
     with pytest.raises(SettingError) as caught:
         model(**kwargs)
-    assert said in str(caught.value)
+    assert message in str(caught.value)
 
 
-def test_a_setting_that_a_layer_of_the_proxy_cannot_use():
+def test_an_invalid_option_of_a_layer_of_the_proxy_is_refused():
     with pytest.raises(SettingError) as caught:
         stepping.train(model(proxy='airbench', proxy_args={'widths': (8,) * 4}), 1)
     assert str(caught.value).startswith('`proxy`')
@@ -306,13 +299,12 @@ def test_a_setting_that_a_layer_of_the_proxy_cannot_use():
     [
         {'hard_example_fraction': 0.5},
         {'proxy': 'linear'},
-        {'proxy_args': 'a=1'},
         {'hard_example_fraction': 0.0, 'proxy': 'linear'},
-        {**HALF, 'class_weights': '1,2,3'},
+        {**HALF, 'class_weights': '0=1, 1=2'},
         {**HALF, 'cache_features': True, 'freeze': 'conv1'},
     ],
 )
-def test_refused_at_once(settings):
+def test_invalid_configurations_are_refused_at_once(settings):
     with pytest.raises(ConfigError) as caught:
-        Config(dataset='digits', **settings)
+        make_config(dataset='digits', **settings)
     assert '`hard_example_fraction`' in str(caught.value)

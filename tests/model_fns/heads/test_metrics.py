@@ -1,4 +1,4 @@
-"""Streaming metrics against scikit-learn, over batches of uneven sizes."""
+"""Streaming metrics against scikit-learn, over batches of different sizes."""
 
 import numpy as np
 import pytest
@@ -12,7 +12,7 @@ v1 = tf.compat.v1
 CLASSES = 7
 RNG = np.random.default_rng(0)
 LOGITS = RNG.normal(size=(103, CLASSES)).astype(np.float32) * 2
-# Class 5 never occurs as a label, class 6 neither as a label nor as a prediction.
+# Class 5 is not among the labels, class 6 neither among labels nor predictions.
 LABELS = RNG.integers(0, 5, 103)
 LOGITS[:, 6] = -20
 LOGITS[np.arange(103), LABELS] += RNG.integers(0, 2, 103) * 2
@@ -64,7 +64,7 @@ class TestAgainstReference:
         )
         assert value == pytest.approx(expected, rel=1e-12)
 
-    def test_average_weighs_the_short_batch_as_it_should(self, splits):
+    def test_average_weights_a_short_batch_by_its_size(self, splits):
         value = stream(lambda x: metrics.average('a', x), LOSSES, splits=splits)
         assert value == pytest.approx(LOSSES.astype(np.float64).mean(), rel=1e-6)
 
@@ -113,8 +113,8 @@ class TestAgainstReference:
         assert value == pytest.approx(expected, rel=1e-6)
 
 
-def test_certainty_falls_into_the_last_bin():
-    # Perfect and certain is perfectly calibrated; wrong and certain is not at all.
+def test_confidence_1_is_in_the_last_bin():
+    # Confident and correct is perfectly calibrated; confident and wrong is not.
     probabilities = np.eye(3, dtype=np.float32)
     for labels, expected in (([0, 1, 2], 0.0), ([1, 2, 0], 1.0)):
         value = stream(
@@ -126,8 +126,8 @@ def test_certainty_falls_into_the_last_bin():
         assert value == expected
 
 
-def test_a_bin_holds_its_upper_end():
-    # 0.95 and right, 1 and wrong: one bin, of accuracy 0.5 and confidence 0.975.
+def test_a_bin_includes_its_upper_end():
+    # 0.95 and correct, 1 and wrong: one bin, accuracy 0.5, confidence 0.975.
     probabilities = np.array([[0.95, 0.05], [1.0, 0.0]], np.float32)
     value = stream(
         metrics.expected_calibration_error,
@@ -148,7 +148,7 @@ def test_many_classes_are_not_listed():
     assert keys(51) == {'macro_f1'}
 
 
-def test_counts_go_on_beyond_the_precision_of_float32():
+def test_counts_continue_beyond_the_precision_of_float32():
     with tf.Graph().as_default(), v1.Session() as session:
         value, update = metrics.accuracy(
             tf.constant([1], tf.int64), tf.constant([1], tf.int64)
@@ -161,7 +161,7 @@ def test_counts_go_on_beyond_the_precision_of_float32():
         assert session.run(value) == 1.0
 
 
-def test_nothing_seen_gives_zero_and_no_error():
+def test_no_examples_give_zero_and_no_error():
     def build(labels, predicted):
         return metrics.by_class(labels, predicted, NAMES)
 

@@ -1,4 +1,4 @@
-"""Averages over several passes of a network that is random in evaluation."""
+"""Stochastic ensemble: averages several samples of a stochastic network."""
 
 from estimator_clf.compat import estimator
 
@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from model_fns import OptimizerSpec, SettingError, make_model_fn
+from model_fns import OptimizerSpec, SettingError
 from model_fns.layers.layer_builder import LayerBuilder
 from model_fns.registry import get
+from tests.helpers.model_fns import model_fn_of
 
 v1 = tf.compat.v1
 
@@ -19,41 +20,41 @@ ARGS = {'filters': 4}
 
 
 def data(repeat=False):
-    found = tf.data.Dataset.from_tensor_slices(({'image': IMAGES}, LABELS))
-    return (found.repeat() if repeat else found).batch(4)
+    dataset = tf.data.Dataset.from_tensor_slices(({'image': IMAGES}, LABELS))
+    return (dataset.repeat() if repeat else dataset).batch(4)
 
 
-def model_fn(passes, network='fmp', **kwargs):
-    return make_model_fn(
+def model_fn(samples, network='fmp', **kwargs):
+    return model_fn_of(
         network,
         num_classes=3,
         mean=127.0,
         stddev=70.0,
         network_args=ARGS if network == 'fmp' else None,
         optimizer=OptimizerSpec('adam', 0.01, ema_decay=kwargs.pop('ema', 0.0)),
-        eval_samples=passes,
+        eval_samples=samples,
         **kwargs,
     )
 
 
-def test_several_passes_give_the_mean_of_their_probabilities(tmp_path):
+def test_several_samples_give_the_mean_of_their_probabilities(tmp_path):
     directory = str(tmp_path)
-    # With averages of the weights, which several passes have to find, too.
+    # With EMA weights, which each of the samples has to read.
     trained = estimator.Estimator(model_fn(3, ema=0.5), directory)
     trained.train(lambda: data(repeat=True), steps=3)
 
-    def probabilities(passes):
-        model = estimator.Estimator(model_fn(passes, ema=0.5), directory)
+    def probabilities(samples):
+        model = estimator.Estimator(model_fn(samples, ema=0.5), directory)
         return np.stack([p['probabilities'] for p in model.predict(data)])
 
-    # Each pass by itself, as a network that is built for it.
+    # Each sample alone, in a graph of its own.
     singles = []
     suffix = '/ExponentialMovingAverage'
     for number in range(3):
         with tf.Graph().as_default(), v1.Session() as session:
             images = (tf.constant(IMAGES, tf.float32) - 127.0) / 70.0
             with v1.variable_scope('fmp'):
-                net = LayerBuilder(False, pass_number=number)
+                net = LayerBuilder(False, sample=number)
                 p = tf.nn.softmax(get('fmp')(net, images, 3, **ARGS))
             for variable in v1.global_variables():
                 value = trained.get_variable_value(variable.op.name + suffix)
@@ -70,14 +71,14 @@ def test_several_passes_give_the_mean_of_their_probabilities(tmp_path):
     assert metrics['average_loss'] == pytest.approx(expected, rel=1e-4)
 
 
-def test_a_network_that_is_not_random_is_refused(tmp_path):
+def test_a_deterministic_network_is_refused(tmp_path):
     model = estimator.Estimator(model_fn(2, 'linear'), str(tmp_path))
     model.train(lambda: data(repeat=True), steps=1)
-    with pytest.raises(SettingError, match='`eval_samples`: .*all 2 passes'):
+    with pytest.raises(SettingError, match='`eval_samples` above 1 .*all 2 samples'):
         model.evaluate(data)
 
 
-def test_wrong_numbers_of_passes():
+def test_invalid_numbers_of_samples_are_refused():
     with pytest.raises(SettingError, match='`eval_samples` must be at least 1'):
         model_fn(0)
     with pytest.raises(SettingError, match='`loss=cross_entropy`'):

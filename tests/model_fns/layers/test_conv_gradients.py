@@ -1,4 +1,4 @@
-"""The convolution's own gradients are TensorFlow's."""
+"""Gradients of convolutions against those of TensorFlow."""
 
 import numpy as np
 import pytest
@@ -24,7 +24,7 @@ def both(
     kind='products',
     padding='SAME',
 ):
-    """(output, by input, by kernel): ours and TensorFlow's."""
+    """Returns (output, by input, by kernel) of ours and of TensorFlow."""
     m, n = size if isinstance(size, tuple) else (size, size)
     x = RNG.normal(size=shape).astype(np.float32)
     kernel = RNG.normal(size=(m, n, shape[-1], filters)).astype(np.float32)
@@ -60,7 +60,7 @@ def both(
         ((5, 9, 4, 1), 2, 1, 'SAME'),
         ((40, 15, 15, 2), 3, 3, 'SAME'),  # Several blocks.
         ((2, 3, 20, 2), 3, 3, 'SAME'),
-        ((6, 7, 6, 4), 8, 2, 'SAME'),  # More behind than before.
+        ((6, 7, 6, 4), 8, 2, 'SAME'),  # More padding after than before.
         ((6, 7, 6, 4), 8, (4, 1), 'SAME'),
         ((6, 7, 6, 4), 8, 2, 'VALID'),
         ((6, 7, 6, 4), 8, (2, 3), 'VALID'),
@@ -93,18 +93,18 @@ def ops(kind, width, padding='SAME'):
     return sorted({t for t in types if t.startswith(('Conv2D', 'BatchMatMul'))})
 
 
-def test_what_the_gradients_are_made_of():
+def test_ops_of_the_gradients():
     own = ['Conv2D', 'Conv2DBackpropFilter', 'Conv2DBackpropInput']
     assert ops('tensorflow', 8) == ops('small', 9) == own
     assert ops('small', 8) == ['BatchMatMulV2', 'Conv2D', 'Conv2DBackpropInput']
     assert ops('products', 16) == ['BatchMatMulV2', 'Conv2D']
     assert ops('products', 17) == ['Conv2D', 'Conv2DBackpropFilter']
-    # What comes out counts.
+    # The width of the output decides.
     assert ops('small', 10, 'VALID') == ops('small', 8)
     assert ops('small', 11, 'VALID') == own
 
 
-def test_few_filters_are_not_worth_it(monkeypatch):
+def test_few_filters_use_no_product(monkeypatch):
     monkeypatch.setattr(conv_gradients, 'LEAST_FILTERS', 2)
     assert 'BatchMatMulV2' not in ops('products', 8)
 
@@ -112,7 +112,7 @@ def test_few_filters_are_not_worth_it(monkeypatch):
 @pytest.mark.parametrize('batch', [7, 13, 16])
 @pytest.mark.parametrize('known', [True, False])
 def test_any_number_of_images(batch, known, monkeypatch):
-    """What is missing in the last block counts for nothing."""
+    """The padding of the last block does not change the sum."""
     monkeypatch.setattr(conv_gradients, '_BLOCK', 5 * 16)
     ours, theirs = both((batch, 4, 4, 3), 4, 3, known=known)
     for a, b in zip(ours, theirs, strict=True):
@@ -120,7 +120,7 @@ def test_any_number_of_images(batch, known, monkeypatch):
 
 
 def test_memory_does_not_depend_on_the_divisors_of_the_batch():
-    """The products of all blocks together are at most twice those of whole ones."""
+    """The products of all blocks are at most twice those of full blocks."""
     for batch in (512, 509, 514, None):
         with tf.Graph().as_default() as graph:
             x = v1.placeholder(tf.float32, (batch, 7, 7, 4))

@@ -18,43 +18,43 @@ MODES = pytest.mark.parametrize('pseudo', [True, False], ids=['pseudo', 'random'
 
 
 def sequences(inputs, outputs, pseudo, count=200):
-    """Draws several sequences; int [count, outputs + 1]."""
+    """Samples several sequences; int [count, outputs + 1]."""
     with tf.Graph().as_default(), v1.Session() as session:
         step = v1.placeholder(tf.int64, ())
         seed = tf.stack([tf.constant(7, tf.int64), step])
-        drawn = fractional_max_pool.boundaries(inputs, outputs, seed, pseudo)
-        assert drawn.shape == (outputs + 1,)
-        return np.stack([session.run(drawn, {step: i}) for i in range(count)])
+        starts = fractional_max_pool.boundaries(inputs, outputs, seed, pseudo)
+        assert starts.shape == (outputs + 1,)
+        return np.stack([session.run(starts, {step: i}) for i in range(count)])
 
 
 @MODES
 @pytest.mark.parametrize('inputs, outputs', SIZES)
 def test_sequences_rise_by_one_or_two_from_end_to_end(inputs, outputs, pseudo):
-    drawn = sequences(inputs, outputs, pseudo, count=20)
-    assert (drawn[:, 0] == 0).all() and (drawn[:, -1] == inputs).all()
-    assert set(np.unique(np.diff(drawn))) <= {1, 2}
+    starts = sequences(inputs, outputs, pseudo, count=20)
+    assert (starts[:, 0] == 0).all() and (starts[:, -1] == inputs).all()
+    assert set(np.unique(np.diff(starts))) <= {1, 2}
 
 
 @MODES
-def test_sequences_against_those_that_tensorflow_draws(pseudo):
+def test_sequences_against_those_of_tensorflow(pseudo):
     ours = {tuple(row) for row in sequences(13, 9, pseudo, 1500).tolist()}
     with tf.Graph().as_default(), v1.Session() as session:
         ratio = 13 / 9.01
-        # With a seed the op draws one sequence for good.
-        drawn = [
+        # With a seed the op samples one sequence only.
+        samples = [
             tf.nn.fractional_max_pool(
                 tf.zeros((1, 13, 13, 1)), (1, ratio, ratio, 1), pseudo, seed=seed
             )[1]
             for seed in range(1, 61)
         ]
-        theirs = {tuple(row.tolist()) for row in session.run(drawn)}
+        theirs = {tuple(row.tolist()) for row in session.run(samples)}
     assert {len(row) for row in theirs} == {10}
     if not pseudo:
-        # 126 ways to put 4 twos among 9 steps; 60 draws are some of them.
+        # 126 ways to place 4 twos in 9 steps; 60 samples are some of them.
         assert theirs < ours and len(ours) == 126
         return
-    # TensorFlow pins both ends, whatever u: beside ours it has sequences of which one
-    # end is a pixel off.
+    # TensorFlow fixes both ends for any u: next to ours it has sequences with one end
+    # off by a pixel.
     assert len(theirs & ours) >= len(theirs) / 2
     for row in theirs:
         assert min(np.abs(np.subtract(row, mine)).max() for mine in ours) <= 1
@@ -69,8 +69,8 @@ def test_pseudo_random_is_the_formula_of_the_paper():
         tuple((np.ceil(alpha * (np.arange(10) + u)) - np.ceil(alpha * u)).astype(int))
         for u in np.linspace(0.0005, 0.9995, 1000)
     }
-    drawn = {tuple(row) for row in sequences(13, 9, True, 400).tolist()}
-    assert drawn == formula
+    found = {tuple(row) for row in sequences(13, 9, True, 400).tolist()}
+    assert found == formula
 
 
 def test_random_sequences_have_their_twos_anywhere():
@@ -78,7 +78,7 @@ def test_random_sequences_have_their_twos_anywhere():
     np.testing.assert_allclose(twos.mean(axis=0), 4 / 9, atol=0.07)
 
 
-def test_sizes_that_cannot_be():
+def test_impossible_sizes_are_refused():
     seed = tf.constant([0, 0], tf.int64)
     for outputs in (0, 4, 10):
         with pytest.raises(SettingError, match='at least 5 and at most 9'):
@@ -89,27 +89,27 @@ def test_sizes_that_cannot_be():
 @pytest.mark.parametrize('inputs, outputs', [(35, 25), (16, 11), (3, 2)])
 def test_values_and_gradient_are_those_of_tensorflow(inputs, outputs, overlapping):
     x = RNG.normal(size=(3, inputs, inputs, 5)).astype(np.float32)
-    flow = RNG.normal(size=(3, outputs, outputs, 5)).astype(np.float32)
+    dy = RNG.normal(size=(3, outputs, outputs, 5)).astype(np.float32)
     ratio = (1, inputs / (outputs + 0.01), inputs / (outputs + 0.01), 1)
     with tf.Graph().as_default(), v1.Session() as session:
-        pictures = tf.constant(x)
+        images = tf.constant(x)
         theirs, *starts = tf.nn.fractional_max_pool(
-            pictures, ratio, False, overlapping, seed=3
+            images, ratio, False, overlapping, seed=3
         )
-        (gradient,) = tf.gradients(theirs, pictures, tf.constant(flow))
-        # In one run: each draws again. Fed, because the shape that TensorFlow thinks
-        # the sequences have is one too short.
+        (gradient,) = tf.gradients(theirs, images, tf.constant(dy))
+        # In one run, because each run samples again. Fed, because the static shape of
+        # TensorFlow's sequences is one too short.
         expected, expected_gradient, starts = session.run([theirs, gradient, starts])
         fed = [v1.placeholder(tf.int32, (outputs + 1,)) for _ in starts]
-        ours = fractional_max_pool.max_pool(pictures, *fed, overlapping)
-        (gradient,) = tf.gradients(ours, pictures, tf.constant(flow))
+        ours = fractional_max_pool.max_pool(images, *fed, overlapping)
+        (gradient,) = tf.gradients(ours, images, tf.constant(dy))
         found = session.run([ours, gradient], dict(zip(fed, starts, strict=True)))
     np.testing.assert_array_equal(found[0], expected)
     np.testing.assert_allclose(found[1], expected_gradient, rtol=1e-6, atol=1e-6)
 
 
 @BOTH
-def test_values_by_hand(overlapping):
+def test_values_of_a_small_example(overlapping):
     x = np.arange(25.0, dtype=np.float32).reshape(1, 5, 5, 1)
     pooled = fractional_max_pool.max_pool(
         tf.constant(x),
@@ -127,7 +127,7 @@ def test_values_by_hand(overlapping):
 @BOTH
 @MODES
 def test_gradient_against_finite_differences(pseudo, overlapping):
-    # Far from each other, so that no difference reaches another maximum.
+    # Far apart, so that no difference changes the maximum.
     values = RNG.permutation(2 * 7 * 8 * 2).reshape(2, 7, 8, 2).astype(np.float64)
 
     def pooled(x):
@@ -147,7 +147,7 @@ def test_gradient_against_finite_differences(pseudo, overlapping):
 
 
 @BOTH
-def test_of_equal_values_one_gets_the_gradient(overlapping):
+def test_one_of_equal_values_gets_the_gradient(overlapping):
     with tf.Graph().as_default(), v1.Session() as session:
         x = tf.ones((1, 5, 5, 1))
         starts = tf.constant([0, 2, 3, 5])
@@ -159,43 +159,43 @@ def test_of_equal_values_one_gets_the_gradient(overlapping):
 # LayerBuilder.fractional_max_pool.
 
 
-def drawn(training=True, step=0, seed=0, name='p', pseudo=False, **kwargs):
-    """Which pixels of an image of different numbers are the maxima."""
+def pooled(training=True, step=0, seed=0, name='p', pseudo=False, **kwargs):
+    """Pools an image of distinct numbers, which identify the pixels."""
     with tf.Graph().as_default(), v1.Session() as session:
         counter = v1.train.get_or_create_global_step()
         x = tf.reshape(tf.range(30.0 * 30.0), (1, 30, 30, 1))
         net = LayerBuilder(training, seed, **kwargs)
         y = net.fractional_max_pool(name, x, 21, 21, pseudo)
-        assert y.shape == (1, 21, 21, 1) and net.random
+        assert y.shape == (1, 21, 21, 1) and net.is_stochastic
         session.run(counter.initializer)
         session.run(counter.assign(step))
         return session.run(y)[0, :, :, 0]
 
 
 @MODES
-def test_regions_in_training_depend_on_seed_name_step_and_part(pseudo):
-    base = drawn(step=3, pseudo=pseudo)
-    np.testing.assert_array_equal(base, drawn(step=3, pseudo=pseudo))
+def test_regions_in_training_depend_on_seed_name_step_and_microbatch(pseudo):
+    base = pooled(step=3, pseudo=pseudo)
+    np.testing.assert_array_equal(base, pooled(step=3, pseudo=pseudo))
     for other in (
-        drawn(step=4, pseudo=pseudo),
-        drawn(step=3, seed=1, pseudo=pseudo),
-        drawn(step=3, name='q', pseudo=pseudo),
-        drawn(step=3, part=1, parts=2, pseudo=pseudo),
+        pooled(step=4, pseudo=pseudo),
+        pooled(step=3, seed=1, pseudo=pseudo),
+        pooled(step=3, name='q', pseudo=pseudo),
+        pooled(step=3, microbatch=1, num_microbatches=2, pseudo=pseudo),
     ):
         assert not np.array_equal(base, other)
-    # Rows and columns have regions of their own.
+    # Rows and columns have different regions.
     rows, columns = base[:, -1] // 30, base[-1] % 30
     assert not np.array_equal(rows, columns)
 
 
-def test_regions_in_evaluation_depend_on_seed_name_and_pass():
-    base = drawn(False, step=3)
-    np.testing.assert_array_equal(base, drawn(False, step=99))
+def test_regions_in_evaluation_depend_on_seed_name_and_sample():
+    base = pooled(False, step=3)
+    np.testing.assert_array_equal(base, pooled(False, step=99))
     for other in (
-        drawn(False, pass_number=1),
-        drawn(False, seed=1),
-        drawn(False, name='q'),
-        drawn(True, step=0),
+        pooled(False, sample=1),
+        pooled(False, seed=1),
+        pooled(False, name='q'),
+        pooled(True, step=0),
     ):
         assert not np.array_equal(base, other)
 

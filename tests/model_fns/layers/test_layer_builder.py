@@ -1,4 +1,4 @@
-"""LayerBuilder: arithmetic, first weights, dropout masks, moving averages."""
+"""LayerBuilder: arithmetic, initial weights, dropout masks, moving averages."""
 
 import numpy as np
 import pytest
@@ -12,7 +12,7 @@ v1 = tf.compat.v1
 RNG = np.random.default_rng(0)
 
 # The first row of `kernel()` below; TensorFlow 2.15 and 2.21 agree to the bit.
-FIRST_WEIGHTS = (0.0595012866, 0.1738506258, 0.1996091306)
+INITIAL_WEIGHTS = (0.0595012866, 0.1738506258, 0.1996091306)
 
 
 def run(build, *, feed=None, step=None, graph_seed=None, ops_before=0):
@@ -41,18 +41,18 @@ def kernel(seed=0, name='d', shape=(4, 3), initializer=None, **kwargs):
     return run(build, **kwargs)[1][f'{name}/kernel']
 
 
-# First weights.
+# Initial weights.
 
 
-def test_first_weights_depend_on_nothing_but_seed_and_name():
+def test_initial_weights_are_a_function_of_seed_and_name():
     base = kernel()
     np.testing.assert_array_equal(base, kernel(graph_seed=7, ops_before=5))
     assert not np.array_equal(base, kernel(seed=1))
     assert not np.array_equal(base, kernel(name='e'))
 
 
-def test_first_weights_are_the_same_on_every_version():
-    np.testing.assert_allclose(kernel()[0], FIRST_WEIGHTS, rtol=1e-5)
+def test_initial_weights_are_the_same_in_every_version():
+    np.testing.assert_allclose(kernel()[0], INITIAL_WEIGHTS, rtol=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -64,11 +64,11 @@ def test_first_weights_are_the_same_on_every_version():
         ('lecun_normal', 1 / 300),
     ],
 )
-def test_variance_of_first_weights(initializer, variance):
+def test_variance_of_initial_weights(initializer, variance):
     weights = kernel(shape=(300, 400), initializer=initializer)
     assert weights.var() == pytest.approx(variance, rel=0.02)
     assert abs(weights.mean()) < 0.01 * variance**0.5 * 3
-    # Cut off at two deviations of the uncut normal.
+    # Truncated at two deviations of the normal.
     assert np.abs(weights).max() < 2.3 * variance**0.5
 
 
@@ -152,7 +152,7 @@ def test_activations():
     assert net.initializer_for('tanh') == 'glorot_normal'
 
 
-def test_sizes_that_are_unknown_or_wrong():
+def test_unknown_and_invalid_sizes_are_refused():
     with tf.Graph().as_default():
         net = LayerBuilder(True)
         with pytest.raises(ValueError, match='must be known'):
@@ -184,7 +184,7 @@ def mask(step=0, seed=0, name='o', rate=0.3, training=True, **kwargs):
     return run(build, step=step, **kwargs)[0]
 
 
-def test_dropout_depends_on_seed_name_and_step_alone():
+def test_dropout_is_a_function_of_seed_name_and_step():
     base = mask(step=3)
     np.testing.assert_array_equal(base, mask(step=3, graph_seed=9, ops_before=4))
     for other in (mask(step=4), mask(step=3, seed=1), mask(step=3, name='p')):
@@ -197,34 +197,34 @@ def test_masks_of_different_steps_are_independent():
     assert both == pytest.approx(0.25, abs=0.02)
 
 
-def test_dropout_drops_its_share_and_keeps_the_mean():
+def test_dropout_drops_its_share_and_preserves_the_mean():
     values = mask()
     assert (values == 0).mean() == pytest.approx(0.3, abs=0.02)
     np.testing.assert_allclose(values[values != 0], 1 / 0.7, rtol=1e-6)
 
 
 @pytest.mark.parametrize('shape', [(1,), (3, 5, 7), (2, 0, 3)])
-@pytest.mark.parametrize('whole', [False, True])
-def test_dropout_of_any_number_of_values(shape, whole):
+@pytest.mark.parametrize('per_example', [False, True])
+def test_dropout_of_any_number_of_values(shape, per_example):
     def build():
-        dropped = LayerBuilder(True).dropout('o', tf.ones(shape), 0.5, whole)
+        dropped = LayerBuilder(True).dropout('o', tf.ones(shape), 0.5, per_example)
         assert dropped.shape == shape
         return dropped
 
     values = run(build)[0]
     assert values.shape == shape and set(values.flat) <= {0.0, 2.0}
-    if whole and values.size:
+    if per_example and values.size:
         assert len({tuple(v.flat) for v in values}) <= 2
 
 
-def test_neighbouring_values_are_dropped_independently():
-    # Two of them share one random number.
+def test_neighboring_values_are_dropped_independently():
+    # Two neighbors share one random number.
     dropped = mask(rate=0.5) == 0
     assert (dropped[:, ::2] & dropped[:, 1::2]).mean() == pytest.approx(0.25, abs=0.02)
 
 
 @pytest.mark.parametrize('rate', [1e-9, 1 - 1e-9])
-def test_dropout_of_next_to_nothing_and_of_next_to_all(rate):
+def test_dropout_rates_close_to_0_and_1(rate):
     assert (mask(rate=rate) == 0).mean() == pytest.approx(rate, abs=0.001)
 
 
@@ -234,7 +234,7 @@ def test_no_dropout_outside_training():
 
 
 @pytest.mark.parametrize('rate', [-0.1, 1.0])
-def test_wrong_dropout_rate(rate):
+def test_invalid_dropout_rates_are_refused(rate):
     with pytest.raises(SettingError, match='at least 0 and below 1'):
         mask(rate=rate, training=False)
 
@@ -277,7 +277,7 @@ def test_batch_norm_outside_training_uses_the_moving_averages():
         assert not v1.get_collection(v1.GraphKeys.UPDATE_OPS)
         return y
 
-    # Averages of 0 and 1, as they start.
+    # The averages start at 0 and 1.
     np.testing.assert_allclose(run(build)[0], x / np.sqrt(1.5), rtol=1e-4, atol=1e-6)
 
 
@@ -290,7 +290,7 @@ def test_moving_averages_are_not_trained():
         assert build() == ['n/gamma', 'n/beta']
 
 
-def test_gradients_of_convolutions_can_be_products(monkeypatch):
+def test_conv_gradients_can_be_products(monkeypatch):
     monkeypatch.setattr(conv_gradients, 'LEAST_FILTERS', 1)
     images = RNG.normal(size=(4, 6, 6, 4)).astype(np.float32)
 
@@ -311,6 +311,6 @@ def test_gradients_of_convolutions_can_be_products(monkeypatch):
         ours, products = build('products', **settings)
         assert products
         np.testing.assert_allclose(ours, plain, rtol=1e-4, atol=1e-3)
-    # What it is not for.
+    # Not with strides, nor outside of training.
     for settings in ({'strides': 2}, {'training': False}):
         assert not build('products', **settings)[1]

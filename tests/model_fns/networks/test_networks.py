@@ -1,4 +1,4 @@
-"""Every registered network builds, at every image size, and can be trained."""
+"""Registered networks: building at all image sizes, training, published shapes."""
 
 import os
 
@@ -9,20 +9,21 @@ import pytest
 import tensorflow as tf
 
 from estimator_clf.core.errors import SettingError
-from model_fns import OptimizerSpec, make_model_fn, registry
+from model_fns import OptimizerSpec, registry
 from model_fns.layers.layer_builder import LayerBuilder
+from tests.helpers.model_fns import model_fn_of
 from tests.helpers.small_networks import CLASSIFIERS, LEAST, SMALL, needs_keras
 
 v1 = tf.compat.v1
 
 SIZES = [(8, 8, 1), (28, 28, 1), (33, 17, 3), (128, 128, 3)]
 
-# Deep ones, which build for seconds.
+# Deep networks, which build for seconds.
 LONG = ('pretrained', 'resnet')
 
 
 def _builds(name, shape):
-    # Where the least is more, the largest instead of the middle ones.
+    # The largest size replaces the middle ones for networks with a larger minimum.
     usual = (8, 8, 1), (128, 128, 3) if LEAST.get(name, 0) > 9 else (33, 17, 3)
     name_it = f'{name}-{"x".join(map(str, shape))}'
     marks = [pytest.mark.slow][: shape not in usual]
@@ -34,10 +35,10 @@ def _builds(name, shape):
 )
 def test_builds_at_every_size_with_a_batch_of_unknown_size(name, shape):
     needs_keras(name)
-    # Deep ones build for seconds.
+    # Deep networks build for seconds.
     args = {'resnet': {'depth': 18}, 'resnet_cifar': {'depth': 8}}
     args = {**args, 'pretrained': SMALL['pretrained']}.get(name, {})
-    # Built, not run: at 128x128 some first layers would fill the memory.
+    # Built, not run: at 128x128 some dense layers need too much memory.
     with tf.Graph().as_default():
         images = v1.placeholder(tf.float32, (None, *shape))
         if min(shape[:2]) < LEAST.get(name, 0):
@@ -50,7 +51,7 @@ def test_builds_at_every_size_with_a_batch_of_unknown_size(name, shape):
         assert gradients and all(g is not None for g in gradients)
 
 
-# Those that take long have no layers of their own in bfloat16.
+# The slow networks have no other layers in bfloat16.
 @pytest.mark.parametrize(
     'name, dtype',
     [(name, 'float32') for name in CLASSIFIERS]
@@ -65,10 +66,10 @@ def test_trains_a_step_evaluates_predicts_and_exports(name, dtype, tmp_path):
     images = np.random.default_rng(0).integers(0, 256, (4, size, size, 3))
     images, labels = images.astype(np.uint8), np.arange(4, dtype=np.int32) % 3
 
-    def pictures():
+    def batches():
         return tf.data.Dataset.from_tensor_slices(({'image': images}, labels)).batch(4)
 
-    model_fn = make_model_fn(
+    model_fn = model_fn_of(
         name,
         num_classes=3,
         mean=127.0,
@@ -78,9 +79,9 @@ def test_trains_a_step_evaluates_predicts_and_exports(name, dtype, tmp_path):
         compute_dtype=dtype,
     )
     model = estimator.Estimator(model_fn, str(tmp_path))
-    model.train(pictures, steps=1)
-    assert np.isfinite(model.evaluate(pictures)['average_loss'])
-    predicted = [p['probabilities'] for p in model.predict(pictures)]
+    model.train(batches, steps=1)
+    assert np.isfinite(model.evaluate(batches)['average_loss'])
+    predicted = [p['probabilities'] for p in model.predict(batches)]
 
     def receiver():
         inputs = {'image': v1.placeholder(tf.uint8, (None, size, size, 3))}
@@ -95,7 +96,7 @@ def test_trains_a_step_evaluates_predicts_and_exports(name, dtype, tmp_path):
 @pytest.mark.parametrize(
     'settings, number',
     [
-        # The whitening has 288 weights, which are not trained.
+        # Without the 288 whitening weights, which are not trained.
         (
             {'whiten_bias': True},
             24 + 9 * (24 * 64 + 64 * 64 + 64 * 256 + 3 * 256 * 256) + 2 * 576 + 2560,
@@ -113,7 +114,7 @@ def test_airbench_has_the_published_weights(settings, number):
     assert weights('airbench', *CIFAR, **settings)[0] == number
 
 
-def test_airbench_begins_by_handing_channels_on():
+def test_airbench_starts_with_identity_convolutions():
     with tf.Graph().as_default(), v1.Session() as session:
         build = registry.get('airbench')
         build(LayerBuilder(True), tf.zeros((1, 9, 9, 3)), 3, widths=(32, 4), depth=2)
@@ -125,14 +126,14 @@ def test_airbench_begins_by_handing_channels_on():
         }
     wider, narrower = kernels['group1/conv1'], kernels['group2/conv1']
     for kernel, count in ((wider, 24), (narrower, 4)):
-        handed = np.zeros_like(kernel[..., :count])
-        handed[1, 1, range(count), range(count)] = 1
-        np.testing.assert_array_equal(kernel[..., :count], handed)
-    # Of the variance of PyTorch's own layers.
+        identity = np.zeros_like(kernel[..., :count])
+        identity[1, 1, range(count), range(count)] = 1
+        np.testing.assert_array_equal(kernel[..., :count], identity)
+    # The variance of PyTorch's layers.
     assert wider[..., 24:].var() == pytest.approx(1 / (3 * 9 * 24), rel=0.1)
 
 
-def test_airbench_refuses_what_cannot_be():
+def test_airbench_refuses_invalid_options():
     for settings in ({'depth': 0}, {'widths': ()}, {'depth': 1, 'residual': True}):
         with pytest.raises(SettingError, match='airbench'):
             variables('airbench', (32, 32, 3), **settings)
@@ -141,13 +142,15 @@ def test_airbench_refuses_what_cannot_be():
             variables('airbench', (32, 32, 3), **settings)
 
 
-def test_airbench_trains_its_first_bias_only_when_told_to():
-    for wanted in (False, True):
+def test_airbench_trains_its_first_bias_only_with_whiten_bias():
+    for trains_bias in (False, True):
         with tf.Graph().as_default():
             images = tf.zeros((1, 9, 9, 3))
-            registry.get('airbench')(LayerBuilder(True), images, 3, whiten_bias=wanted)
+            registry.get('airbench')(
+                LayerBuilder(True), images, 3, whiten_bias=trains_bias
+            )
             trained = {v.op.name for v in v1.trainable_variables()}
-        assert ('whiten/bias' in trained) == wanted
+        assert ('whiten/bias' in trained) == trains_bias
         assert 'whiten/kernel' not in trained
 
 
@@ -198,14 +201,14 @@ def test_cnn_has_more_convolutions_for_larger_images(shape, convolutions, featur
     assert sum(name.endswith('/kernel') for name in given) == 3
 
 
-def test_cnn_refuses_a_image_that_its_poolings_use_up():
+def test_cnn_refuses_images_too_small_for_its_poolings():
     with pytest.raises(SettingError) as e:
         variables('cnn', shape=(3, 8, 1))
     assert 'at least 4x4 pixels, got 3x8' in str(e.value)
     variables('cnn', shape=(4, 4, 1))
 
 
-def test_wrong_values_of_settings():
+def test_invalid_values_of_options_are_refused():
     with pytest.raises(SettingError, match='dropout rate'):
         variables('mlp', dropout=1.5)
     with pytest.raises(SettingError, match="did you mean 'relu'"):
@@ -222,7 +225,7 @@ def test_linear_regression(shape):
 
 
 def weights(name, shape, classes, **settings):
-    """Counts them, and looks at the first layer's; nothing is allocated."""
+    """Counts all weights and those of the first layer, without allocating them."""
     with tf.Graph().as_default():
         images = v1.placeholder(tf.float32, (None, *shape))
         registry.get(name)(LayerBuilder(True), images, classes, **settings)
@@ -237,7 +240,7 @@ IMAGENET, CIFAR = ((224, 224, 3), 1000), ((32, 32, 3), 10)
 @pytest.mark.parametrize(
     'name, settings, data, published, digits',
     [
-        # Two groups; 60,965,224 is what Caffe's model zoo counts of it.
+        # Two groups; 60,965,224 is the number in Caffe's model zoo.
         ('alexnet', {}, IMAGENET, 60_965_224, 0),
         ('alexnet', {'groups': 1}, IMAGENET, 62_378_344, 0),
         # The CIFAR-10 tutorial, on its crops of 24x24.
@@ -247,7 +250,7 @@ IMAGENET, CIFAR = ((224, 224, 3), 1000), ((32, 32, 3), 10)
         ('resnet_cifar', {'depth': 32}, CIFAR, 0.46e6, -4),
         ('resnet_cifar', {'depth': 44}, CIFAR, 0.66e6, -4),
         ('resnet_cifar', {'depth': 56}, CIFAR, 0.85e6, -4),
-        # What torchvision documents of its resnet18, resnet34 and resnet50.
+        # From torchvision's documentation of resnet18, resnet34 and resnet50.
         ('resnet', {'depth': 18}, IMAGENET, 11_689_512, 0),
         ('resnet', {'depth': 34}, IMAGENET, 21_797_672, 0),
         ('resnet', {'depth': 50}, IMAGENET, 25_557_032, 0),
@@ -264,7 +267,7 @@ def test_first_layers():
 
 
 def activations(name, shape, **settings):
-    """Shapes behind the convolutions and poolings, in their order: [(op, H, W, C)]."""
+    """Returns the outputs of convolutions and poolings, in order: [(op, H, W, C)]."""
     with tf.Graph().as_default() as graph:
         images = v1.placeholder(tf.float32, (None, *shape))
         registry.get(name)(LayerBuilder(False), images, 10, **settings)
@@ -301,13 +304,13 @@ def test_the_two_halves_of_alexnet_meet_in_the_third_convolution():
             {'ratio': 'cbrt2', 'poolings': 12, 'filters': 64, 'dropout': 0.5},
             [94, 74, 58, 45, 35, 27, 21, 16, 12, 9, 6, 4],
         ),
-        # As few poolings as hold the image.
+        # The fewest poolings that fit the image.
         ((36, 20, 3), {}, [36, 25, 17, 11, 7, 4]),
         ((37, 20, 3), {}, [52, 36, 25, 17, 11, 7, 4]),
     ],
 )
 def test_fmp_has_the_published_shapes(shape, settings, sizes):
-    # Each 2x2 convolution takes a pixel off; behind the poolings there are 2.
+    # Each 2x2 convolution removes a pixel; after the poolings there are 2.
     filters = settings.get('filters', 32)
     expected = [size - 1 for size in sizes] + [1, 1]
     found = activations('fmp', shape, **settings)
@@ -316,28 +319,28 @@ def test_fmp_has_the_published_shapes(shape, settings, sizes):
     assert [c for *_, c in found] == [filters * i for i in range(1, len(sizes) + 3)]
 
 
-def test_fmp_drops_more_from_layer_to_layer():
+def test_fmp_dropout_increases_from_layer_to_layer():
     rates = []
 
-    class Noted(LayerBuilder):
+    class Recording(LayerBuilder):
         def dropout(self, name, x, rate):
             rates.append(rate)
             return super().dropout(name, x, rate)
 
     with tf.Graph().as_default():
         v1.train.get_or_create_global_step()
-        registry.get('fmp')(Noted(True), tf.zeros((1, 7, 7, 1)), 3, dropout=0.5)
+        registry.get('fmp')(Recording(True), tf.zeros((1, 7, 7, 1)), 3, dropout=0.5)
     np.testing.assert_allclose(rates, [0, 0.125, 0.25, 0.375, 0.5])
 
 
-def test_fmp_refuses_what_cannot_be():
-    with pytest.raises(SettingError, match='begin with 7x7 pixels'):
+def test_fmp_refuses_invalid_options():
+    with pytest.raises(SettingError, match='start at 7x7 pixels'):
         variables('fmp', poolings=2)
     with pytest.raises(SettingError, match="did you mean 'cbrt2'"):
         variables('fmp', ratio='cbrt')
 
 
-def test_residual_blocks_can_begin_as_their_shortcuts():
+def test_residual_blocks_can_start_as_their_shortcuts():
     cases = (('resnet', 18, (True,)), ('resnet_cifar', 8, (True, False)))
     for name, depth, settings in cases:
         for zero in settings:
@@ -356,7 +359,7 @@ def test_residual_blocks_can_begin_as_their_shortcuts():
             assert zeros == (last if zero else set()) and last < set(gammas)
 
 
-def test_depths_that_there_are_not():
+def test_unsupported_depths_are_refused():
     with pytest.raises(SettingError, match='6 n [+] 2, got 21'):
         variables('resnet_cifar', depth=21)
     with pytest.raises(SettingError, match='18, 34, 50, 101, 152, got 20'):
@@ -364,27 +367,27 @@ def test_depths_that_there_are_not():
 
 
 def test_shortcut_of_a_small_resnet_subsamples_and_fills_with_zeros():
-    # With all weights but those of the first convolution at 0, what is left of the
-    # image comes by the shortcuts.
+    # With all weights at 0 except those of the first convolution, the output is that
+    # of the shortcuts.
     images = np.random.default_rng(0).normal(size=(1, 8, 8, 3)).astype(np.float32)
-    seen = {}
+    recorded = {}
 
-    class Noted(LayerBuilder):
+    class Recording(LayerBuilder):
         def global_average_pool(self, x):
-            seen['last'] = x
+            recorded['last'] = x
             return super().global_average_pool(x)
 
         def batch_norm(self, name, x, *args):
             y = super().batch_norm(name, x, *args)
-            seen.setdefault('first', y)
+            recorded.setdefault('first', y)
             return y
 
     with tf.Graph().as_default(), v1.Session() as session:
         build = registry.get('resnet_cifar')
-        net = Noted(False)
+        net = Recording(False)
         build(net, tf.constant(images), 3, depth=8, filters=4, zero_gamma=True)
         session.run(v1.global_variables_initializer())
-        first, last = session.run([tf.nn.relu(seen['first']), seen['last']])
+        first, last = session.run([tf.nn.relu(recorded['first']), recorded['last']])
     assert last.shape == (1, 2, 2, 16)
     # Twice every second pixel; 2 zeros on each side, then 4.
     np.testing.assert_allclose(last[..., 6:10], first[:, ::4, ::4], rtol=1e-6)

@@ -1,4 +1,4 @@
-"""`network=pretrained`: what Keras has published, on our own layers."""
+"""`network=pretrained`: the architectures of Keras on `LayerBuilder`."""
 
 import functools
 import os
@@ -13,14 +13,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from estimator_clf.config.config import Config
-from estimator_clf.core import devices
+from estimator_clf.config.config import make_config
 from estimator_clf.core.errors import ConfigError, SettingError
-from estimator_clf.training import factory
-from estimator_clf.training.config_checks import check
 from estimator_clf.training.trainer import train_and_evaluate
 from estimator_clf.warm_start.keras_file import KerasFile
-from estimator_clf.warm_start.keras_layer_mapping import by_layer
+from estimator_clf.warm_start.keras_layer_mapping import map_by_layer
 from input.formats.arrays import from_arrays
 from model_fns import registry
 from model_fns.layers import keras_applications, keras_functional
@@ -36,14 +33,14 @@ except SettingError as missing:
     pytest.skip(str(missing), allow_module_level=True)
 
 RNG = np.random.default_rng(0)
-SMALL = 'name=MobileNet,alpha=0.25'
+SMALL = 'name=MobileNet, alpha=0.25'
 
 
 def keras_model(name, size, alpha=1.0, path=None):
-    """Makes a model of Keras with random weights, averages too; saves them.
+    """Makes a model of Keras with random weights and averages, and saves them.
 
     Returns:
-        (images, what the model makes of them by Keras's own preprocessing).
+      (images, the outputs of the model with Keras's preprocessing).
     """
 
     def work():
@@ -56,7 +53,7 @@ def keras_model(name, size, alpha=1.0, path=None):
         for layer in keras_applications._flat(model):
             if layer.weights:
                 layer.set_weights([_random(w) for w in layer.weights])
-        # Of the size of real activations, so that 1e-5 means something.
+        # With the scale of real activations, for which 1e-5 is a sensible tolerance.
         preprocess = sys.modules[make.__module__].preprocess_input
         images = np.random.default_rng(1).integers(0, 256, (2, size, size, 3))
         outputs = model.predict_on_batch(preprocess(images.astype(np.float32)))
@@ -64,7 +61,7 @@ def keras_model(name, size, alpha=1.0, path=None):
             (model.save if one.endswith('.keras') else model.save_weights)(one)
         return images, outputs
 
-    return keras_applications._apart(work)
+    return keras_applications._run_eagerly(work)
 
 
 def _random(variable):
@@ -75,9 +72,9 @@ def _random(variable):
         return RNG.uniform(0.5, 1.5, shape)
     if len(shape) < 2:
         return RNG.normal(0, 0.1, shape)
-    # He et al., 2015; of a depthwise kernel each output sees one channel.
-    seen = np.prod(shape[:2] if 'depthwise' in name else shape[:-1])
-    return RNG.normal(0, np.sqrt(2.0 / seen), shape)
+    # He et al., 2015; an output of a depthwise kernel depends on one channel.
+    fan_in = np.prod(shape[:2] if 'depthwise' in name else shape[:-1])
+    return RNG.normal(0, np.sqrt(2.0 / fan_in), shape)
 
 
 @pytest.mark.parametrize(
@@ -106,9 +103,11 @@ def _random(variable):
         ),
     ],
 )
-def test_is_what_keras_says_with_the_weights_of_its_file(name, size, alpha, tmp_path):
+def test_outputs_equal_those_of_keras_with_the_same_weights(
+    name, size, alpha, tmp_path
+):
     path = str(tmp_path / 'weights.h5')
-    images, wanted = keras_model(name, size, alpha, [path])
+    images, expected = keras_model(name, size, alpha, [path])
     config = keras_applications.config(name, (size, size, 3), alpha)
     layers = keras_functional.layers_of(config)
     with tf.Graph().as_default(), v1.Session() as session:
@@ -118,25 +117,26 @@ def test_is_what_keras_says_with_the_weights_of_its_file(name, size, alpha, tmp_
             outputs = keras_functional.run(net, config, preprocessed(given, name))
         variables = {v.op.name: v for v in v1.global_variables()}
         shapes = {n: tuple(v.shape.as_list()) for n, v in variables.items()}
-        source = by_layer(path, KerasFile(path, layers).layers, layers, shapes)
+        source = map_by_layer(path, KerasFile(path, layers).layers, layers, shapes)
         assert set(source.shapes) == set(shapes)
         feeds = {v.initial_value: source.read(n)[()] for n, v in variables.items()}
         session.run([v.initializer for v in variables.values()], feeds)
         found = session.run(outputs)
-    assert np.abs(wanted).max() > 1e-3
-    np.testing.assert_allclose(found, wanted, 1e-5, 1e-5 * np.abs(wanted).max())
+    assert np.abs(expected).max() > 1e-3
+    tolerance = 1e-5 * np.abs(expected).max()
+    np.testing.assert_allclose(found, expected, 1e-5, tolerance)
 
 
 @pytest.mark.parametrize('name', ['VGG16', 'MobileNetV2', 'DenseNet121', 'ResNetRS50'])
 def test_preprocessing_is_that_of_keras(name):
     images = RNG.uniform(0, 255, (2, 3, 4, 3)).astype(np.float32)
     make = getattr(keras_applications.keras().applications, name)
-    wanted = sys.modules[make.__module__].preprocess_input(images.copy())
+    expected = sys.modules[make.__module__].preprocess_input(images.copy())
     with tf.Graph().as_default(), v1.Session() as session:
         found = session.run(preprocessed(tf.constant(images), name))
         gray = session.run(preprocessed(tf.constant(images[..., :1]), name))
         same = session.run(preprocessed(tf.repeat(images[..., :1], 3, -1), name))
-    np.testing.assert_allclose(found, wanted, 1e-5, 1e-5)
+    np.testing.assert_allclose(found, expected, 1e-5, 1e-5)
     np.testing.assert_array_equal(gray, same)
 
 
@@ -156,7 +156,7 @@ def test_parameters_as_published():
     assert 'block1_conv1/kernel' in backbone and backbone['logits/kernel'] == 5120
 
 
-def test_mistakes():
+def test_invalid_options_are_refused():
     for settings, words in (
         ({'name': 'VGG166'}, "did you mean 'VGG16'"),
         ({'name': 'VGG16', 'alpha': 0.5}, 'VGG16 has no alpha'),
@@ -169,7 +169,7 @@ def test_mistakes():
         count(16, 3, name='VGG16')
 
 
-def test_efficientnet_has_a_layer_more_with_the_weights_for_imagenet():
+def test_efficientnet_has_another_layer_with_imagenet_weights():
     names = [
         [layer['name'] for layer in keras_applications.config(*args)['layers']]
         for args in (
@@ -199,7 +199,7 @@ def source():
     return from_arrays(arrays, NAMES, name='small')
 
 
-def run(model_dir, args='', observer=None, **settings):
+def run(model_dir, options='', callback=None, **settings):
     settings = {
         'train_only': 'logits',
         'batch_size': 8,
@@ -209,25 +209,14 @@ def run(model_dir, args='', observer=None, **settings):
         'learning_rate': 0.01,
         **settings,
     }
-    config = Config(
+    options = f'{SMALL}, {options}' if options else SMALL
+    config = make_config(
         dataset='arrays',
-        network='pretrained',
-        network_args=f'{SMALL},{args}',
+        network=f'pretrained({options})',
         model_dir=str(model_dir),
         **settings,
     )
-    check(config)
-    config = factory.resolve_auto(config, source())
-    return train_and_evaluate(
-        config,
-        source(),
-        factory.model_fn_maker(config),
-        functools.partial(factory.make_decoder, config),
-        devices.set_up('cpu', None),
-        observer,
-        None,
-        functools.partial(factory.pretrained_weights, config),
-    )
+    return train_and_evaluate(config, [callback] if callback else [], source=source())
 
 
 def variables(directory, step=None):
@@ -244,7 +233,7 @@ def variables(directory, step=None):
 
 @pytest.fixture(scope='module')
 def files(tmp_path_factory):
-    """The same weights in every kind of file that Keras writes."""
+    """The same weights in every type of file that Keras writes."""
     directory = tmp_path_factory.mktemp('keras')
     names = {
         'legacy': 'legacy.h5',
@@ -253,7 +242,7 @@ def files(tmp_path_factory):
     }
     paths = {kind: str(directory / name) for kind, name in names.items()}
     keras_model('MobileNet', 32, 0.25, list(paths.values()))
-    # As InceptionV3's: names that the architecture does not have any more.
+    # As in InceptionV3's file, names that the architecture no longer has.
     paths['renamed'] = str(directory / 'renamed.h5')
     shutil.copy(paths['legacy'], paths['renamed'])
     with h5py.File(paths['renamed'], 'r+') as file:
@@ -266,7 +255,7 @@ def files(tmp_path_factory):
 
 
 @pytest.mark.parametrize('kind', ['legacy', 'numbered', 'whole', 'renamed'])
-def test_begins_with_the_weights_of_a_file(kind, files, tmp_path):
+def test_layers_are_mapped_to_the_weights_of_a_file(kind, files, tmp_path):
     layers, _ = registry.published('pretrained', {'name': 'MobileNet', 'alpha': 0.25})
     with tf.Graph().as_default():
         v1.train.create_global_step()
@@ -276,37 +265,37 @@ def test_begins_with_the_weights_of_a_file(kind, files, tmp_path):
             registry.get('pretrained')(LayerBuilder(True), images, 3, **args)
         variables = [v for v in v1.global_variables() if v.op.name != 'global_step']
         shapes = {v.op.name: tuple(v.shape) for v in variables}
-    wanted = KerasFile(files['legacy'])
+    expected = KerasFile(files['legacy'])
     found = KerasFile(files[kind], layers)
-    found = by_layer(files[kind], found.layers, layers, shapes)
+    found = map_by_layer(files[kind], found.layers, layers, shapes)
     assert set(shapes) - set(found.shapes) == {
         'pretrained/logits/kernel',
         'pretrained/logits/bias',
     }
     for name in found.shapes:
         np.testing.assert_array_equal(
-            found.read(name), wanted.read(name.removeprefix('pretrained/'))
+            found.read(name), expected.read(name.removeprefix('pretrained/'))
         )
 
 
 @pytest.mark.slow
-def test_a_run_from_a_file_goes_on_without_it(files, tmp_path):
+def test_a_run_from_a_file_resumes_without_it(files, tmp_path):
     path = str(tmp_path / 'mine.h5')
     shutil.copy(files['legacy'], path)
     whole = run(tmp_path / 'whole', f'weights={path}', max_steps=4)
-    observer = Recorder()
-    run(tmp_path / 'run', f'weights={path}', observer)
-    assert any('Warm start from' in x and '0 fresh' not in x for x in observer.messages)
-    begin, end = variables(tmp_path / 'run', 0), variables(tmp_path / 'run')
-    there = KerasFile(path)
-    for name, value in begin.items():
+    recorder = Recorder()
+    run(tmp_path / 'run', f'weights={path}', recorder)
+    assert any('Warm start from' in x and '0 fresh' not in x for x in recorder.messages)
+    initial, final = variables(tmp_path / 'run', 0), variables(tmp_path / 'run')
+    source_file = KerasFile(path)
+    for name, value in initial.items():
         if 'logits' in name:
-            assert not np.array_equal(value, end[name])
+            assert not np.array_equal(value, final[name])
         else:
             np.testing.assert_array_equal(
-                value, there.read(name.removeprefix('pretrained/'))
+                value, source_file.read(name.removeprefix('pretrained/'))
             )
-            np.testing.assert_array_equal(value, end[name])
+            np.testing.assert_array_equal(value, final[name])
     os.remove(path)
     results = run(
         tmp_path / 'run',
@@ -321,55 +310,57 @@ def test_a_run_from_a_file_goes_on_without_it(files, tmp_path):
 
 
 @pytest.mark.slow
-def test_fine_tuning_moves_all_and_by_wish_not_the_averages(tmp_path):
+def test_fine_tuning_trains_all_variables_and_averages_unless_frozen(tmp_path):
     settings = {'train_only': '', 'ema_decay': 0.9, 'gradient_accumulation_steps': 2}
     settings['precision'] = 'bfloat16'
     run(tmp_path / 'all', 'weights=none', **settings)
     run(tmp_path / 'some', 'weights=none', freeze='moving_', **settings)
-    start, end = variables(tmp_path / 'all', 0), variables(tmp_path / 'all')
+    start, final = variables(tmp_path / 'all', 0), variables(tmp_path / 'all')
     some = variables(tmp_path / 'some')
     for name, value in variables(tmp_path / 'some', 0).items():
         np.testing.assert_array_equal(value, start[name])
-        assert not np.array_equal(end[name], value), name
+        assert not np.array_equal(final[name], value), name
         assert np.array_equal(some[name], value) == ('moving_' in name), name
 
 
-def test_a_file_of_another_network(tmp_path):
+def test_a_file_of_another_network_is_refused(tmp_path):
     path = str(tmp_path / 'other.h5')
     keras_model('MobileNet', 32, 0.5, [path])
-    with pytest.raises(ConfigError, match=r"does not hold this network.*'conv1' has"):
+    with pytest.raises(
+        ConfigError, match=r"does not contain this network.*'conv1' has"
+    ):
         run(tmp_path / 'run', f'weights={path}')
 
 
-def test_both_name_the_weights(tmp_path):
-    with pytest.raises(ConfigError, match='both name the first weights'):
+def test_two_sources_of_weights_are_refused(tmp_path):
+    with pytest.raises(ConfigError, match='both name the initial weights'):
         run(tmp_path, 'weights=a.h5', warm_start='b.h5')
 
 
-def test_imagenet_comes_from_the_cache_of_keras(tmp_path, monkeypatch):
+def test_imagenet_weights_come_from_the_cache_of_keras(tmp_path, monkeypatch):
     monkeypatch.setenv('HOME', str(tmp_path))
 
-    def refused(*args, **kwargs):
+    def refuse(*args, **kwargs):
         raise OSError('there is no network')
 
-    monkeypatch.setattr(socket, 'create_connection', refused)
-    monkeypatch.setattr(socket, 'getaddrinfo', refused)
+    monkeypatch.setattr(socket, 'create_connection', refuse)
+    monkeypatch.setattr(socket, 'getaddrinfo', refuse)
     with pytest.raises(SettingError, match=r'could not fetch them .*weights=none'):
         run(tmp_path / 'run', 'weights=imagenet')
     cache = tmp_path / '.keras' / 'models'
     cache.mkdir(parents=True, exist_ok=True)
     path = str(cache / 'mobilenet_2_5_224_tf_no_top.h5')
     keras_model('MobileNet', 32, 0.25, [path])
-    run(tmp_path / 'run')  # What is meant if nothing is said.
-    there, begin = KerasFile(path), variables(tmp_path / 'run', 0)
+    run(tmp_path / 'run')  # The default.
+    source_file, initial = KerasFile(path), variables(tmp_path / 'run', 0)
     np.testing.assert_array_equal(
-        begin['pretrained/conv1/kernel'], there.read('conv1/kernel')
+        initial['pretrained/conv1/kernel'], source_file.read('conv1/kernel')
     )
-    assert len(begin) == len(there.shapes) + 2
+    assert len(initial) == len(source_file.shapes) + 2
 
 
 def test_imagenet_is_for_pretrained(tmp_path):
-    config = Config(dataset='arrays', network='linear', warm_start='imagenet')
+    config = make_config(dataset='arrays', network='linear', warm_start='imagenet')
     from estimator_clf.warm_start.from_config import warm_start_of
 
     with pytest.raises(ConfigError, match='is for `network=pretrained`'):

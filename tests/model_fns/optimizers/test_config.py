@@ -1,4 +1,4 @@
-"""Wrong optimizer settings are refused where they are made."""
+"""OptimizerSpec: invalid settings are refused when it is made."""
 
 import dataclasses
 
@@ -34,7 +34,7 @@ def test_defaults_and_every_name_are_accepted():
         ({'clip_norm': -1}, '`clip_norm` must be at least 0'),
         ({'warmup_steps': 1.5}, 'whole number'),
         ({'warmup_steps': 11, 'total_steps': 10}, '`warmup` must be at most'),
-        ({'total_steps': 0}, '--total_steps must be at least 1'),
+        ({'total_steps': 0}, '`total_steps` must be at least 1'),
         ({'schedule': 'cosine'}, 'total_steps'),
         ({'schedule': 'step'}, 'total_steps'),
         (
@@ -48,12 +48,12 @@ def test_defaults_and_every_name_are_accepted():
         ({'lr_multipliers': (('a',),)}, '`lr_multipliers` must be pairs'),
         ({'decay_rate': 0.0}, '`decay_rate` must be above 0'),
         ({'decay_rate': 1.5}, '`decay_rate` must be at most 1'),
-        ({'power': 0}, '--power must be above 0'),
-        ({'epsilon': 0.0}, '--epsilon must be above 0'),
-        ({'rho': 1.0}, '--rho must be below 1'),
+        ({'power': 0}, '`power` must be above 0'),
+        ({'epsilon': 0.0}, '`epsilon` must be above 0'),
+        ({'rho': 1.0}, '`rho` must be below 1'),
     ],
 )
-def test_wrong_settings_say_what_must_hold(wrong, message):
+def test_invalid_settings_are_refused_with_a_reason(wrong, message):
     with pytest.raises(SettingError) as e:
         OptimizerSpec(**wrong)
     assert message in str(e.value)
@@ -64,12 +64,12 @@ def test_step_boundaries_in_steps_need_no_total():
 
 
 @pytest.mark.parametrize('total', range(1, 6))
-def test_a_run_of_a_few_steps_may_have_two_boundaries_in_one(total):
+def test_a_short_run_may_have_two_equal_boundaries(total):
     settings = OptimizerSpec(schedule='step', total_steps=total)
     assert settings.boundaries == (0.5, 0.75)
 
 
-def test_numbers_of_numpy_are_numbers():
+def test_numpy_numbers_are_accepted():
     settings = OptimizerSpec(
         learning_rate=np.float32(0.5), total_steps=np.int64(10), schedule='cosine'
     )
@@ -82,7 +82,7 @@ def test_numbers_of_numpy_are_numbers():
         OptimizerSpec(momentum=np.bool_(False))
 
 
-def test_settings_survive_json_and_are_hashable():
+def test_a_spec_from_json_is_equal_and_hashable():
     settings = OptimizerSpec(schedule='step', boundaries=(10, 20))
     asdict = dataclasses.asdict(settings)
     again = OptimizerSpec(**{**asdict, 'boundaries': list(asdict['boundaries'])})

@@ -1,4 +1,4 @@
-"""Moving averages of weights: arithmetic, who reads them, a warm start, resuming."""
+"""EMA weights: arithmetic, evaluation and export, warm start, resuming."""
 
 from estimator_clf.compat import estimator
 
@@ -20,7 +20,7 @@ def averages(state):
 
 
 def reference(states, decay):
-    """The averages after each step, from the weights, in NumPy."""
+    """Computes the averages after each step from the weights, in NumPy."""
     average = {name: states[0][name].astype(np.float64) for name in averages(states[0])}
     for t, state in enumerate(states[1:], 1):
         d = min(decay, (t - 1) / (t + 8))
@@ -39,7 +39,7 @@ def test_averages_follow_the_formula(decay):
     assert len(names) == 9  # No slots, no steps, no averages of averages.
 
 
-def test_averages_start_as_the_weights_and_training_does_not_feel_them():
+def test_averages_start_as_the_weights_and_do_not_change_training():
     averaged, _ = stepping.train(stepping.model(optimizer={'ema_decay': 0.9}), 3)
     plain, _ = stepping.train(stepping.model(), 3)
     stepping.same(
@@ -48,7 +48,7 @@ def test_averages_start_as_the_weights_and_training_does_not_feel_them():
     stepping.same({n: averaged[3][n] for n in plain[3]}, plain[3])
 
 
-def test_averages_know_nothing_of_the_weights_from_before_a_warm_start():
+def test_averages_do_not_depend_on_the_weights_before_a_warm_start():
     model_fn = stepping.model(optimizer={'ema_decay': 0.9})
     warm = {'mlp/dense1/kernel': np.full((192, 8), 100.0, np.float32)}
     states, _ = stepping.train(model_fn, 2, change=warm)
@@ -58,7 +58,7 @@ def test_averages_know_nothing_of_the_weights_from_before_a_warm_start():
     np.testing.assert_allclose(average[2], 0.1 * kernel[1] + 0.9 * kernel[2], 1e-6)
 
 
-def pictures():
+def batches():
     data = tf.data.Dataset.from_tensor_slices(({'image': IMAGES}, LABELS))
     return data.repeat().batch(12)
 
@@ -66,7 +66,7 @@ def pictures():
 def trained(directory, legs, **kwargs):
     for steps in legs:
         model = estimator.Estimator(stepping.model(**kwargs), str(directory))
-        model.train(pictures, steps=steps)
+        model.train(batches, steps=steps)
     return model
 
 
@@ -77,8 +77,7 @@ def values(model):
 def test_evaluation_prediction_and_export_read_the_averages(tmp_path):
     kwargs = {'network': 'cnn', 'args': NORMED, 'optimizer': {'ema_decay': 0.9}}
     model = trained(tmp_path / 'run', [4], **kwargs)
-    # The weights proper are of no use to a plain model_fn any more, but the averages
-    # under their names are: what it computes of these is what is expected.
+    # The expected values: a model_fn without averages, with the averages as weights.
     found = values(model)
     with tf.Graph().as_default(), v1.Session() as session:
         v1.train.create_global_step()
@@ -89,15 +88,13 @@ def test_evaluation_prediction_and_export_read_the_averages(tmp_path):
             variable.load(value, session)
         expected = session.run(spec.predictions['logits'])
     predicted = np.array(
-        [p['logits'] for _, p in zip(LABELS, model.predict(pictures), strict=False)]
+        [p['logits'] for _, p in zip(LABELS, model.predict(batches), strict=False)]
     )
     np.testing.assert_allclose(predicted, expected, rtol=1e-4, atol=1e-5)
     shifted = expected - expected.max(1, keepdims=True)
     logs = shifted - np.log(np.exp(shifted).sum(1, keepdims=True))
     loss = -logs[np.arange(12), LABELS].mean()
-    assert model.evaluate(pictures, steps=1)['average_loss'] == pytest.approx(
-        loss, 1e-4
-    )
+    assert model.evaluate(batches, steps=1)['average_loss'] == pytest.approx(loss, 1e-4)
 
     def receiver():
         image = v1.placeholder(tf.uint8, (None, 8, 8, 3), name='image')
@@ -124,4 +121,4 @@ def test_frozen_variables_have_no_average(tmp_path):
     model = trained(tmp_path, [2], optimizer=optimizer)
     names = {n for n in model.get_variable_names() if n.endswith(SUFFIX)}
     assert names == {f'mlp/logits/{n}{SUFFIX}' for n in ('kernel', 'bias')}
-    model.evaluate(pictures, steps=1)
+    model.evaluate(batches, steps=1)

@@ -1,4 +1,4 @@
-"""Optimizers against two steps in NumPy; decay, clipping, the train_op's duties."""
+"""Optimizers against two steps in NumPy; decay, clipping, the train_op."""
 
 import time
 
@@ -20,7 +20,7 @@ BIAS_GRADIENT = np.array([1.0, -0.4])
 
 
 def train(steps, *, extra=None, **settings):
-    """Trains a linear loss; returns what each step gave, and the last variables."""
+    """Trains a linear loss; returns (loss, rate) of each step, and all variables."""
     settings = OptimizerSpec(**{'learning_rate': RATE, **settings})
     with tf.Graph().as_default(), v1.Session() as session:
         kernel = v1.get_variable('kernel', initializer=KERNEL.astype(np.float32))
@@ -32,9 +32,9 @@ def train(steps, *, extra=None, **settings):
             extra()
         op, rate = train_op.train_op(loss, settings)
         session.run(v1.global_variables_initializer())
-        shown = [session.run([loss, rate, op])[:2] for _ in range(steps)]
+        logs = [session.run([loss, rate, op])[:2] for _ in range(steps)]
         variables = {v.op.name: v for v in v1.global_variables()}
-        return np.array(shown), session.run(variables)
+        return np.array(logs), session.run(variables)
 
 
 def sgd(w, gradients):
@@ -153,8 +153,8 @@ def test_two_steps_against_numpy(name):
 # Weight decay.
 
 
-def test_decay_joins_the_gradient_of_the_kernel_alone():
-    shown, variables = train(1, name='sgd', weight_decay=DECAY)
+def test_decay_is_added_to_the_gradient_of_the_kernel_only():
+    logs, variables = train(1, name='sgd', weight_decay=DECAY)
     np.testing.assert_allclose(
         variables['kernel'],
         KERNEL - RATE * (KERNEL_GRADIENT + DECAY * KERNEL),
@@ -164,10 +164,10 @@ def test_decay_joins_the_gradient_of_the_kernel_alone():
         variables['bias'], BIAS - RATE * BIAS_GRADIENT, rtol=1e-6
     )
     plain, _ = train(1, name='sgd')
-    assert shown[0, 0] == plain[0, 0], 'the loss must stay the plain loss'
+    assert logs[0, 0] == plain[0, 0], 'the loss must stay the plain loss'
 
 
-def test_decoupled_decay_does_not_pass_through_the_moments():
+def test_decoupled_decay_does_not_change_the_moments():
     _, variables = train(2, name='adamw', weight_decay=DECAY)
     np.testing.assert_allclose(
         variables['kernel'], adam(KERNEL, [KERNEL_GRADIENT] * 2, DECAY), rtol=1e-5
@@ -180,7 +180,7 @@ def test_decoupled_decay_does_not_pass_through_the_moments():
 
 
 @pytest.mark.parametrize('name', ['sgd', 'adamw'])
-def test_decay_of_all_variables_can_be_asked_for(name):
+def test_decay_of_all_variables_is_possible(name):
     _, some = train(1, name=name, weight_decay=DECAY)
     _, all_ = train(1, name=name, weight_decay=DECAY, decay_min_rank=0)
     change = all_['bias'] - some['bias']
@@ -190,7 +190,7 @@ def test_decay_of_all_variables_can_be_asked_for(name):
 
 @pytest.mark.parametrize('name', OPTIMIZERS)
 def test_gradient_is_that_of_the_weights_before_the_step(name):
-    """However late the network reads them: nothing may change them before."""
+    """Also if the network reads them late: nothing may change them before."""
     with tf.Graph().as_default(), v1.Session() as session:
         kernel = v1.get_variable('kernel', initializer=KERNEL.astype(np.float32))
         late = tf.numpy_function(lambda: time.sleep(0.2), [], [], stateful=True)
@@ -200,8 +200,8 @@ def test_gradient_is_that_of_the_weights_before_the_step(name):
         settings = OptimizerSpec(name, RATE, weight_decay=DECAY)
         op, _ = train_op.train_op(loss, settings)
         session.run(v1.global_variables_initializer())
-        shown, _ = session.run([loss, op])
-        assert shown == pytest.approx((KERNEL**2).sum(), rel=1e-6)
+        value, _ = session.run([loss, op])
+        assert value == pytest.approx((KERNEL**2).sum(), rel=1e-6)
         assert not np.allclose(session.run(kernel), KERNEL)
 
 
@@ -210,7 +210,7 @@ def test_gradient_is_that_of_the_weights_before_the_step(name):
 NORM = np.sqrt((KERNEL_GRADIENT**2).sum() + (BIAS_GRADIENT**2).sum())
 
 
-def test_clipping_shortens_all_gradients_together():
+def test_clipping_scales_all_gradients_together():
     _, variables = train(1, name='sgd', clip_norm=NORM / 2)
     for key, start, gradient in (
         ('kernel', KERNEL, KERNEL_GRADIENT),
@@ -221,7 +221,7 @@ def test_clipping_shortens_all_gradients_together():
         )
 
 
-def test_clipping_leaves_short_gradients_and_the_decay_alone():
+def test_clipping_changes_neither_short_gradients_nor_the_decay():
     _, plain = train(1, name='sgd')
     _, clipped = train(1, name='sgd', clip_norm=NORM * 2)
     np.testing.assert_allclose(clipped['kernel'], plain['kernel'], rtol=1e-6)
@@ -233,14 +233,14 @@ def test_clipping_leaves_short_gradients_and_the_decay_alone():
     )
 
 
-# The duties of the train_op.
+# The train_op.
 
 
 def test_step_is_incremented_and_the_rate_follows_it():
-    shown, variables = train(4, name='sgd', warmup_steps=2, learning_rate=0.5)
+    logs, variables = train(4, name='sgd', warmup_steps=2, learning_rate=0.5)
     assert variables['global_step'] == 4
-    np.testing.assert_allclose(shown[:, 1], [0.0, 0.25, 0.5, 0.5])
-    # The rate that is shown is the rate that is used.
+    np.testing.assert_allclose(logs[:, 1], [0.0, 0.25, 0.5, 0.5])
+    # The returned rate is the one that is used.
     np.testing.assert_allclose(
         variables['bias'], BIAS - 1.25 * BIAS_GRADIENT, rtol=1e-5
     )

@@ -1,4 +1,4 @@
-"""A batch in parts, or compiled, is the batch in one go."""
+"""Micro-batches, and compiled steps, are equal to the whole batch."""
 
 from estimator_clf.compat import estimator
 
@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from model_fns import SettingError
+from model_fns import ModelSpec, OptimizerSpec, RuntimeSpec, SettingError, make_model_fn
 from tests.helpers import stepping
 from tests.helpers.stepping import IMAGES, LABELS
 
@@ -23,28 +23,26 @@ CASES = {
 
 
 @pytest.mark.parametrize('case', CASES)
-def test_parts_add_up_to_the_batch(case):
+def test_microbatches_add_up_to_the_batch(case):
     kwargs = dict(CASES[case])
     labels = kwargs.pop('labels', LABELS)
     kwargs = {'network': 'cnn', **kwargs}
     whole, one = stepping.train(stepping.model(**kwargs), 3, labels=labels)
     model_fn = stepping.model(**kwargs, gradient_accumulation_steps=4)
-    parts, several = stepping.train(model_fn, 3, labels=labels)
-    stepping.close(whole[3], parts[3], rtol=1e-4, atol=2e-6)
+    split, several = stepping.train(model_fn, 3, labels=labels)
+    stepping.close(whole[3], split[3], rtol=1e-4, atol=2e-6)
     for a, b in zip(one, several, strict=True):
         stepping.close(a, b, rtol=1e-5)
 
 
-def test_a_regression_adds_up_too():
-    from model_fns import OptimizerSpec, make_model_fn
-
-    def run(parts):
+def test_microbatches_of_a_regression_add_up_to_the_batch():
+    def run(steps):
         with tf.Graph().as_default(), v1.Session() as session:
             x = tf.constant(np.arange(12, dtype=np.float32).reshape(6, 2))
             model_fn = make_model_fn(
                 'linear_regression',
                 optimizer=OptimizerSpec('sgd', 0.001),
-                gradient_accumulation_steps=parts,
+                runtime=RuntimeSpec(gradient_accumulation_steps=steps),
             )
             spec = model_fn({'x': x}, tf.reduce_sum(x, 1), 'train')
             session.run(v1.global_variables_initializer())
@@ -54,8 +52,8 @@ def test_a_regression_adds_up_too():
     np.testing.assert_allclose(run(3), run(1), rtol=1e-5)
 
 
-def test_batch_norm_takes_each_part_by_itself():
-    """One step against the moving averages of the parts, in NumPy."""
+def test_batch_norm_normalizes_each_microbatch():
+    """One step against the moving averages of the micro-batches, in NumPy."""
     model_fn = stepping.model(
         'cnn', {'batch_norm': True}, gradient_accumulation_steps=3
     )
@@ -64,15 +62,15 @@ def test_batch_norm_takes_each_part_by_itself():
     kernel = tf.constant(states[0]['cnn/conv1/kernel'])
     y = tf.nn.conv2d(tf.constant(x, tf.float32), kernel, 1, 'SAME').numpy()
     mean, old = np.zeros(4), 0.99 ** (1 / 3)
-    for part in np.split(y, 3):
-        mean = old * mean + (1 - old) * part.mean((0, 1, 2))
+    for microbatch in np.split(y, 3):
+        mean = old * mean + (1 - old) * microbatch.mean((0, 1, 2))
     np.testing.assert_allclose(
         states[1]['cnn/norm1/moving_mean'], mean, rtol=1e-4, atol=1e-7
     )
 
 
-def test_parts_drop_different_units():
-    # Each image twice, a part each: with one mask, both parts have the same loss.
+def test_microbatches_drop_different_units():
+    # Each image once per micro-batch: with one mask, both would have the same loss.
     images, labels = np.concatenate([IMAGES[:6]] * 2), np.concatenate([LABELS[:6]] * 2)
     args = {'args': {'dropout': 0.5}}
     whole = stepping.train(stepping.model(**args), 1, None, images[:6], labels[:6])
@@ -91,7 +89,7 @@ def ancestors(op):
     return found
 
 
-def test_a_part_waits_for_the_gradients_of_the_one_before():
+def test_a_microbatch_waits_for_the_gradients_of_the_one_before():
     with tf.Graph().as_default() as graph:
         v1.train.create_global_step()
         model_fn = stepping.model('cnn', gradient_accumulation_steps=3)
@@ -106,7 +104,7 @@ def test_a_part_waits_for_the_gradients_of_the_one_before():
             assert forward[n + 1] not in ancestors(backward[n])
 
 
-def test_a_batch_that_cannot_be_cut_evenly_is_refused():
+def test_a_batch_that_cannot_be_split_evenly_is_refused():
     with pytest.raises(SettingError, match='must divide the 12 examples .* got 5'):
         stepping.train(stepping.model(gradient_accumulation_steps=5), 0)
     with pytest.raises(
@@ -119,23 +117,24 @@ def test_a_network_that_does_not_share_its_variables_is_refused():
     def network(net, images, num_classes):
         return net.flatten(images) @ tf.Variable(tf.zeros((192, num_classes)))
 
-    from model_fns import make_model_fn
-
-    model_fn = make_model_fn(network, num_classes=3, gradient_accumulation_steps=2)
+    model_fn = make_model_fn(
+        ModelSpec(network, num_classes=3),
+        runtime=RuntimeSpec(gradient_accumulation_steps=2),
+    )
     with pytest.raises(
         SettingError, match='`gradient_accumulation_steps` builds the network'
     ):
         stepping.train(model_fn, 0)
 
 
-@pytest.mark.parametrize('parts', [1, 2])
-def test_compiled_steps_are_the_steps(parts):
+@pytest.mark.parametrize('steps', [1, 2])
+def test_compiled_steps_equal_the_others(steps):
     kwargs = {
         'network': 'cnn',
         'args': {'batch_norm': True, 'dropout': 0.5},
         'optimizer': {'name': 'adam', 'ema_decay': 0.9, 'freeze': ('dense1/bias',)},
         'class_weights': (1.0, 5.0, 0.25),
-        'gradient_accumulation_steps': parts,
+        'gradient_accumulation_steps': steps,
     }
     plain, one = stepping.train(stepping.model(**kwargs), 3)
     compiled, other = stepping.train(stepping.model(**kwargs, xla=True), 3)
@@ -144,7 +143,7 @@ def test_compiled_steps_are_the_steps(parts):
         stepping.close(a, b, rtol=1e-4)
 
 
-def test_a_compiled_float16_step_is_one():
+def test_a_compiled_float16_step_equals_the_other():
     kwargs = {'network': 'cnn', 'compute_dtype': 'float16'}
     plain, _ = stepping.train(stepping.model(**kwargs), 2)
     compiled, _ = stepping.train(stepping.model(**kwargs, xla=True), 2)
@@ -167,7 +166,7 @@ def test_only_training_is_compiled():
     assert not compiled('eval') and not compiled('infer')
 
 
-def test_without_xla_in_tensorflow_it_is_refused(monkeypatch):
+def test_xla_is_refused_without_xla_in_tensorflow(monkeypatch):
     monkeypatch.setattr(tf.test, 'is_built_with_xla', lambda: False)
     with pytest.raises(SettingError, match='was built without XLA'):
         stepping.train(stepping.model(xla=True), 0)

@@ -1,12 +1,12 @@
-"""Lookahead: arithmetic, who reads the slow weights, resuming, what is refused."""
+"""Lookahead: arithmetic, evaluation, resuming, errors."""
 
 import pytest
 import tensorflow as tf
 
-from estimator_clf.config.config import Config
+from estimator_clf.config.config import make_config
+from estimator_clf.config.parsers import parse_lookahead
 from estimator_clf.core.errors import ConfigError, SettingError
 from model_fns import OptimizerSpec
-from model_fns.optimizers.config import parse_lookahead
 from model_fns.optimizers.ema import SUFFIX
 from tests.helpers import small_run, stepping
 
@@ -20,37 +20,37 @@ def model(**optimizer):
     return stepping.model('cnn', {'batch_norm': True}, {**settings, **optimizer})
 
 
-def slow(state):
+def lookahead(state):
     return {n.removesuffix(SUFFIX): v for n, v in state.items() if n.endswith(SUFFIX)}
 
 
-def test_slow_and_fast_weights_follow_the_formula():
+def test_both_weights_follow_the_formula():
     states, _ = stepping.train(model(), TOTAL)
-    names = set(slow(states[0]))
+    names = set(lookahead(states[0]))
     assert {'cnn/conv1/kernel', 'cnn/norm1/moving_variance'} <= names
-    kept = slow(states[0])
+    kept = lookahead(states[0])
     for t in range(1, TOTAL + 1):
-        # Where the fast weights were taken by the step alone.
+        # The weights after the step alone.
         before = {n: v for n, v in states[t - 1].items() if not n.endswith(SUFFIX)}
         stepped = stepping.train(model(lookahead=None), 1, start=before)[0][1]
         if t % EVERY:
             stepping.close(states[t], {n: stepped[n] for n in names})
-            stepping.same(slow(states[t]), kept)
+            stepping.same(lookahead(states[t]), kept)
             continue
         share = 1 - DECAY**EVERY * (t / TOTAL) ** 3 if t > EVERY else 1.0
         kept = {n: kept[n] + share * (stepped[n] - kept[n]) for n in names}
-        stepping.close(slow(states[t]), kept, rtol=1e-4, atol=1e-6)
-        kept = slow(states[t])
+        stepping.close(lookahead(states[t]), kept, rtol=1e-4, atol=1e-6)
+        kept = lookahead(states[t])
         stepping.same(kept, {n: states[t][n] for n in names})
 
 
-def test_without_a_share_for_the_slow_weights_training_is_what_it_was():
-    with_it, _ = stepping.train(model(lookahead=(2, 0.0)), 5)
-    without, _ = stepping.train(model(lookahead=None), 5)
-    stepping.close(with_it[5], without[5])
+def test_a_decay_of_0_does_not_change_training():
+    changed, _ = stepping.train(model(lookahead=(2, 0.0)), 5)
+    plain, _ = stepping.train(model(lookahead=None), 5)
+    stepping.close(changed[5], plain[5])
 
 
-def test_evaluation_reads_the_slow_weights():
+def test_evaluation_reads_the_lookahead_weights():
     model_fn = model()
     with tf.Graph().as_default():
         v1.train.create_global_step()
@@ -60,16 +60,16 @@ def test_evaluation_reads_the_slow_weights():
     assert read and all(name.endswith(SUFFIX) for name in read)
 
 
-def test_a_run_that_goes_on_is_the_run_that_was_not_killed(tmp_path, monkeypatch):
+def test_a_resumed_run_equals_an_unbroken_run(tmp_path, monkeypatch):
     settings = {'name': 'nesterov', 'learning_rate': 0.1, 'lookahead': (2, 0.9)}
     maker = small_run.small_mlp(settings)
     monkeypatch.setattr(small_run, 'small_model_fn', maker)
-    # Goes on from step 3, which is between two meetings.
-    found = small_run.killed_and_gone_on(tmp_path)
+    # Resumes from step 3, which is between two synchronizations.
+    found = small_run.killed_and_resumed(tmp_path)
     assert f'mlp/logits/kernel{SUFFIX}' in found
 
 
-def test_what_is_refused():
+def test_invalid_settings_are_refused():
     for settings, words in (
         ({'total_steps': None}, 'how long the run is'),
         ({'ema_decay': 0.9, 'total_steps': 9}, 'give one of them'),
@@ -83,12 +83,12 @@ def test_what_is_refused():
 
 def test_several_devices_are_refused():
     with pytest.raises(ConfigError, match='for one device'):
-        Config(lookahead='5:0.95', replicas=2)
+        make_config(lookahead='every=5, decay=0.95', replicas=2)
 
 
-def test_what_is_written():
+def test_settings_as_text():
     assert parse_lookahead('') is None
-    assert parse_lookahead('5:0.95') == (5, 0.95)
-    for text in ('5', 'a:b', '5:', '0.95:5'):
-        with pytest.raises(SettingError, match='STEPS:DECAY'):
+    assert parse_lookahead('every=5, decay=0.95') == (5, 0.95)
+    for text in ('5', 'every=a, decay=b', 'every=5', 'every=0.95, decay=5'):
+        with pytest.raises(ConfigError, match='every=STEPS, decay=NUMBER'):
             parse_lookahead(text)

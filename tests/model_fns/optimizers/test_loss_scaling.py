@@ -1,4 +1,4 @@
-"""Loss scaling: when it grows, when it shrinks, what a skipped step leaves alone."""
+"""Loss scaling: growth, shrinking, skipped steps, resuming."""
 
 from estimator_clf.compat import estimator
 
@@ -16,31 +16,31 @@ SCALE, GOOD = 'loss_scale/value', 'loss_scale/good_steps'
 
 
 def scales(finite, start=8.0, period=3):
-    """The scale after each step of finite and other gradients."""
+    """Returns (step is valid, scale after it) for finite and other gradients."""
     with tf.Graph().as_default(), v1.Session() as session:
         v1.train.create_global_step()
         scale = LossScale(start, period)
         gradient = v1.placeholder(tf.float32, (2,))
-        applied = scale.is_step_valid(scale.unscaled([gradient, tf.ones(3)]))
+        is_step_valid = scale.is_step_valid(scale.unscaled([gradient, tf.ones(3)]))
         op = scale.update()
         session.run(v1.global_variables_initializer())
         found = []
         for good in finite:
             fed = {gradient: [1.0, 2.0 if good else np.inf]}
-            was, _ = session.run([applied, op], fed)
-            found.append((bool(was), float(session.run(scale.value))))
+            valid, _ = session.run([is_step_valid, op], fed)
+            found.append((bool(valid), float(session.run(scale.value))))
         return found
 
 
-def test_doubles_after_so_many_finite_steps_in_a_row_and_halves_at_once():
+def test_doubles_after_a_period_of_finite_steps_and_halves_at_once():
     found = scales([1, 1, 0, 1, 1, 1, 1, 1, 1, 0])
     assert [scale for _, scale in found] == [8, 8, 4, 4, 4, 8, 8, 8, 16, 8]
-    assert [was for was, _ in found] == [1, 1, 0, 1, 1, 1, 1, 1, 1, 0]
+    assert [valid for valid, _ in found] == [1, 1, 0, 1, 1, 1, 1, 1, 1, 0]
 
 
 def test_has_a_largest_and_a_smallest_scale():
     assert scales([1], start=2.0**24, period=1)[0][1] == 2.0**24
-    # Not overflow: what is not finite at 1 is applied, for the run to stop.
+    # At 1 the scale is not the cause; the step is applied, so that the run stops.
     assert scales([0, 0], start=2.0) == [(False, 1.0), (True, 1.0)]
 
 
@@ -73,7 +73,7 @@ def test_a_step_that_overflows_changes_nothing_but_step_and_scale(name):
     assert [state['global_step'] for state in states] == [2, 3, 4]
     assert [state[SCALE] for state in states] == [2.0**40, 2.0**39, 2.0**38]
     assert states[1][GOOD] == 0
-    # Once the scale fits again, it goes on.
+    # With a suitable scale, training continues.
     after = stepping.train(model_fn, 1, states[2], change={SCALE: 2.0**10})[0][1]
     assert not np.array_equal(after['mlp/dense1/kernel'], start['mlp/dense1/kernel'])
 
@@ -95,7 +95,7 @@ def test_gradients_are_those_of_float32_within_float16():
 
 
 def test_scaling_saves_gradients_too_small_for_float16():
-    # Tiny weights behind it make the gradient of the first layer tiny.
+    # Tiny weights of the last layer make the gradient of the first layer tiny.
     kernel = np.zeros((8, 3), np.float32)
     kernel[:, 0] = 1e-7
     model_fn = stepping.model(optimizer={'name': 'sgd'}, compute_dtype='float16')

@@ -78,7 +78,7 @@ def test_warm_up_from_a_share():
         for step in range(7)
     ]
     np.testing.assert_allclose(rates, [0.2, 0.4, 0.6, 0.8, 1, 0.55, 0.1], rtol=1e-6)
-    with pytest.raises(SettingError, match='warmup_from must be below 1'):
+    with pytest.raises(SettingError, match='`warmup_from` must be below 1'):
         learning_rate(0, base=1.0, warmup_from=1.0)
 
 
@@ -87,7 +87,7 @@ def test_warm_up_as_long_as_the_run():
     assert rate(99, 'cosine', 100).numpy() == pytest.approx(0.99 * BASE)
 
 
-def test_steps_beyond_the_precision_of_float32_are_told_apart():
+def test_steps_beyond_the_precision_of_float32_are_distinguished():
     boundary = 2**24 + 1
     low, high = (
         rate(s, 'step', 0, total_steps=None, boundaries=(boundary,)).numpy()
@@ -97,7 +97,7 @@ def test_steps_beyond_the_precision_of_float32_are_told_apart():
     assert high == pytest.approx(BASE / 10)
 
 
-def test_wrong_arguments():
+def test_invalid_arguments_are_refused():
     with pytest.raises(SettingError, match="did you mean 'cosine'"):
         learning_rate(0, base=1.0, schedule='cosin', total_steps=10)
     with pytest.raises(SettingError, match='how long the run is'):

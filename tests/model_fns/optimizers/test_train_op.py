@@ -1,4 +1,4 @@
-"""Freezing and rate multipliers; the step itself is in test_optimizers.py."""
+"""Freezing and multipliers; the steps themselves are in test_factory.py."""
 
 import numpy as np
 import pytest
@@ -14,15 +14,15 @@ v1 = tf.compat.v1
 NORMED = {'batch_norm': True}
 
 
-def moved(before, after):
+def changed(before, after):
     return {name for name in after if not np.array_equal(before[name], after[name])}
 
 
 @pytest.mark.parametrize('name', ['momentum', 'adamw'])
-def test_frozen_variables_stay_and_the_others_train_on(name):
+def test_frozen_variables_stay_and_the_others_train(name):
     settings = {'name': name, 'weight_decay': 0.1, 'freeze': ('conv1', 'logits/b')}
     states, _ = stepping.train(stepping.model('cnn', NORMED, settings), 2)
-    network = {n for n in moved(states[0], states[2]) if n.count('/') == 2}
+    network = {n for n in changed(states[0], states[2]) if n.count('/') == 2}
     assert network == {
         'cnn/norm1/gamma',
         'cnn/norm1/beta',
@@ -32,23 +32,23 @@ def test_frozen_variables_stay_and_the_others_train_on(name):
         'cnn/dense1/bias',
         'cnn/logits/kernel',
     }
-    # No slot, that is, no gradient either.
+    # No slots, so no gradients.
     assert not [n for n in states[0] if n.startswith('cnn/conv1/kernel/')]
 
 
-def test_train_only_is_the_other_way_round():
+def test_train_only_freezes_all_others():
     some = stepping.model('cnn', NORMED, {'freeze': ('conv1', 'norm1', 'dense1')})
     rest = stepping.model('cnn', NORMED, {'train_only': ('logits',)})
     states = [stepping.train(model_fn, 2)[0][-1] for model_fn in (some, rest)]
     stepping.same(*states)
     both = {'train_only': ('logits',), 'freeze': ('bias',)}
     states, _ = stepping.train(stepping.model('cnn', NORMED, both), 1)
-    network = {n for n in moved(*states) if n.count('/') == 2}
+    network = {n for n in changed(*states) if n.count('/') == 2}
     assert network == {'cnn/logits/kernel'}
 
 
-def test_frozen_batch_norm_normalises_by_its_moving_averages():
-    # The whole network but the last layer is frozen: training's loss is evaluation's.
+def test_frozen_batch_norm_normalizes_by_its_moving_averages():
+    # All but the last layer is frozen: the loss in training is that of evaluation.
     freeze = ('conv1', 'norm1', 'dense1')
     model_fn = stepping.model('cnn', NORMED, {'freeze': freeze})
     change = {
@@ -56,7 +56,7 @@ def test_frozen_batch_norm_normalises_by_its_moving_averages():
         'cnn/norm1/moving_variance': np.array([0.5, 2.0, 1.0, 3.0], np.float32),
     }
     states, logs = stepping.train(model_fn, 1, change=change)
-    assert not [n for n in moved(states[0], states[1]) if 'norm1' in n]
+    assert not [n for n in changed(states[0], states[1]) if 'norm1' in n]
     with tf.Graph().as_default(), v1.Session() as session:
         v1.train.create_global_step()
         images = {'image': tf.constant(stepping.IMAGES)}
@@ -66,10 +66,10 @@ def test_frozen_batch_norm_normalises_by_its_moving_averages():
         assert logs[0]['loss'] == pytest.approx(session.run(spec.loss), rel=1e-5)
 
 
-def test_freezing_some_of_a_batch_norm_leaves_its_statistics_alone():
+def test_freezing_gamma_does_not_freeze_the_statistics():
     states, _ = stepping.train(stepping.model('cnn', NORMED, {'freeze': ('gamma',)}), 1)
-    assert 'cnn/norm1/moving_mean' in moved(states[0], states[1])
-    assert 'cnn/norm1/gamma' not in moved(states[0], states[1])
+    assert 'cnn/norm1/moving_mean' in changed(states[0], states[1])
+    assert 'cnn/norm1/gamma' not in changed(states[0], states[1])
 
 
 START = np.array([[1.0, -2.0], [0.5, 3.0]], np.float32)
@@ -77,7 +77,7 @@ GRADIENT = np.array([[0.3, -0.1], [2.0, 0.7]], np.float32)
 
 
 def linear(settings, names, steps=3):
-    """Variables of a linear loss, each with the same start and gradient."""
+    """Trains variables of a linear loss, with the same start and gradient."""
     with tf.Graph().as_default(), v1.Session() as session:
         variables = [v1.get_variable(n, initializer=START) for n in names]
         loss = tf.add_n([tf.reduce_sum(v * GRADIENT) for v in variables])
@@ -90,7 +90,7 @@ def linear(settings, names, steps=3):
 
 
 @pytest.mark.parametrize('name', OPTIMIZERS)
-def test_a_multiplier_is_a_learning_rate_of_its_own(name):
+def test_a_multiplier_equals_another_learning_rate(name):
     base = {'name': name, 'learning_rate': 0.1, 'weight_decay': 0.2}
     pairs = (('slow', 0.25), ('fast|slow', 3.0))
     found = linear({**base, 'lr_multipliers': pairs}, ['slow', 'plain', 'fast'])
@@ -101,9 +101,9 @@ def test_a_multiplier_is_a_learning_rate_of_its_own(name):
 
 
 @pytest.mark.parametrize('name', OPTIMIZERS)
-def test_a_multiplier_is_a_decay_of_its_own(name):
+def test_a_multiplier_equals_another_decay(name):
     base = {'name': name, 'learning_rate': 0.1, 'weight_decay': 0.2}
-    # The first that is found counts, and makes variables of any rank decay.
+    # The first match counts, and variables of any rank decay.
     pairs = (('most', 2.0), ('little|most', 0.25))
     found = linear({**base, 'decay_multipliers': pairs}, ['most', 'little', 'usual'])
     for variable, number in (('most', 2.0), ('little', 0.25)):
@@ -115,9 +115,9 @@ def test_a_multiplier_is_a_decay_of_its_own(name):
     assert not np.array_equal(found['most'], found['little'])
 
 
-def test_decay_and_rate_of_one_variable_by_both():
-    # As airbench has it: a higher rate for the shift behind each normalization, and
-    # the decay per step of the others.
+def test_multipliers_of_rate_and_decay_combine():
+    # As in airbench: a higher rate for the shift of each normalization, and the decay
+    # per step of the others.
     settings = {
         'name': 'sgd',
         'learning_rate': 0.1,
@@ -126,12 +126,12 @@ def test_decay_and_rate_of_one_variable_by_both():
         'decay_multipliers': (('beta', 1 / 64.0),),
     }
     found = linear(settings, ['beta'], steps=1)['beta']
-    wanted = START - 6.4 * GRADIENT - 0.1 * 0.2 * START
-    np.testing.assert_allclose(found, wanted, rtol=1e-5, atol=1e-6)
+    expected = START - 6.4 * GRADIENT - 0.1 * 0.2 * START
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
 
 
 def test_one_step_of_adam_is_the_rate_times_the_multiplier():
-    # Of one step of Adam the size does not depend on the gradient's.
+    # The size of a step of Adam does not depend on that of the gradient.
     settings = {'name': 'adam', 'learning_rate': 0.1, 'lr_multipliers': (('a', 0.1),)}
     found = linear(settings, ['a', 'b'], steps=1)
     np.testing.assert_allclose(found['a'], START - 0.01 * np.sign(GRADIENT), rtol=1e-5)
@@ -158,6 +158,6 @@ def test_one_step_of_adam_is_the_rate_times_the_multiplier():
         ),
     ],
 )
-def test_patterns_that_do_nothing_are_refused(settings, message):
+def test_patterns_without_effect_are_refused(settings, message):
     with pytest.raises(SettingError, match=message):
         stepping.train(stepping.model(optimizer=settings), 0)

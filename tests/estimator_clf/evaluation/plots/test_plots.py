@@ -1,4 +1,4 @@
-"""What eval_callbacks of an evaluation write, against a reference in NumPy and sklearn."""
+"""Tests of evaluation callbacks against references in NumPy and scikit-learn."""
 
 import io
 import pathlib
@@ -15,10 +15,10 @@ from PIL import Image
 from sklearn import metrics
 from tensorboard.plugins.projector import ProjectorConfig
 
-from estimator_clf.config.config import Config
+from estimator_clf.config.config import make_config
 from estimator_clf.evaluation.evaluator import Evaluator
 from estimator_clf.evaluation.plots import confusion_matrix, pr_curves, worst_mistakes
-from estimator_clf.evaluation.plots.factory import eval_callbacks
+from estimator_clf.evaluation.plots.factory import make_eval_callbacks
 from estimator_clf.evaluation.plots.projector import Projector
 from estimator_clf.loggers import drawing, summary_protos
 from estimator_clf.loggers.tensorboard_writer import event_writer
@@ -31,7 +31,7 @@ COUNT = 40
 
 @pytest.fixture(scope='module')
 def trained(tmp_path_factory):
-    """A model that is right rather often, and what it says, in NumPy."""
+    """A partly trained model and its predictions in NumPy."""
     data = source(train=45, test=COUNT)
     model_fn = linear_model_fn(data.info)
     config = estimator.RunConfig(tf_random_seed=1)
@@ -40,8 +40,8 @@ def trained(tmp_path_factory):
     model.train(data.input_fn('train', 9, training=True), max_steps=3)
     ((features, labels),) = as_numpy_batches(data.input_fn('test', COUNT))
     rows = list(model.predict(data.input_fn('test', COUNT)))
-    said = np.array([row['probabilities'] for row in rows])
-    assert 0.3 < np.mean(said.argmax(1) == labels) < 0.95
+    probabilities = np.array([row['probabilities'] for row in rows])
+    assert 0.3 < np.mean(probabilities.argmax(1) == labels) < 0.95
     return types.SimpleNamespace(
         model_fn=model_fn,
         data=data,
@@ -49,13 +49,13 @@ def trained(tmp_path_factory):
         images=features['image'],
         keys=[key.decode() for key in features['key']],
         labels=np.asarray(labels),
-        probabilities=said,
-        predicted=said.argmax(1),
+        probabilities=probabilities,
+        predicted=probabilities.argmax(1),
     )
 
 
-def watch(trained, directory, make, batch=8, times=1):
-    """Evaluates with the eval_callbacks that `make` makes; returns dict tag -> value."""
+def evaluate(trained, directory, make, batch=8, times=1):
+    """Evaluates with the callbacks of `make(writer)`; returns dict tag -> value."""
     writer = event_writer(str(directory))
     evaluator = Evaluator(
         trained.model_fn, trained.data.input_fn('test', batch), make(writer)
@@ -87,7 +87,7 @@ def rows_of(markdown):
 @pytest.mark.parametrize('batch', [8, 19, COUNT])
 def test_confusion_matrix_and_tables(trained, tmp_path, batch):
     seen = []
-    found = watch(
+    found = evaluate(
         trained,
         tmp_path,
         lambda writer: [confusion_matrix.ConfusionMatrix(writer, NAMES)],
@@ -109,16 +109,18 @@ def test_confusion_matrix_and_tables(trained, tmp_path, batch):
         seen.append(int(count))
     assert seen == sorted(seen, reverse=True)
     assert sum(seen) == truth.sum() - np.trace(truth)
-    picture = Image.open(
+    image = Image.open(
         io.BytesIO(found['evaluation/confusion_matrix'].image.encoded_image_string)
     )
-    assert picture.size == confusion_matrix.draw(truth, NAMES).size
+    assert image.size == confusion_matrix.render_confusion_matrix(truth, NAMES).size
 
 
-def test_confusion_image_is_blue_where_right_and_red_where_wrong():
+def test_confusion_image_is_blue_on_the_diagonal_and_red_elsewhere():
     counts = np.array([[9, 1], [0, 4]])
-    picture = np.asarray(confusion_matrix.draw(counts, ['cat', 'dog'])).astype(int)
-    red, _, blue = (picture[..., k] for k in range(3))
+    image = np.asarray(
+        confusion_matrix.render_confusion_matrix(counts, ['cat', 'dog'])
+    ).astype(int)
+    red, _, blue = (image[..., k] for k in range(3))
     # The cells: 28 pixels wide, the last one 8 from the edge.
     height, width = red.shape
     corner = {
@@ -129,30 +131,30 @@ def test_confusion_image_is_blue_where_right_and_red_where_wrong():
     assert blue[corner[0, 0]] > red[corner[0, 0]] + 50
     assert blue[corner[1, 1]] > red[corner[1, 1]] + 50
     assert red[corner[0, 1]] > blue[corner[0, 1]] + 30
-    assert (picture[corner[1, 0]] == 255).all()
+    assert (image[corner[1, 0]] == 255).all()
 
 
 @pytest.mark.parametrize('count', [1, 30, 50])
-def test_confusion_image_has_room_for_long_names(count):
+def test_confusion_image_does_not_clip_long_names(count):
     names = [f'a very long name of a class, number {k}' for k in range(count)]
     counts = np.full((count, count), 12345)
-    picture = confusion_matrix.draw(counts, names)
-    assert picture.width < 3200
-    edge = np.asarray(picture)[:, :3]  # Nothing is cut off at the left.
+    image = confusion_matrix.render_confusion_matrix(counts, names)
+    assert image.width < 3200
+    edge = np.asarray(image)[:, :3]  # Nothing is clipped at the left.
     assert (edge == 255).all()
 
 
-def test_many_classes_get_the_pairs_only(tmp_path):
+def test_many_classes_have_only_a_table_of_pairs(tmp_path):
     writer = event_writer(str(tmp_path))
     names = [f'class {k}' for k in range(60)]
     eval_callback = confusion_matrix.ConfusionMatrix(writer, names)
     curves = pr_curves.PrecisionRecallCurves(writer, names)
     labels = np.arange(60)
-    said = np.eye(60, dtype=np.float32)[(labels + (labels == 7)) % 60]
-    for one in (eval_callback, curves):
-        one.on_begin()
-        one.on_batch({'labels': labels, 'probabilities': said})
-        one.on_end(1)
+    probabilities = np.eye(60, dtype=np.float32)[(labels + (labels == 7)) % 60]
+    for callback in (eval_callback, curves):
+        callback.on_begin()
+        callback.on_batch({'labels': labels, 'probabilities': probabilities})
+        callback.on_end(1)
     writer.flush()
     found = {v.tag: v for e in events(tmp_path) for v in e.summary.value}
     assert set(found) == {'tables/confused', 'precision_recall/pr_curves'}
@@ -163,16 +165,16 @@ def test_many_classes_get_the_pairs_only(tmp_path):
 
 @pytest.mark.parametrize('batch', [3, 19, COUNT])
 def test_worst_mistakes(trained, tmp_path, batch):
-    watched = []
+    callbacks = []
 
     def make(writer):
-        watched.append(worst_mistakes.WorstMistakes(writer, NAMES, count=5))
-        return watched
+        callbacks.append(worst_mistakes.WorstMistakes(writer, NAMES, count=5))
+        return callbacks
 
-    found = watch(trained, tmp_path, make, batch, times=2)
-    chance = trained.probabilities[np.arange(COUNT), trained.labels]
+    found = evaluate(trained, tmp_path, make, batch, times=2)
+    true_probability = trained.probabilities[np.arange(COUNT), trained.labels]
     wrong = np.flatnonzero(trained.predicted != trained.labels)
-    worst = wrong[np.argsort(chance[wrong], kind='stable')][:5]
+    worst = wrong[np.argsort(true_probability[wrong], kind='stable')][:5]
     rows = rows_of(text_of(found['tables/mistakes']))
     assert [row[0].replace('\\', '') for row in rows] == [
         trained.keys[k] for k in worst
@@ -182,23 +184,23 @@ def test_worst_mistakes(trained, tmp_path, batch):
             NAMES[trained.labels[k]],
             NAMES[trained.predicted[k]],
         )
-        assert float(row[2]) == pytest.approx(chance[k], abs=1e-4)
+        assert float(row[2]) == pytest.approx(true_probability[k], abs=1e-4)
         assert float(row[4]) == pytest.approx(trained.probabilities[k].max(), abs=1e-4)
-    picture = Image.open(
+    image = Image.open(
         io.BytesIO(found['evaluation/mistakes'].image.encoded_image_string)
     )
-    pixels = np.asarray(picture.convert('RGB'))
+    pixels = np.asarray(image.convert('RGB'))
     for number, k in enumerate(worst):
-        # 8 pixels grow to 112, one beside the other with a gap of 10.
+        # 8 pixels are enlarged to 112, next to each other with a gap of 10.
         shown = pixels[10:122:14, 10 + 122 * number : 122 + 122 * number : 14, 0]
         np.testing.assert_array_equal(shown, trained.images[k, ..., 0])
 
 
-def test_what_is_right_is_no_mistake(trained, tmp_path):
+def test_correct_examples_are_no_mistakes(trained, tmp_path):
     eval_callback = [
         worst_mistakes.WorstMistakes(event_writer(str(tmp_path)), NAMES, count=COUNT)
     ]
-    found = watch(trained, tmp_path, lambda writer: eval_callback)
+    found = evaluate(trained, tmp_path, lambda writer: eval_callback)
     keys = [
         row[0].replace('\\', '') for row in rows_of(text_of(found['tables/mistakes']))
     ]
@@ -214,27 +216,29 @@ def test_only_candidates_are_fetched(trained, tmp_path):
             fetched.append(len(values['image']))
             super().on_batch(values)
 
-    watch(trained, tmp_path, lambda writer: [Counting(writer, NAMES, count=1)], batch=4)
+    evaluate(
+        trained, tmp_path, lambda writer: [Counting(writer, NAMES, count=1)], batch=4
+    )
     assert len(fetched) == 10 and max(fetched) == 1 and sum(fetched) < 8
 
 
 def test_precision_recall_curves(trained, tmp_path):
-    found = watch(
+    found = evaluate(
         trained,
         tmp_path,
         lambda writer: [pr_curves.PrecisionRecallCurves(writer, NAMES)],
         times=2,
     )
     one_hot = np.eye(3, dtype=bool)[trained.labels]
-    questions = {'': (one_hot, trained.probabilities)}
+    problems = {'': (one_hot, trained.probabilities)}
     for k, name in enumerate(NAMES):
-        questions['/' + name] = (one_hot[:, k], trained.probabilities[:, k])
-    assert set(found) == {f'precision_recall{tail}/pr_curves' for tail in questions}
-    for tail, (truth, said) in questions.items():
+        problems['/' + name] = (one_hot[:, k], trained.probabilities[:, k])
+    assert set(found) == {f'precision_recall{tail}/pr_curves' for tail in problems}
+    for tail, (truth, probabilities) in problems.items():
         curve = tf.make_ndarray(found[f'precision_recall{tail}/pr_curves'].tensor)
         assert curve.shape == (6, 101)
         for number in (0, 1, 29, 50, 99, 100):
-            over = said.astype(np.float64) * 100 >= number
+            over = probabilities.astype(np.float64) * 100 >= number
             tp, fp = (over & truth).sum(), (over & ~truth).sum()
             tn, fn = (~over & ~truth).sum(), (~over & truth).sum()
             precision = tp / max(tp + fp, 1)
@@ -244,7 +248,7 @@ def test_precision_recall_curves(trained, tmp_path):
 
 @pytest.mark.parametrize('count', [10, 1000])
 def test_projector(trained, tmp_path, count):
-    found = watch(
+    found = evaluate(
         trained,
         tmp_path,
         lambda writer: [Projector(tmp_path, 'test', NAMES, count, COUNT)],
@@ -268,7 +272,7 @@ def test_projector(trained, tmp_path, count):
         assert name == NAMES[trained.labels[k]]
         assert predicted == NAMES[trained.predicted[k]]
         assert (right == 'right') == (name == predicted)
-        # Of a linear network the last layer is given the standardized pixels.
+        # The last layer of a linear network receives the normalized pixels.
         image = trained.images[k].astype(np.float64).ravel()
         info = trained.data.info
         wanted_point = (image - info.mean[0]) / info.stddev[0]
@@ -288,25 +292,25 @@ def test_projector(trained, tmp_path, count):
         assert (tmp_path / path).exists()
 
 
-def test_watching_changes_no_metric_and_costs_nothing_when_off(trained, tmp_path):
+def test_callbacks_change_no_metric_and_can_be_disabled(trained, tmp_path):
     plain = Evaluator(trained.model_fn, trained.data.input_fn('test', 8))
     expected = plain.evaluate(trained.checkpoint)
     plain.close()
-    config = Config(model_dir=str(tmp_path / 'run'), projector=5)
-    known = types.SimpleNamespace(name='test', num_examples=COUNT)
-    made = eval_callbacks(config, NAMES, known)
+    config = make_config(model_dir=str(tmp_path / 'run'), projector=5)
+    eval_set = types.SimpleNamespace(name='test', num_examples=COUNT)
+    made = make_eval_callbacks(config, NAMES, eval_set)
     assert len(made) == 4
-    # Nothing is written before there is something to write.
+    # The directory appears with the first summary.
     assert not (tmp_path / 'run').exists()
     evaluator = Evaluator(trained.model_fn, trained.data.input_fn('test', 8), made)
     assert evaluator.evaluate(trained.checkpoint) == expected
     evaluator.close()
-    off = Config(model_dir=str(tmp_path), eval_plots=False)
-    assert eval_callbacks(off, NAMES, known) == []
-    assert eval_callbacks(Config(), (), known) == []  # A regression.
+    off = make_config(model_dir=str(tmp_path), eval_plots=False)
+    assert make_eval_callbacks(off, NAMES, eval_set) == []
+    assert make_eval_callbacks(make_config(), (), eval_set) == []  # A regression.
 
 
-def test_given_up_evaluation_writes_nothing(trained, tmp_path):
+def test_aborted_evaluation_writes_nothing(trained, tmp_path):
     writer = event_writer(str(tmp_path))
     eval_callback = confusion_matrix.ConfusionMatrix(writer, NAMES)
     evaluator = Evaluator(
@@ -318,16 +322,16 @@ def test_given_up_evaluation_writes_nothing(trained, tmp_path):
     assert not [v for e in events(tmp_path) for v in e.summary.value]
 
 
-def test_words_are_shortened_to_their_room():
+def test_text_is_shortened_to_a_width():
     path = 'a/long/path/to/some/image.jpg'
     for keep in ('start', 'end'):
         short = drawing.shorten(path, 12, 90, keep)
         assert drawing.text_width(short, 12) <= 90 and len(short) < len(path)
-    assert drawing.shorten(path, 12, 90, 'end').endswith('ture.jpg')
+    assert drawing.shorten(path, 12, 90, 'end').endswith('image.jpg')
     assert drawing.shorten('two\nlines', 12, 500) == 'two lines'
 
 
-def test_markdown_takes_names_literally():
+def test_markdown_escapes_names():
     table = summary_protos.markdown_table(['a', 'b'], [['x|y_*', 1], ['z', 0.5]])
     assert table.splitlines() == [
         '| a | b |',

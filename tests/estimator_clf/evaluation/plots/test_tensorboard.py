@@ -1,4 +1,4 @@
-"""What TensorBoard makes of runs: by its HTTP interface, and as a browser shows it."""
+"""Tests of runs in TensorBoard, through its HTTP interface and in a browser."""
 
 import asyncio
 import json
@@ -16,8 +16,8 @@ import pytest
 from tests.helpers import small_run
 from tests.helpers.launching import SMALL, launch, lines
 
-#: All that is to be read on a page, in TensorBoard's web components too, and 'image
-#: WIDTHxHEIGHT' for each image that is there.
+#: JavaScript: all text of a page, including TensorBoard's web components, and 'image
+#: WIDTHxHEIGHT' for each loaded image.
 TEXT = """(() => {
   const found = [];
   const walk = (node) => {
@@ -33,10 +33,10 @@ TEXT = """(() => {
   return found.join('|');
 })()"""
 
-#: What each dashboard has to show.
-SEEN = {
+#: Expected text of each dashboard.
+EXPECTED = {
     'timeseries': ['|accuracy|', 'digits/validation', '|evaluation|6 cards|'],
-    # Twenty mistakes, in four lines of five; twelve images, in two of six.
+    # Twenty mistakes, in four rows of five; twelve images, in two rows of six.
     'images': ['evaluation/mistakes', 'image 620x690', 'image 576x192'],
     'hparams': ['|linear|adam|', '|learning_rate|', '|test accuracy|', '|small|'],
     'text': ['|class|precision|recall|F1|count|', '|true class|predicted|count|'],
@@ -46,7 +46,7 @@ SEEN = {
 
 @pytest.fixture(scope='module')
 def runs(tmp_path_factory):
-    """A directory with two runs: digits, by the command line, and a small one."""
+    """A directory with two runs: digits by the command line, and a small one."""
     directory = tmp_path_factory.mktemp('runs')
     done = launch(
         'train',
@@ -67,7 +67,7 @@ def runs(tmp_path_factory):
 
 @pytest.fixture(scope='module')
 def board(runs):
-    """The address of a TensorBoard that has read the runs."""
+    """URL of a TensorBoard that has loaded the runs."""
     process = subprocess.Popen(
         [sys.executable, '-m', 'tensorboard.main', '--port=0', '--host=127.0.0.1']
         + [f'--logdir={runs}'],
@@ -75,20 +75,20 @@ def board(runs):
         stderr=subprocess.PIPE,
         text=True,
     )
-    said = []
+    output = []
     try:
         address = None
         for line in process.stderr:
-            said.append(line)
+            output.append(line)
             found = re.search(r'http://127\.0\.0\.1:\d+', line)
             if found:
                 address = found[0]
                 break
-        assert address, ''.join(said)
-        # Or the pipe would be full some day.
+        assert address, ''.join(output)
+        # Otherwise the pipe would fill up.
         threading.Thread(target=process.stderr.read, daemon=True).start()
         end = time.monotonic() + 60
-        while not has_read(address):
+        while not has_loaded(address):
             assert time.monotonic() < end, 'TensorBoard does not find the runs'
             time.sleep(0.3)
         yield address
@@ -105,14 +105,14 @@ def get(board, path, **arguments):
         return json.load(answer)
 
 
-def has_read(board):
+def has_loaded(board):
     try:
         scalars = get(board, 'plugin/scalars/tags')
         images = get(board, 'plugin/images/tags')
     except urllib.error.URLError:
         return False
-    wanted = {'digits/validation', 'digits/test', 'small/test'}
-    return wanted <= set(scalars) and wanted <= set(images)
+    expected = {'digits/validation', 'digits/test', 'small/test'}
+    return expected <= set(scalars) and expected <= set(images)
 
 
 def test_dashboards(board):
@@ -151,7 +151,7 @@ def test_images_tables_and_curves(board):
     }
     where = {'run': 'digits/test', 'tag': 'precision_recall/3/pr_curves'}
     ((curve,),) = get(board, 'plugin/pr_curves/pr_curves', **where).values()
-    # The plugin leaves out where nothing is found.
+    # The plugin omits thresholds without positive predictions.
     assert 10 < len(curve['precision']) <= 101
     assert curve['recall'][0] == 1 and curve['recall'] == sorted(curve['recall'])[::-1]
 
@@ -161,13 +161,13 @@ def test_runs_can_be_compared(board):
     names = [info['name'] for info in experiment['hparamInfos']]
     shown = ['batch_size', 'learning_rate', 'network', 'optimizer', 'steps']
     assert names[:5] == shown
-    wanted = {
+    expected = {
         'startIndex': 0,
         'sliceSize': 10,
         'allowedStatuses': ['STATUS_UNKNOWN', 'STATUS_SUCCESS', 'STATUS_RUNNING'],
         'colParams': [{'metric': {'group': 'test', 'tag': 'accuracy'}}],
     }
-    found = get(board, 'plugin/hparams/session_groups', request=json.dumps(wanted))
+    found = get(board, 'plugin/hparams/session_groups', request=json.dumps(expected))
     groups = {group['name']: group for group in found['sessionGroups']}
     digits, small = (groups[name] for name in ('digits', 'small'))
     assert digits['hparams']['batch_size'] == 64 and small['hparams']['steps'] == 14
@@ -198,15 +198,15 @@ def test_in_the_browser(board):
 
     async def main():
         async with browser() as page:
-            for dashboard, wanted in SEEN.items():
-                # From again: a change behind the # alone loads nothing.
+            for dashboard, expected in EXPECTED.items():
+                # A change after the # alone would load nothing.
                 await page.open('about:blank')
                 await page.open(f'{board}/#{dashboard}')
-                conditions = [f'{TEXT}.includes({json.dumps(x)})' for x in wanted]
+                conditions = [f'{TEXT}.includes({json.dumps(x)})' for x in expected]
                 try:
                     await page.until(' && '.join(conditions))
                 except TimeoutError:
                     found = await page.run(TEXT)
-                    raise AssertionError(f'{dashboard}: {wanted}\n{found}') from None
+                    raise AssertionError(f'{dashboard}: {expected}\n{found}') from None
 
     asyncio.run(main())

@@ -1,4 +1,4 @@
-"""The head: losses against NumPy, metrics, predictions, summaries, refusals."""
+"""Classification head: losses against NumPy, metrics, predictions, errors."""
 
 import logging
 
@@ -10,8 +10,9 @@ import tensorflow as tf
 
 from estimator_clf.core import graph_collections
 from estimator_clf.core.errors import SettingError
-from model_fns.heads import head
-from model_fns.optimizers.config import OptimizerSpec
+from model_fns import HeadSpec, OptimizerSpec
+from model_fns.heads.classification import classification
+from model_fns.heads.losses import classification_loss
 
 v1 = tf.compat.v1
 ModeKeys = estimator.ModeKeys
@@ -29,9 +30,16 @@ LOG_P = LOGITS - np.log(np.exp(LOGITS).sum(1, keepdims=True))
 def classify(mode, labels=LABELS, logits=LOGITS, features=None, **kwargs):
     """Makes a spec whose logits have a variable, in the default graph."""
     shift = v1.get_variable('shift', (), initializer=v1.zeros_initializer())
-    kwargs = {'num_classes': CLASSES, 'optimizer': OptimizerSpec(), **kwargs}
-    return head.classification(
-        mode, features or {}, tf.constant(logits) + shift, labels, **kwargs
+    names = ('num_classes', 'class_names', 'optimizer')
+    others = {name: kwargs.pop(name) for name in names if name in kwargs}
+    others = {'num_classes': CLASSES, 'optimizer': OptimizerSpec(), **others}
+    return classification(
+        mode,
+        features or {},
+        tf.constant(logits) + shift,
+        labels,
+        head=HeadSpec(**kwargs),
+        **others,
     )
 
 
@@ -122,21 +130,21 @@ def test_gradient_of_the_squared_error():
     # (a - y) a (1 - a), the lesson's error of the last layer.
     with tf.Graph().as_default(), v1.Session() as session:
         logits = tf.constant(LOGITS)
-        loss_from = head.classification_loss(
-            tf.constant(LABELS), num_classes=CLASSES, kind='squared_error'
+        loss_fn = classification_loss(
+            tf.constant(LABELS), CLASSES, HeadSpec(loss='squared_error')
         )
-        loss, _ = loss_from(logits, tf.constant(LABELS))
+        loss, _ = loss_fn(logits, tf.constant(LABELS))
         gradient = session.run(tf.gradients(loss, logits))[0]
     expected = (SIGMOIDS - np.eye(CLASSES)[LABELS]) * SIGMOIDS * (1 - SIGMOIDS) / 8
     np.testing.assert_allclose(gradient, expected, rtol=1e-4, atol=1e-7)
 
 
-def test_a_label_out_of_range_is_an_error_to_the_squared_error():
+def test_a_label_out_of_range_is_an_error_of_the_squared_error():
     with pytest.raises(tf.errors.InvalidArgumentError):
         loss_of(ModeKeys.TRAIN, np.full(8, CLASSES, np.int32), loss='squared_error')
 
 
-def test_predictions_of_sigmoids_are_their_shares():
+def test_predictions_of_sigmoids_are_normalized():
     found, _ = predict(loss='squared_error')
     shares = SIGMOIDS / SIGMOIDS.sum(1, keepdims=True)
     np.testing.assert_allclose(found['probabilities'], shares, rtol=1e-5)
@@ -144,7 +152,7 @@ def test_predictions_of_sigmoids_are_their_shares():
     np.testing.assert_array_equal(found['class_index'], LOGITS.argmax(1))
 
 
-def test_there_is_no_other_loss():
+def test_an_unknown_loss_is_refused():
     with tf.Graph().as_default(), pytest.raises(SettingError, match='did you mean'):
         classify(ModeKeys.EVAL, loss='squared_eror')
 
@@ -152,21 +160,21 @@ def test_there_is_no_other_loss():
 # Training.
 
 
-def test_train_metrics_are_there_for_hooks():
+def test_train_metrics_are_published_for_hooks():
     with tf.Graph().as_default(), v1.Session() as session:
         spec = classify(ModeKeys.TRAIN)
         session.run(v1.global_variables_initializer())
         tensors = dict(v1.get_collection(graph_collections.TRAIN_METRICS))
-        shown = session.run(tensors)
-        assert set(shown) == {'loss', 'accuracy', 'learning_rate'}
-        assert shown['loss'] == session.run(spec.loss)
-        assert shown['accuracy'] == np.mean(LOGITS.argmax(1) == LABELS)
-        assert shown['learning_rate'] == np.float32(0.01)
+        values = session.run(tensors)
+        assert set(values) == {'loss', 'accuracy', 'learning_rate'}
+        assert values['loss'] == session.run(spec.loss)
+        assert values['accuracy'] == np.mean(LOGITS.argmax(1) == LABELS)
+        assert values['learning_rate'] == np.float32(0.01)
         session.run(spec.train_op)
         assert session.run(v1.train.get_global_step()) == 1
 
 
-def test_train_summaries_carry_the_tags_of_the_evaluation():
+def test_train_summaries_have_the_tags_of_the_evaluation():
     with tf.Graph().as_default(), v1.Session() as session:
         classify(ModeKeys.TRAIN)
         session.run(v1.global_variables_initializer())
@@ -285,7 +293,7 @@ def test_names_may_hold_any_letters():
     assert {n.decode() for row in predictions['classes'] for n in row} <= set(names)
 
 
-def test_the_key_is_handed_back_but_not_served():
+def test_the_key_is_returned_but_not_served():
     keys = [str(i).encode() for i in range(8)]
 
     def spec():
@@ -317,13 +325,13 @@ def test_no_lookup_table_in_the_graph():
     assert not [t for t in types if 'Table' in t]
 
 
-# Refusals.
+# Errors.
 
 
 @pytest.mark.parametrize(
     'wrong, message',
     [
-        ({'num_classes': 1}, '--num_classes must be at least 2, got 1'),
+        ({'num_classes': 1}, '`num_classes` must be at least 2, got 1'),
         ({'class_names': NAMES[:5]}, 'each of the 6 classes, got 5'),
         ({'class_names': ['a'] * 6}, 'differ'),
         ({'label_smoothing': 1.0}, '`label_smoothing` must be below 1'),
@@ -349,54 +357,3 @@ def test_labels_of_the_wrong_shape(labels):
 def test_logits_of_the_wrong_shape():
     with tf.Graph().as_default(), pytest.raises(ValueError, match='6 classes'):
         classify(ModeKeys.TRAIN, logits=LOGITS[:, :4])
-
-
-# Regression.
-
-Y = RNG.normal(size=8).astype(np.float32)
-TARGET = RNG.normal(size=8).astype(np.float32)
-
-
-def regress(mode, labels, y=Y, **kwargs):
-    shift = v1.get_variable('shift', (), initializer=v1.zeros_initializer())
-    return head.regression(
-        mode, {}, tf.constant(y) + shift, labels, optimizer=OptimizerSpec()
-    )
-
-
-@pytest.mark.parametrize('y', [Y, Y[:, np.newaxis]])
-@pytest.mark.parametrize('target', [TARGET, TARGET[:, np.newaxis]])
-def test_regression_evaluation(y, target):
-    with tf.Graph().as_default():
-        spec = regress(ModeKeys.EVAL, target, y)
-        values = evaluate(spec)
-    error = Y - TARGET
-    assert values == {
-        'average_loss': pytest.approx((error**2).mean(), rel=1e-5),
-        'mean_absolute_error': pytest.approx(np.abs(error).mean(), rel=1e-5),
-        'root_mean_squared_error': pytest.approx((error**2).mean() ** 0.5, rel=1e-5),
-    }
-
-
-def test_regression_trains_and_predicts():
-    with tf.Graph().as_default(), v1.Session() as session:
-        spec = regress(ModeKeys.TRAIN, TARGET)
-        session.run(v1.global_variables_initializer())
-        before = session.run(spec.loss)
-        for _ in range(3):
-            session.run(spec.train_op)
-        assert session.run(spec.loss) < before
-        assert set(dict(v1.get_collection(graph_collections.TRAIN_METRICS))) == {
-            'loss',
-            'learning_rate',
-        }
-    with tf.Graph().as_default(), v1.Session() as session:
-        spec = regress(ModeKeys.PREDICT, None, Y[:, np.newaxis])
-        session.run(v1.global_variables_initializer())
-        np.testing.assert_array_equal(session.run(spec.predictions['y']), Y)
-        assert set(spec.export_outputs['serving_default'].outputs) == {'y'}
-
-
-def test_regression_refuses_several_columns():
-    with tf.Graph().as_default(), pytest.raises(ValueError, match=r'\[B\]'):
-        regress(ModeKeys.TRAIN, np.zeros((8, 2), np.float32))
