@@ -4,8 +4,8 @@
 
 `train_op` builds the training step from an `OptimizerSpec`: optimizer, schedule,
 clipping, weight decay, frozen variables, learning rates by variable, moving averages;
-it runs the update ops of batch normalization. Inside `ema.read_averages` a network is built
-of the averages; frozen variables have none. Takes seconds.
+it runs the update ops of batch normalization. Inside `ema.read_averages` a network is
+built of the averages; frozen variables have none. Takes seconds.
 """
 
 import contextlib

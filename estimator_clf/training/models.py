@@ -203,7 +203,7 @@ def resolve_auto(config: Config, source: 'DataSource') -> Config:
 
     weights = config.optimization.class_weights
     if weights == 'balanced':
-        counts = source.class_counts(config.data.train_split)
+        counts = source.class_counts(config.data.train_split).tolist()
         weights = class_weights.balanced(counts, source.class_names)
     return config.replace(
         precision=mixed_precision.resolve(config.hardware.precision),

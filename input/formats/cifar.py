@@ -68,9 +68,7 @@ def cifar100(
       DataError: a missing file, or one whose size is not a multiple of 3,074.
     """
     if labels not in ('fine', 'coarse'):
-        raise DataError(
-            f"`labels` must be 'fine' or 'coarse', got {labels!r}"
-        )
+        raise DataError(f"`labels` must be 'fine' or 'coarse', got {labels!r}")
     directory = _directory(data_dir, 'cifar-100-binary', 'train.bin')
     files = {'train': ['train.bin'], 'test': ['test.bin']}
     names = _names(directory, f'{labels}_label_names.txt')

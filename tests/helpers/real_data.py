@@ -6,7 +6,7 @@ import pytest
 
 
 def real_data(name):
-    """Path of a file or directory below ESTIMATOR_CLF_DATA; skips the test without it."""
+    """Returns a path below ESTIMATOR_CLF_DATA; skips the test without the variable."""
     root = os.environ.get('ESTIMATOR_CLF_DATA')
     if not root:
         pytest.skip('ESTIMATOR_CLF_DATA is not set: the directory with the real data')

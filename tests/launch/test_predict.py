@@ -1,4 +1,4 @@
-"""Predictions of files, directories and records, into files that a kill does not cost."""
+"""Predictions of files, directories and records, into resumable output files."""
 
 import json
 import os

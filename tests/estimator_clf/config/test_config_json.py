@@ -75,7 +75,8 @@ def test_a_run_of_version_0_1_is_read(tmp_path):
         'hardest': 0.5,
         'max_bad_examples': 3,
         'eval_pictures': False,
-        'also_evaluate': 'fit(train, every=5epochs), phone(data_dir=photos/phone), test(every=7)',
+        'also_evaluate': 'fit(train, every=5epochs), phone(data_dir=photos/phone), '
+        'test(every=7)',
         'augment': 'flip, crop(4), randaugment(9, ops=3), mixup(0.2)',
         'eval_tta': 'mirror, shift(1)',
         'lr_multipliers': 'norm/beta=64, "(a|b)"=2',

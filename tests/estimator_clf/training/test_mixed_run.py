@@ -1,4 +1,4 @@
-"""Tests of a run on mixed labels and balanced classes: it learns and resumes exactly."""
+"""A run on mixed labels and balanced classes learns and resumes exactly."""
 
 import numpy as np
 import pytest
