@@ -199,8 +199,6 @@ def test_bad_value_in_a_flagfile(tmp_path):
         ('--dataset=cifra10', "'cifar10'"),
         ('--optimizer=adma', "'adam'"),
         ('--network=mlp(hiden=3)', "no setting of 'mlp': 'hiden'"),
-        ('--network="\'linear(hidden=(3, 4))\'"(hidden=(3, 4))'),
-        ('--max_bad_examples=3', '--max_bad_examples is called --max_corrupt_images'),
         ('--augment=flop', 'flip'),
         ('--learning_rate=fast', 'must be a number'),
         ('--dataset=digits(label_pattern=x)', '`label_pattern` has no meaning for'),

@@ -119,13 +119,13 @@ def test_metric_that_does_not_exist(tmp_path):
 
 
 @pytest.mark.parametrize(
-    'request',
+    'requested',
     [{'early_stopping': '2evals'}, {'export_best': 1}, {'export_weights': 'best'}],
 )
-def test_nothing_is_chosen_by_the_test_split(tmp_path, request_):
-    flag = next(iter(request_))
+def test_nothing_is_chosen_by_the_test_split(tmp_path, requested):
+    flag = next(iter(requested))
     with pytest.raises(ConfigError, match=f'`{flag}` requires.*`validation_split=0.1`'):
-        run(tmp_path / 'run', **request_)
+        run(tmp_path / 'run', **requested)
     run(tmp_path / 'run')
     assert not (tmp_path / 'run' / 'best').exists()
 
