@@ -12,7 +12,7 @@ import sys
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 SUFFIXES = {'.py', '.md', '.flags', '.html', '.toml', '.yml', '.yaml', '.sh', '.c'}
-# Besides the list itself: what translates or documents old names.
+# The list itself, and files that translate or document old names.
 EXCLUDED = {
     '.ci/vocabulary.py',
     '.ci/old_words.txt',
@@ -22,7 +22,7 @@ EXCLUDED = {
     'tests/estimator_clf/config/test_config_json.py',
     'tests/launch/test_flag_errors.py',
 }
-# Names of other people's options and formats, which contain an old word.
+# Names of formats and third-party options that contain an old word.
 ALLOWED = re.compile(r'image[_ -]folder|ImageFolder|local-folder', re.IGNORECASE)
 
 

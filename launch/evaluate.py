@@ -1,6 +1,8 @@
 """Evaluates a checkpoint of a run on the splits of its data.
 
-python -m launch.evaluate --model_dir=RUN [--split=test] [--checkpoint=STEP]
+    python -m launch.evaluate --model_dir=RUN [--split=test] [--checkpoint=STEP]
+
+Prints loss and accuracy, and precision and recall per class.
 """
 
 import json
