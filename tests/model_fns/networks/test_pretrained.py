@@ -363,5 +363,5 @@ def test_imagenet_is_for_pretrained(tmp_path):
     config = make_config(dataset='arrays', network='linear', warm_start='imagenet')
     from estimator_clf.warm_start.from_config import warm_start_of
 
-    with pytest.raises(ConfigError, match='is for `network=pretrained`'):
+    with pytest.raises(ConfigError, match='needs `network=pretrained`'):
         warm_start_of(config, None, None, print)
