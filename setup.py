@@ -65,7 +65,6 @@ setup(
         'absl-py',
         'psutil',
         'tqdm',
-        'matplotlib',  # Confusion matrix; imported on first use.
         'Pillow>=10.1',  # Its built-in font is scalable from 10.1 on.
         'scikit-learn',
         'scipy',
@@ -85,7 +84,7 @@ setup(
         'keras': KERAS,
         # The peers of benchmarks/training.py. PyTorch has separate wheels for CPUs:
         # --index-url=https://download.pytorch.org/whl/cpu.
-        'benchmarks': ['keras>=3.0', 'torch==2.13.0'],
+        'benchmarks': ['keras>=3.0', 'matplotlib', 'torch==2.13.0'],
         # TensorFlow Datasets prepares its largest datasets with it.
         'beam': ['apache-beam'],
         # TensorFlow's own extra: the CUDA libraries as wheels.

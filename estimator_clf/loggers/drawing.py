@@ -56,6 +56,22 @@ def canvas(width: int, height: int) -> tuple[Image.Image, ImageDraw.ImageDraw]:
     return image, ImageDraw.Draw(image)
 
 
+def upright(
+    image: Image.Image,
+    x: int,
+    bottom: int,
+    text: str,
+    size: int,
+    ink: tuple[int, int, int] = INK,
+) -> None:
+    """Renders a line of text upwards, centered on x, starting at `bottom`."""
+    width, height = text_width(text, size) + 2, size + 4
+    label, draw = canvas(width, height)
+    draw.text((0, height // 2), text, ink, font(size), anchor='lm')
+    label = label.transpose(Image.Transpose.ROTATE_90)
+    image.paste(label, (x - height // 2, bottom - width))
+
+
 def grid(
     images: np.ndarray | Sequence[np.ndarray], edge: int, columns: int
 ) -> Image.Image:

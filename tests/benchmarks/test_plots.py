@@ -2,10 +2,12 @@
 
 import json
 
+import pytest
 from PIL import Image
 
 
 def test_plots_each_given_report(tmp_path):
+    pytest.importorskip('matplotlib')  # From the extra `benchmarks`.
     from benchmarks import plots
 
     found = {'n': 3, 'median': 0.5, 'least': 0.4, 'most': 1.2}
