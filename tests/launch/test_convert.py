@@ -24,10 +24,11 @@ def test_converts_and_says_what_is_next(tmp_path):
     out = tmp_path / 'out'
     done = launch(
         'convert',
-        '--dataset=image_folder(compression=gzip)',
+        '--dataset=image_folder',
         f'--data_dir={_directory(tmp_path / "in")}',
         f'--output_dir={out}',
         '--shards=2',
+        '--compression=gzip',
     )
     assert done.returncode == 0, done.stderr
     assert done.stderr.splitlines()[-1] == '20/20 images'
