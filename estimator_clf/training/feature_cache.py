@@ -10,8 +10,6 @@ import errno
 import hashlib
 import json
 import os
-import shutil
-import tempfile
 from collections.abc import Callable
 from typing import Any
 
@@ -21,7 +19,7 @@ import numpy as np
 import tensorflow as tf
 
 from estimator_clf.config.config import Config
-from estimator_clf.core.atomic_files import PARTIAL
+from estimator_clf.core.atomic_files import partial_directory
 from estimator_clf.core.devices import session_config
 from estimator_clf.core.signals import Stop, Stopped
 from estimator_clf.core.variable_patterns import name_of
@@ -124,7 +122,6 @@ class FeatureCache:
             directory = os.path.join(parent, f'{split.replace("/", "_")}-{key}')
             if os.path.isdir(directory):
                 return directory
-            _remove_partial(parent)
             self._log_message(
                 f'`cache_features`: computing the features of {split}, '
                 f'{self._source.num_examples[split]} examples of '
@@ -143,11 +140,10 @@ class FeatureCache:
 
                 size = self._source.num_examples[split]
                 shape = (variants, size, *found.shape[1:].as_list())
-                try:
-                    _write(directory, compute, input_fn, shape, facts)
-                except BaseException:
-                    _remove_partial(parent)
-                    raise
+                os.makedirs(parent, exist_ok=True)
+                with partial_directory(parent) as partial:
+                    _write(partial, compute, input_fn, shape, facts)
+                    os.rename(partial, directory)
         return directory
 
     def _values(self, variables):
@@ -200,20 +196,17 @@ def _variables_of(tensor):
     return [v for v in v1.global_variables() if v.handle.op.name in names]
 
 
-def _write(directory, compute, input_fn, shape, facts):
-    """Writes the directory of a `FeatureSet`, which appears atomically.
+def _write(partial, compute, input_fn, shape, facts):
+    """Writes the directory of a `FeatureSet`.
 
     Args:
-      directory: its path.
+      partial: its path until it is complete.
       compute: function from images, uint8 [b, H, W, C], to features [b, ...].
       input_fn: input_fn of the examples in natural order.
       shape: shape of the features, [variants, examples, ...]; fewer examples are
         written where some images are corrupt.
       facts: JSON values to write next to them.
     """
-    parent = os.path.dirname(directory)
-    os.makedirs(parent, exist_ok=True)
-    partial = tempfile.mkdtemp(dir=parent, prefix=PARTIAL)
     path = os.path.join(partial, 'features.npy')
     # Directly on disk: they may exceed the memory.
     rows = np.lib.format.open_memmap(path, 'w+', np.float32, shape)
@@ -244,7 +237,6 @@ def _write(directory, compute, input_fn, shape, facts):
         _save(os.path.join(partial, f'{name}.npy'), np.concatenate(parts))
     with open(os.path.join(partial, FACTS), 'w', encoding='utf-8') as file:
         json.dump(facts, file)
-    os.rename(partial, directory)
 
 
 def _save(path, array):
@@ -252,10 +244,3 @@ def _save(path, array):
         np.save(file, array)
         file.flush()
         os.fsync(file.fileno())
-
-
-def _remove_partial(parent):
-    if os.path.isdir(parent):
-        for name in os.listdir(parent):
-            if name.startswith(PARTIAL):
-                shutil.rmtree(os.path.join(parent, name), ignore_errors=True)

@@ -198,7 +198,7 @@ def test_bad_value_in_a_flagfile(tmp_path):
         ('--network=liner', "'linear'"),
         ('--dataset=cifra10', "'cifar10'"),
         ('--optimizer=adma', "'adam'"),
-        ('--network=mlp(hiden=3)', "no setting of 'mlp': 'hiden'"),
+        ('--network=mlp(hiden=3)', "no option of 'mlp': 'hiden'"),
         ('--augment=flop', 'flip'),
         ('--learning_rate=fast', 'must be a number'),
         ('--dataset=digits(label_pattern=x)', '`label_pattern` has no meaning for'),

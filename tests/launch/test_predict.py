@@ -46,7 +46,7 @@ def put_and_be_killed(path, kind, names):
 def test_a_file_is_there_when_it_is_whole(kind, tmp_path):
     put(tmp_path / 'one', kind, NAMES)
     assert os.listdir(tmp_path) == ['one']
-    with pytest.raises(ConfigError, match='is there already'):
+    with pytest.raises(ConfigError, match='exists already'):
         put(tmp_path / 'one', kind, NAMES)
 
 

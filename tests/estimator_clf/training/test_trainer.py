@@ -378,10 +378,10 @@ def test_checkpoints_of_another_program_are_refused(plain, tmp_path):
 @pytest.mark.parametrize(
     'settings, error, message',
     [
-        ({'train_split': 'tain'}, ConfigError, '--train_split=tain: small has no such'),
-        ({'eval_split': 'tset'}, ConfigError, '--eval_split=tset: small has no such'),
+        ({'train_split': 'tain'}, ConfigError, '`train_split=tain`: small has no such'),
+        ({'eval_split': 'tset'}, ConfigError, '`eval_split=tset`: small has no such'),
         ({'eval_split': 'train'}, ConfigError, 'is the split that is trained on'),
-        ({'batch_size': 46}, DataError, '--batch_size=46 must not be more than the 45'),
+        ({'batch_size': 46}, DataError, '`batch_size=46` must not be more than the 45'),
         ({'augment': 'warp'}, DataError, 'warp'),
     ],
 )
@@ -395,7 +395,9 @@ def test_what_cannot_be_is_refused_before_anything_is_written(
 
 def test_a_model_dir_that_cannot_be_made(tmp_path):
     (tmp_path / 'file').write_text('')
-    with pytest.raises(ConfigError, match='`model_dir=.*/file/below` cannot be made'):
+    with pytest.raises(
+        ConfigError, match='`model_dir=.*/file/below` cannot be created'
+    ):
         train(tmp_path / 'file' / 'below')
 
 

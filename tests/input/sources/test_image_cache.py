@@ -238,7 +238,7 @@ def test_loaded_config_disables_caches(tmp_path):
 def test_loaded_config_checks_export_tta(tmp_path):
     config = make_config(eval_tta='mirror', export_tta=True)
     (tmp_path / 'config.json').write_text(config_json.to_json(config))
-    assert load_config(str(tmp_path)).export_tta
-    assert not load_config(str(tmp_path), eval_tta='none').export_tta
+    assert load_config(str(tmp_path)).exports.export_tta
+    assert not load_config(str(tmp_path), eval_tta='none').exports.export_tta
     with pytest.raises(ConfigError, match='`export_tta` requires `eval_tta`'):
         load_config(str(tmp_path), eval_tta='none', export_tta=True)
