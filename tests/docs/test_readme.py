@@ -52,6 +52,7 @@ def _run(command, directory):
     )
 
 
+@pytest.mark.extended
 def test_commands(clone):
     """In their order: later commands use the results of earlier ones."""
     done = []
@@ -71,6 +72,7 @@ def test_commands(clone):
     assert float(accuracy[1]) >= 0.97
 
 
+@pytest.mark.extended
 def test_flags_of_the_tensorboard_command_exist():
     (command,) = (c for c in _commands() if c.startswith('tensorboard'))
     program, *flags = shlex.split(command)
@@ -83,6 +85,7 @@ def test_flags_of_the_tensorboard_command_exist():
     assert flags[0] in help_text
 
 
+@pytest.mark.extended
 @pytest.mark.parametrize('program', _blocks('python'))
 def test_python_programs(program, tmp_path):
     run_program(program, tmp_path)

@@ -59,6 +59,7 @@ def test_modules_and_functions_that_the_design_names_exist():
         assert known or name in ('json', 'jsonl', 'changeable'), name
 
 
+@pytest.mark.extended
 def test_mkdocs_builds_without_a_warning(tmp_path):
     pytest.importorskip('mkdocstrings', reason='needs the extra `docs`')
     command = [sys.executable, '-m', 'mkdocs', 'build', '--strict', '--quiet']

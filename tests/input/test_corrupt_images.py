@@ -83,6 +83,7 @@ def _numbers(batches):
 _OPTIONS = {'seed': 2, 'augment': 'flip,resized_crop(0.5)'}
 
 
+@pytest.mark.extended
 @both
 def test_valid_images_keep_their_places_in_training(make):
     valid, _ = make({}, limit=0)

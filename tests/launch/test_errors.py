@@ -86,6 +86,7 @@ def test_truncated_jpegs_beyond_the_limit(tmp_path):
     assert 'user-defined function' not in said  # TensorFlow's words, not a person's.
 
 
+@pytest.mark.extended
 def test_a_truncated_jpeg_is_left_out_and_said(tmp_path):
     bad = _directory(tmp_path / 'data') / 'cat' / '2.jpg'
     bad.write_bytes(bad.read_bytes()[:400])

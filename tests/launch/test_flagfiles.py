@@ -45,6 +45,7 @@ def test_says_what_it_costs_and_reaches(path):
     assert not names & {'--model_dir', '--data_dir', '--seed'}
 
 
+@pytest.mark.extended
 @each
 def test_its_training_can_be_built(path):
     """All that is refused is refused before the first step."""
@@ -87,6 +88,7 @@ def _source(config):
     return from_arrays(splits, tuple(names), name=config.data.dataset)
 
 
+@pytest.mark.extended
 @pytest.mark.parametrize(
     'path',
     [

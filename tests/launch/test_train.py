@@ -136,6 +136,7 @@ def test_evaluate_asks_for_all_splits_before_the_first_evaluation(run, tmp_path)
     assert done.returncode == 2 and "no split 'vlaid'" in done.stderr
 
 
+@pytest.mark.extended
 def test_evaluate_over_several_views(run):
     directory, _ = run
     test = ['evaluate', f'--model_dir={directory}', '--output=json', '--split=test']
@@ -170,6 +171,7 @@ def test_flags_that_an_export_would_pass_over(run, flags, words):
     assert done.returncode == 2 and words in done.stderr
 
 
+@pytest.mark.extended
 def test_evaluate_an_earlier_checkpoint_as_a_table(run):
     directory, _ = run
     steps = sorted(
@@ -237,6 +239,7 @@ def test_predict_names_corrupt_files_and_classifies_the_others(
     assert empty.returncode == 2 and '--export_dir' in empty.stderr
 
 
+@pytest.mark.extended
 def test_export_again_gives_a_later_version(run, tmp_path):
     directory, _ = run
     arguments = (f'--model_dir={directory}', f'--export_dir={tmp_path}')
@@ -274,6 +277,7 @@ def test_other_settings_are_refused_and_nothing_touched(run):
     assert (directory / 'config.json').read_bytes() == before
 
 
+@pytest.mark.extended
 def test_progress_bar_on_a_terminal(tmp_path):
     """On a terminal there is a bar with epoch, step, loss, speed and ETA."""
     ours, theirs = pty.openpty()

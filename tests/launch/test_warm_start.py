@@ -7,6 +7,7 @@ import sys
 import estimator_clf.compat  # noqa: F401  Loads TensorFlow without its chatter.
 
 import numpy as np
+import pytest
 import tensorflow as tf
 
 from estimator_clf.config.config import make_config
@@ -77,6 +78,7 @@ print(json.dumps({'checked': checked, 'counts': hook.assignment.counts()}))
 """
 
 
+@pytest.mark.extended
 def test_every_replica_gets_the_values(tmp_path):
     done = subprocess.run(
         [sys.executable, '-c', MIRRORED, str(tmp_path)], capture_output=True, text=True
@@ -88,6 +90,7 @@ def test_every_replica_gets_the_values(tmp_path):
     assert result['checked'] == 4 * result['counts']['restored']
 
 
+@pytest.mark.extended
 def test_from_an_export(tmp_path):
     config = make_config(
         dataset='digits',

@@ -96,6 +96,7 @@ def test_all_corrupt_is_an_error(directory):
         recover(str(directory))
 
 
+@pytest.mark.extended
 def test_run_resumes_from_the_one_before_with_equal_results(tmp_path):
     expected = run(tmp_path / 'expected')
     with pytest.raises(Recorder.Killed):

@@ -26,6 +26,7 @@ keras_3 = pytest.mark.skipif(
 )
 
 
+@pytest.mark.extended
 @keras_3
 @pytest.mark.parametrize('before', ['', 'import tensorflow\n', 'import keras\n'])
 def test_keras_is_imported_on_first_use(before):
@@ -81,6 +82,7 @@ print(model.train(input_fn, steps=1).evaluate(input_fn)['loss'] < first)
 """
 
 
+@pytest.mark.extended
 @pytest.mark.parametrize(
     'dense',
     ['tf.keras.layers.Dense(1)(features)', 'v1.layers.dense(features, 1)'],

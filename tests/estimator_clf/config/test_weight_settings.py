@@ -51,6 +51,7 @@ SETTINGS = [
 ]
 
 
+@pytest.mark.extended
 @pytest.mark.parametrize('settings', SETTINGS, ids=['averaged', 'float16', 'xla'])
 def test_a_resumed_run_is_the_unbroken_run(settings, tmp_path):
     whole = run(tmp_path / 'whole', **settings)
@@ -209,6 +210,7 @@ def test_class_weights_are_numbers_by_name():
         class_weights.in_order('midle=2', names)
 
 
+@pytest.mark.extended
 def test_a_program_compiles_and_says_what_auto_means(tmp_path):
     # At this level TensorFlow logs that it has compiled something.
     env = {**os.environ, 'TF_CPP_MIN_LOG_LEVEL': '0'}

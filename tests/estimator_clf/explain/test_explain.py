@@ -112,6 +112,7 @@ def trained(directory, data, steps, network='linear', **settings):
     return model_fn, classifier.latest_checkpoint()
 
 
+@pytest.mark.extended
 @pytest.mark.parametrize('name', NETWORKS)
 def test_all_networks_have_all_default_figures(name, tmp_path):
     args, shape = NETWORKS[name]

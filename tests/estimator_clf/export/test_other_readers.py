@@ -71,6 +71,7 @@ def check_in_c(program, model, signature):
     np.testing.assert_allclose(scores, model.wanted['scores'], atol=1e-5)
 
 
+@pytest.mark.extended
 @pytest.mark.parametrize('signature', ['serving_default', 'examples', 'classify'])
 def test_the_c_api(c_program, model, signature):
     check_in_c(c_program, model, signature)
@@ -110,6 +111,7 @@ def test_saved_model_cli_shows_the_signatures(model):
     assert 'dtype: DT_UINT8 shape: (-1, 8, 8, 1)' in ' '.join(text.split())
 
 
+@pytest.mark.extended
 def test_saved_model_cli_runs_a_signature(model, tmp_path):
     np.save(tmp_path / 'in.npy', np.array(as_examples(model.images[:3])))
     arguments = [

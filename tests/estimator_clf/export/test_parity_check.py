@@ -78,6 +78,7 @@ def test_examples_are_spread_evenly_with_pixels_of_the_pipeline(parts):
     assert check_examples.from_source(source(), 'test', 1000)[-1].name == '19'
 
 
+@pytest.mark.extended
 @pytest.mark.parametrize('corrupt', [(), (0,), (4,), (5, 11)])
 def test_examples_of_records_with_equal_names(corrupt, tmp_path):
     # Every third record has the same name, as if each class had its own 0.png.
@@ -297,6 +298,7 @@ def _no_image(request):
     return log.SerializeToString()
 
 
+@pytest.mark.extended
 @pytest.mark.parametrize(
     'change, words',
     [

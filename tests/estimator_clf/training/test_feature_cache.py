@@ -64,6 +64,7 @@ def close(a, b, rtol):
         np.testing.assert_allclose(x, y, rtol, 1e-6, err_msg=name)
 
 
+@pytest.mark.extended
 @pytest.mark.parametrize(
     'settings',
     [
@@ -141,6 +142,7 @@ def test_killed_and_started_again_is_the_same_run(tmp_path):
     }
 
 
+@pytest.mark.extended
 def test_other_weights_have_other_features(tmp_path):
     run(tmp_path / 'source', train_only='', max_steps=5)
     start = {'warm_start': str(tmp_path / 'source'), 'warm_start_exclude': 'logits'}
@@ -154,6 +156,7 @@ def test_other_weights_have_other_features(tmp_path):
     assert report['counts']['restored'] > 4
 
 
+@pytest.mark.extended
 def test_corrected_labels_have_features_of_their_own(tmp_path):
     (x, y), test = make_images(45), make_images(20, seed=1)
     with pytest.raises(Recorder.Killed):
@@ -167,6 +170,7 @@ def test_corrected_labels_have_features_of_their_own(tmp_path):
     np.testing.assert_array_equal(np.load(directories[1] / 'labels.npy'), y)
 
 
+@pytest.mark.extended
 def test_exports_the_whole_network(tmp_path):
     results = run(tmp_path, cache_features=True, export=True, max_steps=3)
     served = tf.saved_model.load(results.export_path).signatures['tensor']
@@ -196,6 +200,7 @@ def test_what_cannot_be(tmp_path, settings, error, words):
         run(tmp_path, cache_features=True, **settings)
 
 
+@pytest.mark.extended
 def test_images_that_cannot_be_read_have_no_features(tmp_path):
     class_directories(tmp_path / 'in', {'ant': 8, 'bee': 8})
     (broken,) = (tmp_path / 'in' / 'ant').glob('*3.png')

@@ -14,6 +14,7 @@ _SETTINGS = {
 }
 
 
+@pytest.mark.extended
 def test_a_killed_and_resumed_run_is_the_same_run(tmp_path):
     run(tmp_path / 'whole', **_SETTINGS)
     with pytest.raises(Recorder.Killed):

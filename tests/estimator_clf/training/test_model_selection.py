@@ -44,6 +44,7 @@ def test_the_best_of_all_evaluations(tmp_path):
     assert [entry['step'] for entry in _best(tmp_path / 'run')] == wanted
 
 
+@pytest.mark.extended
 @pytest.mark.parametrize(
     'kill',
     [

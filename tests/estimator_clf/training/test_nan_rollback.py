@@ -64,6 +64,7 @@ def test_it_continues_with_a_lower_rate(tmp_path):
     assert rates[14] < 1e-2
 
 
+@pytest.mark.extended
 def test_a_restarted_run_has_the_lower_rate(tmp_path):
     settings = {
         'learning_rate': FAR_TOO_LARGE,

@@ -109,6 +109,7 @@ NETWORKS = {
 }
 
 
+@pytest.mark.extended
 @pytest.mark.parametrize(
     'name',
     [
@@ -190,6 +191,7 @@ def test_a_run_leaves_what_it_leaves_one_step_at_a_time(tmp_path, settings):
     assert 'input_wait' in one['scalars']
 
 
+@pytest.mark.extended
 def test_a_run_that_was_killed_within_a_loop_resumes(tmp_path):
     whole = small(tmp_path / 'whole', '1', save_every='6', log_every='6')
     for steps_per_loop, kill in (('auto', 8), ('4', 11)):

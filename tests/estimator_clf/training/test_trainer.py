@@ -213,6 +213,7 @@ def test_a_killed_run_resumes_exactly(unbroken, tmp_path):
     assert results == unbroken[2]
 
 
+@pytest.mark.extended
 def test_killed_again_and_again(plain, tmp_path):
     starts = []
     for step in (1, 7, 13):
@@ -227,6 +228,7 @@ def test_killed_again_and_again(plain, tmp_path):
     assert results == plain[1]
 
 
+@pytest.mark.extended
 @pytest.mark.parametrize(
     'step, when', [(10, 'before'), (10, 'after'), (14, 'before'), (14, 'after')]
 )
@@ -482,6 +484,7 @@ def finish(process):
     return output
 
 
+@pytest.mark.extended
 def test_two_replicas_see_the_examples_of_one(tmp_path):
     both = python('-c', textwrap.dedent(MIRRORED), tmp_path / 'two')
     train(tmp_path / 'one', batch_size=10, max_steps=7)
@@ -528,6 +531,7 @@ SECOND_IS_NAN = """
 """
 
 
+@pytest.mark.extended
 def test_a_loss_that_is_not_finite_on_the_second_replica_only(tmp_path):
     process = python('-c', textwrap.dedent(SECOND_IS_NAN), tmp_path)
     output, _ = process.communicate(timeout=240)
@@ -572,6 +576,7 @@ def kill_when(process, condition):
     assert process.returncode == -signal.SIGKILL
 
 
+@pytest.mark.extended
 def test_sigkill_in_mid_run_and_the_same_command_again(tmp_path):
     directory = tmp_path / 'killed'
     # Before the other is started, which may not be watched too late.

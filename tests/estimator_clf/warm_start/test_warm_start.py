@@ -365,6 +365,7 @@ def test_invalid_sources_are_refused(tmp_path):
         make_config(warm_start='a', warm_start_map='b')
 
 
+@pytest.mark.extended
 def test_run_starts_with_the_weights_of_another(tmp_path):
     first = tmp_path / 'first'
     small_run.run(first, network='cnn', eval_split='test')

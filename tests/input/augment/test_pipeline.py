@@ -295,6 +295,7 @@ def test_apply_keeps_the_order_of_steps():
     assert (_apply('flip,crop(3)', images) != one_by_one).any()
 
 
+@pytest.mark.extended
 def test_augmentation_does_not_depend_on_the_batch():
     images = _images()
     text = 'flip,crop(2),zoom,brightness,contrast,saturation,vflip,resized_crop,'

@@ -154,6 +154,7 @@ def test_classes_are_shuffled_over_and_within_shards(tmp_path):
         assert 3 < sum(labels[start : start + 25]) < 22
 
 
+@pytest.mark.extended
 def test_number_of_processes_does_not_change_the_bytes(tmp_path):
     args, done = _directory(tmp_path), []
     convert(args, tmp_path / 'one', shards=3, workers=1)
@@ -166,6 +167,7 @@ def test_number_of_processes_does_not_change_the_bytes(tmp_path):
         assert (tmp_path / 'one' / name).read_bytes() == written
 
 
+@pytest.mark.extended
 def test_records_to_records_with_validation_split(tmp_path):
     write_split(tmp_path / 'in', 'train', 24)
     args = {
@@ -181,6 +183,7 @@ def test_records_to_records_with_validation_split(tmp_path):
         assert _examples(after, split) == _examples(before, split)
 
 
+@pytest.mark.extended
 def test_records_are_read_once_and_shuffled(tmp_path, monkeypatch):
     write_split(tmp_path / 'in', 'train', 40)
     write_split(tmp_path / 'in', 'test', 10)

@@ -78,6 +78,7 @@ def test_classes_are_renumbered_and_keep_their_names(make, tmp_path):
     assert sorted(_seen(others, 'train') + expected) == everything
 
 
+@pytest.mark.extended
 @KINDS
 def test_per_class_limits_training_examples(make, tmp_path):
     args = make(tmp_path)

@@ -57,6 +57,7 @@ def _same(one, other):
     assert_same(one, other)
 
 
+@pytest.mark.extended
 @pytest.mark.parametrize('kind', ['encoded', 'decoded'])
 @pytest.mark.parametrize(
     'limit,options',
@@ -71,6 +72,7 @@ def test_cache_does_not_change_training_batches(make, kind, limit, options):
     _same(*[train(source, 5, 4, **options) for source in sources])
 
 
+@pytest.mark.extended
 @pytest.mark.parametrize('kind', ['encoded', 'decoded'])
 def test_cache_does_not_change_evaluation_batches(make, kind):
     sources = make('none'), make(kind)
@@ -78,6 +80,7 @@ def test_cache_does_not_change_evaluation_batches(make, kind):
         _same(*[evaluate(source, split, 4, eval_crop=crop) for source in sources])
 
 
+@pytest.mark.extended
 def test_cache_does_not_change_random_windows(make):
     sources = make('none'), make('encoded')
     options = {'augment': 'resized_crop(0.3),flip', 'start_step': 5}
@@ -205,6 +208,7 @@ def test_config_sets_the_cache(kind, tmp_path):
     train(source, 3, 4)
 
 
+@pytest.mark.extended
 @pytest.mark.parametrize('kind', ['encoded', 'decoded'])
 def test_resumed_run_with_cache_equals_run_without(kind, tmp_path):
     class_directories(tmp_path / 'data', {'a': 6, 'b': 6})

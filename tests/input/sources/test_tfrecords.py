@@ -80,6 +80,7 @@ def test_images_and_labels_match_their_keys(shards):
     assert image.dtype == np.uint8 and image.shape == (6, 6, 3)
 
 
+@pytest.mark.extended
 @pytest.mark.parametrize('start', [1, 4, 5, 13])
 def test_resumed_run_equals_the_tail_of_the_whole_run(shards, start):
     options = {'seed': 7, 'augment': 'flip,crop(2),brightness(0.3)'}
@@ -91,12 +92,14 @@ def test_resumed_run_equals_the_tail_of_the_whole_run(shards, start):
         np.testing.assert_array_equal(images, expected[2])
 
 
+@pytest.mark.extended
 def test_seed_determines_the_order(shards):
     source = _source(shards)
     assert _keys(_run(source, 9, seed=1)) == _keys(_run(source, 9, seed=1))
     assert _keys(_run(source, 9, seed=1)) != _keys(_run(source, 9, seed=2))
 
 
+@pytest.mark.extended
 def test_graph_seed_does_not_change_the_order(shards):
     input_fn = _source(shards).input_fn('train', 5, training=True, seed=3)
 
@@ -121,6 +124,7 @@ def test_files_are_interleaved_without_a_buffer(shards):
     assert len({key.partition(':')[0] for key in keys[:3]}) == 3
 
 
+@pytest.mark.extended
 def test_workers_share_each_batch(shards):
     whole = _run(_source(shards), 8, batch_size=6)
     halves = [
@@ -208,6 +212,7 @@ def test_class_counts(shards):
         assert counts.tolist() == [labels.count(n) for n in range(4)]
 
 
+@pytest.mark.extended
 def test_class_counts_of_corrupt_records_are_an_error(shards):
     with pytest.raises(DataError, match='record 2: its label must be from 0 to 1'):
         _source(shards, num_classes=2).class_counts('train')

@@ -210,6 +210,7 @@ def test_compiled_is_the_same():
     assert set(plain[3]) == set(compiled[3])
 
 
+@pytest.mark.extended
 def test_a_resumed_run_equals_an_unbroken_run(tmp_path, monkeypatch):
     maker = small_run.small_mlp(
         {'name': 'adam', 'learning_rate': 0.1},
@@ -222,6 +223,7 @@ def test_a_resumed_run_equals_an_unbroken_run(tmp_path, monkeypatch):
     assert 'proxy/airbench/group1/conv1/kernel' in found
 
 
+@pytest.mark.extended
 def test_a_run_trains_and_exports(tmp_path):
     run = tmp_path / 'run'
     done = launching.launch(

@@ -37,6 +37,7 @@ def model_fn(samples, network='fmp', **kwargs):
     )
 
 
+@pytest.mark.extended
 def test_several_samples_give_the_mean_of_their_probabilities(tmp_path):
     directory = str(tmp_path)
     # With EMA weights, which each of the samples has to read.

@@ -30,6 +30,7 @@ def _builds(name, shape):
     return pytest.param(name, shape, marks=marks, id=name_it)
 
 
+@pytest.mark.extended
 @pytest.mark.parametrize(
     'name, shape', [_builds(name, shape) for name in CLASSIFIERS for shape in SIZES]
 )
@@ -51,6 +52,7 @@ def test_builds_at_every_size_with_a_batch_of_unknown_size(name, shape):
         assert gradients and all(g is not None for g in gradients)
 
 
+@pytest.mark.extended
 # The slow networks have no other layers in bfloat16.
 @pytest.mark.parametrize(
     'name, dtype',
@@ -237,6 +239,7 @@ def weights(name, shape, classes, **settings):
 IMAGENET, CIFAR = ((224, 224, 3), 1000), ((32, 32, 3), 10)
 
 
+@pytest.mark.extended
 @pytest.mark.parametrize(
     'name, settings, data, published, digits',
     [

@@ -337,6 +337,7 @@ def test_two_sources_of_weights_are_refused(tmp_path):
         run(tmp_path, 'weights=a.h5', warm_start='b.h5')
 
 
+@pytest.mark.extended
 def test_imagenet_weights_come_from_the_cache_of_keras(tmp_path, monkeypatch):
     monkeypatch.setenv('HOME', str(tmp_path))
 

@@ -172,6 +172,7 @@ def test_xla_is_refused_without_xla_in_tensorflow(monkeypatch):
         stepping.train(stepping.model(xla=True), 0)
 
 
+@pytest.mark.extended
 @pytest.mark.parametrize('xla', [False, True])
 def test_a_run_in_two_legs_is_the_unbroken_run(xla, tmp_path):
     def data():

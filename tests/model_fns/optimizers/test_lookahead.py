@@ -60,6 +60,7 @@ def test_evaluation_reads_the_lookahead_weights():
     assert read and all(name.endswith(SUFFIX) for name in read)
 
 
+@pytest.mark.extended
 def test_a_resumed_run_equals_an_unbroken_run(tmp_path, monkeypatch):
     settings = {'name': 'nesterov', 'learning_rate': 0.1, 'lookahead': (2, 0.9)}
     maker = small_run.small_mlp(settings)

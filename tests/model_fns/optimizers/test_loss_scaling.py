@@ -59,6 +59,7 @@ def test_scale_starts_at_two_to_the_15th_and_changes_nothing_else():
     assert [log['loss_scale'] for log in logs] == [2.0**9] * 3
 
 
+@pytest.mark.extended
 @pytest.mark.parametrize('name', ['momentum', 'adamw', 'muon', 'ftrl'])
 def test_a_step_that_overflows_changes_nothing_but_step_and_scale(name):
     model_fn = half(name=name, lr_multipliers=(('logits', 2.0),), clip_norm=1.0)

@@ -115,6 +115,7 @@ def has_loaded(board):
     return expected <= set(scalars) and expected <= set(images)
 
 
+@pytest.mark.extended
 def test_dashboards(board):
     plugins = get(board, 'plugins_listing')
     for name in ('scalars', 'images', 'graphs', 'histograms', 'text', 'pr_curves'):
@@ -189,6 +190,7 @@ def test_projector(board):
     assert 45 <= shape[0] <= 50 and shape[1] == 64
 
 
+@pytest.mark.extended
 def test_in_the_browser(board):
     pytest.importorskip('aiohttp')
     from tests.helpers.browser import browser, chromium
