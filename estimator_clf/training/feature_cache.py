@@ -64,7 +64,8 @@ class FeatureCache:
         self._config, self._source = config, source
         self._model_fn, self._log_message = model_fn, log_message
         self._init_hook, self._warm_start = init_hook, warm_start
-        self._stop = stop or Stop()
+        # Not `or`: a `Stop` is false until it is requested.
+        self._stop = Stop() if stop is None else stop
         self._variants = check_augment(augment.parse(config.data.augment))
         self._open: dict[tuple[str, bool], FeatureSet] = {}
 

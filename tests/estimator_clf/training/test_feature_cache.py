@@ -252,7 +252,7 @@ def test_a_signal_ends_the_computing(tmp_path):
     class Interrupted(Recorder):
         def on_message(self, text):
             super().on_message(text)
-            if '`cache_features`: computing' in text:
+            if 'computing the features of train' in text:
                 signal.raise_signal(signal.SIGTERM)
 
     results = run(tmp_path, Interrupted(), cache_features=True)
