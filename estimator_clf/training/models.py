@@ -89,35 +89,6 @@ def build_model_fn(
     )
     model = ModelSpec(
         config.network_call.name,
-        network_options(config),
-        num_classes=info.num_classes,
-        class_names=info.class_names or None,
-        mean=info.mean,
-        stddev=info.stddev,
-    )
-    head = HeadSpec(
-        loss=optimization.loss,
-        label_smoothing=optimization.label_smoothing,
-        class_weights=class_weights.in_order(
-            optimization.class_weights, info.class_names
-        ),
-        eval_samples=config.evaluation.eval_samples,
-        eval_views=eval_views,
-        export_views=config.exports.export_tta,
-        hard_example_fraction=optimization.hard_example_fraction,
-        proxy=config.proxy_call.name if config.proxy_call else None,
-        proxy_args=proxy_options(config),
-    )
-    runtime = RuntimeSpec(
-        seed=config.run.seed,
-        compute_dtype=dtype,
-        eval_dtype=mixed_precision.resolve(hardware.eval_precision),
-        gradient_accumulation_steps=optimization.gradient_accumulation_steps,
-        xla=hardware.xla,
-        conv_gradients=mixed_precision.conv_gradients(hardware.conv_gradients, dtype),
-    )
-    model = ModelSpec(
-        config.network_call.name,
         network_args=network_options(config),
         num_classes=info.num_classes,
         class_names=info.class_names or None,
