@@ -4,6 +4,7 @@ import inspect
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from estimator_clf.core.class_names import listed
 from estimator_clf.core.errors import DataError
 from estimator_clf.core.registry import Registry
 from input.dataset_info import DatasetInfo
@@ -23,6 +24,7 @@ def open_dataset(
     data_dir: str | None = None,
     *,
     selection: 'Subset | None' = None,
+    class_order: Sequence[str] = (),
     **options: Any,
 ) -> 'DataSource':
     """Opens a dataset.
@@ -31,6 +33,8 @@ def open_dataset(
       name: a name in `FORMATS.names()`, or `tfds:NAME`.
       data_dir: directory or file; its required content depends on the format.
       selection: the classes and examples to use; None: all.
+      class_order: the names of the classes in the order of an earlier run, which
+        retains its labels; ignored if the names are others.
       **options: options of the format, see its function. None means not given.
 
     Raises:
@@ -71,9 +75,22 @@ def open_dataset(
         from input.sampling.subset import select
 
         select(source, selection)
+    _reorder(source, info.class_names if info else class_order)
     if info:
         _check_same(source, info)
     return source
+
+
+def _reorder(source: 'DataSource', names: Sequence[str]) -> None:
+    """Numbers the classes in the order of `names`, if these are the same classes."""
+    if tuple(names) == source.class_names or set(names) != set(source.class_names):
+        return
+    import numpy as np
+
+    label = {name: number for number, name in enumerate(names)}
+    numbers = np.array([label[name] for name in source.class_names], np.int32)
+    places = {split: np.arange(size) for split, size in source.num_examples.items()}
+    source.restrict(places, numbers, names)
 
 
 def _check_same(source: 'DataSource', info: DatasetInfo) -> None:
@@ -86,10 +103,5 @@ def _check_same(source: 'DataSource', info: DatasetInfo) -> None:
         if tuple(here) != tuple(there):
             raise DataError(
                 f'`data_dir`: the {what} of {source.name} must be those of the run, '
-                f'{_listed(there)}, got {_listed(here)}'
+                f'{listed(list(map(str, there)))}, got {listed(list(map(str, here)))}'
             )
-
-
-def _listed(values: Sequence[Any]) -> str:
-    more = ', ...' if len(values) > 20 else ''
-    return ', '.join(map(str, values[:20])) + more

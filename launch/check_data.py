@@ -79,7 +79,7 @@ def main(arguments: list[str]) -> int:
 
 def _print(report, counts):
     if counts:
-        print(_class_table(counts) + '\n')
+        print(_class_table(counts, report.class_names) + '\n')
     for name in report.kinds():
         print(_kind_table(report, name) + '\n')
     if report.counts and not FLAGS.report:
@@ -91,25 +91,30 @@ def _print(report, counts):
     print(_verdict(report, sum(sum(n.values()) for n in counts.values())))
 
 
-def _class_table(counts):
+def _class_table(counts, class_names):
     """Table of the examples per class and split; the extremes of many classes."""
+    from estimator_clf.core.class_names import natural_order
     from launch.terminal import table
 
     classes = list(dict.fromkeys(c for split in counts.values() for c in split))
     splits = list(counts)
     first = counts[splits[0]]
-    shown = sorted(classes)
+    labels = {name: number for number, name in enumerate(class_names)}
+    shown = sorted(natural_order(classes), key=lambda n: labels.get(n, len(labels)))
     if len(classes) > _CLASSES:
         by_size = sorted(classes, key=lambda name: -first.get(name, 0))
         shown = [*by_size[: _CLASSES // 2], None, *by_size[-(_CLASSES // 2) :]]
     rows = []
     for name in shown:
         if name is None:
-            rows.append([f'… {len(classes) - _CLASSES} more', *('…' for _ in splits)])
+            more = f'… {len(classes) - _CLASSES} more'
+            rows.append([more, '', *('…' for _ in splits)])
         else:
-            rows.append([_safe(name), *(counts[s].get(name, 0) for s in splits)])
+            label = labels.get(name, '')
+            numbers = (counts[s].get(name, 0) for s in splits)
+            rows.append([_safe(name), label, *numbers])
     totals = [sum(counts[s].values()) for s in splits]
-    return table(['class', *splits], [*rows, ['all', *totals]])
+    return table(['class', 'label', *splits], [*rows, ['all', '', *totals]])
 
 
 def _kind_table(report, name):

@@ -57,6 +57,7 @@ def define_flags() -> None:
 
 def main(arguments: list[str]) -> None:
     """Converts as the flags say."""
+    from estimator_clf.training.data_summary import data_summary
     from estimator_clf.training.datasets import source_args
 
     app.no_arguments(arguments)
@@ -75,6 +76,7 @@ def main(arguments: list[str]) -> None:
             compression=FLAGS.compression,
             workers=FLAGS.workers,
             progress=progress,
+            on_open=lambda source: app.log_message('\n'.join(data_summary(source))),
         )
     finally:
         progress.close()

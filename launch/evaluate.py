@@ -50,6 +50,7 @@ def main(arguments: list[str]) -> None:
     from estimator_clf.evaluation.evaluator import Evaluator
     from estimator_clf.loggers.corrupt_images import skip_corrupt_images
     from estimator_clf.loggers.jsonl import finite
+    from estimator_clf.training.data_summary import data_summary
     from estimator_clf.training.datasets import open_source
     from estimator_clf.training.models import build_model_fn
     from launch.terminal import metrics_tables
@@ -64,6 +65,8 @@ def main(arguments: list[str]) -> None:
         raise ConfigError(
             f'--split must be given: {source.name} has only {", ".join(exist)}'
         )
+    for line in data_summary(source, dict.fromkeys(splits, 'evaluated')):
+        app.log_message(line)
     model_fn = build_model_fn(config, info)
     # All input_fns before the first evaluation, which may take long: a name may be
     # wrong.

@@ -94,12 +94,20 @@ def find_files(arguments: Sequence[str]) -> list[str]:
     import glob
 
     from estimator_clf.core.errors import ConfigError
-    from input.formats.image_folder import images_below
+    from input.directories.skipped import Skipped, by_extension
+    from input.directories.walk import images_below
 
     paths = []
     for argument in arguments:
         if os.path.isdir(argument):
-            found = sorted(images_below(argument))
+            others: list[str] = []
+            found = sorted(images_below(argument, others.append))
+            reason = f'no JPEG, PNG, GIF or BMP: {by_extension(others)}'
+            skipped = Skipped(argument)
+            for path in sorted(others):
+                skipped.add(reason, path)
+            if skipped:
+                app.log_message(f'{argument}: {skipped.summary()}')
         elif os.path.exists(argument):
             found = [argument]
         else:

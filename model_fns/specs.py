@@ -11,6 +11,7 @@ import numbers
 from collections.abc import Callable, Mapping, Sequence
 
 from estimator_clf.core import errors
+from estimator_clf.core.class_names import names_fault
 from model_fns import registry
 
 #: Losses of a classifier, see `heads.losses`.
@@ -237,7 +238,7 @@ def check_classes(num_classes: int, class_names: Sequence[str] | None = None) ->
     """Checks the number of classes and their names.
 
     Raises:
-      SettingError: fewer than 2 classes, or names that are missing or not distinct.
+      SettingError: fewer than 2 classes, or names that are missing or not valid.
     """
     check_number('num_classes', num_classes, least=2, whole=True)
     if class_names is None:
@@ -247,8 +248,9 @@ def check_classes(num_classes: int, class_names: Sequence[str] | None = None) ->
             f'`class_names` must be one name for each of the {num_classes} classes, '
             f'got {len(class_names)}'
         )
-    if len(set(class_names)) != num_classes:
-        raise errors.SettingError('`class_names` must differ from each other')
+    fault = names_fault(class_names)
+    if fault:
+        raise errors.SettingError(f'`class_names`: {fault}; rename it')
 
 
 def check_number(

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from estimator_clf.core.call_syntax import parse_mapping, quote
+from estimator_clf.core.class_names import find_class, listed
 from estimator_clf.core.errors import ConfigError
 from estimator_clf.core.registry import suggest
 
@@ -43,13 +44,16 @@ def in_order(text: str, class_names: Sequence[str]) -> tuple[float, ...] | None:
     weights = parse(text)
     if weights is None:
         return None
-    for name in weights:
-        if name not in class_names:
+    found = [1.0] * len(class_names)
+    for name, weight in weights.items():
+        number = find_class(name, class_names)
+        if number is None:
             raise ConfigError(
                 f'`class_weights`: there is no class {name!r}'
-                f'{suggest(name, class_names)} There are: {", ".join(class_names)}'
+                f'{suggest(name, class_names)} There are: {listed(class_names)}'
             )
-    return tuple(weights.get(name, 1.0) for name in class_names)
+        found[number] = weight
+    return tuple(found)
 
 
 def balanced(counts: Sequence[int], class_names: Sequence[str]) -> str:

@@ -9,6 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from estimator_clf.core.devices import session_config
+from estimator_clf.core.class_names import find_class, listed
 from estimator_clf.core.errors import ConfigError
 from estimator_clf.explain.layers import Layer, find_layers, get_layer
 from estimator_clf.export.check_examples import restore
@@ -114,12 +115,12 @@ class Explainer:
         Raises:
           ConfigError: the class does not exist.
         """
-        if name not in self.class_names:
+        number = find_class(name, self.class_names)
+        if number is None:
             raise ConfigError(
-                f'`class_name` must be one of {", ".join(self.class_names)}, got '
-                f'{name!r}'
+                f'`class_name` must be one of {listed(self.class_names)}, got {name!r}'
             )
-        return self.class_names.index(name)
+        return number
 
     def value(self, variable: Any) -> Any:
         """Returns the value of a variable or tensor of the graph."""

@@ -1,5 +1,6 @@
 """Opens the data that the settings name."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from estimator_clf.config.config import Config
@@ -11,13 +12,18 @@ if TYPE_CHECKING:
     from input.sources.base import DataSource
 
 
-def open_source(config: Config, info: DatasetInfo | None = None) -> 'DataSource':
+def open_source(
+    config: Config,
+    info: DatasetInfo | None = None,
+    class_order: Sequence[str] = (),
+) -> 'DataSource':
     """Opens the dataset of a run.
 
     Args:
       config: settings of the run.
       info: description of the data of an earlier run; its pixel statistics are used,
         and other classes or another image shape are an error.
+      class_order: the names of the classes in the order of the run that is resumed.
 
     Returns:
       An `input.sources.base.DataSource`.
@@ -35,7 +41,9 @@ def open_source(config: Config, info: DatasetInfo | None = None) -> 'DataSource'
         split=data.train_split,
         seed=config.run.seed,
     )
-    source = open_dataset(**source_args(config), selection=subset, info=info)
+    source = open_dataset(
+        **source_args(config), selection=subset, info=info, class_order=class_order
+    )
     source.set_cache(data.cache)
     return source
 

@@ -31,6 +31,7 @@ from estimator_clf.loggers.jsonl import MetricsLog
 from estimator_clf.training import run_directory, tf_config
 from estimator_clf.training.callbacks import Callback, CallbackList
 from estimator_clf.training.data_dependent_init import make_init_hook
+from estimator_clf.training.data_summary import data_summary, training_roles
 from estimator_clf.training.datasets import open_directory, open_source
 from estimator_clf.training.exports import RunExporter
 from estimator_clf.training.feature_cache import FeatureCache
@@ -173,7 +174,10 @@ class Trainer:
 
     def load_data(self, source: 'DataSource | None' = None) -> None:
         """Opens the data and derives from it the length of the run in steps."""
-        self.source = source or open_source(self.config)
+        known = run_directory.known_data(self.config)
+        self.source = source or open_source(
+            self.config, class_order=known.class_names if known else ()
+        )
         self.sources.append(self.source)
         self.config = config = self._resolve_auto()
         self.plan = make_plan(config, self.source, self.last_step())
@@ -186,9 +190,20 @@ class Trainer:
         self._closers.append(log.flush)
         # Checks the input's settings before anything is written.
         self._train_input = self._make_train_input()
-        self.source.keep_statistics(run_directory.known_data(config))
+        self.source.keep_statistics(known)
         self.info = self.source.info
         run_directory.check(config, self.info)
+        for line in self._summary():
+            self._callback.on_message(line)
+
+    def _summary(self):
+        plan, batch_size = self.plan, self.config.optimization.batch_size
+        split = self.config.data.train_split
+        return [
+            *data_summary(self.source, training_roles(split, plan.eval_split)),
+            f'Batches: {batch_size} examples; {plan.steps_per_epoch:.4g} steps per '
+            f'epoch, {plan.total_steps} steps in all',
+        ]
 
     def _resolve_auto(self):
         before, config = self.config.to_flat(), resolve_auto(self.config, self.source)

@@ -48,6 +48,7 @@ def convert(
     compression: str | None = '',
     workers: int | None = None,
     progress: Callable[[int, int], object] | None = None,
+    on_open: Callable[[DataSource], object] | None = None,
 ) -> Manifest:
     """Converts a dataset to a directory that `dataset=tfrecord` reads.
 
@@ -65,6 +66,7 @@ def convert(
       compression: '', 'GZIP' or 'ZLIB'. Encoded images hardly become smaller.
       workers: number of processes; by default one per core for large datasets.
       progress: function (examples done, total), called regularly.
+      on_open: function (source), called before anything is converted.
 
     Returns:
       The manifest that was written.
@@ -87,6 +89,8 @@ def convert(
                 f'{source.name}: the split {split!r} cannot be part of a file name; '
                 'convert whole splits'
             )
+    if on_open:
+        on_open(source)
     with _atomic_directory(output_dir) as directory:
         root = source_args.get('data_dir')
         settings = Settings(directory, compression, root, _example_bytes(source))

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import ArrayLike
 
+from estimator_clf.core.class_names import names_fault
 from estimator_clf.core.errors import DataError
 from estimator_clf.core.registry import register
 from input.dataset_info import DatasetInfo
@@ -58,6 +59,9 @@ def arrays(
         raise DataError(
             f'{data_dir}: class_names must be a list of names, got {names.tolist()!r}'
         )
+    fault = None if names is None else names_fault([_text(n) for n in names])
+    if fault:
+        raise DataError(f'{data_dir}, class_names: {fault}; correct it there')
     return from_arrays(
         splits,
         class_names=None if names is None else [_text(n) for n in names],

@@ -3,21 +3,27 @@
 import hashlib
 import os
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import NoReturn
+from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 
+from estimator_clf.core.class_names import (
+    how_they_differ,
+    listed,
+    names_fault,
+    natural_order,
+    normalized,
+)
 from estimator_clf.core.errors import DataError
 from estimator_clf.core.registry import register
 from input.dataset_info import DatasetInfo
+from input.directories.skipped import Skipped, by_extension
+from input.directories.splits import AS_CLASSES, SplitDirectories, find_splits
+from input.directories.walk import EXTENSIONS, files_in, images_below, subdirectories
 from input.images.image_shape import infer_image_shape
 from input.sampling.stateless_random import is_validation_example
 from input.sources.image_files import Files, ImageFileSource
 from input.sources.in_memory import check_validation_split
-from input.split_names import canonical, hinted
-
-EXTENSIONS = ('.jpg', '.jpeg', '.png', '.gif', '.bmp')
 
 _LAYOUTS = (
     'Expected DIR/<class>/<image>, or DIR/train/<class>/<image> (and DIR/valid, '
@@ -36,14 +42,16 @@ def image_folder(
     channels: int | None = None,
     validation_split: float = 0.0,
     label_pattern: str | None = None,
+    splits: bool = True,
     info: DatasetInfo | None = None,
 ) -> ImageFileSource:
     """Images in a directory per class, with or without directories for the splits.
 
     Args:
       data_dir: root of `<split>/<class>/**/*.jpg` or of `<class>/**/*.jpg`; with
-        `label_pattern` the class directories are not required. Extensions jpg, jpeg,
-        png, gif, bmp in any case; the format follows from the first bytes of a file.
+        `label_pattern` the class directories are not required. Files are read by
+        extension (`input.directories.walk.EXTENSIONS`) or content; the format follows
+        from the first bytes. Numbers in the names of classes are sorted by value.
       image_size: pixels or 'HEIGHTxWIDTH'; see
         `input.images.image_shape.infer_image_shape`.
       channels: 1 or 3.
@@ -51,6 +59,7 @@ def image_folder(
         follows from a hash of each file's name, so that further files move none.
       label_pattern: regular expression searched for in the file's name; its first
         group is the class: r'(cat|dog)\\.' for Kaggle's `cat.0.jpg`.
+      splits: False: directories called train, test, … are classes.
       info: see `DataSource`.
 
     Raises:
@@ -59,14 +68,27 @@ def image_folder(
     """
     root = existing_directory(data_dir)
     pattern = compile_pattern(label_pattern)
+    if splits:
+        layout = find_splits(root, bool(pattern))
+    else:
+        layout = SplitDirectories({'train': root})
+    skipped = Skipped(root)
     found = {}
-    for split, directory in _split_directories(root, pattern).items():
-        paths = sorted(images_below(directory))
+    for split, directory in layout.directories.items():
+        others: list[str] = []
+        paths = sorted(images_below(directory, others.append))
         labelled = [(p, class_of(p, directory, pattern)) for p in paths]
         known = [(p, c) for p, c in labelled if c is not None]
         # Kaggle's test images have no class: a split without any is skipped.
         if known or split == 'train':
-            found[split] = _check_split(split, directory, labelled, known, pattern)
+            found[split] = _check_split(
+                split, directory, labelled, known, pattern, layout, others
+            )
+        elif paths:
+            skipped.add('images without a class', directory, len(paths))
+        classes = None if pattern else {c for _, c in known}
+        add_unused_files(skipped, directory, others, classes)
+    add_unused_directories(skipped, layout)
     class_names = _class_names(found, root)
     number = {name: i for i, name in enumerate(class_names)}
     files = {
@@ -82,7 +104,9 @@ def image_folder(
     sample = paths[:: -(-len(paths) // 64)]
     shape = infer_image_shape(sample, image_size, channels)
     name = 'image_folder:' + os.path.basename(os.path.abspath(root))
-    return ImageFileSource(name, class_names, shape, files, info)
+    source = ImageFileSource(name, class_names, shape, files, info)
+    source.skipped = skipped
+    return source
 
 
 def existing_directory(data_dir: str | None) -> str:
@@ -114,128 +138,41 @@ def compile_pattern(label_pattern: str | None) -> re.Pattern[str] | None:
     return pattern
 
 
-def _split_directories(root: str, pattern: re.Pattern[str] | None) -> dict[str, str]:
-    """Returns dict split -> directory; {'train': root} without a directory 'train'."""
-    directories: dict[str, str] = {}
-    for name in sorted(os.listdir(root)):
-        split, path = canonical(name), os.path.join(root, name)
-        if split and os.path.isdir(path):
-            if split in directories:
-                raise DataError(
-                    f'{directories[split]} and {path} are both the {split} split; '
-                    'retain one'
-                )
-            directories[split] = path
-    if 'train' in directories:
-        return directories
-    alike = [] if pattern else look_like_splits(root)
-    if alike:
-        raise DataError(
-            f'{root} has no directory called train, but {" and ".join(alike)}, which '
-            'look like splits, with the same directories inside, and would be trained '
-            'on as classes. Rename them to train, valid and test, or set `data_dir` to '
-            'the one with the classes'
-        )
-    return {'train': root}
-
-
-def look_like_splits(root: str) -> list[str]:
-    """Returns directories that may be splits under other names, such as 'training_set'.
-
-    Their names denote different splits and most of their subdirectories, the classes,
-    are the same.
-    """
-    inside = {}
-    for name in sorted(os.listdir(root)):
-        path = os.path.join(root, name)
-        if hinted(name) and os.path.isdir(path) and os.access(path, os.R_OK | os.X_OK):
-            inside[name] = {
-                below
-                for below in os.listdir(path)
-                if not is_ignored(below) and os.path.isdir(os.path.join(path, below))
-            }
-    return [
-        name
-        for name, directories in inside.items()
-        if any(
-            hinted(name) != hinted(other) and _mostly_the_same(directories, others)
-            for other, others in inside.items()
-        )
-    ]
-
-
-def _mostly_the_same(one: set[str], other: set[str]) -> bool:
-    common = len(one & other)
-    return common > 1 and 2 * common > min(len(one), len(other))
-
-
-def images_below(directory: str) -> Iterator[str]:
-    """Yields the paths of all files with an image's extension, in no order."""
-    for path in files_below(directory):
-        if path.lower().endswith(EXTENSIONS):
-            yield path
-
-
-# At the root of file systems, often without the right to read them.
-_SYSTEM_DIRECTORIES = (
-    'lost+found',
-    'System Volume Information',
-    '$RECYCLE.BIN',
-    '#recycle',
-    '@eaDir',
-)
-
-
-def is_ignored(name: str) -> bool:
-    """Returns whether a directory is not part of the data: hidden, or the system's."""
-    return name.startswith('.') or name in _SYSTEM_DIRECTORIES
-
-
-def files_below(
-    directory: str, onerror: Callable[[OSError], object] | None = None
-) -> Iterator[str]:
-    """Yields the paths of all files except hidden ones, in no order.
+def add_unused_files(
+    skipped: Skipped,
+    directory: str,
+    others: Sequence[str],
+    classes: Collection[str] | None = None,
+) -> None:
+    """Adds the files of a split that are no images, and classes without any.
 
     Args:
-      directory: the root; links are followed.
-      onerror: called for each directory that cannot be read.
-
-    Raises:
-      DataError: without onerror, a directory that cannot be read.
+      skipped: collects them.
+      directory: the directory of the split.
+      others: its files that are not read as images.
+      classes: names of its directories that contain images; None: they are not classes.
     """
-    walk = os.walk(directory, onerror=onerror or _refused, followlinks=True)
-    for parent, directories, names in walk:
-        directories[:] = [
-            f for f in directories if not is_ignored(f) and not _leads_back(parent, f)
-        ]
-        for name in names:
-            if not name.startswith('.'):
-                yield os.path.join(parent, name)
+    if others:
+        reason = f'no JPEG, PNG, GIF or BMP: {by_extension(others)}'
+        for path in sorted(others):
+            skipped.add(reason, path)
+    if classes is not None:
+        for name in subdirectories(directory):
+            if name not in classes:
+                reason = 'class directories without an image that is read'
+                skipped.add(reason, os.path.join(directory, name), 0)
 
 
-def _refused(error: OSError) -> NoReturn:
-    raise DataError(
-        f'{error.filename} cannot be read: {error.strerror}; fix that, or remove the '
-        'directory'
-    )
-
-
-def _leads_back(parent: str, name: str) -> bool:
-    """Returns whether a directory is a link that would make the walk endless.
-
-    It is one to a directory that contains it, also through other links on the way.
-    """
-    path = os.path.join(parent, name)
-    if not os.path.islink(path):
-        return False
-    target = os.path.realpath(path)
-    current = parent
-    while os.path.commonpath([target, os.path.realpath(current)]) != target:
-        above = os.path.dirname(current)
-        if above in (current, ''):
-            return False
-        current = above
-    return True
+def add_unused_directories(skipped: Skipped, layout: SplitDirectories) -> None:
+    """Adds the files next to the directories of the splits."""
+    reason = 'next to the directories of the splits'
+    for path in layout.others:
+        count = sum(1 for _ in images_below(path, onerror=lambda error: None))
+        if count:
+            skipped.add(reason, path, count)
+    if layout.directories['train'] != skipped.root:
+        for path in files_in(skipped.root):
+            skipped.add(reason, path)
 
 
 def class_of(path: str, directory: str, pattern: re.Pattern[str] | None) -> str | None:
@@ -254,10 +191,14 @@ def _check_split(
     labelled: Sequence[tuple[str, str | None]],
     known: list[Example],
     pattern: re.Pattern[str] | None,
+    layout: SplitDirectories,
+    others: Sequence[str],
 ) -> list[Example]:
     if not labelled:
+        instead = f', but {by_extension(others)}' if others else ''
         raise DataError(
-            f'{directory} contains no images ({", ".join(EXTENSIONS)}). {_LAYOUTS}'
+            f'{directory} contains no images ({", ".join(EXTENSIONS)}){instead}. '
+            f'{_LAYOUTS}'
         )
     if len(known) < len(labelled):
         path = next(p for p, c in labelled if c is None)
@@ -266,34 +207,53 @@ def _check_split(
                 f'{path} has no class: `label_pattern={pattern.pattern!r}` must '
                 f'match every image of the {split} split'
             )
+        as_classes = f'; {AS_CLASSES}' if len(layout.directories) > 1 else ''
+        if layout.others:
+            names = ', '.join(map(os.path.basename, layout.others[:6]))
+            as_classes = f'. It is read as a split, {names} not; {AS_CLASSES}'
         raise DataError(
             f'{path} is not in a class directory. {_LAYOUTS}; if the class is in the '
             r"names of the files, set `label_pattern`, such as '(cat|dog)\.'"
+            + as_classes
         )
     return known
 
 
 def _class_names(found: Mapping[str, Sequence[Example]], root: str) -> list[str]:
-    names = sorted({c for _, c in found['train']})
+    names = natural_order({c for _, c in found['train']})
     if len(names) < 2:
         raise DataError(
             f'A classifier needs at least two classes; {root} has only {names[0]!r}. '
+            + _inner_classes(root, names[0])
             + _LAYOUTS
         )
-    for name in names:
-        if not name.isprintable():
-            raise DataError(
-                f'The name of the class {name!r} of {root} must be printable UTF-8, '
-                'since the served model returns it; rename its directory'
-            )
+    fault = names_fault(names)
+    if fault:
+        raise DataError(f'{root}: {fault}; rename the directory')
+    number = {normalized(name): i for i, name in enumerate(names)}
     for split, examples in found.items():
-        for path, name in examples:
-            if name not in names:
+        for name, path in {name: path for path, name in reversed(examples)}.items():
+            if name in names:
+                continue
+            same = number.get(normalized(name))
+            if same is not None:
                 raise DataError(
-                    f'The {split} split contains the class {name!r} ({path}), which '
-                    f'the training split does not: {", ".join(names[:20])}'
+                    f'{path}: the class is the same as in the training split, '
+                    f'{how_they_differ(names[same], name)}; rename the directory'
                 )
+            raise DataError(
+                f'The {split} split contains the class {name!r} ({path}), which '
+                f'the training split does not: {listed(names)}'
+            )
     return names
+
+
+def _inner_classes(root: str, name: str) -> str:
+    """Suggests the directory below, if that has the directories of the classes."""
+    path = os.path.join(root, name)
+    if len(subdirectories(path)) < 2:
+        return ''
+    return f'If the classes are in {path}, set `data_dir={path}`. '
 
 
 def _hold_out(root: str, files: dict[str, Files], validation_split: float) -> None:

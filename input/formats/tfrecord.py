@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from estimator_clf.core.class_names import names_fault, natural_order
 from estimator_clf.core.errors import DataError
 from estimator_clf.core.registry import register
 from input.dataset_info import DatasetInfo
@@ -24,7 +25,7 @@ from input.sources.tfrecords import SHUFFLE_BUFFER, TFRecordSource
 from input.text_files import read_names
 from input.tfrecord.files import Shard, compression_of, count_records
 from input.tfrecord.manifest import Manifest, read_manifest
-from input.tfrecord.shard_names import find_shards
+from input.tfrecord.shard_names import find_shards, unused_files
 
 _NO_LABEL = np.iinfo(np.int64).min
 _KINDS = {'bytes_list': 'text', 'int64_list': 'integer', 'float_list': 'float'}
@@ -77,7 +78,8 @@ def tfrecord(
     given = _compression(compression)
     manifest = read_manifest(data_dir)
     splits = {}
-    for split, paths in find_shards(data_dir).items():
+    found = find_shards(data_dir)
+    for split, paths in found.items():
         splits[split] = [_shard(path, given, manifest) for path in paths]
         if not any(shard.count for shard in splits[split]):
             raise DataError(f'{data_dir}: the split {split!r} has no records')
@@ -96,11 +98,10 @@ def tfrecord(
             f'name of a class in {text_key!r}; set `label_key` or `text_key` to the '
             'feature with the class'
         )
-    if len(class_names) < 2:
-        raise DataError(
-            f'A classifier needs at least two classes; {data_dir} has only '
-            f'{class_names[0]!r}'
-        )
+    fault = names_fault(class_names)
+    if fault:
+        where = labels_file(data_dir) or f'the records of {data_dir}'
+        raise DataError(f'{where}: {fault}; rename it there')
     parse = _parser(*keys, label_offset, class_names)
     if manifest and not image_size and channels in (None, manifest.image_shape[-1]):
         shape = manifest.image_shape
@@ -110,9 +111,11 @@ def tfrecord(
         images = sample_images(splits['train'], parse)
         shape = infer_image_shape(images, image_size, channels)
     name = 'tfrecord:' + os.path.basename(os.path.abspath(data_dir))
-    return TFRecordSource(
+    source = TFRecordSource(
         name, class_names, shape, splits, parse, validation_split, shuffle_buffer, info
     )
+    source.skipped = unused_files(data_dir, found)
+    return source
 
 
 def _compression(text: str | None) -> str | None:
@@ -148,9 +151,8 @@ def names_in_file(data_dir: str, manifest: Manifest | None = None) -> list[str] 
     Raises:
       DataError: the file is empty or not UTF-8.
     """
-    directory = data_dir if os.path.isdir(data_dir) else os.path.dirname(data_dir)
-    path = os.path.join(directory, 'labels.txt')
-    if not os.path.isfile(path):
+    path = labels_file(data_dir)
+    if path is None:
         return None
     names = read_names(path)
     if manifest and names == [name.strip() for name in manifest.class_names]:
@@ -160,6 +162,13 @@ def names_in_file(data_dir: str, manifest: Manifest | None = None) -> list[str] 
     if not names:
         raise DataError(f'{path} must contain the names of the classes, one per line')
     return names
+
+
+def labels_file(data_dir: str) -> str | None:
+    """Returns the path of the file with the class names, or None without one."""
+    directory = data_dir if os.path.isdir(data_dir) else os.path.dirname(data_dir)
+    path = os.path.join(directory, 'labels.txt')
+    return path if os.path.isfile(path) else None
 
 
 def _check_features(
@@ -248,7 +257,7 @@ def _collect_names(
         ) from None
     labels = sorted({label for label, _ in pairs if label != _NO_LABEL})
     if not labels:
-        return sorted({text for _, text in pairs if text})
+        return natural_order({text for _, text in pairs if text})
     first, last = labels[0] - label_offset, labels[-1] - label_offset
     if first < 0:
         raise DataError(

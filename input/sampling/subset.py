@@ -6,6 +6,7 @@ from typing import Protocol
 
 import numpy as np
 
+from estimator_clf.core.class_names import find_class, listed
 from estimator_clf.core.errors import DataError
 from estimator_clf.core.registry import suggest
 from input.sampling.stateless_random import mix, mix_text
@@ -86,7 +87,7 @@ def select(source: RestrictableSource, selection: Subset) -> None:
         if not len(chosen):
             raise DataError(
                 f'`classes`: the split {split!r} of {source.name} has no example of '
-                + ', '.join(source.class_names[k] for k in retained)
+                + listed([source.class_names[k] for k in retained])
             )
         places[split] = chosen
     source.restrict(places, numbers, [source.class_names[k] for k in retained])
@@ -95,26 +96,30 @@ def select(source: RestrictableSource, selection: Subset) -> None:
 def _retained_classes(source: RestrictableSource, selection: Subset) -> list[int]:
     """Returns the numbers of the classes to use, increasing."""
     names = list(source.class_names)
+    found: dict[str, set[int]] = {}
     for argument, requested in (
         ('classes', selection.classes),
         ('exclude_classes', selection.exclude),
     ):
+        found[argument] = set()
         for name in requested:
-            if name not in names:
+            number = find_class(name, names)
+            if number is None:
                 raise DataError(
                     f'`{argument}`: {source.name} has no class {name!r}'
-                    f'{suggest(name, names)} There are: {", ".join(names)}'
+                    f'{suggest(name, names)} There are: {listed(names)}'
                 )
+            found[argument].add(number)
     retained = [
         number
-        for number, name in enumerate(names)
-        if name not in selection.exclude
-        and (not selection.classes or name in selection.classes)
+        for number in range(len(names))
+        if number not in found['exclude_classes']
+        and (not selection.classes or number in found['classes'])
     ]
     if len(retained) < 2:
         raise DataError(
             '`classes` and `exclude_classes` must leave at least two classes, they '
-            f'leave: {", ".join(names[k] for k in retained) or "none"}'
+            f'leave: {listed([names[k] for k in retained]) or "none"}'
         )
     return retained
 

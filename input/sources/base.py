@@ -16,11 +16,13 @@ import estimator_clf.compat  # noqa: F401  Configures TensorFlow's logging first
 import numpy as np
 import tensorflow as tf
 
+from estimator_clf.core.class_names import names_fault
 from estimator_clf.core.devices import session_config
 from estimator_clf.core.errors import DataError
 from input import augment as augmentation
 from input.corrupt_images import CorruptImages
 from input.dataset_info import DatasetInfo
+from input.directories.skipped import Skipped
 from input.images import decode as decoding
 from input.sampling.class_balance import SAMPLINGS
 from input.sampling.index_shuffle import Share
@@ -41,6 +43,7 @@ class DataSource(abc.ABC):
       name: name of the dataset, for messages and `DatasetInfo`.
       class_names: names in the order of the labels.
       image_shape: (height, width, channels).
+      skipped: what is on the disk and not used, for formats that list directories.
       corrupt_images: records corrupt images, which are then skipped; must be set before
         anything is read. None: the first corrupt image is an error.
     """
@@ -67,6 +70,10 @@ class DataSource(abc.ABC):
         self.name = name
         self.class_names = tuple(class_names)
         self.image_shape = tuple(image_shape)
+        fault = names_fault(self.class_names) if self.class_names else None
+        if fault:
+            raise DataError(f'{name}: {fault}')
+        self.skipped = Skipped()
         self.corrupt_images: CorruptImages | None = None
         self._info = info
         self._info_of_run: DatasetInfo | None = None  # See `keep_statistics`.
@@ -124,6 +131,11 @@ class DataSource(abc.ABC):
         """Returns a few encoded images, evenly spaced over a split."""
         places = evenly_spaced_indices(self.num_examples[split], count)
         return [data for _, data, _ in self.encoded(split, places)]
+
+    def stored_sizes(self, split: str, count: int = 32) -> list[tuple[int, int]]:
+        """Returns (height, width) of a few images on disk, where that is quick."""
+        del split, count
+        return []
 
     def explain(self, error: BaseException) -> str | None:
         """Finds the cause on disk of an error that TensorFlow raised.

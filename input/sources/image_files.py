@@ -1,5 +1,6 @@
 """Encoded images in files of their own: only their names are in memory."""
 
+import contextlib
 import functools
 import math
 import os
@@ -14,10 +15,11 @@ from estimator_clf.core.errors import DataError
 from input.dataset_info import DatasetInfo
 from input.fingerprint import fingerprint_files
 from input.images.decode import central_window, whole_window
+from input.images.image_shape import header
 from input.sampling.class_balance import make_order
 from input.sources import image_cache
 from input.sources.array_dataset import array_dataset
-from input.sources.base import DataSource, as_numpy_batches
+from input.sources.base import DataSource, as_numpy_batches, evenly_spaced_indices
 from input.sources.encoded import format_unreadable, why_unreadable
 from input.sources.pipeline import ReadOptions, fill_with_valid, without_empty
 
@@ -226,6 +228,13 @@ class ImageFileSource(DataSource):
                 self.corrupt_images.note(key, functools.partial(str, reason))
                 continue
             yield key, data, int(labels[index])
+
+    def stored_sizes(self, split: str, count: int = 32) -> list[tuple[int, int]]:
+        paths, sizes = self._files[split][0], []
+        for index in evenly_spaced_indices(len(paths), count):
+            with contextlib.suppress(OSError, ValueError):
+                sizes.append(header(paths[index])[:2])
+        return sizes
 
     def explain(self, error: BaseException) -> str | None:
         del error

@@ -2,8 +2,11 @@
 
 import os
 import re
+from collections.abc import Mapping, Sequence
 
 from estimator_clf.core.errors import DataError
+from input.directories.skipped import Skipped
+from input.directories.walk import files_below, files_in, is_ignored, subdirectories
 from input.split_names import canonical
 
 # train-00000-of-00008, also with endings before or after: TFDS writes
@@ -72,13 +75,37 @@ def find_shards(data_dir: str) -> dict[str, list[str]]:
     return {split: paths for split, (_, paths) in found.items()}
 
 
+def unused_files(data_dir: str, found: Mapping[str, Sequence[str]]) -> Skipped:
+    """Finds what is in the directory and in no split.
+
+    Args:
+      data_dir: see `find_shards`.
+      found: what that returned.
+    """
+    skipped = Skipped(data_dir)
+    if os.path.isfile(data_dir):
+        return skipped
+    used = {path for paths in found.values() for path in paths}
+    for path in files_in(data_dir):
+        # Descriptions that this and other programs write next to the shards.
+        if path not in used and not path.endswith(('.json', 'labels.txt')):
+            skipped.add('not named as a shard of a split', path)
+    for name in subdirectories(data_dir):
+        directory = os.path.join(data_dir, name)
+        for path in files_below(directory, onerror=lambda error: None):
+            base = os.path.basename(path)
+            if path not in used and (_NUMBERED.match(base) or _SINGLE.match(base)):
+                skipped.add('TFRecord files in a directory that is no split', directory)
+    return skipped
+
+
 def _groups(directory: str) -> dict[str, list[str]]:
     """Returns dict prefix -> paths of the files that belong together."""
     groups: dict[str, dict[int, str]] = {}
     totals: dict[str, tuple[str, str]] = {}
     for name in sorted(os.listdir(directory)):
         path = os.path.join(directory, name)
-        if name.startswith('.') or not os.path.isfile(path):
+        if is_ignored(name) or not os.path.isfile(path):
             continue
         if match := _NUMBERED.match(name):
             prefix, number, total, ending = match.groups()

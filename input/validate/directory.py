@@ -6,19 +6,17 @@
 import os
 from collections.abc import Collection
 
+from input.directories.skipped import Skipped
+from input.directories.splits import SplitDirectories, find_splits
+from input.directories.walk import images_below, subdirectories
 from input.formats.image_folder import (
-    EXTENSIONS,
     Example,
+    add_unused_directories,
     class_of,
     compile_pattern,
     existing_directory,
-    files_below,
-    is_ignored,
-    look_like_splits,
     validation_files,
 )
-from input.images.decode import kind_of
-from input.split_names import canonical
 from input.validate.class_names import similar
 from input.validate.report import Finding
 
@@ -39,6 +37,7 @@ class DirectoryScan:
         data_dir: str | None,
         label_pattern: str | None = None,
         validation_split: float | None = None,
+        splits: bool = True,
     ):
         """Walks through the directory.
 
@@ -46,6 +45,7 @@ class DirectoryScan:
           data_dir: see `input.formats.image_folder`, also for the others.
           label_pattern: regular expression with the class, or None.
           validation_split: fraction of the training files to hold out, or None.
+          splits: whether directories called train, test, … are splits.
 
         Raises:
           DataError: no such directory, or an invalid pattern.
@@ -54,8 +54,16 @@ class DirectoryScan:
         self.examples: dict[str, list[Example]] = {}
         self._root = existing_directory(data_dir)
         self._pattern = compile_pattern(label_pattern)
-        for split, directory in self._split_directories().items():
+        layout = SplitDirectories({'train': self._root})
+        if splits:
+            layout = find_splits(self._root, bool(self._pattern), self._add_layout)
+        for split, directory in layout.directories.items():
             self._walk(split, directory)
+        unused = Skipped(self._root)
+        add_unused_directories(unused, layout)
+        for reason, path, count in unused.items():
+            number = f'{count} images, ' if os.path.isdir(path) else ''
+            self._add('ignored', path, number + reason)
         self._check_classes()
         if validation_split and 'validation' not in self.examples:
             self._hold_out(validation_split)
@@ -70,56 +78,29 @@ class DirectoryScan:
     ) -> None:
         self.findings.append(Finding(kind, where, detail, split, label))
 
-    def _split_directories(self) -> dict[str, str]:
-        """Returns dict split -> directory, as `image_folder` finds them."""
-        directories: dict[str, str] = {}
-        others = []
-        for name in sorted(os.listdir(self._root)):
-            split, path = canonical(name), os.path.join(self._root, name)
-            if not split or not os.path.isdir(path):
-                if not name.startswith('.'):
-                    others.append(path)
-            elif split in directories:
-                self._add(
-                    'layout', path, f'the {split} split is also {directories[split]}'
-                )
-            else:
-                directories[split] = path
-        if 'train' in directories:
-            for path in others:
-                self._add('ignored', path, 'is next to the directories of the splits')
-            return directories
-        for split, path in directories.items():
-            self._add(
-                'layout',
-                path,
-                f'there is no directory of the training split, so that {split} is read '
-                'as a class',
-            )
-        for name in look_like_splits(self._root):
-            if not canonical(name) and not self._pattern:
-                path = os.path.join(self._root, name)
-                self._add('layout', path, 'looks like a split, but is read as a class')
-        return {'train': self._root}
+    def _add_layout(self, path: str, problem: str) -> None:
+        self._add('layout', path, problem)
 
     def _walk(self, split: str, directory: str) -> None:
-        found, others, classless = [], [], []
+        found: list[Example] = []
+        others: list[str] = []
+        classless: list[str] = []
         closed: set[str] = set()
 
         def unreadable(error):
             closed.add(os.path.relpath(error.filename, directory).split(os.sep)[0])
             self._add('unreadable', error.filename, error.strerror, split)
 
-        for path in sorted(files_below(directory, unreadable)):
+        for path in sorted(images_below(directory, others.append, unreadable)):
             name = class_of(path, directory, self._pattern)
-            if not path.lower().endswith(EXTENSIONS):
-                others.append((path, name))
-            elif name is None:
+            if name is None:
                 classless.append(path)
             else:
                 found.append((path, name))
-        for path, other_name in others:
-            self._add(*_inspect_other(path), split, other_name)
+        for path in sorted(others):
+            kind, detail = _inspect_other(path)
+            name = class_of(path, directory, self._pattern)
+            self._add(kind, path, detail, split, name)
         if classless and not found and split != 'train':
             # Kaggle's test images: `image_folder` skips the split.
             self._add('ignored', directory, f'{len(classless)} images without a class')
@@ -135,11 +116,10 @@ class DirectoryScan:
         self.examples[split] = found
 
     def _check_empty(self, split: str, directory: str, filled: Collection[str]) -> None:
-        for name in sorted(os.listdir(directory)):
-            path = os.path.join(directory, name)
-            if is_ignored(name) or not os.path.isdir(path) or name in filled:
-                continue
-            self._add('empty_class', path, 'contains no image', split, name)
+        for name in subdirectories(directory):
+            if name not in filled:
+                path = os.path.join(directory, name)
+                self._add('empty_class', path, 'contains no image', split, name)
 
     def _check_classes(self) -> None:
         classes = {s: {c for _, c in found} for s, found in self.examples.items()}
@@ -160,17 +140,11 @@ class DirectoryScan:
             self.examples[split] = [example for example, held in pairs if held == side]
 
 
-def _inspect_other(path: str) -> tuple[str, str, str]:
-    """Returns (kind, where, detail) of a file without an image's extension."""
-    try:
-        with open(path, 'rb') as file:
-            kind = kind_of(file.read(8))
-    except OSError as error:
-        return 'ignored', path, error.strerror or str(error)
-    # 'BM' may be the start of any text.
-    if kind and kind != 'bmp':
-        return 'hidden_image', path, f'is a {kind.upper()}'
+def _inspect_other(path: str) -> tuple[str, str]:
+    """Returns (kind, detail) of a file that is not read as an image."""
+    if not os.path.isfile(path):
+        return 'ignored', 'is not a regular file'
     extension = os.path.splitext(path)[1].lower()
     if extension in _OTHER_IMAGES:
-        return 'hidden_image', path, f'{extension} is not read'
-    return 'ignored', path, 'has no extension of an image'
+        return 'hidden_image', f'{extension} is not read'
+    return 'ignored', 'has neither the extension nor the content of an image'

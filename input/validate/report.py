@@ -45,6 +45,7 @@ class Report:
     Attributes:
       counts: dict kind -> number of findings.
       first: dict kind -> the first findings.
+      class_names: in the order of the labels; empty if training refuses the data.
     """
 
     def __init__(self, file: TextIO | None = None, keep: int = 5):
@@ -58,6 +59,7 @@ class Report:
         self._keep = keep
         self.counts: collections.Counter[str] = collections.Counter()
         self.first: dict[str, list[Finding]] = {}
+        self.class_names: tuple[str, ...] = ()
 
     def add(self, finding: Finding) -> None:
         """Adds a finding."""

@@ -60,6 +60,7 @@ def check_data(
     """
     args = {k: v for k, v in source_args.items() if v not in (None, '')}
     source, refusal = _open(args)
+    report.class_names = source.class_names if source is not None else ()
     check = _Check(report, source, args, workers or _cores(), progress)
     format_name = args['name'].partition(':')[0]
     with quiet_pillow():
@@ -112,6 +113,7 @@ class _Check:
             self._args.get('data_dir'),
             self._args.get('label_pattern'),
             self._args.get('validation_split'),
+            self._args.get('splits', True),
         )
         self._report_all(scan.findings)
         self._total = sum(map(len, scan.examples.values()))

@@ -15,7 +15,8 @@ from input.sources.base import as_numpy_batches
 from input.sources.records import record_dataset, record_ids
 from input.tfrecord.files import Shard, compression_of, count_records
 from input.tfrecord.manifest import read_manifest
-from input.tfrecord.shard_names import find_shards
+from input.tfrecord.shard_names import find_shards, unused_files
+from input.split_names import canonical
 from input.validate.report import Finding
 
 
@@ -88,6 +89,16 @@ class TFRecordScan:
             if not os.path.isdir(data_dir):
                 raise
             found = {}  # `open_dataset` reports what is wrong with them.
+        for reason, path, count in unused_files(data_dir, found).items():
+            number = f'{count} files, ' if os.path.isdir(path) else ''
+            self.findings.append(Finding('ignored', path, number + reason))
+        for split in found:
+            if not canonical(split):
+                detail = (
+                    f'is the split {split!r}, which `train_split={split}` trains on; '
+                    'files of one split are called train-00000-of-00002, …'
+                )
+                self.findings.append(Finding('ignored', found[split][0], detail, split))
         for split in sorted(found, key=lambda split: split != 'train'):
             shards = [self._shard(path, split) for path in found[split]]
             self.shards[split] = [shard for shard in shards if shard]

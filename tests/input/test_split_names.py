@@ -2,7 +2,7 @@
 
 import pytest
 
-from input.split_names import canonical
+from input.split_names import canonical, hinted, remainder
 
 
 @pytest.mark.parametrize(
@@ -24,3 +24,20 @@ from input.split_names import canonical
 )
 def test_canonical(name, split):
     assert canonical(name) == split
+
+
+@pytest.mark.parametrize(
+    'name,split,rest',
+    [
+        ('train', 'train', ''),
+        ('seg_train', 'train', 'seg'),
+        ('Test-Images', 'test', ''),
+        ('TrainSet', 'train', ''),
+        ('valset', 'validation', ''),
+        ('test_tubes', 'test', 'tubes'),
+        ('trains', None, None),
+        ('contest', None, None),
+    ],
+)
+def test_hinted_and_remainder(name, split, rest):
+    assert (hinted(name), remainder(name)) == (split, rest)

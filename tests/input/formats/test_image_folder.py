@@ -5,7 +5,7 @@ import os
 import numpy as np
 import pytest
 
-from input import DataError
+from input import DataError, open_dataset
 from input.formats.image_folder import image_folder
 from tests.helpers.images import (
     class_directories,
@@ -59,15 +59,110 @@ def test_order_does_not_depend_on_the_file_system(tmp_path):
 
 def test_extensions_and_hidden_files(tmp_path):
     data = numbered_png(1)
-    for name in ('1.JPG', '2.Jpeg', '3.pNg', '4.gif', '5.BMP'):
+    for name in ('1.JPG', '2.Jpeg', '3.pNg', '4.gif', '5.BMP', '6.jfif', '7.jpe'):
         write(tmp_path / 'a' / name, data)
         write(tmp_path / 'b' / name, data)
-    for name in ('.6.png', '._7.jpg', 'Thumbs.db', 'notes.txt', 'png', '.git/8.png'):
+    for name in ('.6.png', '._7.jpg', 'Thumbs.db', '@eaDir/8.png', '.git/8.png'):
         write(tmp_path / 'a' / name, data)
     write(tmp_path / '.cache' / '9.png', data)
+    write(tmp_path / '__MACOSX' / 'a' / '9.png', data)
     source = image_folder(str(tmp_path))
     assert source.class_names == ('a', 'b')
-    assert source.num_examples == {'train': 10}
+    assert source.num_examples == {'train': 14}
+    assert not source.skipped
+
+
+def test_images_are_found_by_content(tmp_path):
+    class_directories(tmp_path, {'a': 1, 'b': 1})
+    jpeg = encode(pixels(), 'JPEG')
+    for name in ('noname', 'x.txt', 'photo.jpg.download', 'a.heic'):
+        write(tmp_path / 'a' / name, jpeg)
+    assert image_folder(str(tmp_path)).num_examples == {'train': 6}
+
+
+def test_what_is_not_read_is_counted(tmp_path):
+    class_directories(tmp_path, {'a': 2, 'b': 2})
+    for n in range(6):
+        write(tmp_path / 'c' / f'{n}.webp', b'RIFF1234WEBP')
+    write(tmp_path / 'a' / 'notes.txt', b'BM is a text')
+    os.mkfifo(tmp_path / 'b' / 'pipe.jpg')
+    (tmp_path / 'd').mkdir()
+    source = image_folder(str(tmp_path))
+    assert source.num_examples == {'train': 4}
+    assert source.skipped.count() == 8
+    assert source.skipped.summary() == (
+        'Not used: 8 files, no JPEG, PNG, GIF or BMP: 6 .webp, 1 .txt, 1 .jpg '
+        '(a/notes.txt, b/pipe.jpg, c/0.webp, c/1.webp, …); class directories without '
+        'an image that is read (c, d)'
+    )
+
+
+def test_directories_next_to_the_splits_are_counted(tmp_path):
+    for name in ('train', 'valid', 'fold2', 'fold3'):
+        class_directories(tmp_path / name, {'a': 3, 'b': 2})
+    write(tmp_path / 'labels.csv', b'x')
+    source = image_folder(str(tmp_path))
+    assert source.num_examples == {'train': 5, 'validation': 5}
+    assert source.skipped.summary() == (
+        'Not used: 11 files, next to the directories of the splits (fold2, fold3, '
+        'labels.csv)'
+    )
+
+
+@pytest.mark.parametrize(
+    'train,test',
+    [
+        ('seg_train', 'seg_test'),
+        ('seg_train/seg_train', 'seg_test/seg_test'),
+        ('training_set/training_set', 'test_set/test_set'),
+        ('TrainImages', 'TestImages'),
+        ('trainset', 'testset'),
+    ],
+)
+def test_splits_of_other_names_are_read(tmp_path, train, test):
+    class_directories(tmp_path / train, {'a': 3, 'b': 2})
+    class_directories(tmp_path / test, {'a': 1, 'b': 1})
+    write(tmp_path / 'seg_pred' / '1.png', numbered_png(1))
+    source = image_folder(str(tmp_path))
+    assert source.class_names == ('a', 'b')
+    assert source.num_examples == {'train': 5, 'test': 2}
+    assert source.skipped.summary().endswith('splits (seg_pred)')
+
+
+def test_numbers_in_class_names_sort_by_value(tmp_path):
+    class_directories(tmp_path, {str(n): 1 for n in range(1, 13)})
+    source = image_folder(str(tmp_path))
+    assert source.class_names == tuple(str(n) for n in range(1, 13))
+    for key, _, label in source.encoded('train'):
+        assert os.path.basename(os.path.dirname(key)) == source.class_names[label]
+
+
+def test_order_of_a_run_is_retained(tmp_path):
+    class_directories(tmp_path, {str(n): 1 for n in range(1, 13)})
+    order = sorted(str(n) for n in range(1, 13))
+    source = open_dataset('image_folder', str(tmp_path), class_order=order)
+    assert source.class_names == tuple(order) and order[1] == '10'
+    for key, _, label in source.encoded('train'):
+        assert os.path.basename(os.path.dirname(key)) == order[label]
+
+
+def test_splits_as_classes(tmp_path):
+    class_directories(tmp_path, {'train': 3, 'car': 2})
+    with pytest.raises(DataError, match=r'car not; if they are .*\(splits=false\)'):
+        image_folder(str(tmp_path))
+    source = image_folder(str(tmp_path), splits=False)
+    assert source.class_names == ('car', 'train')
+
+
+def test_unicode_normalization(tmp_path):
+    class_directories(tmp_path / 'train', {'caf\u00e9': 1, 'tea': 1})
+    class_directories(tmp_path / 'test', {'cafe\u0301': 1})
+    shown = r"normalization: 'caf\\xe9' and 'cafe\\u0301'"
+    with pytest.raises(DataError, match=f'the class is the same .*{shown}'):
+        image_folder(str(tmp_path))
+    class_directories(tmp_path / 'train', {'cafe\u0301': 1})
+    with pytest.raises(DataError, match='classes 0 and 1 have the same name'):
+        image_folder(str(tmp_path))
 
 
 def test_directory_named_like_an_image_is_read(tmp_path):
@@ -104,11 +199,11 @@ def test_mutual_links_end(tmp_path):
 
 
 def test_unusual_class_names(tmp_path):
-    names = ['grün 猫', ' leading', 'a,b;c', '100%', "it's"]
+    names = ['grün 猫', ' leading', 'a,b;c', '100%', "it's", 'a\xa0b', '👩\u200d🔬']
     class_directories(tmp_path, {name: 1 for name in names})
     source = image_folder(str(tmp_path))
     assert source.class_names == tuple(sorted(names))
-    assert len(keys(evaluate(source, 'train', 5))) == 5
+    assert len(keys(evaluate(source, 'train', 7))) == 7
 
 
 @pytest.mark.parametrize('name', [b'caf\xe9', b'two\nlines'])
@@ -122,7 +217,8 @@ def test_unprintable_class_names_are_refused(tmp_path, name):
     with open(os.path.join(directory, b'1.png'), 'wb') as file:
         file.write(numbered_png(1))
     with pytest.raises(
-        DataError, match='must be printable UTF-8.* rename its directory'
+        DataError,
+        match='(not valid UTF-8|control character U.000A); rename the directory',
     ):
         image_folder(str(tmp_path))
 
@@ -216,8 +312,8 @@ def _two_tests(tmp_path):
     return tmp_path
 
 
-def _other_names(tmp_path):
-    for name in ('training_set', 'test_set'):
+def _two_trains(tmp_path):
+    for name in ('train_a', 'train_b', 'test_a'):
         class_directories(tmp_path / name, {'a': 1, 'b': 1})
     return tmp_path
 
@@ -225,6 +321,41 @@ def _other_names(tmp_path):
 def _no_train(tmp_path):
     for name in ('valid', 'test'):
         class_directories(tmp_path / name, {'a': 1, 'b': 1})
+    return tmp_path
+
+
+def _flat(tmp_path):
+    class_directories(tmp_path, {'train_images': 3, 'test_images': 2})
+    return tmp_path
+
+
+def _too_high(tmp_path):
+    for name in ('one/train', 'one/test', 'two/train', 'two/test'):
+        class_directories(tmp_path / name, {'a': 1, 'b': 1})
+    return tmp_path
+
+
+def _classes_first(tmp_path):
+    for name in ('cat', 'dog'):
+        class_directories(tmp_path / name, {'train': 2, 'test': 1})
+    return tmp_path
+
+
+def _combined(tmp_path):
+    class_directories(
+        tmp_path, {f'{c}_{s}': 1 for c in ('cat', 'dog') for s in ('train', 'test')}
+    )
+    return tmp_path
+
+
+def _wrapped(tmp_path):
+    class_directories(tmp_path / 'all', {'a': 1, 'b': 1})
+    return tmp_path
+
+
+def _webp_only(tmp_path):
+    for n in range(3):
+        write(tmp_path / 'a' / f'{n}.webp', b'RIFF')
     return tmp_path
 
 
@@ -242,9 +373,21 @@ def _other_class(tmp_path):
         (_empty, r'contains no images \(.jpg, .*Expected DIR/<class>/<image>'),
         (_one_class, "at least two classes; .* has only 'cats'"),
         (_no_class, 'loose.png is not in a class directory.*`label_pattern`'),
-        (_two_tests, 'test and .*testing are both the test split; retain one'),
-        (_other_names, 'test_set and training_set, which look like splits.*`data_dir`'),
-        (_no_train, 'test and valid, which look like splits'),
+        (
+            _two_tests,
+            'testing must not be there: .*test is the test split, too; retain one',
+        ),
+        (_two_trains, 'train_b must not be there: .*train_a is the train split, too'),
+        (
+            _no_train,
+            'test looks like a split, as all of .*valid do, but .*called train',
+        ),
+        (_flat, 'not in a class directory.*; if they are classes, .*splits=false'),
+        (_too_high, r'one contains directories of splits \(test, train\).*`data_dir='),
+        (_classes_first, r'cat contains .* if it is a class, arrange'),
+        (_combined, 'cat_test has a class and a split in its name'),
+        (_wrapped, 'If the classes are in .*/all, set `data_dir='),
+        (_webp_only, r'contains no images .*, but 3 \.webp'),
         (
             _other_class,
             "validation split contains the class 'c' .*training split does not",
@@ -264,11 +407,10 @@ def test_class_names_that_contain_split_names(tmp_path):
 
 
 def test_split_like_directories_with_label_pattern(tmp_path):
-    for name in ('my_train/1/cat.0.png', 'my_test/1/dog.0.png'):
+    for name in ('my_train/1/cat.0.png', 'my_train/2/dog.0.png', 'my_test/1/dog.1.png'):
         write(tmp_path / name, numbered_png(0))
-        write(tmp_path / name.replace('/1/', '/2/'), numbered_png(0))
     found = image_folder(str(tmp_path), label_pattern=r'(cat|dog)')
-    assert found.num_examples == {'train': 4}
+    assert found.num_examples == {'train': 2, 'test': 1}
 
 
 def test_data_dir_is_required():

@@ -42,18 +42,18 @@ def test_other_files_are_reported(tmp_path):
     images.write(tmp_path / 'stray.png', png)
     images.write(tmp_path / 'ant' / 'Thumbs.db', b'1234')
     images.write(tmp_path / 'ant' / 'noname', png)
+    images.write(tmp_path / 'ant' / 'notes.txt', b'1234')
     images.write(tmp_path / 'ant' / 'a.webp', b'RIFF')
     images.write(tmp_path / 'ant' / '.hidden', b'')
     scan = DirectoryScan(str(tmp_path))
     assert found(scan) == [
         ('empty_class', 'cow'),
         ('hidden_image', 'a.webp'),
-        ('hidden_image', 'noname'),
-        ('ignored', 'Thumbs.db'),
+        ('ignored', 'notes.txt'),
         ('no_class', 'stray.png'),
         ('similar_names', 'Bee '),
     ]
-    assert len(scan.examples['train']) == 6
+    assert len(scan.examples['train']) == 7
 
 
 def test_two_directories_of_one_split_are_reported(tmp_path):
@@ -81,13 +81,20 @@ def test_splits_without_training_are_reported(tmp_path):
     assert {name for _, name in scan.examples['train']} == {'test', 'valid'}
 
 
-def test_splits_of_other_names_are_reported(tmp_path):
-    for name in ('seg_train', 'seg_test'):
+def test_splits_of_other_names_are_read(tmp_path):
+    for name in ('seg_train', 'seg_test', 'more'):
         images.class_directories(tmp_path / name, {'ant': 3, 'bee': 1})
-    assert found(DirectoryScan(str(tmp_path))) == [
-        ('layout', 'seg_test'),
-        ('layout', 'seg_train'),
-    ]
+    scan = DirectoryScan(str(tmp_path))
+    assert found(scan) == [('ignored', 'more')]
+    assert scan.findings[0].detail == '4 images, next to the directories of the splits'
+    assert {s: len(e) for s, e in scan.examples.items()} == {'train': 4, 'test': 4}
+    assert not found(DirectoryScan(str(tmp_path), splits=False))
+
+
+def test_splits_inside_classes_are_reported(tmp_path):
+    for name in ('cat', 'dog'):
+        images.class_directories(tmp_path / name, {'train': 2, 'test': 1})
+    assert found(DirectoryScan(str(tmp_path))) == [('layout', 'cat'), ('layout', 'dog')]
 
 
 def test_label_pattern(tmp_path):
