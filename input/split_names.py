@@ -10,7 +10,7 @@ _NAMES = {
 
 # Words next to a split's name that do not name a class: train_images, TestSet.
 _GENERIC = {
-    *('', 'set', 'data', 'dataset', 'split', 'files', 'dir', 'folder'),
+    *('', 'set', 'data', 'dataset', 'split', 'files', 'dir'),
     *('image', 'images', 'img', 'imgs', 'photo', 'photos', 'pics', 'jpg', 'jpeg'),
     *('png', 'full', 'all', 'new', 'final', 'sample', 'samples', 'examples'),
 }
@@ -52,7 +52,7 @@ def remainder(name: str) -> str | None:
 
 def _parts(name: str) -> list[str]:
     spaced = re.sub(r'([a-z0-9])([A-Z])', r'\1_\2', name)
-    parts = []
+    parts: list[str] = []
     for part in re.split(r'[-_. ]', spaced):
         joined = _JOINED.fullmatch(part.lower())
         parts += joined.groups() if joined else [part.lower()]

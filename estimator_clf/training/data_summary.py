@@ -37,9 +37,9 @@ def data_summary(
     else:
         lines.append(f'{source.name}: rows of {source.image_shape[0]} numbers')
     parts = []
-    for name, size in sizes.items():
+    for name in sorted(sizes, key=lambda name: name != split):
         role = '' if roles is None else f' ({roles.get(name, "not used")})'
-        parts.append(f'{name} {size}{role}')
+        parts.append(f'{name} {sizes[name]}{role}')
     lines.append('Splits: ' + ', '.join(parts))
     unused = source.skipped.summary()
     return [*lines, unused] if unused else lines
@@ -65,7 +65,7 @@ def _classes(source: 'DataSource', split: str) -> str:
     parts = []
     for number in shown:
         count = f' ({counts[number]})' if counts else ''
-        parts.append(f'{number} {quote(names[number])}{count}')
+        parts.append(f'{number}: {quote(names[number])}{count}')
     if len(names) > _MOST_CLASSES:
         parts.insert(_FIRST, '…')
     of_split = (

@@ -30,7 +30,7 @@ def subdirectories(directory: str) -> list[str]:
     """Returns the names of the directories in a directory, sorted; [] if unreadable."""
     try:
         with os.scandir(directory) as entries:
-            found = [e.name for e in entries if not is_ignored(e.name) and e.is_dir()]
+            found = [e.name for e in entries if e.is_dir() and not is_ignored(e.name)]
     except OSError:
         return []
     return sorted(found)

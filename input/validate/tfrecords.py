@@ -13,10 +13,10 @@ from input.images.tf_messages import short_reason
 from input.sampling.stateless_random import is_validation_example
 from input.sources.base import as_numpy_batches
 from input.sources.records import record_dataset, record_ids
+from input.split_names import canonical
 from input.tfrecord.files import Shard, compression_of, count_records
 from input.tfrecord.manifest import read_manifest
 from input.tfrecord.shard_names import find_shards, unused_files
-from input.split_names import canonical
 from input.validate.report import Finding
 
 

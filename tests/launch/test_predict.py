@@ -228,6 +228,19 @@ def test_directories_globs_and_what_is_not_there(tmp_path):
         find_files([])
 
 
+def test_files_that_are_skipped_are_counted(tmp_path, capsys):
+    write(tmp_path / 'a.jfif', encode(image(), 'JPEG'))
+    write(tmp_path / 'deep' / 'no extension', encode(image(), 'PNG'))
+    for name in ('x.webp', 'deep/y.webp', 'notes.txt', 'Thumbs.db', '.DS_Store'):
+        write(tmp_path / name, b'RIFF')
+    os.mkfifo(tmp_path / 'pipe')
+    assert len(find_files([str(tmp_path)])) == 2
+    assert capsys.readouterr().err == (
+        f'{tmp_path}: Not used: 4 files, no JPEG, PNG, GIF or BMP: 2 .webp, 1 .txt, '
+        '1 without extension (deep/y.webp, notes.txt, pipe, x.webp)\n'
+    )
+
+
 def test_names_of_any_bytes_are_printed_as_they_are():
     program = 'from launch import app; app.run(lambda _: print("caf\\udce9.png"), str)'
     done = subprocess.run(

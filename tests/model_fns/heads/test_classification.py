@@ -333,7 +333,7 @@ def test_no_lookup_table_in_the_graph():
     [
         ({'num_classes': 1}, '`num_classes` must be at least 2, got 1'),
         ({'class_names': NAMES[:5]}, 'each of the 6 classes, got 5'),
-        ({'class_names': ['a'] * 6}, 'differ'),
+        ({'class_names': ['a'] * 6}, 'same name'),
         ({'label_smoothing': 1.0}, '`label_smoothing` must be below 1'),
         ({'class_weights': [1.0]}, 'each of the 6 classes, got 1'),
         ({'class_weights': [0.0] * 6}, 'must not all be 0'),
