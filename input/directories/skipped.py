@@ -66,5 +66,6 @@ def by_extension(paths: Iterable[str]) -> str:
     found = collections.Counter(
         os.path.splitext(path)[1].lower() or 'without extension' for path in paths
     )
-    shown = [f'{count} {extension}' for extension, count in found.most_common(_LISTED)]
+    ranked = sorted(found.items(), key=lambda item: (-item[1], item[0]))
+    shown = [f'{count} {extension}' for extension, count in ranked[:_LISTED]]
     return ', '.join(shown) + (', …' if len(found) > _LISTED else '')

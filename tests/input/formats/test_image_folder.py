@@ -91,7 +91,7 @@ def test_what_is_not_read_is_counted(tmp_path):
     assert source.num_examples == {'train': 4}
     assert source.skipped.count() == 8
     assert source.skipped.summary() == (
-        'Not used: 8 files, no JPEG, PNG, GIF or BMP: 6 .webp, 1 .txt, 1 .jpg '
+        'Not used: 8 files, no JPEG, PNG, GIF or BMP: 6 .webp, 1 .jpg, 1 .txt '
         '(a/notes.txt, b/pipe.jpg, c/0.webp, c/1.webp, …); class directories without '
         'an image that is read (c, d)'
     )
