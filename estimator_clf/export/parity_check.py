@@ -65,27 +65,37 @@ def process() -> Iterator[Callable[[str], None]]:
     """
     root = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
     paths = [root, *filter(None, [os.environ.get('PYTHONPATH')])]
+    environment = {
+        **os.environ,
+        'PYTHONPATH': os.pathsep.join(paths),
+        # The GPU memory belongs to the training process.
+        'CUDA_VISIBLE_DEVICES': '-1',
+        'PYTHONIOENCODING': 'utf-8:backslashreplace',
+    }
     with _sigterm_blocked():
-        child = subprocess.Popen(
-            [sys.executable, '-m', __name__, '-'],
-            env={
-                **os.environ,
-                'PYTHONPATH': os.pathsep.join(paths),
-                # The GPU memory belongs to the training process.
-                'CUDA_VISIBLE_DEVICES': '-1',
-                'PYTHONIOENCODING': 'utf-8:backslashreplace',
-            },
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            # Ctrl-C must reach only the run, which shuts down gracefully.
-            start_new_session=True,
-        )
+        child = start_process(environment)
     try:
         yield functools.partial(_run_check, child)
     finally:
         child.kill()
         child.communicate()
+
+
+def start_process(environment: dict[str, str]) -> subprocess.Popen:
+    """Starts a process that checks the SavedModel whose path is its standard input.
+
+    Args:
+      environment: its environment variables.
+    """
+    return subprocess.Popen(
+        [sys.executable, '-m', __name__, '-'],
+        env=environment,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        # Ctrl-C must reach only the run, which shuts down gracefully.
+        start_new_session=True,
+    )
 
 
 @contextlib.contextmanager

@@ -31,6 +31,8 @@ from tests.helpers.launching import launch
 from tests.helpers.record_examples import example, png, write_shard
 from tests.helpers.small_run import linear_model_fn, source
 
+pytestmark = pytest.mark.fresh_parity_check
+
 v1 = tf.compat.v1
 EXTRA = 'assets.extra'
 
