@@ -43,8 +43,16 @@ _LONG = (
 )
 
 
+@pytest.hookimpl(tryfirst=True)  # Before -m selects.
 def pytest_collection_modifyitems(items):
-    """Long files first."""
+    """Marks combinations after the first as extended; sorts long files first."""
+    functions = set()
+    for item in items:
+        if item.get_closest_marker('combinations'):
+            function = item.parent.nodeid, item.originalname
+            if function in functions:
+                item.add_marker(pytest.mark.extended)
+            functions.add(function)
     rank = {name: number for number, name in enumerate(_LONG)}
     items.sort(
         key=lambda item: rank.get(

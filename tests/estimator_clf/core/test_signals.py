@@ -64,6 +64,7 @@ def test_hook_ends_a_bare_session_after_the_step():
 LONG = (*SMALL, '--epochs=400', '--eval_every=20epochs', '--record_keys', '--noexport')
 
 
+@pytest.mark.combinations
 @pytest.mark.parametrize('number', [signal.SIGTERM, signal.SIGINT])
 def test_stopped_run_saves_and_resumes(tmp_path, number):
     run = tmp_path / 'run'

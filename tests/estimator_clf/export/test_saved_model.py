@@ -127,6 +127,7 @@ def requests(images):
     }
 
 
+@pytest.mark.extended
 def test_all_signatures_in_tensorflow_2(loaded, expected):
     images, predictions = expected
     assert set(loaded) == set(requests(images))
@@ -247,6 +248,7 @@ class ExportError(Exception):
     pass
 
 
+@pytest.mark.combinations
 @pytest.mark.parametrize(
     'where, error',
     [('built', ExportError), ('labelled', KeyboardInterrupt), ('renamed', ExportError)],

@@ -259,6 +259,7 @@ def test_killed_around_an_evaluation(plain, tmp_path, monkeypatch, step, when):
     assert SESSION_END_INFO_TAG in tags  # Or TensorBoard's table has it running.
 
 
+@pytest.mark.extended
 def test_files_that_a_kill_left_partial_are_repaired(plain, tmp_path):
     with pytest.raises(Recorder.Killed):
         train(tmp_path, Recorder(kill_after=11))
@@ -270,6 +271,7 @@ def test_files_that_a_kill_left_partial_are_repaired(plain, tmp_path):
     assert_same_run(tmp_path, plain[0])
 
 
+@pytest.mark.extended
 def test_a_finished_run_is_not_trained_again(plain, tmp_path):
     results = plain[1]
     shutil.copytree(plain[0], tmp_path, dirs_exist_ok=True)
@@ -307,6 +309,7 @@ def test_one_seed_is_one_run(plain, tmp_path):
     assert_same_run(plain[0], tmp_path)
 
 
+@pytest.mark.extended
 def test_another_seed_is_another_run(plain, tmp_path):
     train(tmp_path, seed=1)
     mine, other = log(plain[0]), log(tmp_path)
@@ -435,6 +438,7 @@ def test_a_machine_alone_is_no_cluster(monkeypatch, value):
 # -- Splits ----------------------------------------------------------------------------
 
 
+@pytest.mark.extended
 def test_validation_while_training_and_test_at_the_end(tmp_path):
     observer = Recorder()
     results = train(

@@ -264,6 +264,7 @@ def test_regression_data_is_refused(tmp_path):
         convert(args, tmp_path / 'out')
 
 
+@pytest.mark.combinations
 @pytest.mark.parametrize('workers', [1, 2])
 def test_corrupt_image_is_named_and_nothing_remains(tmp_path, workers):
     args = _directory(tmp_path / 'in')
