@@ -54,5 +54,5 @@ def _ignore_current_directory() -> None:
 
 
 if not any(finder is _OwnPackages for finder in sys.meta_path):
-    sys.meta_path.insert(0, _OwnPackages)  # type: ignore[arg-type]
+    sys.meta_path.insert(0, _OwnPackages)
     _ignore_current_directory()

@@ -21,7 +21,7 @@ def prepare() -> None:
     codecs.register_error(_ESCAPE, _escape)
     # Standard error escapes by itself.
     if getattr(sys.stdout, 'errors', None) in ('strict', 'surrogateescape'):
-        sys.stdout.reconfigure(errors=_ESCAPE)  # type: ignore[union-attr]
+        sys.stdout.reconfigure(errors=_ESCAPE)
     if not isinstance(sys.stderr, _Messages):
         sys.stderr = _Messages(sys.stderr)  # type: ignore[assignment]
 

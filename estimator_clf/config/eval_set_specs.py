@@ -53,9 +53,7 @@ def parse(text: str) -> tuple[EvalSetSpec, ...]:
             )
         every, data_dir = str(options['every']), str(options['data_dir'])
         if data_dir:
-            data_dir = resolve_path(
-                data_dir, f'`extra_eval_sets`: {call.name}: data_dir'
-            )
+            data_dir = resolve_path(data_dir, '`extra_eval_sets`: data_dir')
         intervals.parse(every, 'extra_eval_sets')
         split = str(call.args[0]) if call.args else '' if data_dir else call.name
         is_name = call.name.replace('-', '_').isidentifier()

@@ -69,8 +69,8 @@ def expand_path(path: str, argument: str) -> str:
         )
     if scheme:
         raise ConfigError(
-            f'{argument} must be a path on this machine, got {path!r}: copy it here, or '
-            f'mount {scheme[1]}:// as a file system'
+            f'{argument} must be a path on this machine, got {path!r}: copy it here, '
+            f'or mount {scheme[1]}:// as a file system'
         )
     expanded = os.path.expanduser(path)
     if expanded.startswith('~') and not os.path.lexists(expanded):
