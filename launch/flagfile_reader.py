@@ -101,10 +101,10 @@ def _argument(line, here):
     """The argument of a line, `--name=value`."""
     match = _FLAG.fullmatch(line)
     if match is None:
-        name, value = (line.split('=', 1)[0].split(None, 1) + ['VALUE'])[:2]
-        name = name.lstrip('-').strip()
+        name, *rest = re.split(r'[=\s]+', line.lstrip('-'), maxsplit=1)
         if name not in FLAGS and not line.startswith('-'):
             return line  # An argument that is no flag, such as an image.
+        value = rest[0] if rest else 'VALUE'
         raise ConfigError(
             f'{here}: must be --name=value, got {line!r}: write --{name}={value}'
         )
@@ -112,7 +112,8 @@ def _argument(line, here):
     if value is None:
         return f'--{name}'
     quoted = None if name in _LISTS else _QUOTED.fullmatch(value)
-    if quoted and (not quoted['rest'].strip() or _COMMENT.match(quoted['rest'])):
+    rest = quoted['rest'].strip() if quoted else ''
+    if quoted and (not rest or _COMMENT.match(rest)):
         value = quoted['text']
     elif name not in _LISTS | _CALLS:
         value = _plain(name, value, here, quoted)

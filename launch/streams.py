@@ -21,9 +21,9 @@ def prepare() -> None:
     codecs.register_error(_ESCAPE, _escape)
     # Standard error escapes by itself.
     if getattr(sys.stdout, 'errors', None) in ('strict', 'surrogateescape'):
-        sys.stdout.reconfigure(errors=_ESCAPE)
+        sys.stdout.reconfigure(errors=_ESCAPE)  # type: ignore[union-attr]
     if not isinstance(sys.stderr, _Messages):
-        sys.stderr = _Messages(sys.stderr)  # type: ignore[assignment]
+        sys.stderr = _Messages(sys.stderr)
 
 
 def finish(code: int) -> int:
