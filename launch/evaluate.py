@@ -9,7 +9,7 @@ import json
 
 from absl import flags as absl_flags
 
-from launch import app, flags
+from launch import app, flags, path_flags
 
 FLAGS = flags.FLAGS
 
@@ -19,7 +19,7 @@ _EVALUATION = ('eval_samples', 'eval_tta', 'eval_precision')
 
 def define_flags() -> None:
     """Defines the flags of this program."""
-    absl_flags.DEFINE_string('model_dir', None, 'Directory of the run.', required=True)
+    path_flags.define_path('model_dir', help='Directory of the run.', required=True)
     absl_flags.DEFINE_list(
         'split', [], 'Splits to evaluate. Default: validation and test, if they exist.'
     )

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from absl import flags as absl_flags
 
-from launch import app, flags
+from launch import app, flags, path_flags
 
 if TYPE_CHECKING:
     from estimator_clf.serving.server import ServerOptions
@@ -48,8 +48,8 @@ def define_flags() -> None:
     """Defines the flags of this program."""
     define_text, define_integer = absl_flags.DEFINE_string, absl_flags.DEFINE_integer
     define_number = absl_flags.DEFINE_float
-    define_text(
-        'export_dir', None, 'Directory of the versions, or a SavedModel.', required=True
+    path_flags.define_path(
+        'export_dir', help='Directory of the versions, or a SavedModel.', required=True
     )
     define_text('model_name', 'classifier', 'Name of the model in URLs and requests.')
     define_text('host', '127.0.0.1', 'Address to listen on; 0.0.0.0: all addresses.')

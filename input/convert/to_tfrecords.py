@@ -21,6 +21,7 @@ import numpy as np
 
 from estimator_clf.core.errors import DataError
 from estimator_clf.core.file_lock import DirectoryLock
+from estimator_clf.core.spawn import isolated_workers
 from input.convert.shard_writer import (
     ENDINGS,
     Job,
@@ -218,13 +219,15 @@ def _write_in_processes(
 ) -> list[list[dict[str, Any]]]:
     # Not 'fork': TensorFlow's threads do not survive it.
     context = multiprocessing.get_context('spawn')
-    counter = context.Value('q', 0)
     others = set(multiprocessing.active_children())
-    pool = concurrent.futures.ProcessPoolExecutor(
-        workers, context, _start_worker, (source_args, settings, counter)
-    )
+    with isolated_workers():
+        counter = context.Value('q', 0)
+        pool = concurrent.futures.ProcessPoolExecutor(
+            workers, context, _start_worker, (source_args, settings, counter)
+        )
     try:
-        futures = [pool.submit(_work, group) for group in groups]
+        with isolated_workers():  # The processes are started here.
+            futures = [pool.submit(_work, group) for group in groups]
         waiting = set(futures)
         while waiting:
             done, waiting = concurrent.futures.wait(

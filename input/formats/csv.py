@@ -8,6 +8,7 @@ import tensorflow as tf
 from numpy.typing import ArrayLike
 
 from estimator_clf.core.errors import DataError
+from estimator_clf.core.paths import special_file
 from estimator_clf.core.registry import register
 from input.dataset_info import DatasetInfo
 from input.sources.base import DataSource
@@ -113,7 +114,11 @@ def csv(
       DataError: no such file, fewer than two columns, a cell that is not a number.
     """
     if not data_dir or not os.path.isfile(data_dir):
-        raise DataError(f'`data_dir` must be a CSV file, got {data_dir!r}')
+        kind = special_file(data_dir) if data_dir else None
+        raise DataError(
+            f'`data_dir` must be a CSV file, got {data_dir!r}'
+            + (f', which is {kind}' if kind else '')
+        )
     lines = [(n, line) for n, line in enumerate(read_lines(data_dir), 1) if line]
     rows = []
     for number, line in lines:
