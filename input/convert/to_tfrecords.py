@@ -19,6 +19,7 @@ import estimator_clf.compat  # noqa: F401  Configures TensorFlow's logging first
 
 import numpy as np
 
+from estimator_clf.core.cpu_info import available_cores
 from estimator_clf.core.errors import DataError
 from estimator_clf.core.file_lock import DirectoryLock
 from input.convert.shard_writer import (
@@ -93,7 +94,7 @@ def convert(
         jobs = _plan(source, shards, settings.example_bytes)
         total = sum(source.num_examples.values())
         if workers is None:
-            workers = min(_cores(), 1 + total // _WORTH_A_PROCESS)
+            workers = min(available_cores(), 1 + total // _WORTH_A_PROCESS)
         groups = _groups(jobs, source.indexed, workers)
         workers = min(workers, len(groups))
 
@@ -114,12 +115,6 @@ def convert(
             file.writelines(f'{name}\n' for name in source.class_names)
         manifest.write(directory)
     return manifest
-
-
-def _cores() -> int:
-    if hasattr(os, 'sched_getaffinity'):  # The cores that a container may use.
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _check_compression(compression: str | None) -> str:
