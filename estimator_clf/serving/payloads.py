@@ -43,6 +43,7 @@ _OTHER_KINDS = {
     rb'\x89HDF': 'an HDF5 file',
 }
 _BASE64_TEXT = re.compile(rb'[A-Za-z0-9+/_-][A-Za-z0-9+/_\s-]*[=.]*\s*')
+_STANDARD = bytes.maketrans(b'-_', b'+/')  # From URL-safe base64.
 _FILE_NAME = re.compile(rb'(https?|file|gs|s3)://\S+|[^\n]*\.(jpe?g|png|gif|bmp)', re.I)
 
 
@@ -50,14 +51,11 @@ def describe(data: bytes) -> str:
     """Returns what some bytes are: 'a PNG image', 'a data URL', …"""
     if not data:
         return 'empty'
-    if kind := kind_of(data):
-        return f'a {kind.upper()} image'
     prefix = data[:_PREFIX]
     if prefix.startswith(b'\x1f\x8b'):
         return 'gzip data without the header Content-Encoding: gzip'
-    for pattern, name in _OTHER_KINDS.items():
-        if re.match(pattern, prefix, re.DOTALL | re.IGNORECASE):
-            return name
+    if name := _kind_of_file(prefix):
+        return name
     if prefix.startswith(b'--') and b'content-disposition:' in prefix.lower():
         return 'a multipart form'
     if re.match(rb'data:[^,]*,', prefix):
@@ -116,13 +114,16 @@ def _decode_prefix(prefix: bytes) -> bytes | None:
         content = base64.b64decode(text[: len(text) // 4 * 4])
     except binascii.Error:
         return None
-    patterns = '|'.join(f'({p.decode("latin-1")})' for p in _OTHER_KINDS)
-    flags = re.DOTALL | re.IGNORECASE
-    known = kind_of(content) or re.match(patterns.encode('latin-1'), content, flags)
-    return content if known else None
+    return content if _kind_of_file(content) else None
 
 
-_STANDARD = bytes.maketrans(b'-_', b'+/')
+def _kind_of_file(prefix: bytes) -> str | None:
+    if kind := kind_of(prefix):
+        return f'a {kind.upper()} image'
+    for pattern, name in _OTHER_KINDS.items():
+        if re.match(pattern, prefix, re.DOTALL | re.IGNORECASE):
+            return name
+    return None
 
 
 def _describe_unknown(data):
