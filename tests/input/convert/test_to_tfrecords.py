@@ -17,6 +17,7 @@ import tensorflow as tf
 from PIL import Image
 
 import input as data
+from estimator_clf.core.atomic_files import PARTIAL
 from estimator_clf.core.errors import DataError
 from input.convert import shard_writer
 from input.convert.to_tfrecords import convert
@@ -64,7 +65,7 @@ def _examples(source, split='train'):
 
 
 def _leftovers(parent):
-    return sorted(name for name in os.listdir(parent) if 'out' in name)
+    return sorted(n for n in os.listdir(parent) if n == 'out' or n.startswith(PARTIAL))
 
 
 @pytest.mark.parametrize(
