@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from absl import flags
 
 from estimator_clf.config.groups.fields import FIELDS
-from estimator_clf.core.errors import ConfigError, UserError
+from estimator_clf.core.errors import ConfigError, UserError, is_out_of_memory
 from launch import flag_errors, recipes
 
 FLAGS = flags.FLAGS
@@ -54,6 +54,16 @@ def _guarded(main, arguments):
         _fail(error, error.exit_code)
     except KeyboardInterrupt:
         _fail('interrupted', 130)
+    except Exception as error:
+        if is_out_of_memory(error):
+            _fail(_out_of_memory_message(), 1)
+        return _system_error(error)
+
+
+def _system_error(error):
+    """Handles errors of pipes, files and disks; raises others again."""
+    try:
+        raise error
     except BrokenPipeError:
         # The reader of a pipe (`| head`) has ended. Python would raise again when it
         # flushes at exit.
@@ -65,6 +75,25 @@ def _guarded(main, arguments):
         # Permissions, a full disk: a traceback would not explain more.
         where = f'{error.filename}: ' if error.filename else ''
         _fail(f'{where}{error.strerror}', 1)
+
+
+# What takes less memory, by the flag that a program may have.
+_REMEDIES = {
+    'batch_size': 'a smaller `batch_size`',
+    'eval_batch_size': 'a smaller `eval_batch_size`',
+    'image_size': 'a smaller `image_size`',
+    'workers': '`workers=1`',
+    'count': 'a smaller `count` of images',
+    'dream_size': 'a smaller `dream_size`',
+    'max_batch_size': 'a smaller `max_batch_size`',
+    'check_export': '`check_export=false`',
+}
+
+
+def _out_of_memory_message():
+    remedies = [text for name, text in _REMEDIES.items() if name in FLAGS]
+    remedies.append('a machine with more free memory (or a higher limit, `ulimit -v`)')
+    return f'out of memory; use {", or ".join(remedies)}'
 
 
 def no_arguments(arguments: Sequence[str]) -> None:

@@ -13,7 +13,7 @@ import numpy as np
 import tensorflow as tf
 
 from estimator_clf.core.devices import session_config
-from estimator_clf.core.errors import DataError
+from estimator_clf.core.errors import DataError, is_out_of_memory
 from input.images.decode import kind_of, whole_window
 from input.images.image_shape import header
 from input.images.tf_messages import short_reason
@@ -149,6 +149,8 @@ class ShardWriter:
         try:
             self._session.run(self._pixels, {self._data: data})
         except tf.errors.OpError as error:
+            if is_out_of_memory(error):
+                raise
             raise DataError(f'{key} cannot be decoded: {short_reason(error)}') from None
         # Relative, so that the records do not contain paths of this machine.
         root = os.path.join(self._settings.root or '', '')
@@ -200,6 +202,8 @@ def _written(name: str) -> Iterator[None]:
     try:
         yield
     except tf.errors.OpError as error:
+        if is_out_of_memory(error):
+            raise
         raise DataError(f'{name} cannot be written: {short_reason(error)}') from None
 
 
@@ -217,4 +221,6 @@ def data_errors(source: DataSource) -> Iterator[None]:
     try:
         yield
     except tf.errors.OpError as error:
+        if is_out_of_memory(error):
+            raise
         raise DataError(source.explain(error) or short_reason(error)) from None

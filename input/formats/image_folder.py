@@ -300,6 +300,8 @@ def _hold_out(root: str, files: dict[str, Files], validation_split: float) -> No
     paths, labels = files['train']
     out = validation_files(root, paths, validation_split)
     check_validation_split(f'{root}', validation_split, files, out)
+    if not out.any():
+        return
     for split, mask in (('train', ~out), ('validation', out)):
         files[split] = (
             [path for path, chosen in zip(paths, mask, strict=True) if chosen],

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from estimator_clf.core.errors import DataError
+from estimator_clf.core.errors import DataError, is_out_of_memory
 from estimator_clf.core.registry import register
 from input.dataset_info import DatasetInfo
 from input.images.image_shape import infer_image_shape
@@ -198,11 +198,15 @@ def _first_kinds(shard: Shard) -> dict[str, str]:
         (serialized,) = as_numpy_batches(first)
         example = tf.train.Example.FromString(serialized)
     except tf.errors.OpError as error:
+        if is_out_of_memory(error):
+            raise
         raise DataError(
             f'{shard.path}: its first record is corrupt ({short_reason(error)}); get '
             'the file again'
         ) from None
     except Exception as error:  # Of protobuf; which class depends on its version.
+        if is_out_of_memory(error):
+            raise
         raise DataError(
             f'{shard.path} contains records that are not a tf.train.Example: {error}'
         ) from None
@@ -242,6 +246,8 @@ def _collect_names(
             texts = [text.decode('utf-8', 'replace') for text in batch[text_key]]
             pairs.update(zip(batch[label_key].tolist(), texts, strict=True))
     except tf.errors.OpError as error:
+        if is_out_of_memory(error):
+            raise
         raise DataError(
             f'The records of {os.path.dirname(shards[0].path)} cannot be read: '
             f'{short_reason(error)}'
