@@ -1,7 +1,7 @@
 """Explains a run that ended because the disk or the memory is full."""
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Protocol
 
 from estimator_clf.config.config import Config
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 class _Run(Protocol):
     config: Config
-    sources: Sequence['DataSource']
+    sources: list['DataSource']
 
     def last_step(self) -> int: ...
 

@@ -175,7 +175,11 @@ class Trainer:
 
     def load_data(self, source: 'DataSource | None' = None) -> None:
         """Opens the data and derives from it the length of the run in steps."""
-        self.source = source or open_source(self.config)
+        self.source = source or open_source(
+            self.config, resumed=run_directory.known_data(self.config)
+        )
+        for note in self.source.notes:
+            self._callback.on_message(note)
         self.sources.append(self.source)
         self.config = config = self._resolve_auto()
         self.plan = make_plan(config, self.source, self.last_step())

@@ -80,9 +80,12 @@ def image_folder(
         _hold_out(root, files, validation_split)
     paths = files['train'][0]
     sample = paths[:: -(-len(paths) // 64)]
-    shape = infer_image_shape(sample, image_size, channels)
+    notes: list[str] = []
+    shape = infer_image_shape(sample, image_size, channels, notes)
     name = 'image_folder:' + os.path.basename(os.path.abspath(root))
-    return ImageFileSource(name, class_names, shape, files, info)
+    source = ImageFileSource(name, class_names, shape, files, info)
+    source.notes = notes
+    return source
 
 
 def existing_directory(data_dir: str | None) -> str:

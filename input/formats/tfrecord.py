@@ -102,17 +102,20 @@ def tfrecord(
             f'{class_names[0]!r}'
         )
     parse = _parser(*keys, label_offset, class_names)
+    notes: list[str] = []
     if manifest and not image_size and channels in (None, manifest.image_shape[-1]):
         shape = manifest.image_shape
         if info is None and not validation_split:
             info = manifest.info
     else:
         images = sample_images(splits['train'], parse)
-        shape = infer_image_shape(images, image_size, channels)
+        shape = infer_image_shape(images, image_size, channels, notes)
     name = 'tfrecord:' + os.path.basename(os.path.abspath(data_dir))
-    return TFRecordSource(
+    source = TFRecordSource(
         name, class_names, shape, splits, parse, validation_split, shuffle_buffer, info
     )
+    source.notes = notes
+    return source
 
 
 def _compression(text: str | None) -> str | None:

@@ -280,7 +280,8 @@ def check_validation_split(
         )
     if 'train' not in splits:
         raise DataError(f'{name} has no training split to hold out a part of')
-    if out.all():
+    # Less than a tenth of an example is a mistake rather than a small dataset.
+    if out.all() or (not out.any() and fraction * len(out) < 0.1):
         raise DataError(
             f'`validation_split={fraction}` leaves {int((~out).sum())} examples for '
             f'training and {int(out.sum())} for validation; each must be at least 1'
