@@ -13,7 +13,7 @@ from absl import flags
 
 from estimator_clf.config.groups.fields import FIELDS
 from estimator_clf.core.errors import ConfigError, UserError, is_out_of_memory
-from launch import flag_errors, recipes
+from launch import crash_notice, flag_errors, recipes
 
 FLAGS = flags.FLAGS
 
@@ -43,6 +43,7 @@ def run(main: Callable[[list[str]], int | None], help_text: Callable[[], str]) -
         _fail(error, error.exit_code)
     except (flags.Error, ValueError) as error:  # --noxla=3 is a ValueError.
         _fail(flag_errors.message_of(error, sys.argv), 2)
+    crash_notice.install(flag_names(_memory_remedies()))
     sys.exit(_guarded(main, arguments))
 
 
@@ -56,7 +57,7 @@ def _guarded(main, arguments):
         _fail('interrupted', 130)
     except Exception as error:
         if is_out_of_memory(error):
-            _fail(_out_of_memory_message(), 1)
+            _fail(f'out of memory; use {_memory_remedies()}', 1)
         return _system_error(error)
 
 
@@ -90,10 +91,11 @@ _REMEDIES = {
 }
 
 
-def _out_of_memory_message():
+def _memory_remedies():
+    """Returns what takes less memory, of what this program has flags for."""
     remedies = [text for name, text in _REMEDIES.items() if name in FLAGS]
     remedies.append('a machine with more free memory (or a higher limit, `ulimit -v`)')
-    return f'out of memory; use {", or ".join(remedies)}'
+    return ', or '.join(remedies)
 
 
 def no_arguments(arguments: Sequence[str]) -> None:
