@@ -43,6 +43,7 @@ def run(main: Callable[[list[str]], int | None], help_text: Callable[[], str]) -
         _fail(error, error.exit_code)
     except (flags.Error, ValueError) as error:  # --noxla=3 is a ValueError.
         _fail(flag_errors.message_of(error, sys.argv), 2)
+    check_memory_limit()
     crash_notice.install(flag_names(_memory_remedies()))
     sys.exit(_guarded(main, arguments))
 
@@ -78,6 +79,9 @@ def _system_error(error):
         _fail(f'{where}{error.strerror}', 1)
 
 
+# Address space without which TensorFlow 2.15 to 2.21 do not start on 2 cores, in bytes.
+_LEAST_MEMORY = 2_000_000_000
+
 # What takes less memory, by the flag that a program may have.
 _REMEDIES = {
     'batch_size': 'a smaller `batch_size`',
@@ -91,11 +95,29 @@ _REMEDIES = {
 }
 
 
+def check_memory_limit() -> None:
+    """Ends the program if the process may not use the memory that TensorFlow needs.
+
+    With less, TensorFlow aborts, or waits for threads that could not be started.
+    """
+    try:
+        import resource
+    except ImportError:  # Windows.
+        return
+    limit, _ = resource.getrlimit(resource.RLIMIT_AS)
+    if 0 <= limit < _LEAST_MEMORY:
+        _fail(
+            f'`ulimit -v` must be at least {_LEAST_MEMORY / 1e9:g} GB, which TensorFlow '
+            f'needs to start, got {limit / 1e9:.2g} GB; raise it',
+            1,
+        )
+
+
 def _memory_remedies():
     """Returns what takes less memory, of what this program has flags for."""
     remedies = [text for name, text in _REMEDIES.items() if name in FLAGS]
     remedies.append('a machine with more free memory (or a higher limit, `ulimit -v`)')
-    return ', or '.join(remedies)
+    return f'{", ".join(remedies[:-1])} or {remedies[-1]}'.removeprefix(' or ')
 
 
 def no_arguments(arguments: Sequence[str]) -> None:
