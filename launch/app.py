@@ -107,8 +107,8 @@ def check_memory_limit() -> None:
     limit, _ = resource.getrlimit(resource.RLIMIT_AS)
     if 0 <= limit < _LEAST_MEMORY:
         _fail(
-            f'`ulimit -v` must be at least {_LEAST_MEMORY / 1e9:g} GB, which TensorFlow '
-            f'needs to start, got {limit / 1e9:.2g} GB; raise it',
+            f'`ulimit -v` must be at least {_LEAST_MEMORY / 1e9:g} GB, which '
+            f'TensorFlow needs to start, got {limit / 1e9:.2g} GB; raise it',
             1,
         )
 
