@@ -43,19 +43,29 @@ def infer_image_shape(
     if size is None or channels is None:
         sizes, gray = _sizes_and_gray(images)
         if size is None and len(sizes) == 1:
-            size = _capped(*sizes.pop(), notes)
+            size = limit_size(*sizes.pop(), notes)
         size = size or (_DEFAULT_SIZE, _DEFAULT_SIZE)
         channels = channels or (1 if gray else 3)
     return (*size, channels)
 
 
-def _capped(height, width, notes):
-    """Reduces a size to `MAX_INFERRED_PIXELS` in proportion."""
+def limit_size(
+    height: int, width: int, notes: list[str] | None = None
+) -> tuple[int, int]:
+    """Reduces a size in proportion to `MAX_INFERRED_PIXELS`.
+
+    Args:
+      height: in pixels.
+      width: in pixels.
+      notes: receives a message for the user if the size is reduced.
+    """
     if height * width <= MAX_INFERRED_PIXELS:
         return height, width
     scale = math.sqrt(MAX_INFERRED_PIXELS / (height * width))
-    size = tuple(
-        min(max(1, int(side * scale)), MAX_INFERRED_PIXELS) for side in (height, width)
+    least, most = 1, MAX_INFERRED_PIXELS
+    size = (
+        min(max(least, int(height * scale)), most),
+        min(max(least, int(width * scale)), most),
     )
     if notes is not None:
         notes.append(
