@@ -14,7 +14,7 @@ from launch import app, flags, path_flags
 FLAGS = flags.FLAGS
 
 # Settings of evaluation that override those of the run.
-_EVALUATION = ('eval_samples', 'eval_tta', 'eval_precision')
+_EVALUATION = ('eval_samples', 'eval_tta', 'eval_precision', 'eval_batch_size')
 
 
 def define_flags() -> None:

@@ -193,6 +193,12 @@ _RUN: dict[str, tuple] = {
         FIELDS['eval_precision'].metadata['choices'],
         "Compute dtype. Default: as the run's evaluations.",
     ),
+    'eval_batch_size': (
+        flags.DEFINE_integer,
+        None,
+        "Examples per step. Default: as the run's evaluations.",
+        1,
+    ),
     'export_tta': (
         flags.DEFINE_bool,
         None,

@@ -104,7 +104,7 @@ def _batch(config):
     steps = config.optimization.gradient_accumulation_steps
     parts = steps * (config.hardware.replicas or 1)
     size = config.optimization.batch_size
-    if steps > 1 and size % parts:
+    if size and steps > 1 and size % parts:
         raise ConfigError(
             '`batch_size` must be a multiple of `gradient_accumulation_steps` (times '
             f'`replicas`), {parts}, got {size}'

@@ -16,6 +16,7 @@ from estimator_clf.core.errors import (
     ConfigError,
     RunError,
     disk_full_message,
+    is_out_of_memory,
     restore_error_message,
 )
 
@@ -91,6 +92,8 @@ def exported(export_dir: str, checkpoint: str) -> Iterator[Version]:
             'directory'
         ) from None
     except (tf.errors.OpError, ValueError) as error:
+        if is_out_of_memory(error):
+            raise
         if message := disk_full_message(error):
             raise RunError(
                 f'`export_dir={export_dir}`: {message}; free some space, or choose '

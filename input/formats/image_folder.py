@@ -81,9 +81,12 @@ def image_folder(
         _hold_out(root, files, validation_split)
     paths = files['train'][0]
     sample = paths[:: -(-len(paths) // 64)]
-    shape = infer_image_shape(sample, image_size, channels)
+    notes: list[str] = []
+    shape = infer_image_shape(sample, image_size, channels, notes)
     name = 'image_folder:' + os.path.basename(os.path.abspath(root))
-    return ImageFileSource(name, class_names, shape, files, info)
+    source = ImageFileSource(name, class_names, shape, files, info)
+    source.notes = notes
+    return source
 
 
 def existing_directory(data_dir: str | None) -> str:
@@ -327,6 +330,8 @@ def _hold_out(root: str, files: dict[str, Files], validation_split: float) -> No
     paths, labels = files['train']
     out = validation_files(root, paths, validation_split)
     check_validation_split(f'{root}', validation_split, files, out)
+    if not out.any():
+        return
     for split, mask in (('train', ~out), ('validation', out)):
         files[split] = (
             [path for path, chosen in zip(paths, mask, strict=True) if chosen],

@@ -59,8 +59,9 @@ class ArraySplits:
             count = len(arrays['train'][0]) if 'train' in arrays else 0
             out = is_validation_example(np.arange(count), validation_split)
             check_validation_split(name, validation_split, arrays, out)
-            self._parts['train'] = ('train', np.flatnonzero(~out))
-            self._parts['validation'] = ('train', np.flatnonzero(out))
+            if out.any():
+                self._parts['train'] = ('train', np.flatnonzero(~out))
+                self._parts['validation'] = ('train', np.flatnonzero(out))
 
     @property
     def num_examples(self) -> dict[str, int]:
@@ -283,6 +284,8 @@ def check_validation_split(
 ) -> None:
     """Raises DataError unless `fraction` of 'train' can become 'validation'.
 
+    Of a few examples none may be held out; then there is no such split.
+
     Args:
       name: name of the dataset.
       fraction: the requested fraction.
@@ -299,7 +302,8 @@ def check_validation_split(
         )
     if 'train' not in splits:
         raise DataError(f'{name} has no training split to hold out a part of')
-    if out.all() or not out.any():
+    # Less than a tenth of an example is a mistake rather than a small dataset.
+    if out.all() or (not out.any() and fraction * len(out) < 0.1):
         raise DataError(
             f'`validation_split={fraction}` leaves {int((~out).sum())} examples for '
             f'training and {int(out.sum())} for validation; each must be at least 1'

@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 import tensorflow as tf
 
-from estimator_clf.core.errors import DataError
+from estimator_clf.core.errors import DataError, is_out_of_memory
 from input.dataset_info import DatasetInfo
 from input.fingerprint import fingerprint_files
 from input.images.decode import whole_window
@@ -130,6 +130,8 @@ class TFRecordSource(DataSource):
         each = [is_validation_example(record_ids(shard), fraction) for shard in shards]
         out = np.concatenate(each) if each else np.zeros([0], bool)
         check_validation_split(self.name, self._fraction, splits, out)
+        if not out.any():
+            return
         train, count = self._parts['train'], int(out.sum())
         self._parts['train'] = dataclasses.replace(
             train, held_out=False, count=train.count - count
@@ -304,6 +306,8 @@ class TFRecordSource(DataSource):
         try:
             return np.concatenate(list(as_numpy_batches(dataset)))
         except tf.errors.OpError as error:
+            if is_out_of_memory(error):
+                raise
             raise DataError(self.explain(error) or short_reason(error)) from None
 
     def encoded(
@@ -401,6 +405,8 @@ class TFRecordSource(DataSource):
             for _ in as_numpy_batches(lambda: self._attempts(only)):
                 pass
         except tf.errors.OpError as error:
+            if is_out_of_memory(error):
+                raise
             return short_reason(error)
         return 'could not be decoded at first, but can be now'
 

@@ -10,7 +10,7 @@ from typing import Any
 import tensorflow as tf
 
 from estimator_clf.core.cpu_info import available_cores
-from estimator_clf.core.errors import DataError
+from estimator_clf.core.errors import DataError, is_out_of_memory
 from input.images.image_shape import parse_size
 from input.registry import open_dataset
 from input.sources.base import DataSource
@@ -174,6 +174,8 @@ class _Check:
                     for key, data, label in source.encoded(split):
                         yield _Example(key, split, source.class_names[label], data)
                 except tf.errors.OpError as error:
+                    if is_out_of_memory(error):
+                        raise
                     errors.append((split, error))
 
         self._run(lambda example: (example, [], inspect(example.data)), examples())

@@ -7,6 +7,7 @@ import tensorflow as tf
 from input import DataError
 from input.formats.arrays import from_arrays
 from input.formats.image_folder import image_folder
+from input.sources import base
 from tests.helpers.images import class_directories, pixels
 from tests.helpers.read_dataset import assert_same, evaluate, keys, train
 
@@ -193,6 +194,15 @@ def test_pixel_statistics(source):
     np.testing.assert_allclose(source.info.stddev, pixels_.std((0, 1, 2)))
     assert source.info.num_examples == {'train': _SIZE, 'test': 7}
     assert source.info.image_shape == source.image_shape
+
+
+def test_pixel_statistics_do_not_depend_on_how_many_fit(monkeypatch, tmp_path):
+    class_directories(tmp_path, {'cat': 11, 'dog': 12}, size=9)
+    found = []
+    for pixels_at_once in (2**20, 50):
+        monkeypatch.setattr(base, '_STATISTICS_PIXELS', pixels_at_once)
+        found.append(image_folder(str(tmp_path)).info)
+    assert found[0] == found[1]
 
 
 def test_time_input_adds_input_wait(source):
