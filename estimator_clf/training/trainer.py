@@ -30,6 +30,7 @@ from estimator_clf.loggers.corrupt_images import skip_corrupt_images
 from estimator_clf.loggers.jsonl import MetricsLog
 from estimator_clf.training import run_directory, tf_config
 from estimator_clf.training.callbacks import Callback, CallbackList
+from estimator_clf.training.class_gaps import class_gaps
 from estimator_clf.training.data_dependent_init import make_init_hook
 from estimator_clf.training.datasets import open_directory, open_source
 from estimator_clf.training.exports import RunExporter
@@ -187,8 +188,17 @@ class Trainer:
         # Checks the input's settings before anything is written.
         self._train_input = self._make_train_input()
         self.source.keep_statistics(run_directory.known_data(config))
-        self.info = self.source.info
+        self.info = dataclasses.replace(
+            self.source.info,
+            fingerprints={s: self.source.identity(s) for s in self.source.num_examples},
+        )
         run_directory.check(config, self.info)
+        notes = [
+            *run_directory.resume_notes(config, self.info),
+            *class_gaps(self.source, config.data.train_split, self.plan.eval_split),
+        ]
+        for note in notes:
+            self._callback.on_message(note)
 
     def _resolve_auto(self):
         before, config = self.config.to_flat(), resolve_auto(self.config, self.source)

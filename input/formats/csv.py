@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike
 from estimator_clf.core.errors import DataError
 from estimator_clf.core.registry import register
 from input.dataset_info import DatasetInfo
+from input.fingerprint import Identity
 from input.sources.base import DataSource
 from input.sources.in_memory import Arrays, ArraySplits
 from input.sources.pipeline import ReadOptions
@@ -71,6 +72,9 @@ class RegressionSource(DataSource):
 
     def fingerprint(self, split: str) -> str:
         return self._splits.fingerprint(split)
+
+    def _identity(self, split: str) -> Identity:
+        return self._splits.identity(split)
 
     def _restrict(self, places: Mapping[str, np.ndarray], numbers: np.ndarray) -> None:
         raise DataError(f'{self.name} has no classes to select, only numbers')

@@ -110,9 +110,14 @@ def tfrecord(
         images = sample_images(splits['train'], parse)
         shape = infer_image_shape(images, image_size, channels)
     name = 'tfrecord:' + os.path.basename(os.path.abspath(data_dir))
-    return TFRecordSource(
+    source = TFRecordSource(
         name, class_names, shape, splits, parse, validation_split, shuffle_buffer, info
     )
+    source.absent_hint = (
+        'If the labels of the records start at 1, set the option label_offset=1 of '
+        '`dataset`: tfrecord(label_offset=1)'
+    )
+    return source
 
 
 def _compression(text: str | None) -> str | None:
