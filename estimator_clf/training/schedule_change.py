@@ -62,9 +62,12 @@ def _changed(before: Config, now: Config) -> str:
     parts = []
     for name in _SETTINGS:
         if old[name] != new[name]:
-            value, previous = new[name] or 'default', old[name] or 'default'
-            parts.append(f'`{name}={value}` ({previous} before)')
+            parts.append(f'`{name}={_shown(new[name])}` ({_shown(old[name])} before)')
     return ', '.join(parts)
+
+
+def _shown(value: object) -> str:
+    return f'{value:g}' if isinstance(value, float) else str(value or 'not set')
 
 
 def _length(config: Config) -> str:

@@ -27,7 +27,7 @@ from estimator_clf.evaluation.run_evaluations import Evaluations
 from estimator_clf.hooks.nan_guard import NanGuardHook, NonFiniteError
 from estimator_clf.loggers import tensorboard_hparams, tensorboard_writer
 from estimator_clf.loggers.corrupt_images import skip_corrupt_images
-from estimator_clf.loggers.jsonl import MetricsLog
+from estimator_clf.loggers.jsonl import MetricsLog, without_counts
 from estimator_clf.training import run_directory, tf_config
 from estimator_clf.training.callbacks import Callback, CallbackList
 from estimator_clf.training.class_gaps import class_gaps
@@ -446,7 +446,7 @@ class Trainer:
         metrics = {**metrics, 'epoch': step / self.plan.steps_per_epoch}
         self._log.write(step, 'train', metrics)
         writer = tensorboard_writer.event_writer(self.config.run.model_dir)
-        tensorboard_writer.write_scalars(writer, step, metrics)
+        tensorboard_writer.write_scalars(writer, step, without_counts(metrics))
         self._callback.on_train(step, metrics)
 
     def _on_evaluation(self, step, split, metrics):
