@@ -98,7 +98,7 @@ def _check(source: 'DataSource', splits: Sequence[str]) -> None:
     for split in splits:
         if split not in source.num_examples:
             raise ConfigError(
-                f'`split={split}`: {source.name} has no such split; it has: '
+                f'`split`: {source.name} has no split {split!r}; it has: '
                 + ', '.join(source.num_examples)
             )
 
