@@ -57,11 +57,13 @@ def define_flags() -> None:
 
 def main(arguments: list[str]) -> None:
     """Converts as the flags say."""
+    from estimator_clf.training.class_gaps import class_gaps
     from estimator_clf.training.datasets import source_args
 
     app.no_arguments(arguments)
     args = source_args(flags.config_from_flags())
 
+    from input import open_dataset
     from input.convert.to_tfrecords import convert
     from launch.progress import Progress
     from launch.terminal import table
@@ -78,6 +80,10 @@ def main(arguments: list[str]) -> None:
         )
     finally:
         progress.close()
+    splits = list(manifest.shards)
+    written = open_dataset('tfrecord', FLAGS.output_dir)
+    for note in class_gaps(written, 'train' if 'train' in splits else splits[0], None):
+        app.log_message(note)
     rows = [
         [
             split,

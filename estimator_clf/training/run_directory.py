@@ -1,7 +1,9 @@
 """Checks and claims the directory of a run."""
 
+import dataclasses
 import os
 import uuid
+from collections.abc import Mapping
 
 import estimator_clf.compat  # noqa: F401  Configures TensorFlow's logging first.
 
@@ -19,6 +21,10 @@ from estimator_clf.core.file_lock import DirectoryLock
 from estimator_clf.training import schedule_change
 from input import fingerprint
 from input.dataset_info import DatasetInfo
+from input.fingerprint import Identity
+
+# Starts the key of an evaluation set among the fingerprints of the splits.
+_EVAL_SET = 'eval_set:'
 
 
 def latest_step(model_dir: str) -> int:
@@ -247,6 +253,40 @@ def _check_same_eval_sets(before, config):
                 f'`model_dir={config.run.model_dir}` so far, is {spec.source}; give '
                 'that another name'
             )
+
+
+def with_eval_sets(
+    config: Config, info: DatasetInfo, identities: Mapping[str, Identity]
+) -> DatasetInfo:
+    """Adds the identities of evaluation sets of other directories to a description.
+
+    Args:
+      config: settings of the run.
+      info: description of its data.
+      identities: by name of the set.
+
+    Raises:
+      ConfigError: a set has other examples than so far, under whose name its results
+        are filed.
+    """
+    known = known_data(config)
+    prints = dict(info.fingerprints or {})
+    before = (known.fingerprints or {}) if known else {}
+    # A set that is omitted once may come back.
+    prints.update({key: x for key, x in before.items() if key.startswith(_EVAL_SET)})
+    for name, identity in identities.items():
+        key = _EVAL_SET + name
+        change = fingerprint.differences(
+            before.get(key, {}), identity, info.class_names
+        )
+        if change:
+            raise ConfigError(
+                f'`extra_eval_sets`: the data of {name!r} has changed since the last '
+                f'evaluation of `model_dir={config.run.model_dir}`: {change}. Give the '
+                'set another name, or restore the data'
+            )
+        prints[key] = identity
+    return dataclasses.replace(info, fingerprints=prints)
 
 
 def _differ(old: EvalSetSpec, new: EvalSetSpec) -> bool:

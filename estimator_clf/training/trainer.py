@@ -259,6 +259,9 @@ class Trainer:
         sets = make_eval_sets(
             config, self.source, self.plan, self._open_directory, self._features
         )
+        self.info = run_directory.with_eval_sets(
+            config, self.info, {s.name: s.identity for s in sets if s.identity}
+        )
         self._evaluations = Evaluations(
             self.model_fn,
             sets,

@@ -78,6 +78,7 @@ class TFRecordSource(DataSource):
 
     unique_keys = False  # They may be file names of several directories.
     indexed = False
+    range_hint = ''  # What to do about a label out of range, if the format knows.
 
     def __init__(
         self,
@@ -325,6 +326,7 @@ class TFRecordSource(DataSource):
             parsed['key'],
             f'its label must be from 0 to {last}, got ',
             tf.strings.as_string(label),
+            f'. {self.range_hint}' if self.range_hint else '',
         )
         with tf.control_dependencies([tf.debugging.Assert(valid, [message])]):
             label = tf.gather(self._numbers, label)

@@ -10,6 +10,7 @@ import pytest
 from input import fingerprint
 from input.fingerprint import differences, fingerprint_files
 from input.formats.arrays import from_arrays
+from input.formats.csv import csv
 from input.formats.image_folder import image_folder
 from input.formats.tfrecord import tfrecord
 from tests.helpers.images import class_directories
@@ -154,3 +155,13 @@ def test_identity_of_a_relabelled_record_of_the_same_length(tmp_path):
         found.append(tfrecord(str(tmp_path)).identity('train'))
     assert path.stat().st_size and found[0]['names'] == found[1]['names']
     assert differences(*found, ('0', '1')).startswith('other content')
+
+
+def test_identity_of_numbers(tmp_path):
+    path = tmp_path / 'numbers.csv'
+    found = []
+    for y in (1.0, 2.0):
+        path.write_text(f'x,y\n1,{y}\n2,3\n')
+        found.append(csv(str(path)).identity('train'))
+    assert differences(found[0], found[0], ()) is None
+    assert differences(*found, ())

@@ -1,10 +1,13 @@
 """Classes without an example are named before the training."""
 
 import numpy as np
+import pytest
 
+from estimator_clf.core.errors import DataError
 from estimator_clf.training.class_gaps import class_gaps
 from input.formats.arrays import from_arrays
 from input.formats.tfrecord import tfrecord
+from input.sampling.subset import Subset, select
 from tests.helpers.record_examples import example, png, write_shard
 
 
@@ -51,3 +54,26 @@ def test_records_whose_labels_start_at_1(tmp_path):
     assert 'tfrecord(label_offset=1)' in text
     fixed = tfrecord(str(tmp_path), label_offset=1)
     assert not list(class_gaps(fixed, 'train', None))
+
+
+def test_a_label_that_labels_txt_has_no_name_for(tmp_path):
+    records = [
+        example(image__encoded=png(n), image__class__label=1 + n % 2) for n in range(6)
+    ]
+    write_shard(tmp_path / 'train.tfrecord', records)
+    (tmp_path / 'labels.txt').write_text('cat\ndog\n')
+    source = tfrecord(str(tmp_path))
+    with pytest.raises(DataError, match='must be from 0 to 1, got 2') as caught:
+        source.labels('train')
+    assert 'tfrecord(label_offset=1)' in str(caught.value)
+    fixed = tfrecord(str(tmp_path), label_offset=1)
+    assert fixed.class_counts('train').tolist() == [3, 3]
+    # A name too many, as for ImageNet's background: no offset is suggested.
+    (tmp_path / 'labels.txt').write_text('background\ncat\ndog\n')
+    (text,) = class_gaps(tfrecord(str(tmp_path)), 'train', None)
+    assert "('background') has no example" in text and 'label_offset' not in text
+
+
+def test_too_many_examples_per_class_name_the_way_out():
+    with pytest.raises(DataError, match='omit that class with `exclude_classes=1`'):
+        select(_arrays([0, 0, 2, 2]), Subset(per_class=2))

@@ -6,8 +6,10 @@ import shutil
 import numpy as np
 import pytest
 
+from estimator_clf.checkpoints import dataset_json
 from estimator_clf.config.config import make_config
 from estimator_clf.core.errors import ConfigError
+from estimator_clf.training import run_directory
 from input.formats.arrays import from_arrays
 from tests.helpers.small_run import NAMES, Recorder, make_images, run
 
@@ -75,8 +77,6 @@ def test_every_refusal_says_how_to_use_the_weights(trained, tmp_path):
 
 
 def test_the_way_out_fits_the_settings():
-    from estimator_clf.training import run_directory
-
     pretrained = make_config(
         dataset='digits',
         network='pretrained(name=MobileNetV2, weights=imagenet)',
@@ -98,6 +98,26 @@ def test_a_run_of_an_older_version_resumes_and_says_so(trained, tmp_path):
     assert sum('has no fingerprint of the data' in m for m in messages) == 1
     assert 'fingerprints' in json.loads(path.read_text())
     assert not any('no fingerprint' in m for m in _resume(copy))
+
+
+def test_an_evaluation_set_of_other_images_needs_another_name(trained):
+    config = make_config(dataset='digits', model_dir=str(trained))
+    info = dataset_json.load(str(trained))
+    first = {'phone': {'examples': 3, 'content': 'a'}}
+    stored = run_directory.with_eval_sets(config, info, first)
+    assert stored.fingerprints.keys() == {'train', 'test', 'eval_set:phone'}
+    before = (trained / 'dataset.json').read_bytes()
+    try:
+        dataset_json.save(stored, str(trained))
+        # It is omitted for once, and is there again.
+        for sets in ({}, first):
+            again = run_directory.with_eval_sets(config, info, sets)
+            assert again.fingerprints == stored.fingerprints
+        other = {'phone': {'examples': 3, 'content': 'b'}}
+        with pytest.raises(ConfigError, match="the data of 'phone' has changed"):
+            run_directory.with_eval_sets(config, info, other)
+    finally:
+        (trained / 'dataset.json').write_bytes(before)
 
 
 @pytest.mark.extended
