@@ -174,7 +174,8 @@ _RUN: dict[str, tuple] = {
     'data_dir': (
         define_path,
         '',
-        'Where the data is now, if it was moved after the training.',
+        'Where the data is now, if it was moved after the training; or other data of '
+        'the same classes.',
     ),
     'eval_samples': (
         flags.DEFINE_integer,

@@ -11,6 +11,7 @@ from estimator_clf.core.errors import DataError
 from estimator_clf.core.paths import special_file
 from estimator_clf.core.registry import register
 from input.dataset_info import DatasetInfo
+from input.fingerprint import Identity
 from input.sources.in_memory import Arrays, ArraySplits, InMemorySource
 from input.sources.pipeline import ReadOptions
 from input.text_files import read_lines
@@ -54,6 +55,9 @@ class RegressionSource(InMemorySource):
                 f'`eval_crop={options.eval_crop}` has no meaning for {self.name}: no '
                 'images'
             )
+
+    def _identity(self, split: str) -> Identity:
+        return self._splits.identity(split)
 
     def _restrict(self, places: Mapping[str, np.ndarray], numbers: np.ndarray) -> None:
         raise DataError(f'{self.name} has no classes to select, only numbers')

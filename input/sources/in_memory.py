@@ -11,8 +11,9 @@ from estimator_clf.core.errors import DataError
 from input.augment.mixup_cutmix import BLENDS
 from input.augment.parser import parse
 from input.dataset_info import DatasetInfo
+from input.fingerprint import Identity, identify_arrays, with_counts
 from input.sampling.class_balance import make_order
-from input.sampling.stateless_random import is_validation_example
+from input.sampling.validation_split import held_out
 from input.sources.array_dataset import array_dataset
 from input.sources.base import DataSource
 from input.sources.pipeline import ReadOptions
@@ -53,11 +54,14 @@ class ArraySplits:
             )
         self._name = name
         self._arrays = dict(arrays)
+        self._identities: dict[str, Identity] = {}  # Of whole arrays.
         # dict split -> (the split that holds its arrays, indices there)
         self._parts = {s: (s, np.arange(len(x))) for s, (x, _) in arrays.items()}
         if validation_split:
             count = len(arrays['train'][0]) if 'train' in arrays else 0
-            out = is_validation_example(np.arange(count), validation_split)
+            labels = arrays['train'][1] if count else np.zeros([0], int)
+            classes = labels if np.issubdtype(labels.dtype, np.integer) else None
+            out = held_out(np.arange(count), validation_split, classes)
             check_validation_split(name, validation_split, arrays, out)
             if out.any():
                 self._parts['train'] = ('train', np.flatnonzero(~out))
@@ -129,6 +133,18 @@ class ArraySplits:
         for array in (*self._arrays[origin], part):
             digest = zlib.crc32(np.ascontiguousarray(array), digest)
         return str(digest)
+
+    def identity(self, split: str) -> Identity:
+        """Identifies the examples of a split by their values."""
+        origin, part = self._parts[split]
+        inputs, labels = self._arrays[origin]
+        if origin not in self._identities:
+            self._identities[origin] = identify_arrays(inputs, labels)
+        chosen = identify_arrays(part.astype('<i8'), labels[part])
+        return {
+            'content': f'{self._identities[origin]["content"]} {chosen["content"]}',
+            'labels': chosen['labels'],
+        }
 
     def restrict(self, places: Mapping[str, np.ndarray], numbers: np.ndarray) -> None:
         """Retains some examples and renumbers their classes."""
@@ -226,6 +242,10 @@ class ArraySource(InMemorySource):
                 f'directory or in records; those of {self.name} are in memory in one '
                 'size, and are used whole'
             )
+
+    def _identity(self, split: str) -> Identity:
+        found = self._splits.identity(split)
+        return with_counts(found, self.labels(split), len(self.class_names))
 
     def _restrict(self, places: Mapping[str, np.ndarray], numbers: np.ndarray) -> None:
         self._splits.restrict(places, numbers)

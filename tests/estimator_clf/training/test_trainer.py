@@ -351,8 +351,11 @@ def test_changed_data_is_refused(plain, what):
         names,
         name='small',
     )
-    with pytest.raises(ConfigError, match=f'the data has changed since: {what} was'):
+    with pytest.raises(ConfigError, match='the data has changed since') as caught:
         train(plain[0], data=data)
+    expected = '45 examples before, 46 now' if what == 'num_examples' else f'{what} was'
+    assert expected in str(caught.value)
+    assert f'`warm_start={plain[0]}` and another `model_dir`' in str(caught.value)
 
 
 def test_a_resumed_run_has_its_first_pixel_statistics(plain, tmp_path):
