@@ -400,7 +400,7 @@ def test_workers_of_a_script_without_a_main_guard(tmp_path):
     done = subprocess.run(
         [sys.executable, script],
         cwd=tmp_path,
-        env={**os.environ, 'PYTHONPATH': ROOT},
+        env={**os.environ, 'PYTHONPATH': _ROOT},
         capture_output=True,
         text=True,
         timeout=300,
