@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from typing import NoReturn
 
 from estimator_clf.core.errors import DataError
+from estimator_clf.core.paths import special_file
 from input.images.decode import kind_of
 
 #: Extensions of the formats that are decoded.
@@ -30,33 +31,45 @@ def subdirectories(directory: str) -> list[str]:
     """Returns the names of the directories in a directory, sorted; [] if unreadable."""
     try:
         with os.scandir(directory) as entries:
-            found = [e.name for e in entries if e.is_dir() and not is_ignored(e.name)]
+            found = [
+                e.name for e in entries if _is(e.is_dir) and not is_ignored(e.name)
+            ]
     except OSError:
         return []
-    return sorted(found)
+    return sorted(name for name in found if not is_ignored(name))
 
 
 def files_in(directory: str) -> list[str]:
     """Returns the paths of the files directly in a directory, sorted."""
     with os.scandir(directory) as entries:
         return sorted(
-            e.path for e in entries if not is_ignored(e.name) and not _is_directory(e)
+            e.path for e in entries if not is_ignored(e.name) and not _is(e.is_dir)
         )
 
 
 def files_below(
-    directory: str, onerror: Callable[[OSError], object] | None = None
+    directory: str,
+    onerror: Callable[[OSError], object] | None = None,
+    onspecial: Callable[[str, str], object] | None = None,
 ) -> Iterator[str]:
-    """Yields the paths of all files except ignored ones, in no order.
+    """Yields the paths of all files except ignored and special ones, in no order.
 
     Args:
       directory: the root; links are followed.
       onerror: called for each directory that cannot be read.
+      onspecial: called with path and kind of each FIFO, socket or device: reading one
+        may wait for ever.
 
     Raises:
       DataError: without onerror, a directory that cannot be read.
     """
-    return (entry.path for entry in _entries_below(directory, onerror))
+    for entry in _entries_below(directory, onerror):
+        # A link that leads nowhere is reported when it is read.
+        if not _is(entry.is_file) and (kind := special_file(entry.path)):
+            if onspecial:
+                onspecial(entry.path, kind)
+        else:
+            yield entry.path
 
 
 def images_below(
@@ -92,33 +105,33 @@ def _entries_below(directory, onerror):
             (onerror or _refused)(error)
             continue
         for entry in found:
-            if not _is_directory(entry):
+            if not _is(entry.is_dir):
                 yield entry
             elif not _leads_back(parent, entry.name):
                 waiting.append(entry.path)
 
 
-def _is_directory(entry):
+def _is(kind: Callable[[], bool]) -> bool:
     try:
-        return entry.is_dir()
-    except OSError:  # A link that leads to itself.
+        return kind()
+    except OSError:  # A link into a directory that cannot be read, or in a circle.
         return False
 
 
 def _is_image(entry):
     listed = entry.name.lower().endswith(EXTENSIONS)
+    # Known without a system call for each, except for links. Opening a pipe would
+    # wait for its writer; a device may never end.
+    if not _is(entry.is_file):
+        # A link that leads nowhere is reported when it is read.
+        return listed and not special_file(entry.path)
+    if listed:
+        return True
     try:
-        # Known without a system call for each, except for links. Opening a pipe would
-        # wait for its writer; a device may never end.
-        if not entry.is_file():
-            # A link to nothing is reported as a corrupt image.
-            return listed and not os.path.exists(entry.path)
-        if listed:
-            return True
         with open(entry.path, 'rb') as file:
             kind = kind_of(file.read(8))
     except OSError:
-        return listed
+        return False
     return kind in ('jpeg', 'png', 'gif')  # 'BM' may be the start of any text.
 
 

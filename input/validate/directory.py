@@ -6,6 +6,9 @@
 import os
 from collections.abc import Collection
 
+import numpy as np
+
+from estimator_clf.core.paths import special_file
 from input.directories.skipped import Skipped
 from input.directories.splits import SplitDirectories, find_splits
 from input.directories.walk import images_below, subdirectories
@@ -134,7 +137,9 @@ class DirectoryScan:
 
     def _hold_out(self, fraction: float) -> None:
         train = self.examples.get('train', [])
-        out = validation_files(self._root, [path for path, _ in train], fraction)
+        paths, classes = ([e[i] for e in train] for i in (0, 1))
+        labels = np.unique(np.array(classes, str), return_inverse=True)[1]
+        out = validation_files(self._root, paths, fraction, labels)
         for split, side in (('train', False), ('validation', True)):
             pairs = zip(train, out.tolist(), strict=True)
             self.examples[split] = [example for example, held in pairs if held == side]
@@ -142,8 +147,9 @@ class DirectoryScan:
 
 def _inspect_other(path: str) -> tuple[str, str]:
     """Returns (kind, detail) of a file that is not read as an image."""
-    if not os.path.isfile(path):
-        return 'ignored', 'is not a regular file'
+    special = special_file(path)
+    if special:
+        return 'ignored', f'is {special}'
     extension = os.path.splitext(path)[1].lower()
     if extension in _OTHER_IMAGES:
         return 'hidden_image', f'{extension} is not read'

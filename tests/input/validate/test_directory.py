@@ -45,11 +45,13 @@ def test_other_files_are_reported(tmp_path):
     images.write(tmp_path / 'ant' / 'notes.txt', b'1234')
     images.write(tmp_path / 'ant' / 'a.webp', b'RIFF')
     images.write(tmp_path / 'ant' / '.hidden', b'')
+    os.mkfifo(tmp_path / 'ant' / 'pipe.png')
     scan = DirectoryScan(str(tmp_path))
     assert found(scan) == [
         ('empty_class', 'cow'),
         ('hidden_image', 'a.webp'),
         ('ignored', 'notes.txt'),
+        ('ignored', 'pipe.png'),
         ('no_class', 'stray.png'),
         ('similar_names', 'Bee '),
     ]
