@@ -27,7 +27,7 @@ def test_says_what_is_wrong_and_writes_all_of_it(tmp_path):
     out = done.stdout
     assert 'error: The same image in two splits (8, leak)' in out
     assert '… and 5 more' in out and 'cut\ufffd.png' in out
-    assert out.splitlines()[0].split() == ['class', 'train', 'validation']
+    assert out.splitlines()[0].split() == ['class', 'label', 'train', 'validation']
     assert out.splitlines()[-1].startswith('17 examples: 9 errors, 0 warnings, 0 notes')
     assert f'grep \'"level": "error"\' {report}' in out
     assert done.stderr.splitlines()[-1] == '17/17 images'
