@@ -52,7 +52,7 @@ def test_resolve_path(given, wanted, here):
         ('HTTP://b', 'mount HTTP://'),
         ('file:///x/y', 'a path, not a URL, .*write /x/y'),
         ('file://localhost/x', 'write /x'),
-        ('~nobody-of-that-name/x', r'write \./~nobody-of-that-name/x'),
+        ('~no-such-user/x', r'write \./~no-such-user/x'),
     ],
 )
 def test_what_cannot_be_a_path(given, words):
