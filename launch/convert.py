@@ -56,12 +56,14 @@ def define_flags() -> None:
 
 def main(arguments: list[str]) -> None:
     """Converts as the flags say."""
+    from estimator_clf.training.class_gaps import class_gaps
     from estimator_clf.training.datasets import source_args
 
     app.no_arguments(arguments)
     args = source_args(flags.config_from_flags())
 
     from estimator_clf.core.paths import display_path
+    from input import open_dataset
     from input.convert.to_tfrecords import convert
     from launch.progress import Progress
     from launch.terminal import table
@@ -79,6 +81,10 @@ def main(arguments: list[str]) -> None:
     finally:
         progress.close()
     output_dir = display_path(FLAGS.output_dir)
+    splits = list(manifest.shards)
+    written = open_dataset('tfrecord', FLAGS.output_dir)
+    for note in class_gaps(written, 'train' if 'train' in splits else splits[0], None):
+        app.log_message(note)
     rows = [
         [
             split,

@@ -174,7 +174,8 @@ _RUN: dict[str, tuple] = {
     'data_dir': (
         define_path,
         '',
-        'Where the data is now, if it was moved after the training.',
+        'Where the data is now, if it was moved after the training; or other data of '
+        'the same classes.',
     ),
     'eval_samples': (
         flags.DEFINE_integer,
@@ -192,6 +193,12 @@ _RUN: dict[str, tuple] = {
         None,
         FIELDS['eval_precision'].metadata['choices'],
         "Compute dtype. Default: as the run's evaluations.",
+    ),
+    'eval_batch_size': (
+        flags.DEFINE_integer,
+        None,
+        "Examples per step. Default: as the run's evaluations.",
+        1,
     ),
     'export_tta': (
         flags.DEFINE_bool,

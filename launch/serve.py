@@ -38,6 +38,7 @@ NAMES = (
     'poll_seconds',
     'max_body_mb',
     'timeout',
+    'cors_origin',
     'device',
 )
 
@@ -94,6 +95,12 @@ def define_flags() -> None:
         'Seconds in which a request must arrive, and in which it must be processed.',
         lower_bound=0.1,
     )
+    define_text(
+        'cors_origin',
+        None,
+        'Origin whose web pages may use the server, such as https://example.org; *: '
+        'all. Default: only its own page.',
+    )
     absl_flags.DEFINE_enum('device', 'auto', ['auto', 'cpu', 'gpu'], 'Device to use.')
 
 
@@ -143,6 +150,7 @@ def main(arguments: list[str]) -> None:
         poll_seconds=FLAGS.poll_seconds,
         max_body=FLAGS.max_body_mb << 20,
         timeout=FLAGS.timeout,
+        cors_origin=FLAGS.cors_origin,
     )
     asyncio.run(_serve(options))
 

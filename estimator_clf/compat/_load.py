@@ -43,7 +43,11 @@ def load_estimator() -> Any:
     _warn_of_versions(tf.__version__)
     _check_wheel(tf.__version__)
     try:
-        return _own_estimator(tf) or _wheel_estimator()
+        estimator = _own_estimator(tf) or _wheel_estimator()
+        from estimator_clf.compat import _sessions  # It needs TensorFlow.
+
+        _sessions.stop_retries()
+        return estimator
     except (ImportError, AttributeError) as error:
         raise EstimatorImportError(
             'Estimator cannot be loaded: TensorFlow or the tensorflow-estimator wheel '

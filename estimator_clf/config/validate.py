@@ -47,10 +47,25 @@ def unused_settings(config: 'Config') -> list[str]:
                 f'`{name}={values[name]}` has no effect with '
                 f'`{chooser}={values[chooser]}`; it is for ' + ', '.join(users)
             )
+    if values['schedule_length'] and not _uses_schedule_length(values):
+        found.append(
+            f'`schedule_length={values["schedule_length"]}` has no effect with '
+            f'`schedule={values["schedule"]}`, without `lookahead`, and without shares '
+            'of the run in `warmup` or `decay_at`'
+        )
     if values['warmup_from'] and values['warmup'] == FIELDS['warmup'].default:
         value = values['warmup_from']
         found.append(f'`warmup_from={value}` has no effect without `warmup`')
     return found
+
+
+def _uses_schedule_length(values):
+    return (
+        values['schedule'] not in ('constant', 'step')
+        or values['lookahead']
+        or '%' in values['warmup']
+        or (values['schedule'] == 'step' and '%' in values['decay_at'])
+    )
 
 
 # Settings that only some optimizers and schedules use.
@@ -69,6 +84,14 @@ def _syntax(config):
     intervals.parse(optimization.warmup, 'warmup')
     intervals.parse(run.save_every, 'save_every')
     intervals.parse(config.evaluation.eval_every, 'eval_every')
+    length = optimization.schedule_length
+    if length:
+        number, unit = intervals.parse(length, 'schedule_length')
+        if unit == '%' or not number:
+            raise ConfigError(
+                '`schedule_length` must be a number of steps (500) or epochs '
+                f'(10epochs), more than 0, got {length!r}'
+            )
     if run.log_every:
         intervals.parse(run.log_every, 'log_every')
     intervals.step_range(run.profile, 'profile')
@@ -104,7 +127,7 @@ def _batch(config):
     steps = config.optimization.gradient_accumulation_steps
     parts = steps * (config.hardware.replicas or 1)
     size = config.optimization.batch_size
-    if steps > 1 and size % parts:
+    if size and steps > 1 and size % parts:
         raise ConfigError(
             '`batch_size` must be a multiple of `gradient_accumulation_steps` (times '
             f'`replicas`), {parts}, got {size}'

@@ -13,7 +13,7 @@ from estimator_clf.core.paths import special_file
 from estimator_clf.core.registry import register
 from input.dataset_info import DatasetInfo
 from input.images.image_shape import infer_image_shape
-from input.sampling.stateless_random import is_validation_example
+from input.sampling.validation_split import held_out
 from input.sources.image_files import Files, ImageFileSource
 from input.sources.in_memory import check_validation_split
 from input.split_names import canonical, hinted
@@ -49,7 +49,8 @@ def image_folder(
         `input.images.image_shape.infer_image_shape`.
       channels: 1 or 3.
       validation_split: fraction of the training files to hold out; which ones
-        follows from a hash of each file's name, so that further files move none.
+        follows from a hash of each file's name, so that further files move none;
+        each class keeps at least one for training.
       label_pattern: regular expression searched for in the file's name; its first
         group is the class: r'(cat|dog)\\.' for Kaggle's `cat.0.jpg`.
       info: see `DataSource`.
@@ -81,9 +82,12 @@ def image_folder(
         _hold_out(root, files, validation_split)
     paths = files['train'][0]
     sample = paths[:: -(-len(paths) // 64)]
-    shape = infer_image_shape(sample, image_size, channels)
+    notes: list[str] = []
+    shape = infer_image_shape(sample, image_size, channels, notes)
     name = 'image_folder:' + os.path.basename(os.path.abspath(root))
-    return ImageFileSource(name, class_names, shape, files, info)
+    source = ImageFileSource(name, class_names, shape, files, info)
+    source.notes = notes
+    return source
 
 
 def existing_directory(data_dir: str | None) -> str:
@@ -325,8 +329,10 @@ def _class_names(found: Mapping[str, Sequence[Example]], root: str) -> list[str]
 
 def _hold_out(root: str, files: dict[str, Files], validation_split: float) -> None:
     paths, labels = files['train']
-    out = validation_files(root, paths, validation_split)
+    out = validation_files(root, paths, validation_split, labels)
     check_validation_split(f'{root}', validation_split, files, out)
+    if not out.any():
+        return
     for split, mask in (('train', ~out), ('validation', out)):
         files[split] = (
             [path for path, chosen in zip(paths, mask, strict=True) if chosen],
@@ -335,9 +341,9 @@ def _hold_out(root: str, files: dict[str, Files], validation_split: float) -> No
 
 
 def validation_files(
-    root: str, paths: Sequence[str], validation_split: float
+    root: str, paths: Sequence[str], validation_split: float, labels: np.ndarray
 ) -> np.ndarray:
-    """Returns which of the training files are held out, bool [N]."""
+    """Returns which of the training files, of these classes, are held out, bool [N]."""
     ids = [
         int.from_bytes(
             hashlib.md5(os.path.relpath(p, root).encode('utf-8', 'replace')).digest()[
@@ -347,4 +353,4 @@ def validation_files(
         )
         for p in paths
     ]
-    return is_validation_example(np.array(ids, np.uint64), validation_split)
+    return held_out(np.array(ids, np.uint64), validation_split, labels)

@@ -6,6 +6,8 @@
 import os
 from collections.abc import Collection
 
+import numpy as np
+
 from input.formats.image_folder import (
     EXTENSIONS,
     Example,
@@ -157,7 +159,9 @@ class DirectoryScan:
 
     def _hold_out(self, fraction: float) -> None:
         train = self.examples.get('train', [])
-        out = validation_files(self._root, [path for path, _ in train], fraction)
+        paths, classes = ([e[i] for e in train] for i in (0, 1))
+        labels = np.unique(np.array(classes, str), return_inverse=True)[1]
+        out = validation_files(self._root, paths, fraction, labels)
         for split, side in (('train', False), ('validation', True)):
             pairs = zip(train, out.tolist(), strict=True)
             self.examples[split] = [example for example, held in pairs if held == side]

@@ -123,6 +123,7 @@ def test_unknown_recipe_lists_the_recipes(arguments):
     assert ("did you mean 'digits'?" in str(error.value)) == (arguments != ['--recipe'])
 
 
+@pytest.mark.extended
 def test_train_with_a_recipe(tmp_path):
     done = run(
         'train',

@@ -17,6 +17,7 @@ import tensorflow as tf
 from PIL import Image
 
 import input as data
+from estimator_clf.core.atomic_files import PARTIAL
 from estimator_clf.core.errors import DataError
 from input.convert import shard_writer
 from input.convert.to_tfrecords import convert
@@ -65,7 +66,7 @@ def _examples(source, split='train'):
 
 
 def _leftovers(parent):
-    return sorted(name for name in os.listdir(parent) if 'out' in name)
+    return sorted(n for n in os.listdir(parent) if n == 'out' or n.startswith(PARTIAL))
 
 
 @pytest.mark.parametrize(
@@ -265,6 +266,7 @@ def test_regression_data_is_refused(tmp_path):
         convert(args, tmp_path / 'out')
 
 
+@pytest.mark.combinations
 @pytest.mark.parametrize('workers', [1, 2])
 def test_corrupt_image_is_named_and_nothing_remains(tmp_path, workers):
     args = _directory(tmp_path / 'in')
@@ -399,7 +401,7 @@ def test_workers_of_a_script_without_a_main_guard(tmp_path):
     done = subprocess.run(
         [sys.executable, script],
         cwd=tmp_path,
-        env={**os.environ, 'PYTHONPATH': ROOT},
+        env={**os.environ, 'PYTHONPATH': _ROOT},
         capture_output=True,
         text=True,
         timeout=300,
