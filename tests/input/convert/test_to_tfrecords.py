@@ -23,7 +23,6 @@ from input.convert import shard_writer
 from input.convert.to_tfrecords import convert
 from input.sources.base import as_numpy_batches
 from input.sources.tfrecords import TFRecordSource
-from tests.helpers.launching import ROOT
 from tests.helpers.record_examples import flip_bit, png, write_split
 
 _ROOT = str(pathlib.Path(__file__).resolve().parents[3])
