@@ -56,6 +56,5 @@ def check_paths() -> None:
     for name in FLAGS:
         flag = FLAGS[name]
         if isinstance(flag.parser, PathParser) and flag.present and flag.value == '':
-            raise ConfigError(
-                f"--{name} must be a path, got ''; omit it for the default"
-            )
+            way_out = '' if flag.default is None else '; omit it for the default'
+            raise ConfigError(f"--{name} must be a path, got ''{way_out}")
