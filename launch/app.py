@@ -1,10 +1,9 @@
 """Start and end of every program: flags, help, error messages, exit codes.
 
-0: done. 1: the data or the machine stopped it. 2: an invalid flag or setting. 130:
-interrupted from the keyboard.
+0: done. 1: the data or the machine stopped it, or standard output could not be
+written. 2: an invalid flag or setting. 130: interrupted from the keyboard.
 """
 
-import os
 import re
 import sys
 from collections.abc import Callable, Sequence
@@ -13,7 +12,14 @@ from absl import flags
 
 from estimator_clf.config.groups.fields import FIELDS
 from estimator_clf.core.errors import ConfigError, UserError, is_out_of_memory
-from launch import crash_notice, flag_errors, recipes
+from launch import (
+    crash_notice,
+    flag_errors,
+    flagfile_reader,
+    path_flags,
+    recipes,
+    streams,
+)
 
 FLAGS = flags.FLAGS
 
@@ -27,25 +33,21 @@ def run(main: Callable[[list[str]], int | None], help_text: Callable[[], str]) -
       main: function (positional arguments) that returns an exit code or None.
       help_text: function that returns what `--help` prints.
     """
-    for name in ('stdout', 'stderr'):
-        if getattr(sys, name) is None:  # It is closed: `2>&-`.
-            setattr(sys, name, open(os.devnull, 'w', encoding='utf-8'))
-    # File names with any bytes are printed unchanged.
-    if getattr(sys.stdout, 'errors', None) == 'strict':
-        sys.stdout.reconfigure(errors='surrogateescape')  # type: ignore[union-attr]
+    streams.prepare()
     if _HELP_FLAGS & set(sys.argv[1:]):
-        print(help_text())
-        sys.exit(0)
+        sys.exit(streams.finish(_guarded(lambda _: print(help_text()), [])))
+    places: dict[str, str] = {}
     try:
-        sys.argv = recipes.expand(sys.argv)
+        sys.argv = flagfile_reader.expand(recipes.expand(sys.argv), places)
         arguments = FLAGS(sys.argv)[1:]
-    except ConfigError as error:
+        path_flags.check_paths()
+    except UserError as error:
         _fail(error, error.exit_code)
     except (flags.Error, ValueError) as error:  # --noxla=3 is a ValueError.
-        _fail(flag_errors.message_of(error, sys.argv), 2)
+        _fail(flag_errors.message_of(error, sys.argv, places), 2)
     check_memory_limit()
     crash_notice.install(flag_names(_memory_remedies()))
-    sys.exit(_guarded(main, arguments))
+    sys.exit(streams.finish(_guarded(main, arguments)))
 
 
 def _guarded(main, arguments):
@@ -56,6 +58,8 @@ def _guarded(main, arguments):
         _fail(error, error.exit_code)
     except KeyboardInterrupt:
         _fail('interrupted', 130)
+    except BrokenPipeError as error:
+        return streams.output_failed(error)
     except Exception as error:
         if is_out_of_memory(error):
             _fail(f'out of memory; use {_memory_remedies()}', 1)
@@ -63,14 +67,9 @@ def _guarded(main, arguments):
 
 
 def _system_error(error):
-    """Handles errors of pipes, files and disks; raises others again."""
+    """Reports errors of files and disks; raises others again."""
     try:
         raise error
-    except BrokenPipeError:
-        # The reader of a pipe (`| head`) has ended. Python would raise again when it
-        # flushes at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
     except OSError as error:
         if error.errno is None:  # Not from the system: a library's use of the class.
             raise
@@ -150,4 +149,5 @@ def flag_names(text: object) -> str:
 
 def _fail(message, code):
     print(f'error: {flag_names(message)}', file=sys.stderr, flush=True)
+    streams.finish(code)
     sys.exit(code)

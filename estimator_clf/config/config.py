@@ -76,6 +76,14 @@ class Config:
         examples = round((self.run.epochs or 10) * num_examples, 6)
         return max(1, math.ceil(examples / self.batch_size))
 
+    def schedule_steps(self, num_examples: int) -> int:
+        """Returns the length of the learning rate schedule in steps."""
+        length = self.optimization.schedule_length
+        if not length:
+            return self.total_steps(num_examples)
+        steps = round(self.interval('schedule_length', num_examples), 6)
+        return max(1, math.ceil(steps))
+
     def interval(self, name: str, num_examples: int) -> float:
         """Returns the setting `name`, a duration, in (fractional) steps."""
         return intervals.interval(

@@ -25,6 +25,7 @@ import numpy as np
 import tensorflow as tf
 from google.protobuf.message import DecodeError
 
+from estimator_clf.core import spawn
 from estimator_clf.core.errors import RunError, is_out_of_memory
 from estimator_clf.export import check_examples, serving_warmup
 from estimator_clf.export.check_examples import CheckExample
@@ -64,29 +65,36 @@ def process() -> Iterator[Callable[[str], None]]:
       Function that checks the SavedModel at a path, once, and raises `CheckError` if
       the check fails.
     """
-    root = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-    paths = [root, *filter(None, [os.environ.get('PYTHONPATH')])]
+    environment = {
+        **spawn.module_environment(),
+        # The GPU memory belongs to the training process.
+        'CUDA_VISIBLE_DEVICES': '-1',
+        'PYTHONIOENCODING': 'utf-8:backslashreplace',
+    }
     with _sigterm_blocked():
-        child = subprocess.Popen(
-            [sys.executable, '-m', __name__, '-'],
-            env={
-                **os.environ,
-                'PYTHONPATH': os.pathsep.join(paths),
-                # The GPU memory belongs to the training process.
-                'CUDA_VISIBLE_DEVICES': '-1',
-                'PYTHONIOENCODING': 'utf-8:backslashreplace',
-            },
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            # Ctrl-C must reach only the run, which shuts down gracefully.
-            start_new_session=True,
-        )
+        child = start_process(environment)
     try:
         yield functools.partial(_run_check, child)
     finally:
         child.kill()
         child.communicate()
+
+
+def start_process(environment: dict[str, str]) -> subprocess.Popen:
+    """Starts a process that checks the SavedModel whose path is its standard input.
+
+    Args:
+      environment: its environment variables.
+    """
+    return subprocess.Popen(
+        spawn.module_command(__name__, '-'),
+        env=environment,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        # Ctrl-C must reach only the run, which shuts down gracefully.
+        start_new_session=True,
+    )
 
 
 @contextlib.contextmanager
@@ -115,10 +123,15 @@ def _run_check(child: subprocess.Popen, path: str) -> None:
     if child.returncode == _NO_MEMORY:
         raise MemoryError(f'the parity check of {path}')
     if child.returncode:
-        lines = streams[child.returncode != 1].decode(errors='replace').strip()
+        found, log = (stream.decode(errors='replace').strip() for stream in streams)
+        # An exception that nothing catches is 1, too.
+        if child.returncode == 1 and found:
+            raise CheckError(
+                f'the export differs from the checkpoint and was discarded: {found}'
+            )
         raise CheckError(
-            'the export differs from the checkpoint and was discarded: '
-            + (lines or f'the parity check exited with {child.returncode}')
+            'the export was discarded, since the process that compares it with the '
+            f'checkpoint exited with {child.returncode}: {log or "without a message"}'
         )
 
 

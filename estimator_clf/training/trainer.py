@@ -28,9 +28,10 @@ from estimator_clf.evaluation.run_evaluations import Evaluations
 from estimator_clf.hooks.nan_guard import NanGuardHook, NonFiniteError
 from estimator_clf.loggers import tensorboard_hparams, tensorboard_writer
 from estimator_clf.loggers.corrupt_images import skip_corrupt_images
-from estimator_clf.loggers.jsonl import MetricsLog
+from estimator_clf.loggers.jsonl import MetricsLog, without_counts
 from estimator_clf.training import run_directory, tf_config
 from estimator_clf.training.callbacks import Callback, CallbackList
+from estimator_clf.training.class_gaps import class_gaps
 from estimator_clf.training.data_dependent_init import make_init_hook
 from estimator_clf.training.datasets import open_directory, open_source
 from estimator_clf.training.exports import RunExporter
@@ -193,8 +194,17 @@ class Trainer:
         # Checks the input's settings before anything is written.
         self._train_input = self._make_train_input()
         self.source.keep_statistics(run_directory.known_data(config))
-        self.info = self.source.info
+        self.info = dataclasses.replace(
+            self.source.info,
+            fingerprints={s: self.source.identity(s) for s in self.source.num_examples},
+        )
         run_directory.check(config, self.info)
+        notes = [
+            *run_directory.resume_notes(config, self.info),
+            *class_gaps(self.source, config.data.train_split, self.plan.eval_split),
+        ]
+        for note in notes:
+            self._callback.on_message(note)
 
     def _resolve_auto(self):
         before = self.config.to_flat()
@@ -271,6 +281,9 @@ class Trainer:
         self._log = MetricsLog(config.run.model_dir)
         sets = make_eval_sets(
             config, self.source, self.plan, self._open_directory, self._features
+        )
+        self.info = run_directory.with_eval_sets(
+            config, self.info, {s.name: s.identity for s in sets if s.identity}
         )
         self._evaluations = Evaluations(
             self.model_fn,
@@ -459,7 +472,7 @@ class Trainer:
         metrics = {**metrics, 'epoch': step / self.plan.steps_per_epoch}
         self._log.write(step, 'train', metrics)
         writer = tensorboard_writer.event_writer(self.config.run.model_dir)
-        tensorboard_writer.write_scalars(writer, step, metrics)
+        tensorboard_writer.write_scalars(writer, step, without_counts(metrics))
         self._callback.on_train(step, metrics)
 
     def _on_evaluation(self, step, split, metrics):

@@ -12,6 +12,7 @@ import tensorflow as tf
 from estimator_clf.checkpoints.best import best_checkpoint
 from estimator_clf.checkpoints.listing import latest_checkpoint
 from estimator_clf.core.errors import ConfigError, is_out_of_memory
+from estimator_clf.core.paths import resolve_path
 from estimator_clf.export.versions import list_versions
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ def open_source(
     Raises:
       ConfigError: there is none of these at the path.
     """
+    path = resolve_path(path, '`warm_start`')
     if path.lower().endswith(_KERAS):
         if not os.path.isfile(path):
             raise ConfigError(f'`warm_start={path}`: there is no such file')

@@ -85,8 +85,9 @@ def tfrecord(
         manifest.check_complete(splits)
     keys = (image_key, label_key, text_key)
     _check_features(splits, *keys)
+    listed = names_in_file(data_dir, manifest)
     class_names = (
-        names_in_file(data_dir, manifest)
+        listed
         or (manifest.class_names if manifest else None)
         or _collect_names(splits['train'], label_key, text_key, label_offset)
     )
@@ -115,6 +116,15 @@ def tfrecord(
         name, class_names, shape, splits, parse, validation_split, shuffle_buffer, info
     )
     source.notes = notes
+    hint = (
+        'If the labels of the records start at 1, set the option label_offset=1 of '
+        '`dataset`: tfrecord(label_offset=1)'
+    )
+    if not label_offset:
+        if listed and not manifest:
+            source.range_hint = hint
+        elif not manifest:
+            source.absent_hint = hint
     return source
 
 

@@ -9,6 +9,7 @@ import abc
 import dataclasses
 import functools
 import math
+import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -22,6 +23,7 @@ from estimator_clf.core.errors import DataError
 from input import augment as augmentation
 from input.corrupt_images import CorruptImages
 from input.dataset_info import DatasetInfo
+from input.fingerprint import Identity
 from input.images import decode as decoding
 from input.sampling.class_balance import SAMPLINGS
 from input.sampling.index_shuffle import Share
@@ -46,6 +48,7 @@ class DataSource(abc.ABC):
       name: name of the dataset, for messages and `DatasetInfo`.
       class_names: names in the order of the labels.
       image_shape: (height, width, channels).
+      absent_hint: what to do about classes without an example, if the format knows.
       notes: messages for the user about what the format inferred from the data.
       corrupt_images: records corrupt images, which are then skipped; must be set before
         anything is read. None: the first corrupt image is an error.
@@ -53,6 +56,7 @@ class DataSource(abc.ABC):
 
     unique_keys = True
     indexed = True
+    absent_hint = ''
 
     def __init__(
         self,
@@ -118,6 +122,10 @@ class DataSource(abc.ABC):
 
         It covers names, sizes and times of files, but not their content.
         """
+
+    def _identity(self, split: str) -> Identity:
+        """Identifies the examples of a split, see `identity`."""
+        return {'labels': str(zlib.crc32(np.ascontiguousarray(self.labels(split))))}
 
     @abc.abstractmethod
     def _restrict(self, places: Mapping[str, np.ndarray], numbers: np.ndarray) -> None:
@@ -204,6 +212,18 @@ class DataSource(abc.ABC):
             self.__dict__.pop('info', None)
         self._info_of_run = of_run
 
+    def identity(self, split: str) -> Identity:
+        """Identifies the examples of a split, wherever they are stored.
+
+        Unlike `fingerprint` it does not change with the times and the directory of
+        files. Content is sampled, see `input.fingerprint`.
+
+        Args:
+          split: name of the split.
+        """
+        self._check_split(split)
+        return {'examples': self.num_examples[split], **self._identity(split)}
+
     def class_counts(self, split: str) -> np.ndarray:
         """Counts the examples of each class.
 
@@ -221,6 +241,20 @@ class DataSource(abc.ABC):
         if not self.class_names:
             raise DataError(f'{self.name} has no classes to count, only numbers')
         return np.bincount(self.labels(split), minlength=len(self.class_names))
+
+    def absent_classes(self, split: str) -> list[int]:
+        """Returns the labels without an example in a split, increasing.
+
+        Args:
+          split: name of the split.
+
+        Returns:
+          The labels; [] also where finding them takes too long, or without classes.
+        """
+        self._check_split(split)
+        if not self.class_names:
+            return []
+        return np.flatnonzero(self.class_counts(split) == 0).tolist()
 
     def restrict(
         self,

@@ -9,6 +9,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from estimator_clf.core.cpu_info import available_cores
 from estimator_clf.core.errors import DataError, is_out_of_memory
 from input.images.image_shape import parse_size
 from input.registry import open_dataset
@@ -60,7 +61,7 @@ def check_data(
     """
     args = {k: v for k, v in source_args.items() if v not in (None, '')}
     source, refusal = _open(args)
-    check = _Check(report, source, args, workers or _cores(), progress)
+    check = _Check(report, source, args, workers or available_cores(), progress)
     format_name = args['name'].partition(':')[0]
     with quiet_pillow():
         if format_name == 'image_folder':
@@ -293,9 +294,3 @@ def _class_of(
     if 0 <= label < len(class_names):
         return class_names[label], None
     return str(label), f'must be from 0 to {len(class_names) - 1}, got {label}'
-
-
-def _cores() -> int:
-    if hasattr(os, 'sched_getaffinity'):  # The cores that a container may use.
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1

@@ -31,6 +31,14 @@ class OptimizerConfig(SettingsGroup):
     schedule: str = setting(
         'constant', 'Schedule of the learning rate; see the list below.'
     )
+    schedule_length: str = setting(
+        '',
+        'Steps or epochs (10epochs) that `schedule`, shares of `warmup` and '
+        '`decay_at`, and `lookahead` refer to; after them the rate stays. Default: '
+        'the length of the run, so that more `epochs` stretch the schedule of a '
+        'resumed run.',
+        changeable=True,
+    )
     warmup: str = setting(
         '0', 'Linear warm-up: steps, epochs (1epochs) or a share of the run (5%).'
     )

@@ -261,6 +261,7 @@ def test_killed_around_an_evaluation(plain, tmp_path, monkeypatch, step, when):
     assert SESSION_END_INFO_TAG in tags  # Or TensorBoard's table has it running.
 
 
+@pytest.mark.extended
 def test_files_that_a_kill_left_partial_are_repaired(plain, tmp_path):
     with pytest.raises(Recorder.Killed):
         train(tmp_path, Recorder(kill_after=11))
@@ -272,6 +273,7 @@ def test_files_that_a_kill_left_partial_are_repaired(plain, tmp_path):
     assert_same_run(tmp_path, plain[0])
 
 
+@pytest.mark.extended
 def test_a_finished_run_is_not_trained_again(plain, tmp_path):
     results = plain[1]
     shutil.copytree(plain[0], tmp_path, dirs_exist_ok=True)
@@ -309,6 +311,7 @@ def test_one_seed_is_one_run(plain, tmp_path):
     assert_same_run(plain[0], tmp_path)
 
 
+@pytest.mark.extended
 def test_another_seed_is_another_run(plain, tmp_path):
     train(tmp_path, seed=1)
     mine, other = log(plain[0]), log(tmp_path)
@@ -348,8 +351,11 @@ def test_changed_data_is_refused(plain, what):
         names,
         name='small',
     )
-    with pytest.raises(ConfigError, match=f'the data has changed since: {what} was'):
+    with pytest.raises(ConfigError, match='the data has changed since') as caught:
         train(plain[0], data=data)
+    expected = '45 examples before, 46 now' if what == 'num_examples' else f'{what} was'
+    assert expected in str(caught.value)
+    assert f'`warm_start={plain[0]}` and another `model_dir`' in str(caught.value)
 
 
 def test_a_resumed_run_has_its_first_pixel_statistics(plain, tmp_path):
@@ -472,6 +478,7 @@ def test_a_machine_alone_is_no_cluster(monkeypatch, value):
 # -- Splits ----------------------------------------------------------------------------
 
 
+@pytest.mark.extended
 def test_validation_while_training_and_test_at_the_end(tmp_path):
     observer = Recorder()
     results = train(

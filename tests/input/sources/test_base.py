@@ -50,6 +50,7 @@ def test_batch_shapes_are_static(source):
     assert labels == tf.TensorSpec([4], tf.int32)
 
 
+@pytest.mark.combinations
 def test_resumed_run_equals_the_tail_of_the_whole_run(source):
     whole = train(source, 12, 5, augment=_AUGMENT, seed=3)
     for start in (4, 9):  # 23 examples: epochs end within batches.
@@ -70,6 +71,7 @@ def test_late_start_step_is_immediate(source):
     assert len(set(batch[0])) == 5
 
 
+@pytest.mark.combinations
 def test_seed_determines_the_run(source):
     first = train(source, 5, 5, seed=1, augment=_AUGMENT)
     assert_same(train(source, 5, 5, seed=1, augment=_AUGMENT), first)
@@ -77,6 +79,7 @@ def test_seed_determines_the_run(source):
     assert keys(other) != keys(first)
 
 
+@pytest.mark.combinations
 def test_augmentation_does_not_depend_on_the_batch_size(source):
     def by_occurrence(batch_size, steps):
         seen, found = {}, {}
@@ -92,6 +95,7 @@ def test_augmentation_does_not_depend_on_the_batch_size(source):
         np.testing.assert_array_equal(small[name], image)
 
 
+@pytest.mark.combinations
 @pytest.mark.parametrize('replicas,workers', [(2, 1), (1, 2), (3, 2)])
 def test_workers_share_each_batch(source, replicas, workers):
     alone = train(source, 6, 12, augment=_AUGMENT)
@@ -118,12 +122,14 @@ def test_workers_share_each_batch(source, replicas, workers):
         np.testing.assert_array_equal(np.concatenate([b[2] for b in mine]), images)
 
 
+@pytest.mark.combinations
 def test_resumed_worker_equals_the_tail(source):
     options = dict(replicas=2, worker=1, num_workers=2, augment=_AUGMENT)
     whole = train(source, 12, 12, **options)
     assert_same(train(source, 8, 12, start_step=2, **options), whole[4:])
 
 
+@pytest.mark.combinations
 @pytest.mark.parametrize('batch_size', [1, 3, 7, 100])
 def test_evaluation_is_in_natural_order_with_a_short_last_batch(source, batch_size):
     batches = evaluate(source, 'test', batch_size)
@@ -185,6 +191,7 @@ def test_class_counts_with_validation_split_and_empty_class():
         assert count.sum() == source.num_examples[split]
 
 
+@pytest.mark.combinations
 def test_pixel_statistics(source):
     (batch,) = evaluate(source, 'train', _SIZE)
     pixels_ = batch[2].astype(np.float64)
@@ -227,6 +234,7 @@ def test_invalid_options_are_refused(source, options, match):
         source.input_fn(options.pop('split'), options.pop('batch_size'), **options)
 
 
+@pytest.mark.combinations
 def test_dataset_of_one_batch(source):
     run = train(source, 3, _SIZE)
     assert [len(set(names)) for names, _, _ in run] == [_SIZE] * 3

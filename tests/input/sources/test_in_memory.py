@@ -109,7 +109,7 @@ def test_splits_of_different_shapes_are_refused():
         _source(train=_arrays(shape=(4, 4, 3)), test=_arrays(shape=(5, 4, 3)))
 
 
-def test_no_validation_split_if_none_of_a_few_examples_is_held_out():
+def test_few_examples_without_held_out_ones_have_no_validation_split():
     source = _source(0.01, train=_arrays(count=20))
     assert source.num_examples == {'train': 20}
 
