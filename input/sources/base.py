@@ -359,6 +359,8 @@ class DataSource(abc.ABC):
                 f'`batch_size={batch_size}` must not be more than the {size} examples '
                 f'of the split {split!r} of {self.name}'
             )
+        if not training and replicas * num_workers == 1:
+            batch_size = min(batch_size, size)  # tf.data reserves memory for all of it.
         ops = augmentation.parse(augment) if training else ()
         if self.class_names:
             augmentation.check_size(ops, self.image_shape)

@@ -141,6 +141,11 @@ def test_evaluation_is_in_natural_order_with_a_short_last_batch(source, batch_si
     assert_same(evaluate(source, 'test', batch_size), batches)
 
 
+def test_evaluation_batch_larger_than_the_split_is_the_split(source):
+    (batch,) = evaluate(source, 'test', 2**70)
+    assert len(batch[0]) == 7
+
+
 def test_evaluation_is_not_augmented(source):
     assert_same(
         evaluate(source, 'test', 7, augment=_AUGMENT), evaluate(source, 'test', 7)
