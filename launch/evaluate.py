@@ -11,17 +11,17 @@ import json
 
 from absl import flags as absl_flags
 
-from launch import app, flags
+from launch import app, flags, path_flags
 
 FLAGS = flags.FLAGS
 
 # Settings of evaluation that override those of the run.
-_EVALUATION = ('eval_samples', 'eval_tta', 'eval_precision')
+_EVALUATION = ('eval_samples', 'eval_tta', 'eval_precision', 'eval_batch_size')
 
 
 def define_flags() -> None:
     """Defines the flags of this program."""
-    absl_flags.DEFINE_string('model_dir', None, 'Directory of the run.', required=True)
+    path_flags.define_path('model_dir', help='Directory of the run.', required=True)
     absl_flags.DEFINE_list(
         'split',
         [],

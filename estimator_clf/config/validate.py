@@ -13,6 +13,7 @@ from estimator_clf.config.warm_start_rules import WarmStartRules
 from estimator_clf.core import intervals
 from estimator_clf.core.call_syntax import parse_calls, parse_list
 from estimator_clf.core.errors import ConfigError
+from estimator_clf.core.paths import expand_path
 from input import FORMATS
 from model_fns import registry
 
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     from estimator_clf.config.config import Config
 
 # Names reserved by checkpoints' file patterns: TensorFlow expands them in paths.
-_PATTERN_CHARACTERS = '*?['
 
 
 def validate(config: 'Config') -> None:
@@ -127,7 +127,7 @@ def _batch(config):
     steps = config.optimization.gradient_accumulation_steps
     parts = steps * (config.hardware.replicas or 1)
     size = config.optimization.batch_size
-    if steps > 1 and size % parts:
+    if size and steps > 1 and size % parts:
         raise ConfigError(
             '`batch_size` must be a multiple of `gradient_accumulation_steps` (times '
             f'`replicas`), {parts}, got {size}'
@@ -252,11 +252,27 @@ def _warm_start(config):
 
 
 def _paths(config):
-    if set(config.run.model_dir) & set(_PATTERN_CHARACTERS):
-        raise ConfigError(
-            '`model_dir` must not contain any of * ? [, which TensorFlow expands as a '
-            f'pattern when it looks for checkpoints; got {config.run.model_dir!r}'
-        )
+    for name, path in (
+        ('model_dir', config.run.model_dir),
+        ('export_dir', config.exports.export_dir),
+    ):
+        if not _is_utf8(path):
+            raise ConfigError(
+                f'`{name}` must be UTF-8, as TensorFlow writes paths, got {path!r}'
+            )
+    # Stays as it is given, since a resumed run must have the same: a directory may be
+    # mounted elsewhere.
+    warm_start = config.model.warm_start.removesuffix(':best')
+    if config.model.warm_start:
+        expand_path(warm_start, '`warm_start`')
+
+
+def _is_utf8(path):
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 _RULES: tuple[Callable[['Config'], None], ...] = (

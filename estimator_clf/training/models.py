@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from estimator_clf.config import class_weights, parsers
 from estimator_clf.config.config import Config
+from estimator_clf.config.groups.optimizer import DEFAULT_BATCH_SIZE
 from estimator_clf.config.model_options import network_options, proxy_options
 from estimator_clf.core.call_syntax import parse_list
 from estimator_clf.core.errors import ConfigError
@@ -46,7 +47,7 @@ def build_model_fn(
 
     optimization, hardware = config.optimization, config.hardware
     dtype = mixed_precision.resolve(hardware.precision)
-    size = info.num_examples.get(config.data.train_split) or optimization.batch_size
+    size = info.num_examples.get(config.data.train_split) or config.batch_size
     eval_views = parsers.parse_eval_tta(config.evaluation.eval_tta)
     if eval_views and info.image_shape:
         check_size(eval_views[1], *info.image_shape[:2])
@@ -108,7 +109,7 @@ def build_optimizer_spec(
     if optimization.schedule_length or not total_steps:
         total_steps = config.schedule_steps(num_examples)
     length = total_steps
-    steps_per_epoch = num_examples / optimization.batch_size
+    steps_per_epoch = num_examples / config.batch_size
 
     def steps(text, name):
         return in_steps(text, name, steps_per_epoch, length)
@@ -184,7 +185,20 @@ def published_weights(config: Config) -> Any:
     return registry.published(config.network_call.name, network_options(config))
 
 
-def resolve_auto(config: Config, source: 'DataSource') -> Config:
+def _default_batch_size(config, source, replicas):
+    """128, or all examples of a smaller split, in equal parts."""
+    parts = replicas * config.optimization.gradient_accumulation_steps
+    examples = source.num_examples.get(config.data.train_split, DEFAULT_BATCH_SIZE)
+    size = min(DEFAULT_BATCH_SIZE, examples)
+    return max(size - size % parts, parts)
+
+
+def resolve_auto(
+    config: Config,
+    source: 'DataSource',
+    replicas: int = 1,
+    resumed: Config | None = None,
+) -> Config:
     """Replaces settings that depend on the data or the machine by their values.
 
     `config.json` then records what the run did, and a resumed run is refused where
@@ -193,6 +207,8 @@ def resolve_auto(config: Config, source: 'DataSource') -> Config:
     Args:
       config: settings of the run.
       source: its `DataSource`.
+      replicas: number of devices.
+      resumed: settings of the run that is resumed, whose batch size is the default.
 
     Raises:
       ConfigError, DataError: class weights that cannot be balanced.
@@ -204,6 +220,9 @@ def resolve_auto(config: Config, source: 'DataSource') -> Config:
         counts = source.class_counts(config.data.train_split)
         weights = class_weights.balanced(counts.tolist(), source.class_names)
     return config.replace(
+        batch_size=config.optimization.batch_size
+        or (resumed and resumed.optimization.batch_size)
+        or _default_batch_size(config, source, replicas),
         precision=mixed_precision.resolve(config.hardware.precision),
         eval_precision=mixed_precision.resolve(config.hardware.eval_precision),
         class_weights=weights,

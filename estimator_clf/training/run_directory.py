@@ -1,5 +1,6 @@
 """Checks and claims the directory of a run."""
 
+import contextlib
 import dataclasses
 import os
 import uuid
@@ -67,6 +68,33 @@ def known_data(config: Config) -> DatasetInfo | None:
         return dataset_json.load(config.run.model_dir)
     except FileNotFoundError:
         return None
+
+
+def known_config(config: Config) -> Config | None:
+    """Returns the settings of the run that is resumed, else None.
+
+    Raises:
+      ConfigError: they are corrupt.
+    """
+    model_dir = config.run.model_dir
+    path = os.path.join(model_dir, config_json.FILE_NAME)
+    if not names_of_checkpoints(model_dir) or not os.path.exists(path):
+        return None
+    return config_json.load(model_dir)
+
+
+def remove_untrained(model_dir: str) -> None:
+    """Removes the checkpoint of step 0 if it is the only one.
+
+    A run that fails in its first step is then started with other settings, which
+    `check` refuses to resume from a checkpoint.
+    """
+    if names_of_checkpoints(model_dir) != ['model.ckpt-0']:
+        return
+    for name in os.listdir(model_dir):
+        if name == 'checkpoint' or name.startswith('model.ckpt-0.'):
+            with contextlib.suppress(OSError):
+                os.remove(os.path.join(model_dir, name))
 
 
 def check(config: Config, info: DatasetInfo) -> None:

@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 import tensorflow as tf
 
-from estimator_clf.core.errors import DataError
+from estimator_clf.core.errors import DataError, is_out_of_memory
 from input.dataset_info import DatasetInfo
 from input.fingerprint import Identity, fingerprint_files, identify_shards
 from input.images.decode import whole_window
@@ -140,6 +140,8 @@ class TFRecordSource(DataSource):
         each = [is_validation_example(record_ids(shard), fraction) for shard in shards]
         out = np.concatenate(each) if each else np.zeros([0], bool)
         check_validation_split(self.name, self._fraction, splits, out)
+        if not out.any():
+            return
         self._divide(out, ())
         ids = np.concatenate([record_ids(shard) for shard in shards])
         kept = self._rare(ids[out])
@@ -150,6 +152,9 @@ class TFRecordSource(DataSource):
                 self._parts['train'], held_out=None, count=len(out)
             )
             self._parts['train'] = train
+            if not out.any():
+                del self._parts['validation']
+                return
             self._divide(out, tuple(kept.tolist()))
 
     def _divide(self, out: np.ndarray, kept: tuple[int, ...]) -> None:
@@ -379,6 +384,8 @@ class TFRecordSource(DataSource):
         try:
             return np.concatenate(list(as_numpy_batches(dataset)))
         except tf.errors.OpError as error:
+            if is_out_of_memory(error):
+                raise
             raise DataError(self.explain(error) or short_reason(error)) from None
 
     def encoded(
@@ -476,6 +483,8 @@ class TFRecordSource(DataSource):
             for _ in as_numpy_batches(lambda: self._attempts(only)):
                 pass
         except tf.errors.OpError as error:
+            if is_out_of_memory(error):
+                raise
             return short_reason(error)
         return 'could not be decoded at first, but can be now'
 

@@ -112,7 +112,10 @@ class DirectoryScan:
             closed.add(os.path.relpath(error.filename, directory).split(os.sep)[0])
             self._add('unreadable', error.filename, error.strerror, split)
 
-        for path in sorted(files_below(directory, unreadable)):
+        def special(path, kind):
+            self._add('ignored', path, f'is {kind}', split)
+
+        for path in sorted(files_below(directory, unreadable, special)):
             name = class_of(path, directory, self._pattern)
             if not path.lower().endswith(EXTENSIONS):
                 others.append((path, name))

@@ -11,6 +11,9 @@ from estimator_clf.config.groups.setting import (
     setting,
 )
 
+#: Examples per step of a run that sets none and has at least so many.
+DEFAULT_BATCH_SIZE = 128
+
 
 @dataclasses.dataclass(frozen=True)
 class OptimizerConfig(SettingsGroup):
@@ -84,9 +87,10 @@ class OptimizerConfig(SettingsGroup):
         'Weights of classes in the loss by name: cat=1, dog=2.5; or balanced: examples '
         '/ (classes * examples of the class).',
     )
-    batch_size: int = setting(
-        128,
-        'Examples per step, over all devices.',
+    batch_size: int | None = setting(
+        None,
+        f'Examples per step, over all devices. Default: {DEFAULT_BATCH_SIZE}, or all '
+        'examples of a smaller split.',
         check=at_least(1),
     )
     hard_example_fraction: float = setting(

@@ -117,6 +117,7 @@ def resident_kilobytes():
     return int(line.split()[1])
 
 
+@pytest.mark.extended
 def test_twenty_evaluations_grow_neither_graph_nor_memory(trained):
     model_fn, data, model = trained
     built = []

@@ -136,6 +136,7 @@ def test_confusion_image_is_blue_on_the_diagonal_and_red_elsewhere():
     assert (image[corner[1, 0]] == 255).all()
 
 
+@pytest.mark.combinations
 @pytest.mark.parametrize('count', [1, 30, 50])
 def test_confusion_image_does_not_clip_long_names(count):
     names = [f'a very long name of a class, number {k}' for k in range(count)]
