@@ -27,9 +27,9 @@ def class_gaps(
         if 0 in absent and source.absent_hint:
             hint = f'{source.absent_hint}. '
         if len(source.class_names) - len(absent) >= 2:
-            names = ', '.join(quote(source.class_names[k]) for k in absent[:_LISTED])
+            names = ','.join(quote(source.class_names[k]) for k in absent[:_LISTED])
             if len(absent) > _LISTED:
-                names += ', …'
+                names += ',…'
             hint += f'To train without them, set `exclude_classes={names}`. '
         yield (
             f'{_listed(source, absent)} no example in the split {train_split!r}: the '

@@ -47,7 +47,7 @@ def test_sets_are_in_order_with_their_intervals():
     ]
     found, opened = _names('x(data_dir=some/where, every=0)')
     assert found == [('validation', 5.0), ('x', 0), ('test', None)]
-    assert opened == ['some/where']
+    assert opened == [os.path.abspath('some/where')]
 
 
 def test_missing_or_repeated_split_is_refused():

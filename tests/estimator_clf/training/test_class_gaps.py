@@ -29,7 +29,7 @@ def test_classes_without_training_examples():
     assert text == (
         "4 of the 6 classes ('1', '2', '3', '4') have no example in the split 'train': "
         'the network learns nothing about them. To train without them, set '
-        '`exclude_classes=1, 2, 3, 4`.'
+        '`exclude_classes=1,2,3,4`.'
     )
 
 

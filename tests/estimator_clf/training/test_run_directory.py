@@ -55,7 +55,7 @@ def test_data_of_equal_counts_is_refused(trained, change, words):
     message = str(caught.value)
     assert words in message and 'test:' not in message
     assert f'set `warm_start={trained}` and another `model_dir`' in message
-    # The same arrays again, made again, are the same data.
+    # Equal arrays are the same data.
     assert any('has all 2 steps' in m for m in _resume(trained, _data(lambda *_: 0)))
 
 
