@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from estimator_clf.core.errors import DataError
 from estimator_clf.core.registry import Registry
 from input.dataset_info import DatasetInfo
+from input.images.limits import MAX_IMAGE_PIXELS
 
 if TYPE_CHECKING:  # They import TensorFlow.
     from input.sampling.subset import Subset
@@ -23,6 +24,7 @@ def open_dataset(
     data_dir: str | None = None,
     *,
     selection: 'Subset | None' = None,
+    max_image_pixels: int = MAX_IMAGE_PIXELS,
     **options: Any,
 ) -> 'DataSource':
     """Opens a dataset.
@@ -31,6 +33,7 @@ def open_dataset(
       name: a name in `FORMATS.names()`, or `tfds:NAME`.
       data_dir: directory or file; its required content depends on the format.
       selection: the classes and examples to use; None: all.
+      max_image_pixels: maximum number of pixels of an image, see `DataSource`.
       **options: options of the format, see its function. None means not given.
 
     Raises:
@@ -67,6 +70,7 @@ def open_dataset(
         height, width, channels = info.image_shape
         options = {'image_size': f'{height}x{width}', 'channels': channels, **options}
     source = factory(data_dir, **options)
+    source.max_image_pixels = max_image_pixels
     if selection:
         from input.sampling.subset import select
 

@@ -23,7 +23,8 @@ def define_flags() -> None:
     absl_flags.DEFINE_list(
         'split', [], 'Splits to evaluate. Default: validation and test, if they exist.'
     )
-    flags.define_run('checkpoint', 'data_dir', *_EVALUATION, 'device')
+    flags.define_run('checkpoint', 'data_dir', 'max_image_pixels')
+    flags.define_run(*_EVALUATION, 'device')
     absl_flags.DEFINE_enum('output', 'table', ['table', 'json'], 'What to print.')
 
 
@@ -39,6 +40,7 @@ def main(arguments: list[str]) -> None:
     config = load_config(
         FLAGS.model_dir,
         data_dir=FLAGS.data_dir,
+        max_image_pixels=FLAGS.max_image_pixels,
         **{name: FLAGS[name].value for name in _EVALUATION},
     )
     info = load_info(FLAGS.model_dir)
@@ -82,7 +84,8 @@ def main(arguments: list[str]) -> None:
 
 
 def _help():
-    names = ['model_dir', 'split', 'checkpoint', 'data_dir', *_EVALUATION, 'device']
+    names = ['model_dir', 'split', 'checkpoint', 'data_dir', 'max_image_pixels']
+    names += [*_EVALUATION, 'device']
     return __doc__ + '\n' + '\n'.join(map(flags.flag_help, [*names, 'output']))
 
 

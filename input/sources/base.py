@@ -43,6 +43,8 @@ class DataSource(abc.ABC):
       image_shape: (height, width, channels).
       corrupt_images: records corrupt images, which are then skipped; must be set before
         anything is read. None: the first corrupt image is an error.
+      max_image_pixels: an image of more pixels is corrupt: it is not decoded. Must be
+        set before anything is read.
     """
 
     unique_keys = True
@@ -68,6 +70,7 @@ class DataSource(abc.ABC):
         self.class_names = tuple(class_names)
         self.image_shape = tuple(image_shape)
         self.corrupt_images: CorruptImages | None = None
+        self.max_image_pixels = decoding.MAX_IMAGE_PIXELS
         self._info = info
         self._info_of_run: DatasetInfo | None = None  # See `keep_statistics`.
 
@@ -239,7 +242,9 @@ class DataSource(abc.ABC):
     ) -> tf.Tensor:
         """Decodes one image to `image_shape`, see `input.images.decode.decode`."""
         height, width, channels = self.image_shape
-        return decoding.decode(data, (height, width), channels, window, key)
+        return decoding.decode(
+            data, (height, width), channels, window, key, self.max_image_pixels
+        )
 
     def input_fn(
         self,
@@ -330,6 +335,7 @@ class DataSource(abc.ABC):
             with_index=with_index,
             pack=pack,
             time_input=time_input,
+            max_image_pixels=self.max_image_pixels,
         )
         self._check_options(options)
         most = self.steps_per_pack(split, batch_size, augment) if training else 1

@@ -250,7 +250,9 @@ class ImageFileSource(DataSource):
             for number, path in enumerate(paths):
                 if number not in valid:
                     example = {'path': os.fsencode(path)}
-                    reason = why_unreadable(example, self.image_shape)
+                    reason = why_unreadable(
+                        example, self.image_shape, self.max_image_pixels
+                    )
                     found.append((_printable(path), reason))
                     if limit and len(found) >= limit:
                         return found

@@ -17,7 +17,7 @@ from input.formats.image_folder import (
     look_like_splits,
     validation_files,
 )
-from input.images.decode import kind_of
+from input.images.file_kind import kind_of
 from input.split_names import canonical
 from input.validate.class_names import similar
 from input.validate.report import Finding

@@ -41,8 +41,8 @@ KINDS = {
     'unreadable': Kind('error', 'Images that cannot be decoded', _AGAIN),
     'bomb': Kind(
         'error',
-        'Images too large to be decoded here',
-        'make them smaller, or remove them; training would decode them',
+        'Images of more pixels than `max_image_pixels`',
+        'make them smaller, remove them, or raise `max_image_pixels`',
     ),
     'no_class': Kind(
         'error',

@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from estimator_clf.core.errors import DataError
 from input.images.image_shape import parse_size
+from input.images.limits import MAX_IMAGE_PIXELS
 from input.registry import open_dataset
 from input.sources.base import DataSource
 from input.sources.in_memory import ArraySource
@@ -219,7 +220,8 @@ class _Check:
         else:
             size = parse_size(self._args.get('image_size')) or _DEFAULT_SIZE
             channels = self._args.get('channels') or 3
-        return ImageInspector(size, channels, self._workers)
+        limit = self._args.get('max_image_pixels', MAX_IMAGE_PIXELS)
+        return ImageInspector(size, channels, self._workers, limit)
 
     def _run(
         self, work: Callable[[_Example], Checked], examples: Iterator[_Example]
