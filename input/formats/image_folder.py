@@ -11,6 +11,7 @@ import numpy as np
 from estimator_clf.core.errors import DataError
 from estimator_clf.core.registry import register
 from input.dataset_info import DatasetInfo
+from input.images.first_look import check_first_files
 from input.images.image_shape import infer_image_shape
 from input.sampling.stateless_random import is_validation_example
 from input.sources.image_files import Files, ImageFileSource
@@ -55,7 +56,8 @@ def image_folder(
 
     Raises:
       DataError: no such directory, no images, fewer than two classes, a class that
-        the training split does not contain.
+        the training split does not contain, or without an image of a kind that is
+        decoded.
     """
     root = existing_directory(data_dir)
     pattern = compile_pattern(label_pattern)
@@ -76,6 +78,7 @@ def image_folder(
         )
         for split, examples in found.items()
     }
+    check_first_files(root, files, class_names)
     if validation_split:
         _hold_out(root, files, validation_split)
     paths = files['train'][0]

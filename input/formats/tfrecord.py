@@ -194,13 +194,10 @@ def _check_features(splits: Mapping[str, Sequence[Shard]], features: Features) -
             except DataError as error:
                 raise DataError(f'{shard.path}, record {number}: {error}') from None
         if not any(map(file_kind.kind_of, images)):
+            what = _raw_pixels(images, records[0]) or file_kind.describe(images[0])
             raise DataError(
                 f'{shard.path}: none of the first {len(images)} records has an image '
-                f'in {features.image!r}, such as record 0: '
-                + (
-                    _raw_pixels(images, records[0])
-                    or str(file_kind.describe(images[0]))
-                )
+                f'in {features.image!r}; record 0: {what}'
             )
 
 
@@ -214,11 +211,8 @@ def _check_first(shard: Shard, serialized: bytes, features: Features) -> None:
             f'{shard.path} contains records that are not a tf.train.Example: its first '
             f'record: {error}'
         ) from None
-    listed = diagnose.kinds(found)
-    kinds = dict(
-        one.rstrip(')').split(' (') for one in listed.split(', ') if '(' in one
-    )
-    if kinds.get(features.image) != 'bytes':
+    kinds, listed = diagnose.kinds(found), diagnose.listed(found)
+    if kinds.get(features.image) != 'text':
         raise DataError(
             f'{where} has no feature {features.image!r} of bytes; it has: {listed}. '
             'Set `image_key` to the one with the encoded image'
@@ -277,12 +271,12 @@ def _label_features(label_key: str, text_key: str) -> dict[str, Any]:
     }
 
 
-def _collect_names(shards: Sequence[Shard], feature_names: Features) -> list[str]:
+def _collect_names(shards: Sequence[Shard], keys: Features) -> list[str]:
     """Finds the class names by reading all records once."""
     label_key, text_key, label_offset = (
-        feature_names.label,
-        feature_names.text,
-        feature_names.offset,
+        keys.label,
+        keys.text,
+        keys.offset,
     )
     features = _label_features(label_key, text_key)
 
@@ -301,7 +295,7 @@ def _collect_names(shards: Sequence[Shard], feature_names: Features) -> list[str
             pairs.update(zip(batch[label_key].tolist(), texts, strict=True))
     except tf.errors.OpError as error:
         lost = (x for s in shards for x in unreadable_record(s, readable_records(s)))
-        invalid = (x for s in shards for x in invalid_records(s, feature_names))
+        invalid = (x for s in shards for x in invalid_records(s, keys))
         directory = os.path.dirname(shards[0].path)
         where, reason = next(
             itertools.chain(lost, invalid), (directory, short_reason(error))

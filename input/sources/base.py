@@ -45,6 +45,7 @@ class DataSource(abc.ABC):
         anything is read. None: the first corrupt image is an error.
       max_image_pixels: an image of more pixels is corrupt: it is not decoded. Must be
         set before anything is read.
+      notes: sentences for the user about the form in which the data are read.
     """
 
     unique_keys = True
@@ -71,6 +72,7 @@ class DataSource(abc.ABC):
         self.image_shape = tuple(image_shape)
         self.corrupt_images: CorruptImages | None = None
         self.max_image_pixels = decoding.MAX_IMAGE_PIXELS
+        self.notes: list[str] = []
         self._info = info
         self._info_of_run: DatasetInfo | None = None  # See `keep_statistics`.
 
@@ -127,6 +129,10 @@ class DataSource(abc.ABC):
         """Returns a few encoded images, evenly spaced over a split."""
         places = evenly_spaced_indices(self.num_examples[split], count)
         return [data for _, data, _ in self.encoded(split, places)]
+
+    def warnings(self) -> list[str]:
+        """Returns `notes`, and what decoding some training images loses."""
+        return list(self.notes)
 
     def explain(self, error: BaseException) -> str | None:
         """Finds the cause on disk of an error that TensorFlow raised.

@@ -14,6 +14,7 @@ from estimator_clf.core.errors import DataError
 from input.dataset_info import DatasetInfo
 from input.fingerprint import fingerprint_files
 from input.images.decode import central_window, whole_window
+from input.images.lossy import LOOKED_AT, describe_losses
 from input.sampling.class_balance import make_order
 from input.sources import image_cache
 from input.sources.array_dataset import array_dataset
@@ -226,6 +227,10 @@ class ImageFileSource(DataSource):
                 self.corrupt_images.note(key, functools.partial(str, reason))
                 continue
             yield key, data, int(labels[index])
+
+    def warnings(self) -> list[str]:
+        split = next(iter(self.num_examples))
+        return [*self.notes, *describe_losses(self.sample(split, LOOKED_AT))]
 
     def explain(self, error: BaseException) -> str | None:
         del error

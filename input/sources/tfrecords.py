@@ -19,6 +19,7 @@ from estimator_clf.core.errors import DataError
 from input.dataset_info import DatasetInfo
 from input.fingerprint import fingerprint_files
 from input.images.decode import whole_window
+from input.images.lossy import LOOKED_AT, describe_losses
 from input.images.tf_messages import short_reason
 from input.sampling.index_shuffle import epoch_seed, locate
 from input.sampling.stateless_random import is_validation_example, mix_text
@@ -342,6 +343,10 @@ class TFRecordSource(DataSource):
         return sample_images(
             self._parts[split].shards, self._parse, count, self._features
         )
+
+    def warnings(self) -> list[str]:
+        split = next(iter(self.num_examples))
+        return [*self.notes, *describe_losses(self.sample(split, LOOKED_AT))]
 
     def explain(self, error: BaseException) -> str | None:
         if self.corrupt_images and self.corrupt_images.stopped_by:

@@ -22,6 +22,7 @@ from estimator_clf.core.devices import session_config
 from input.images import decode as decoding
 from input.images import file_kind
 from input.images.limits import MAX_IMAGE_PIXELS
+from input.images.lossy import FULL_RANGE, is_deep
 from input.images.tf_messages import short_reason
 
 _EXTENSIONS = {
@@ -135,6 +136,9 @@ class ImageInspector:
                 findings.append((kind, reason))
                 return ImageReport(findings, digest, 0)
             findings += self._of_pixels(pixels)
+            if is_deep(data) and pixels.max() < FULL_RANGE:
+                shades = f'{int(pixels.max()) + 1} of 256 shades are left in 8 bits'
+                findings.append(('few_shades', shades))
             # 0 means none.
             return ImageReport(findings, digest, hash_pixels(pixels) or 1)
 

@@ -72,6 +72,8 @@ def check_data(
             check.arrays(source)
         elif source is not None and source.class_names:
             check.encoded(source)
+    for note in source.notes if source else ():
+        report.add(Finding('stored_form', args.get('data_dir', args['name']), note))
     if refusal:
         report.add(Finding('refused', args.get('data_dir', args['name']), refusal))
     return check.finish()
