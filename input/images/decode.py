@@ -140,14 +140,14 @@ def decode(
         with tf.control_dependencies([tf.debugging.Assert(False, [message])]):
             return tf.identity(data)
 
-    def limited(height, width):
-        """Returns `data`, unless the image has too many pixels."""
+    def limited(height, width, encoded=data):
+        """Returns the encoded image, unless it has too many pixels."""
         if not max_pixels:
-            return data
+            return encoded
         return tf.cond(
             headers.is_larger(height, width, max_pixels),
             lambda: refused(headers.too_large(height, width, max_pixels)),
-            lambda: data,
+            lambda: encoded,
         )
 
     def crop(image):
@@ -219,8 +219,7 @@ def decode(
 
     def gif():
         frame, height, width = headers.first_gif_frame(data)
-        with tf.control_dependencies([limited(height, width)]):
-            frame = tf.identity(frame)
+        frame = limited(height, width, frame)
         # A GIF always has three channels.
         return crop(tf.io.decode_image(frame, channels=3, expand_animations=False))
 
@@ -339,7 +338,11 @@ def _checked_jpeg(data: tf.Tensor) -> tf.Tensor:
     """
 
     def decoded():
-        with tf.control_dependencies([tf.io.decode_jpeg(data, ratio=8)]):
+        # An assertion on the pixels: without a use of them, TensorFlow's graph
+        # optimization would remove the decoding.
+        largest = tf.reduce_max(tf.io.decode_jpeg(data, ratio=8))
+        complete = tf.debugging.Assert(tf.cast(largest, tf.int32) < 256, [''])
+        with tf.control_dependencies([complete]):
             return tf.identity(data)
 
     return tf.cond(headers.is_jpeg_intact_below(data), lambda: data, decoded)

@@ -89,6 +89,9 @@ _TEXTS = (
     Signature('a netpbm file', _CONVERT, b'p6\n'),
 )
 
+#: Names of the kinds that are images of other formats.
+IMAGES = {one.name for one in (*_SIGNATURES, *_TEXTS) if one.remedy == _CONVERT}
+
 _AGAIN = 'get it again'
 _REST = (
     Signature('zero bytes only, as an interrupted copy leaves', _AGAIN, b''),

@@ -1,4 +1,4 @@
-"""Finds images of which decoding loses more than it seems to."""
+"""Finds images that lose more in decoding than one would expect."""
 
 import io
 from collections.abc import Iterable, Sequence

@@ -429,6 +429,11 @@ def as_numpy_batches(input_fn: InputFn, limit: int | None = None) -> Iterator[An
                 yield session.run(batch)
             except tf.errors.OutOfRangeError:
                 return
+            except UnicodeDecodeError as error:
+                # TensorFlow's message quotes a record that is not a tf.train.Example.
+                raise tf.errors.InvalidArgumentError(
+                    None, None, f'Could not parse example input ({error.reason})'
+                ) from None
             done += 1
     finally:
         session.close()

@@ -352,7 +352,7 @@ class TFRecordSource(DataSource):
         if self.corrupt_images and self.corrupt_images.stopped_by:
             return self.corrupt_images.stopped_by
         # Finding a corrupt image takes decoding all; a corrupt record, only reading.
-        decode = isinstance(error, tf.errors.InvalidArgumentError)
+        decode = isinstance(error, tf.errors.InvalidArgumentError | UnicodeDecodeError)
         return format_unreadable(self.unreadable(limit=10, decode=decode), 10)
 
     def unreadable(

@@ -42,7 +42,7 @@ class Features:
         image = _values(features, self.image, 'text')
         if not image:
             raise DataError(
-                f'it has no feature {self.image!r}; it has: {kinds(features)}'
+                f'it has no feature {self.image!r}; it has: {listed(features)}'
             )
         label = _values(features, self.label, 'integer')
         if label:

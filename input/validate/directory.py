@@ -17,7 +17,7 @@ from input.formats.image_folder import (
     look_like_splits,
     validation_files,
 )
-from input.images.file_kind import kind_of
+from input.images.file_kind import HEAD, IMAGES, kind_of, name_of
 from input.split_names import canonical
 from input.validate.class_names import similar
 from input.validate.report import Finding
@@ -164,13 +164,14 @@ def _inspect_other(path: str) -> tuple[str, str, str]:
     """Returns (kind, where, detail) of a file without an image's extension."""
     try:
         with open(path, 'rb') as file:
-            kind = kind_of(file.read(8))
+            head = file.read(HEAD)
     except OSError as error:
         return 'ignored', path, error.strerror or str(error)
-    # 'BM' may be the start of any text.
-    if kind and kind != 'bmp':
-        return 'hidden_image', path, f'is a {kind.upper()}'
     extension = os.path.splitext(path)[1].lower()
-    if extension in _OTHER_IMAGES:
-        return 'hidden_image', path, f'{extension} is not read'
+    if kind_of(head) == 'bmp' and extension != '.dib':
+        head = b'text'  # 'BM' may be the start of any text.
+    name = name_of(head)
+    if kind_of(head) or name in IMAGES or extension in _OTHER_IMAGES:
+        found = f'is {name}' if name and name != 'text' else f'{extension} is not read'
+        return 'hidden_image', path, found
     return 'ignored', path, 'has no extension of an image'

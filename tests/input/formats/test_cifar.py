@@ -134,3 +134,15 @@ def test_real_cifar10():
     down = np.abs(np.diff(images[:100].astype(int), axis=1)).mean()
     across = np.abs(np.diff(images[:100].astype(int), axis=2)).mean()
     assert down < 25 and across < 25
+
+
+def test_label_out_of_range_names_file_and_record(tmp_path):
+    _cifar10(tmp_path)
+    path = tmp_path / 'data_batch_3.bin'
+    content = bytearray(path.read_bytes())
+    content[3073] = 200  # The label of the second record.
+    path.write_bytes(content)
+    with pytest.raises(DataError) as raised:
+        cifar10(str(tmp_path))
+    message = str(raised.value)
+    assert f'{path}, record 1: the label must be from 0 to 9, got 200' in message
