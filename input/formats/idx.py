@@ -16,6 +16,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from estimator_clf.core.errors import DataError
+from estimator_clf.core.paths import special_file
 from estimator_clf.core.registry import register
 from input.dataset_info import DatasetInfo
 from input.sources.in_memory import Arrays, ArraySource
@@ -87,12 +88,12 @@ def idx(
     name = (prefix or os.path.basename(os.path.abspath(directory))).strip('-_')
     source = ArraySource(name, names, arrays, validation_split, info)
     if transposed and transpose is None:
-        source.notes.append(
+        source.known_losses = [
             f"{source.name}: EMNIST's files hold transposed images, and they are read "
             'as they are: a model trained on them misreads upright letters. Write '
             "`dataset='idx(transpose=True)'` for upright ones; `transpose=False` for "
             'these, without this message'
-        )
+        ]
     return source
 
 
@@ -109,6 +110,9 @@ def read_idx(path: str, dimensions: int) -> np.ndarray:
     Raises:
       DataError: not such a file, or an incomplete one.
     """
+    kind = special_file(path)
+    if kind:
+        raise DataError(f'{path} must be an idx file, but is {kind}')
     try:
         with open(path, 'rb') as file:
             data = file.read()

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from estimator_clf.core.errors import DataError
+from estimator_clf.core.errors import DataError, is_out_of_memory
 from estimator_clf.core.registry import register
 from input.dataset_info import DatasetInfo
 from input.images import file_kind
@@ -94,8 +94,9 @@ def tfrecord(
     keys = (image_key, label_key, text_key)
     features = Features(*keys, label_offset)
     _check_features(splits, features)
+    listed = names_in_file(data_dir, manifest)
     class_names = (
-        names_in_file(data_dir, manifest)
+        listed
         or (manifest.class_names if manifest else None)
         or _collect_names(splits['train'], features)
     )
@@ -111,15 +112,16 @@ def tfrecord(
             f'{class_names[0]!r}'
         )
     parse = _parser(*keys, label_offset, class_names)
+    notes: list[str] = []
     if manifest and not image_size and channels in (None, manifest.image_shape[-1]):
         shape = manifest.image_shape
         if info is None and not validation_split:
             info = manifest.info
     else:
         images = sample_images(splits['train'], parse, features=features)
-        shape = infer_image_shape(images, image_size, channels)
+        shape = infer_image_shape(images, image_size, channels, notes)
     name = 'tfrecord:' + os.path.basename(os.path.abspath(data_dir))
-    return TFRecordSource(
+    source = TFRecordSource(
         name,
         class_names,
         shape,
@@ -130,6 +132,17 @@ def tfrecord(
         info,
         features,
     )
+    source.notes = notes
+    hint = (
+        'If the labels of the records start at 1, set the option label_offset=1 of '
+        '`dataset`: tfrecord(label_offset=1)'
+    )
+    if not label_offset:
+        if listed and not manifest:
+            source.range_hint = hint
+        elif not manifest:
+            source.absent_hint = hint
+    return source
 
 
 def _compression(text: str | None) -> str | None:
@@ -259,6 +272,8 @@ def _first_records(shard: Shard, count: int = 4) -> list[bytes]:
     try:
         return list(as_numpy_batches(first))
     except tf.errors.OpError as error:
+        if is_out_of_memory(error):
+            raise
         lost = unreadable_record(shard, readable_records(shard))
         where, reason = (lost or [(shard.path, short_reason(error))])[0]
         raise DataError(f'{where} is corrupt: {reason}') from None
@@ -294,6 +309,8 @@ def _collect_names(shards: Sequence[Shard], keys: Features) -> list[str]:
             texts = [text.decode('utf-8', 'replace') for text in batch[text_key]]
             pairs.update(zip(batch[label_key].tolist(), texts, strict=True))
     except tf.errors.OpError as error:
+        if is_out_of_memory(error):
+            raise
         lost = (x for s in shards for x in unreadable_record(s, readable_records(s)))
         invalid = (x for s in shards for x in invalid_records(s, keys))
         directory = os.path.dirname(shards[0].path)

@@ -12,7 +12,12 @@ import tensorflow as tf
 
 from estimator_clf.core.errors import DataError
 from input.dataset_info import DatasetInfo
-from input.fingerprint import fingerprint_files
+from input.fingerprint import (
+    Identity,
+    fingerprint_files,
+    identify_files,
+    with_counts,
+)
 from input.images.decode import central_window, whole_window
 from input.images.lossy import LOOKED_AT, describe_losses
 from input.sampling.class_balance import make_order
@@ -204,6 +209,11 @@ class ImageFileSource(DataSource):
         paths, labels = self._files[split]
         return f'{fingerprint_files(paths)} {zlib.crc32(np.ascontiguousarray(labels))}'
 
+    def _identity(self, split: str) -> Identity:
+        paths, labels = self._files[split]
+        found = identify_files(paths, labels.astype('<i4'))
+        return with_counts(found, labels, len(self.class_names))
+
     def _restrict(self, places: Mapping[str, np.ndarray], numbers: np.ndarray) -> None:
         for split, chosen in places.items():
             paths, labels = self._files[split]
@@ -228,9 +238,9 @@ class ImageFileSource(DataSource):
                 continue
             yield key, data, int(labels[index])
 
-    def warnings(self) -> list[str]:
+    def losses(self) -> list[str]:
         split = next(iter(self.num_examples))
-        return [*self.notes, *describe_losses(self.sample(split, LOOKED_AT))]
+        return [*self.known_losses, *describe_losses(self.sample(split, LOOKED_AT))]
 
     def explain(self, error: BaseException) -> str | None:
         del error

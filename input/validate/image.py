@@ -19,6 +19,7 @@ import tensorflow as tf
 from PIL import Image
 
 from estimator_clf.core.devices import session_config
+from estimator_clf.core.errors import is_out_of_memory
 from input.images import decode as decoding
 from input.images import file_kind
 from input.images.limits import MAX_IMAGE_PIXELS
@@ -131,6 +132,8 @@ class ImageInspector:
             try:
                 pixels = self._decode(data)
             except tf.errors.OpError as error:
+                if is_out_of_memory(error):
+                    raise
                 reason = short_reason(error)
                 kind = 'bomb' if 'pixels are more' in reason else 'unreadable'
                 findings.append((kind, reason))

@@ -57,7 +57,7 @@ def test_source_and_check(tmp_path):
             path = tmp_path / name / f'{number}.png'
             path.write_bytes(_deep(4095, number + 10 * (name == 'b')))
     source = data.open_dataset('image_folder', str(tmp_path))
-    (text,) = source.warnings()
+    (text,) = source.losses()
     assert '16 of 256 shades' in text
     report = Report()
     check_data({'name': 'image_folder', 'data_dir': str(tmp_path)}, report)
