@@ -211,25 +211,26 @@ def is_jpeg_intact_below(data: tf.Tensor) -> tf.Tensor:
     below a window. False does not mean that there is one: the file may have a
     trailer, such as a second image.
 
-    Finding each 0xFF takes a fiftieth of decoding the file.
+    It costs 5 to 15 % of decoding a photo, and as much as decoding an image of 32 x 32;
+    where a window reaches the bottom of an image it is not necessary.
 
     Args:
       data: string scalar.
     """
     raw = tf.io.decode_raw(data, tf.uint8)
-    at = tf.cast(tf.where(tf.equal(raw[:-1], 0xFF))[:, 0], tf.int32)
-    code = tf.cast(tf.gather(raw, at + 1), tf.int32)
-    stuffing = tf.equal(code, 0) | tf.equal(code, 0xFF)
-    restart = tf.equal(tf.bitwise.bitwise_and(code, 0xF8), 0xD0)
-    markers = tf.boolean_mask(at, ~(stuffing | restart))
-    last_two = tf.concat([tf.zeros([2], tf.int32), markers], 0)[-2:]
-    scan, end = last_two[0], last_two[1]
-    begins = tf.strings.substr(data, scan, 5)
+    at = tf.where(tf.equal(raw[:-1], 0xFF))[:, 0]
+    is_marker = tf.gather(_IS_MARKER, tf.cast(tf.gather(raw, at + 1), tf.int32))
+    # A header has at least two.
+    last = tf.gather(at, tf.where(is_marker)[-2:, 0])
+    begins = tf.strings.substr(data, last[0], 5)
     # Start of scan: its length, and its number of components (B.2.3).
     known = tf.equal(begins, [b'\xff\xda\0\x0c\3', b'\xff\xda\0\x08\1'])
-    ends = tf.equal(tf.strings.substr(data, end, 3), b'\xff\xd9')
+    ends = tf.equal(tf.strings.substr(data, last[1], 3), b'\xff\xd9')
     return tf.reduce_any(known) & ends
 
+
+# Whether 0xFF and this byte are a marker other than a restart (B.1.1.3).
+_IS_MARKER = [0 < code < 0xFF and code & 0xF8 != 0xD0 for code in range(256)]
 
 _SIZES = {
     'jpeg': _jpeg,
