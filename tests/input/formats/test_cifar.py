@@ -100,7 +100,7 @@ def test_label_out_of_range_is_refused(tmp_path):
     _cifar10(tmp_path)
     data, _, _ = _records(2)
     write(tmp_path / 'data_batch_2.bin', b'\x0a' + data[1:])
-    with pytest.raises(DataError, match='from 0 to 9, got 10 for example 2 of'):
+    with pytest.raises(DataError, match='_2.bin, record 0: .* got 10'):
         cifar10(str(tmp_path))
 
 
@@ -134,15 +134,3 @@ def test_real_cifar10():
     down = np.abs(np.diff(images[:100].astype(int), axis=1)).mean()
     across = np.abs(np.diff(images[:100].astype(int), axis=2)).mean()
     assert down < 25 and across < 25
-
-
-def test_label_out_of_range_names_file_and_record(tmp_path):
-    _cifar10(tmp_path)
-    path = tmp_path / 'data_batch_3.bin'
-    content = bytearray(path.read_bytes())
-    content[3073] = 200  # The label of the second record.
-    path.write_bytes(content)
-    with pytest.raises(DataError) as raised:
-        cifar10(str(tmp_path))
-    message = str(raised.value)
-    assert f'{path}, record 1: the label must be from 0 to 9, got 200' in message
