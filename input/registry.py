@@ -8,6 +8,7 @@ from estimator_clf.core.class_names import listed
 from estimator_clf.core.errors import DataError
 from estimator_clf.core.registry import Registry
 from input.dataset_info import DatasetInfo
+from input.images.limits import MAX_IMAGE_PIXELS
 
 if TYPE_CHECKING:  # They import TensorFlow.
     from input.sampling.subset import Subset
@@ -25,6 +26,7 @@ def open_dataset(
     *,
     selection: 'Subset | None' = None,
     class_order: Sequence[str] = (),
+    max_image_pixels: int = MAX_IMAGE_PIXELS,
     **options: Any,
 ) -> 'DataSource':
     """Opens a dataset.
@@ -35,6 +37,7 @@ def open_dataset(
       selection: the classes and examples to use; None: all.
       class_order: the names of the classes in the order of an earlier run, which
         retains its labels; ignored if the names are others.
+      max_image_pixels: maximum number of pixels of an image, see `DataSource`.
       **options: options of the format, see its function. None means not given.
 
     Raises:
@@ -71,6 +74,7 @@ def open_dataset(
         height, width, channels = info.image_shape
         options = {'image_size': f'{height}x{width}', 'channels': channels, **options}
     source = factory(data_dir, **options)
+    source.max_image_pixels = max_image_pixels
     if selection:
         from input.sampling.subset import select
 

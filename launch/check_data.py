@@ -23,6 +23,7 @@ _SETTINGS = (
     'image_size',
     'channels',
     'validation_split',
+    'max_image_pixels',
     'train_split',
     'eval_split',
 )

@@ -20,6 +20,7 @@ _SETTINGS = (
     'image_size',
     'channels',
     'validation_split',
+    'max_image_pixels',
 )
 _OWN = ('output_dir', 'shards', 'compression', 'workers')
 

@@ -28,7 +28,8 @@ def define_flags() -> None:
         'Splits to evaluate. Default: validation and test, if they exist; all of other '
         'data.',
     )
-    flags.define_run('checkpoint', 'data_dir', *_EVALUATION, 'device')
+    flags.define_run('checkpoint', 'data_dir', 'max_image_pixels')
+    flags.define_run(*_EVALUATION, 'device')
     absl_flags.DEFINE_enum('output', 'table', ['table', 'json'], 'What to print.')
 
 
@@ -43,6 +44,7 @@ def main(arguments: list[str]) -> None:
     app.no_arguments(arguments)
     config = load_config(
         FLAGS.model_dir,
+        max_image_pixels=FLAGS.max_image_pixels,
         **{name: FLAGS[name].value for name in _EVALUATION},
     )
     info = load_info(FLAGS.model_dir)
@@ -85,7 +87,8 @@ def main(arguments: list[str]) -> None:
 
 
 def _help():
-    names = ['model_dir', 'split', 'checkpoint', 'data_dir', *_EVALUATION, 'device']
+    names = ['model_dir', 'split', 'checkpoint', 'data_dir', 'max_image_pixels']
+    names += [*_EVALUATION, 'device']
     return __doc__ + '\n' + '\n'.join(map(flags.flag_help, [*names, 'output']))
 
 

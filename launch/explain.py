@@ -68,7 +68,7 @@ def define_flags() -> None:
     path_flags.define_path(
         'output_dir', '', 'Output directory. Default: MODEL_DIR/explain.'
     )
-    flags.define_run('checkpoint', 'data_dir', 'device')
+    flags.define_run('checkpoint', 'data_dir', 'max_image_pixels', 'device')
     text(
         'split',
         '',
@@ -135,7 +135,11 @@ def main(arguments: list[str]) -> None:
             raise ConfigError(f'--what must be of {", ".join(_KINDS)}, got {kind!r}')
     # A single forward pass: gradients of an average over several would differ.
     config = load_config(
-        FLAGS.model_dir, data_dir=FLAGS.data_dir, eval_samples=1, export_tta=False
+        FLAGS.model_dir,
+        data_dir=FLAGS.data_dir,
+        max_image_pixels=FLAGS.max_image_pixels,
+        eval_samples=1,
+        export_tta=False,
     )
     info = load_info(FLAGS.model_dir)
     options = _options(config)
@@ -200,7 +204,7 @@ def _options(config):
         smoothness=FLAGS.smoothness,
         sparsity=FLAGS.sparsity,
         dream_size=FLAGS.dream_size,
-        max_pixels=config.exports.max_pixels,
+        max_pixels=config.data.max_image_pixels,
         seed=FLAGS.seed,
     )
 

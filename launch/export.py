@@ -26,7 +26,7 @@ def define_flags() -> None:
         'MODEL_DIR/export-FORMAT (export-tflite-int8 with --quantize).',
     )
     flags.define_run('checkpoint', 'data_dir', 'eval_samples', 'eval_tta', 'export_tta')
-    flags.define_run('check_export', 'max_pixels')
+    flags.define_run('check_export', 'max_image_pixels')
     absl_flags.DEFINE_enum(
         'format',
         'saved_model',
@@ -56,7 +56,7 @@ def main(arguments: list[str]) -> None:
         FLAGS.model_dir,
         export=True,
         check_export=FLAGS.check_export,
-        max_pixels=FLAGS.max_pixels,
+        max_image_pixels=FLAGS.max_image_pixels,
         data_dir=FLAGS.data_dir,
         eval_samples=FLAGS.eval_samples,
         eval_tta=FLAGS.eval_tta,
@@ -69,7 +69,9 @@ def main(arguments: list[str]) -> None:
             f'--eval_tta={FLAGS.eval_tta} has no effect on an export without '
             '--export_tta; give both'
         )
-    for name in ('check_export', 'max_pixels') if FLAGS.format != 'saved_model' else ():
+    for name in (
+        ('check_export', 'max_image_pixels') if FLAGS.format != 'saved_model' else ()
+    ):
         if getattr(FLAGS, name):
             raise ConfigError(f'--{name} is for --format=saved_model')
     if FLAGS.quantize and FLAGS.format != 'tflite':
@@ -155,7 +157,7 @@ def _examples(config, info):
 def _help():
     names = ['model_dir', 'export_dir', 'checkpoint', 'data_dir', 'eval_samples']
     names += ['eval_tta', 'export_tta', 'format', 'quantize']
-    names += ['check_export', 'max_pixels']
+    names += ['check_export', 'max_image_pixels']
     return __doc__ + '\n' + '\n'.join(map(flags.flag_help, names))
 
 

@@ -211,10 +211,10 @@ _RUN: dict[str, tuple] = {
         'Whether to compare a SavedModel with its checkpoint in a fresh process before '
         'it appears. Default: as the exports of the run.',
     ),
-    'max_pixels': (
+    'max_image_pixels': (
         flags.DEFINE_integer,
         None,
-        'Maximum pixels of an image in a request. Default: as the exports of the run.',
+        'Maximum pixels of an image. Default: as in the run.',
     ),
     'device': (flags.DEFINE_enum, 'auto', ['auto', 'cpu', 'gpu'], 'Where to compute.'),
 }

@@ -32,7 +32,7 @@ def define_flags() -> None:
         '',
         'Directory of a run, to use a checkpoint instead of an export.',
     )
-    flags.define_run('checkpoint', 'device')
+    flags.define_run('checkpoint', 'max_image_pixels', 'device')
     absl_flags.DEFINE_enum(
         'output', 'table', ['table', 'csv', 'jsonl'], 'What to print.'
     )
@@ -191,7 +191,7 @@ def _predictor():
         load_info,
     )
 
-    config = load_config(FLAGS.model_dir)
+    config = load_config(FLAGS.model_dir, max_image_pixels=FLAGS.max_image_pixels)
     info = load_info(FLAGS.model_dir)
     decoder = build_decoder(config, info)
     if decoder is None:
@@ -223,7 +223,7 @@ def _fingerprint(source):
 
 def _help():
     names = ['export_dir', 'model_dir', 'checkpoint', 'output', 'output_file', 'top']
-    names += ['image_key', 'batch_size', 'device']
+    names += ['image_key', 'batch_size', 'max_image_pixels', 'device']
     return __doc__ + '\n' + '\n'.join(map(flags.flag_help, names))
 
 

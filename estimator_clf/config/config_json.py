@@ -6,7 +6,7 @@ from typing import Any
 
 from estimator_clf.config.config import Config, make_config
 from estimator_clf.config.groups.fields import FIELDS
-from estimator_clf.config.upgrade import upgrade
+from estimator_clf.config.upgrade import RENAMED, upgrade
 from estimator_clf.core.errors import ConfigError
 
 FILE_NAME = 'config.json'
@@ -50,6 +50,8 @@ def load(model_dir: str) -> Config:
         raise ConfigError(f'{path} is corrupt: {error}') from None
     if version == 1:
         settings = upgrade(settings, _class_names(model_dir))
+    # Also of this format, written before a setting was renamed.
+    settings = {RENAMED.get(name, name): value for name, value in settings.items()}
     unknown = sorted(set(settings) - set(FIELDS))
     if unknown:
         raise ConfigError(

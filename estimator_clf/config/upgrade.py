@@ -14,6 +14,7 @@ RENAMED = {
     'accumulate_steps': 'gradient_accumulation_steps',
     'rescale_weights': 'normalize_weights',
     'also_evaluate': 'extra_eval_sets',
+    'max_pixels': 'max_image_pixels',
 }
 
 #: dict old name -> (the setting that has it now, name of the option there).

@@ -33,6 +33,12 @@ def translate_tf_errors(sources: Iterable[_Explains]) -> Iterator[None]:
     """
     try:
         yield
+    except UnicodeDecodeError as error:
+        # TensorFlow's message has bytes of a record that it cannot parse.
+        text = next(filter(None, (s.explain(error) for s in sources)), None)
+        if text is None:
+            raise
+        raise RunError(text) from None
     except ValueError as error:  # `Saver` raises it for a missing file.
         text = restore_error_message(error)
         if text is None:

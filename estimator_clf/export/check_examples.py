@@ -107,7 +107,7 @@ def of_run(config: Config, source: DataSource) -> list[CheckExample]:
         source,
         evaluation_split(config, source) or config.data.train_split,
         eval_crop=config.data.eval_crop,
-        max_pixels=config.exports.max_pixels,
+        max_pixels=config.data.max_image_pixels,
     )
 
 

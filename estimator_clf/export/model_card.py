@@ -184,7 +184,7 @@ def _usage(info: DatasetInfo, config: Config | None) -> str:
             'image in `image/encoded`.'
         )
         if config:
-            limit = config.exports.max_pixels
+            limit = config.data.max_image_pixels
             text += f' An image of more than {limit:,} pixels is refused.'
         curl = _CURL
     else:

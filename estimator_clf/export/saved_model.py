@@ -74,7 +74,7 @@ def export_saved_model(
         signatures = write_graph(model_fn, info, checkpoint, partial, decode)
         _write_extras(partial, info)
         if not examples:
-            limit = config.exports.max_pixels if config else None
+            limit = config.data.max_image_pixels if config else None
             examples = check_examples.random_examples(info, decode, max_pixels=limit)
         check_examples.write(
             os.path.join(partial, EXTRA, check_examples.FILE_NAME),

@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterable
 
 from estimator_clf.serving.errors import ServingError
-from input.images.decode import kind_of
+from input.images.file_kind import kind_of
 
 #: Name of the input of encoded images, and of their feature in a `tf.Example`.
 IMAGE_INPUT = 'image_bytes'

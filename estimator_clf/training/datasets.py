@@ -82,6 +82,7 @@ def source_args(config: Config) -> dict[str, Any]:
         'image_size': data.image_size or None,
         'channels': data.channels,
         'validation_split': data.validation_split or None,
+        'max_image_pixels': data.max_image_pixels,
         **call.kwargs,
     }
     if call.name.startswith('tfds:'):  # Its splits may be slices.

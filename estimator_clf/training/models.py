@@ -166,17 +166,17 @@ def build_decoder(config: Config, info: DatasetInfo) -> 'BatchDecoder | None':
     from input.images.decode import central_window
 
     height, width, channels = info.image_shape
-    exports = config.exports
-    if exports.export and exports.max_pixels < height * width:
+    max_pixels = config.data.max_image_pixels
+    if config.exports.export and max_pixels < height * width:
         raise ConfigError(
-            f'`max_pixels` must be at least {height * width}, the {height} x {width} '
-            f'pixels of the network input, got {exports.max_pixels}'
+            f'`max_image_pixels` must be at least {height * width}, the {height} x '
+            f'{width} pixels of the network input, got {max_pixels}'
         )
     return BatchDecoder(
         size=(height, width),
         channels=channels,
         window=central_window(config.data.eval_crop, width / height),
-        max_pixels=exports.max_pixels,
+        max_pixels=max_pixels,
     )
 
 

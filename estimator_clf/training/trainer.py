@@ -191,6 +191,8 @@ class Trainer:
             config.run.model_dir,
         )
         self._closers.append(log.flush)
+        for text in self.source.losses():
+            self._callback.on_message(text)
         # Checks the input's settings before anything is written.
         self._train_input = self._make_train_input()
         self.source.keep_statistics(known)

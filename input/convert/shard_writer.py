@@ -19,7 +19,8 @@ from estimator_clf.core.errors import (
     disk_full_message,
     is_out_of_memory,
 )
-from input.images.decode import kind_of, whole_window
+from input.images.decode import whole_window
+from input.images.file_kind import kind_of
 from input.images.image_shape import header
 from input.images.tf_messages import short_reason
 from input.sources.base import DataSource, as_numpy_batches

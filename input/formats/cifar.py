@@ -13,7 +13,7 @@ from estimator_clf.core.errors import DataError
 from estimator_clf.core.paths import special_file
 from estimator_clf.core.registry import register
 from input.dataset_info import DatasetInfo
-from input.sources.in_memory import ArraySource
+from input.sources.in_memory import ArraySource, check_labels
 from input.text_files import read_names
 
 _PIXELS = 3 * 32 * 32
@@ -152,6 +152,8 @@ def _source(
         parts = [
             read_batch(os.path.join(directory, b), label_bytes, column) for b in batches
         ]
+        for batch, (_, labels) in zip(batches, parts, strict=True):
+            check_labels(os.path.join(directory, batch), labels, len(names))
         images = np.concatenate([batch[0] for batch in parts])
         arrays[split] = images, np.concatenate([batch[1] for batch in parts])
     return ArraySource(name, names, arrays, validation_split, info)

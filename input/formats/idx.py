@@ -34,6 +34,7 @@ def idx(
     data_dir: str | None,
     *,
     prefix: str | None = None,
+    transpose: bool | None = None,
     validation_split: float = 0.0,
     info: DatasetInfo | None = None,
 ) -> ArraySource:
@@ -44,19 +45,22 @@ def idx(
         of a directory `mnist`.
       prefix: the set to read, where a directory contains several:
         'emnist-letters-'.
+      transpose: swap rows and columns of each image: EMNIST's are stored so that they
+        are upright only then. By default the images are as they are stored.
       validation_split: fraction of the training images to hold out.
       info: see `DataSource`.
 
     Returns:
       A source of images [height, width, 1]. EMNIST's are transposed, as they are
-      stored. Classes are named by their labels, also where these start at 1 (EMNIST
-      letters), unless `labels.txt` names them.
+      stored, unless `transpose`. Classes are named by their labels, also where these
+      start at 1 (EMNIST letters), unless `labels.txt` names them.
 
     Raises:
       DataError: a missing file, a wrong header, a file cut short.
     """
     directory = _directory(data_dir)
     arrays: dict[str, Arrays] = {}
+    transposed = False
     listing = sorted(os.listdir(directory))
     for name in listing:
         match = _IMAGES.match(name)
@@ -72,14 +76,25 @@ def idx(
             )
         images = read_idx(os.path.join(directory, name), 3)
         labels = read_idx(_path_of_labels(directory, name), 1)
+        if transpose:
+            images = np.ascontiguousarray(images.transpose(0, 2, 1))
         arrays[split] = (images[..., None], labels)
+        transposed |= 'emnist' in match['prefix'].lower()
     if 'train' not in arrays:
         raise DataError(
             f'{directory} must contain {prefix or ""}train-images-idx3-ubyte[.gz]'
         )
     arrays, names = _number_classes(directory, arrays)
     name = (prefix or os.path.basename(os.path.abspath(directory))).strip('-_')
-    return ArraySource(name, names, arrays, validation_split, info)
+    source = ArraySource(name, names, arrays, validation_split, info)
+    if transposed and transpose is None:
+        source.known_losses = [
+            f"{source.name}: EMNIST's files hold transposed images, and they are read "
+            'as they are: a model trained on them misreads upright letters. Write '
+            "`dataset='idx(transpose=True)'` for upright ones; `transpose=False` for "
+            'these, without this message'
+        ]
+    return source
 
 
 def read_idx(path: str, dimensions: int) -> np.ndarray:

@@ -21,6 +21,7 @@ from input.dataset_info import DatasetInfo
 from input.directories.skipped import Skipped, by_extension
 from input.directories.splits import AS_CLASSES, SplitDirectories, find_splits
 from input.directories.walk import EXTENSIONS, files_in, images_below, subdirectories
+from input.images.first_look import check_first_files
 from input.images.image_shape import infer_image_shape
 from input.sampling.validation_split import held_out
 from input.sources.image_files import Files, ImageFileSource
@@ -66,7 +67,8 @@ def image_folder(
 
     Raises:
       DataError: no such directory, no images, fewer than two classes, a class that
-        the training split does not contain.
+        the training split does not contain, or without an image of a kind that is
+        decoded.
     """
     root = existing_directory(data_dir)
     pattern = compile_pattern(label_pattern)
@@ -100,6 +102,7 @@ def image_folder(
         )
         for split, examples in found.items()
     }
+    check_first_files(root, files, class_names)
     if validation_split:
         _hold_out(root, files, validation_split)
     paths = files['train'][0]

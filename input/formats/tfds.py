@@ -17,6 +17,7 @@ from input.images.image_shape import infer_image_shape, limit_size
 from input.sources.records import Parser, sample_images
 from input.sources.tfrecords import SHUFFLE_BUFFER, TFRecordSource
 from input.split_names import canonical
+from input.tfrecord.diagnose import Features
 from input.tfrecord.files import Shard, count_records
 
 
@@ -103,6 +104,7 @@ def tfds(
         validation_split,
         shuffle_buffer,
         info,
+        Features(image, label, ''),
     )
     source.notes = notes
     return source

@@ -1,6 +1,9 @@
 """Sharded TFRecord files with the common features of image datasets."""
 
 import collections
+import contextlib
+import itertools
+import math
 import os
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -12,23 +15,28 @@ from estimator_clf.core.class_names import names_fault, natural_order
 from estimator_clf.core.errors import DataError, is_out_of_memory
 from estimator_clf.core.registry import register
 from input.dataset_info import DatasetInfo
+from input.images import file_kind
 from input.images.image_shape import infer_image_shape
 from input.images.tf_messages import short_reason
 from input.sources.base import as_numpy_batches
 from input.sources.records import (
     Parser,
     corrupt_example,
+    invalid_records,
+    readable_records,
     record_dataset,
     sample_images,
+    unreadable_record,
 )
 from input.sources.tfrecords import SHUFFLE_BUFFER, TFRecordSource
 from input.text_files import read_names
+from input.tfrecord import diagnose
+from input.tfrecord.diagnose import Features
 from input.tfrecord.files import Shard, compression_of, count_records
 from input.tfrecord.manifest import Manifest, read_manifest
 from input.tfrecord.shard_names import find_shards, unused_files
 
 _NO_LABEL = np.iinfo(np.int64).min
-_KINDS = {'bytes_list': 'text', 'int64_list': 'integer', 'float_list': 'float'}
 _COMPRESSIONS = ('GZIP', 'ZLIB')
 
 
@@ -86,12 +94,13 @@ def tfrecord(
     if manifest:
         manifest.check_complete(splits)
     keys = (image_key, label_key, text_key)
-    _check_features(splits, *keys)
+    features = Features(*keys, label_offset)
+    _check_features(splits, features)
     listed = names_in_file(data_dir, manifest)
     class_names = (
         listed
         or (manifest.class_names if manifest else None)
-        or _collect_names(splits['train'], label_key, text_key, label_offset)
+        or _collect_names(splits['train'], features)
     )
     if not class_names:
         raise DataError(
@@ -110,11 +119,19 @@ def tfrecord(
         if info is None and not validation_split:
             info = manifest.info
     else:
-        images = sample_images(splits['train'], parse)
+        images = sample_images(splits['train'], parse, features=features)
         shape = infer_image_shape(images, image_size, channels, notes)
     name = 'tfrecord:' + os.path.basename(os.path.abspath(data_dir))
     source = TFRecordSource(
-        name, class_names, shape, splits, parse, validation_split, shuffle_buffer, info
+        name,
+        class_names,
+        shape,
+        splits,
+        parse,
+        validation_split,
+        shuffle_buffer,
+        info,
+        features,
     )
     source.skipped = unused_files(data_dir, found)
     source.notes = notes
@@ -183,61 +200,91 @@ def labels_file(data_dir: str) -> str | None:
     return path if os.path.isfile(path) else None
 
 
-def _check_features(
-    splits: Mapping[str, Sequence[Shard]], image_key: str, label_key: str, text_key: str
-) -> None:
-    """Checks that the first record of each split has the features."""
+def _check_features(splits: Mapping[str, Sequence[Shard]], features: Features) -> None:
+    """Checks the first records of each split: their features, and what the images are.
+
+    A fault of all records is found before the first step, and named as such.
+    """
     for shards in splits.values():
         shard = next(shard for shard in shards if shard.count)
-        kinds = _first_kinds(shard)
-        listed = ', '.join(f'{name} ({kind})' for name, kind in sorted(kinds.items()))
-        where = f'The first record of {shard.path}'
-        if kinds.get(image_key) != 'text':
+        records = _first_records(shard)
+        _check_first(shard, records[0], features)
+        images = []
+        for record in records:
+            # A single invalid record is named where it is read.
+            with contextlib.suppress(DataError):
+                images.append(features.read(record)[0])
+        if images and not any(map(file_kind.kind_of, images)):
+            what = _raw_pixels(images, records[0]) or file_kind.describe(images[0])
             raise DataError(
-                f'{where} has no feature {image_key!r} of bytes; it has: {listed}. '
-                'Set `image_key` to the one with the encoded image'
-            )
-        if kinds.get(label_key, 'integer') != 'integer':
-            raise DataError(
-                f'{where}: the feature {label_key!r} must be one integer, not '
-                f'{kinds[label_key]}; for a class name set `text_key`'
-            )
-        if label_key not in kinds and kinds.get(text_key) != 'text':
-            raise DataError(
-                f'{where} has neither {label_key!r} nor {text_key!r}; it has: '
-                f'{listed}. Set `label_key` or `text_key` to the one with the class'
+                f'{shard.path}: none of the first {len(images)} records has an image '
+                f'in {features.image!r}; record 0: {what}'
             )
 
 
-def _first_kinds(shard: Shard) -> dict[str, str]:
-    """Returns dict name -> kind of each feature of the first record of a file."""
+def _check_first(shard: Shard, serialized: bytes, features: Features) -> None:
+    """Checks that a record has the features; the error names the option to set."""
+    where = f'The first record of {shard.path}'
+    try:
+        found = diagnose.parse(serialized)
+    except DataError as error:
+        raise DataError(
+            f'{shard.path} contains records that are not a tf.train.Example: its first '
+            f'record: {error}'
+        ) from None
+    kinds, listed = diagnose.kinds(found), diagnose.listed(found)
+    if kinds.get(features.image) != 'text':
+        raise DataError(
+            f'{where} has no feature {features.image!r} of bytes; it has: {listed}. '
+            'Set `image_key` to the one with the encoded image'
+        )
+    if kinds.get(features.label, 'integer') != 'integer':
+        raise DataError(
+            f'{where}: the feature {features.label!r} must be one integer, not '
+            f'{kinds[features.label]}; for a class name set `text_key`'
+        )
+    if features.label not in kinds and kinds.get(features.text) != 'text':
+        raise DataError(
+            f'{where} has neither {features.label!r} nor {features.text!r}; it has: '
+            f'{listed}. Set `label_key` or `text_key` to the one with the class'
+        )
+
+
+def _raw_pixels(images: Sequence[bytes], serialized: bytes) -> str | None:
+    """Describes images of one length that have no header; None if they do not."""
+    sizes = {len(image) for image in images}
+    if len(sizes) > 1 or not images[0] or file_kind.name_of(images[0]):
+        return None
+    (size,) = sizes
+    found = diagnose.parse(serialized)
+    sides = [
+        next((list(found[n].int64_list.value) for n in names if n in found), [])
+        for names in (('image/height', 'height', 'rows'), ('image/width', 'width'))
+    ]
+    shapes = [(*side, *other, c) for side, other in [sides] for c in (1, 3)]
+    shapes += [(math.isqrt(size // c), math.isqrt(size // c), c) for c in (1, 3)]
+    shape = next((s for s in shapes if len(s) == 3 and math.prod(s) == size), None)
+    pixels = f' of {shape[0]} x {shape[1]} x {shape[2]}' if shape else ''
+    return (
+        f'each has {size} bytes and no header, as raw pixels{pixels} have; write them '
+        'as PNG (tf.io.encode_png), or read them as arrays (`input.from_arrays`)'
+    )
+
+
+def _first_records(shard: Shard, count: int = 4) -> list[bytes]:
+    """Reads the first records of a file."""
 
     def first():
-        return record_dataset(shard.path, shard.compression).take(1)
+        return record_dataset(shard.path, shard.compression).take(count)
 
     try:
-        (serialized,) = as_numpy_batches(first)
-        example = tf.train.Example.FromString(serialized)
+        return list(as_numpy_batches(first))
     except tf.errors.OpError as error:
         if is_out_of_memory(error):
             raise
-        raise DataError(
-            f'{shard.path}: its first record is corrupt ({short_reason(error)}); get '
-            'the file again'
-        ) from None
-    except Exception as error:  # Of protobuf; which class depends on its version.
-        if is_out_of_memory(error):
-            raise
-        raise DataError(
-            f'{shard.path} contains records that are not a tf.train.Example: {error}'
-        ) from None
-    kinds = {}
-    for name, feature in example.features.feature.items():
-        kind = feature.WhichOneof('kind')
-        if kind:
-            count = len(getattr(feature, kind).value)
-            kinds[name] = _KINDS[kind] if count == 1 else f'{count} x {_KINDS[kind]}'
-    return kinds
+        lost = unreadable_record(shard, readable_records(shard))
+        where, reason = (lost or [(shard.path, short_reason(error))])[0]
+        raise DataError(f'{where} is corrupt: {reason}') from None
 
 
 def _label_features(label_key: str, text_key: str) -> dict[str, Any]:
@@ -247,10 +294,13 @@ def _label_features(label_key: str, text_key: str) -> dict[str, Any]:
     }
 
 
-def _collect_names(
-    shards: Sequence[Shard], label_key: str, text_key: str, label_offset: int
-) -> list[str]:
+def _collect_names(shards: Sequence[Shard], keys: Features) -> list[str]:
     """Finds the class names by reading all records once."""
+    label_key, text_key, label_offset = (
+        keys.label,
+        keys.text,
+        keys.offset,
+    )
     features = _label_features(label_key, text_key)
 
     def dataset():
@@ -269,10 +319,13 @@ def _collect_names(
     except tf.errors.OpError as error:
         if is_out_of_memory(error):
             raise
-        raise DataError(
-            f'The records of {os.path.dirname(shards[0].path)} cannot be read: '
-            f'{short_reason(error)}'
-        ) from None
+        lost = (x for s in shards for x in unreadable_record(s, readable_records(s)))
+        invalid = (x for s in shards for x in invalid_records(s, keys))
+        directory = os.path.dirname(shards[0].path)
+        where, reason = next(
+            itertools.chain(lost, invalid), (directory, short_reason(error))
+        )
+        raise DataError(f'{where}: {reason}') from None
     labels = sorted({label for label, _ in pairs if label != _NO_LABEL})
     if not labels:
         return natural_order({text for _, text in pairs if text})

@@ -19,7 +19,7 @@ class BatchDecoder:
         size: Sequence[int],
         channels: int,
         window: decoding.Window | None = None,
-        max_pixels: int | None = None,
+        max_pixels: int | None = decoding.MAX_IMAGE_PIXELS,
     ):
         """Makes the decoder; for the arguments see `input.images.decode.decode`."""
         self._size = tuple(size)
@@ -108,7 +108,7 @@ class BatchDecoder:
         words = words.map(lambda one: decoding.fault(one, self._max_pixels))
         words = words.ignore_errors()
         words = words.filter(lambda text: tf.not_equal(text, ''))
-        usual = tf.data.Dataset.from_tensors('cannot be decoded: corrupt or cut short')
+        usual = tf.data.Dataset.from_tensors(decoding.corrupt(data[number]))
         reason = words.concatenate(usual).take(1).get_single_element()
         name = _name(number, count)
         return tf.strings.join([f'{decoding.CORRUPT_EXAMPLE} <', name, '>: ', reason])

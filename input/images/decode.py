@@ -11,17 +11,11 @@ from collections.abc import Callable, Sequence
 
 import tensorflow as tf
 
-from input.images import headers
+from input.images import file_kind, headers
+from input.images.limits import MAX_IMAGE_PIXELS
 from input.sampling.stateless_random import ExampleRng
 
 Window = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
-
-_KINDS = (  # First bytes of a file; its name may be wrong.
-    ('jpeg', b'\xff\xd8\xff'),
-    ('png', b'\x89PNG\r\n\x1a\n'),
-    ('gif', b'GIF8'),
-    ('bmp', b'BM'),
-)
 
 # Purposes of the random numbers of a window, see
 # `input.sampling.stateless_random.ExampleRng`.
@@ -31,13 +25,8 @@ WINDOW_PURPOSES = ('crop area', 'crop aspect', 'crop top', 'crop left')
 _RATIOS = (1, 2, 4, 8)
 
 CORRUPT_EXAMPLE = 'corrupt example'  # Marks our own message inside TensorFlow's.
-_UNKNOWN = 'neither JPEG, PNG, GIF nor BMP'
 _ANY = (1 << 63) - 1
-
-
-def kind_of(data: bytes) -> str | None:
-    """Returns 'jpeg', 'png', 'gif' or 'bmp', by the first bytes; else None."""
-    return next((name for name, magic in _KINDS if data.startswith(magic)), None)
+_KINDS = tuple(file_kind.DECODED.items())
 
 
 def central_window(fraction: float, aspect: float) -> Window:
@@ -110,13 +99,14 @@ def decode(
     channels: int,
     window: Window | None = None,
     key: tf.Tensor | None = None,
-    max_pixels: int | None = None,
+    max_pixels: int | None = MAX_IMAGE_PIXELS,
 ) -> tf.Tensor:
     """Decodes one image, crops a window and resizes it.
 
-    A JPEG (except CMYK to gray) is decoded only where the window is: corrupt data below
-    it is not noticed, and where color is stored at half the resolution, the outermost
-    columns of a window differ by a few levels from those of the whole image. If both
+    Whether an image is corrupt does not depend on the window: only an image that can be
+    decoded completely is accepted. A JPEG (except CMYK to gray) is decoded only where
+    the window is: where color is stored at half the resolution, the outermost columns
+    of a window differ by a few levels from those of the whole image. If both
     sides of the window are at least 2, 4 or 8 times the target's, it is decoded to a
     half, a quarter or an eighth, which takes less time, and then resampled with
     anti-aliasing: on photos 1 level from decoding all of it, in the mean. Of an
@@ -129,8 +119,8 @@ def decode(
       channels: target channels, 1 or 3.
       window: see `central_window`; by default the largest in the center.
       key: string scalar that names the image in errors.
-      max_pixels: refuse an image of more pixels before it is decoded; None: any that
-        fits into memory.
+      max_pixels: an image of more pixels is refused before it is decoded; None: any
+        that fits into memory.
 
     Returns:
       uint8 [height, width, channels].
@@ -144,13 +134,21 @@ def decode(
             raise ValueError('`window` is required where `size` is None')
         window = central_window(1.0, size[1] / size[0])
     key = tf.constant('(no name)') if key is None else key
-    if max_pixels:
-        words = fault(data, max_pixels)
+
+    def refused(words):
         message = tf.strings.join([CORRUPT_EXAMPLE + ' <', key, '>: ', words])
-        with tf.control_dependencies(
-            [tf.debugging.Assert(tf.equal(words, ''), [message])]
-        ):
-            data = tf.identity(data)
+        with tf.control_dependencies([tf.debugging.Assert(False, [message])]):
+            return tf.identity(data)
+
+    def limited(height, width, encoded=data):
+        """Returns the encoded image, unless it has too many pixels."""
+        if not max_pixels:
+            return encoded
+        return tf.cond(
+            headers.is_larger(height, width, max_pixels),
+            lambda: refused(headers.too_large(height, width, max_pixels)),
+            lambda: encoded,
+        )
 
     def crop(image):
         image = _to_channels(image, channels)
@@ -161,12 +159,18 @@ def decode(
     def jpeg():
         shape = tf.io.extract_jpeg_shape(data)
         place = window(shape[0], shape[1])
+        encoded = limited(shape[0], shape[1])
+        encoded = tf.cond(
+            place[0] + place[2] < shape[0],
+            lambda: _checked_jpeg(encoded),
+            lambda: encoded,
+        )
 
         def cropped(part, channels, ratio=1):
             # The default, INTEGER_FAST, saves a twentieth of the time and is 0.8 levels
             # too dark on photos; this gives exactly the pixels of Pillow.
             return tf.io.decode_and_crop_jpeg(
-                data, part, channels, ratio=ratio, dct_method='INTEGER_ACCURATE'
+                encoded, part, channels, ratio=ratio, dct_method='INTEGER_ACCURATE'
             )
 
         def pixels(channels):
@@ -197,40 +201,38 @@ def decode(
         # decode it would add a tenth to what a session prepares before the first image.
         return tf.cond(
             tf.equal(shape[2], 4),
-            lambda: crop(tf.io.decode_jpeg(data, 3, dct_method='INTEGER_ACCURATE')),
+            lambda: crop(tf.io.decode_jpeg(encoded, 3, dct_method='INTEGER_ACCURATE')),
             lambda: pixels(1),
         )
 
     def png():
+        encoded = limited(*headers.png_size(data))
         if channels != 1:
-            return crop(tf.io.decode_png(data, channels=channels))
+            return crop(tf.io.decode_png(encoded, channels=channels))
         # libpng would compute gray of another brightness wherever the file states its
         # gamma, as screenshots do; no other image decoder does.
         return tf.cond(
             headers.png_has_color(data),
-            lambda: crop(tf.io.decode_png(data, channels=3)),
-            lambda: crop(tf.io.decode_png(data, channels=1)),
+            lambda: crop(tf.io.decode_png(encoded, channels=3)),
+            lambda: crop(tf.io.decode_png(encoded, channels=1)),
         )
 
-    decoders = {
-        'png': png,
-        # One frame only; a GIF always has three channels.
-        'gif': lambda: crop(
-            tf.io.decode_image(
-                headers.first_gif_frame(data)[0], channels=3, expand_animations=False
-            )
-        ),
+    def gif():
+        frame, height, width = headers.first_gif_frame(data)
+        frame = limited(height, width, frame)
+        # A GIF always has three channels.
+        return crop(tf.io.decode_image(frame, channels=3, expand_animations=False))
+
+    def bmp():
         # The file determines 1, 3 or 4 channels; anything else is refused.
-        'bmp': lambda: crop(_decode_bmp(data)),
-    }
+        return crop(_decode_bmp(limited(*headers.bmp_size(data))))
 
     def unknown():
-        message = tf.strings.join([CORRUPT_EXAMPLE + ' <', key, '>: ' + _UNKNOWN])
-        with tf.control_dependencies([tf.debugging.Assert(False, [message])]):
+        with tf.control_dependencies([refused(file_kind.description(data))]):
             return tf.zeros([1, 1, channels], tf.uint8)
 
     def others():
-        branches = [decoders[name] for name, _ in _KINDS[1:]]
+        branches = [png, gif, bmp]  # In the order of `_KINDS`.
         return tf.switch_case(_kind_number(data) - 1, branches, default=unknown)
 
     # JPEG apart: for it, the first bytes are not compared with the other formats.
@@ -312,12 +314,38 @@ def fault(data: tf.Tensor, max_pixels: int | None) -> tf.Tensor:
         number: functools.partial(headers.fault, data, name, max_pixels or _ANY)
         for number, (name, _) in enumerate(_KINDS)
     }
-    empty = tf.equal(tf.strings.length(data), 0)
     return tf.switch_case(
-        _kind_number(data),
-        branches,
-        default=lambda: tf.where(empty, 'no image at all', _UNKNOWN),
+        _kind_number(data), branches, default=lambda: file_kind.description(data)
     )
+
+
+def corrupt(data: tf.Tensor) -> tf.Tensor:
+    """Returns the reason for a JPEG, PNG, GIF or BMP that cannot be decoded.
+
+    Args:
+      data: string scalar.
+    """
+    reasons = [file_kind.corrupt(name.upper()) for name, _ in _KINDS]
+    return tf.gather([*reasons, ''], _kind_number(data))
+
+
+def _checked_jpeg(data: tf.Tensor) -> tf.Tensor:
+    """Returns a JPEG, unless its data below a window are corrupt.
+
+    The decoder stops after the window, so that an error below it would depend on the
+    window that is sampled. Only where one is possible, all of it is decoded, to an
+    eighth.
+    """
+
+    def decoded():
+        # An assertion on the pixels: without a use of them, TensorFlow's graph
+        # optimization would remove the decoding.
+        largest = tf.reduce_max(tf.io.decode_jpeg(data, ratio=8))
+        complete = tf.debugging.Assert(tf.cast(largest, tf.int32) < 256, [''])
+        with tf.control_dependencies([complete]):
+            return tf.identity(data)
+
+    return tf.cond(headers.is_jpeg_intact_below(data), lambda: data, decoded)
 
 
 def _kind_number(data: tf.Tensor) -> tf.Tensor:
@@ -330,7 +358,7 @@ def _kind_number(data: tf.Tensor) -> tf.Tensor:
 
 def _is(data: tf.Tensor, name: str) -> tf.Tensor:
     """Returns whether an image is of that kind, bool scalar."""
-    magic = dict(_KINDS)[name]
+    magic = file_kind.DECODED[name]
     # `substr` of a shorter text returns all of it.
     return tf.equal(tf.strings.substr(data, 0, len(magic)), magic)
 

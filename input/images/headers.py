@@ -31,20 +31,35 @@ def fault(data: tf.Tensor, kind: str, max_pixels: int) -> tf.Tensor:
       tf.errors.InvalidArgumentError: at run time, for a JPEG whose header is corrupt.
     """
     height, width = _SIZES[kind](data)
-    height = tf.abs(height)  # Negative for a BMP that is stored from the top.
-    # The product of two 31-bit numbers fits into an int64.
-    pixels = tf.minimum(height, _MOST) * tf.minimum(tf.abs(width), _MOST)
     return tf.where(
-        pixels > max_pixels,
-        tf.strings.join(
-            [
-                tf.strings.as_string(width),
-                ' x ',
-                tf.strings.as_string(height),
-                f' pixels are more than the {max_pixels} that may be decoded',
-            ]
-        ),
-        '',
+        is_larger(height, width, max_pixels), too_large(height, width, max_pixels), ''
+    )
+
+
+def is_larger(height: tf.Tensor, width: tf.Tensor, max_pixels: int) -> tf.Tensor:
+    """Returns whether an image has more pixels than allowed, bool scalar.
+
+    Args:
+      height: integer scalar, negative for a BMP that is stored from the top.
+      width: integer scalar.
+      max_pixels: maximum number of pixels.
+    """
+    height, width = tf.cast(height, tf.int64), tf.cast(width, tf.int64)
+    # The product of two 31-bit numbers fits into an int64.
+    pixels = tf.minimum(tf.abs(height), _MOST) * tf.minimum(tf.abs(width), _MOST)
+    return pixels > max_pixels
+
+
+def too_large(height: tf.Tensor, width: tf.Tensor, max_pixels: int) -> tf.Tensor:
+    """Returns the reason to refuse an image for its size, string scalar."""
+    return tf.strings.join(
+        [
+            tf.strings.as_string(tf.abs(width)),
+            ' x ',
+            tf.strings.as_string(tf.abs(height)),
+            f' pixels are more than the {max_pixels} that may be decoded; make it '
+            'smaller, or raise `max_image_pixels`',
+        ]
     )
 
 
@@ -169,11 +184,18 @@ def _numbers(
     return tf.cast(numbers[0], tf.int64), tf.cast(numbers[1], tf.int64)
 
 
-def _png(data: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+def png_size(data: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Returns (height, width) of a PNG, int64 scalars."""
     # IHDR comes first: width, height (PNG specification, 11.2.1), unsigned.
     width, height = _numbers(data, 16, little_endian=False)
     mask = tf.constant((1 << 32) - 1, tf.int64)
     return tf.bitwise.bitwise_and(height, mask), tf.bitwise.bitwise_and(width, mask)
+
+
+def bmp_size(data: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Returns (height, width) of a BMP, int64 scalars; a height may be negative."""
+    width, height = _numbers(data, 18)
+    return height, width
 
 
 def _jpeg(data: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
@@ -181,9 +203,38 @@ def _jpeg(data: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     return shape[0], shape[1]
 
 
+def is_jpeg_intact_below(data: tf.Tensor) -> tf.Tensor:
+    """Returns whether nothing after the header of a JPEG can end its decoding, bool.
+
+    In one scan, 0xFF is followed by 0, 0xFF or the number of a restart marker (ITU
+    T.81, B.1.1.5), up to the end marker, the last two bytes. Then no error is possible
+    below a window. False does not mean that there is one: the file may have a
+    trailer, such as a second image.
+
+    It costs 5 to 15 % of decoding a photo, and as much as decoding an image of 32 x 32;
+    where a window reaches the bottom of an image it is not necessary.
+
+    Args:
+      data: string scalar.
+    """
+    raw = tf.io.decode_raw(data, tf.uint8)
+    at = tf.where(tf.equal(raw[:-1], 0xFF))[:, 0]
+    is_marker = tf.gather(_IS_MARKER, tf.cast(tf.gather(raw, at + 1), tf.int32))
+    # A header has at least two.
+    last = tf.gather(at, tf.where(is_marker)[-2:, 0])
+    begins = tf.strings.substr(data, last[0], 5)
+    # Start of scan: its length, and its number of components (B.2.3).
+    known = tf.equal(begins, [b'\xff\xda\0\x0c\3', b'\xff\xda\0\x08\1'])
+    ends = tf.equal(tf.strings.substr(data, last[1], 3), b'\xff\xd9')
+    return tf.reduce_any(known) & ends
+
+
+# Whether 0xFF and this byte are a marker other than a restart (B.1.1.3).
+_IS_MARKER = [0 < code < 0xFF and code & 0xF8 != 0xD0 for code in range(256)]
+
 _SIZES = {
     'jpeg': _jpeg,
-    'png': _png,
+    'png': png_size,
     'gif': lambda data: first_gif_frame(data)[1:],
-    'bmp': lambda data: _numbers(data, 18)[::-1],
+    'bmp': bmp_size,
 }

@@ -55,6 +55,9 @@ class DataSource(abc.ABC):
       notes: messages for the user about what the format inferred from the data.
       corrupt_images: records corrupt images, which are then skipped; must be set before
         anything is read. None: the first corrupt image is an error.
+      max_image_pixels: an image of more pixels is corrupt: it is not decoded. Must be
+        set before anything is read.
+      known_losses: messages for the user about the form in which the data are read.
     """
 
     unique_keys = True
@@ -86,6 +89,8 @@ class DataSource(abc.ABC):
         self.skipped = Skipped()
         self.notes: Sequence[str] = ()
         self.corrupt_images: CorruptImages | None = None
+        self.max_image_pixels = decoding.MAX_IMAGE_PIXELS
+        self.known_losses: Sequence[str] = ()
         self._info = info
         self._info_of_run: DatasetInfo | None = None  # See `keep_statistics`.
 
@@ -151,6 +156,10 @@ class DataSource(abc.ABC):
         """Returns (height, width) of a few images on disk, where that is quick."""
         del split, count
         return []
+
+    def losses(self) -> list[str]:
+        """Describes what reading some training images loses, with the remedies."""
+        return list(self.known_losses)
 
     def explain(self, error: BaseException) -> str | None:
         """Finds the cause on disk of an error that TensorFlow raised.
@@ -292,7 +301,9 @@ class DataSource(abc.ABC):
     ) -> tf.Tensor:
         """Decodes one image to `image_shape`, see `input.images.decode.decode`."""
         height, width, channels = self.image_shape
-        return decoding.decode(data, (height, width), channels, window, key)
+        return decoding.decode(
+            data, (height, width), channels, window, key, self.max_image_pixels
+        )
 
     def input_fn(
         self,
@@ -385,6 +396,7 @@ class DataSource(abc.ABC):
             with_index=with_index,
             pack=pack,
             time_input=time_input,
+            max_image_pixels=self.max_image_pixels,
         )
         self._check_options(options)
         most = self.steps_per_pack(split, batch_size, augment) if training else 1
@@ -483,6 +495,11 @@ def as_numpy_batches(input_fn: InputFn, limit: int | None = None) -> Iterator[An
                 yield session.run(batch)
             except tf.errors.OutOfRangeError:
                 return
+            except UnicodeDecodeError as error:
+                # TensorFlow's message quotes a record that is not a tf.train.Example.
+                raise tf.errors.InvalidArgumentError(
+                    None, None, f'Could not parse example input ({error.reason})'
+                ) from None
             done += 1
     finally:
         session.close()

@@ -1,7 +1,7 @@
 """Encoded images that may be corrupt: reading one, recording it, naming the reason."""
 
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import tensorflow as tf
@@ -9,7 +9,7 @@ import tensorflow as tf
 from estimator_clf.core.devices import session_config
 from estimator_clf.core.errors import is_out_of_memory
 from input.corrupt_images import CorruptImages
-from input.images.decode import decode, whole_window
+from input.images.decode import MAX_IMAGE_PIXELS, decode, whole_window
 from input.images.tf_messages import short_reason
 
 
@@ -26,7 +26,7 @@ def record_corrupt(
     corrupt_images: CorruptImages,
     training: bool,
     field: str,
-    image_shape: Sequence[int],
+    why: Callable[[Mapping[str, bytes]], str],
     encoded: np.ndarray,
     keys: np.ndarray,
     names: np.ndarray,
@@ -38,7 +38,7 @@ def record_corrupt(
       corrupt_images: where to record them.
       training: whether a batch without any valid image is an error.
       field: 'path' or 'data', the meaning of `encoded`.
-      image_shape: (height, width, channels) to decode to.
+      why: returns the reason why an example, {field: bytes}, cannot be decoded.
       encoded: bytes [b].
       keys: bytes [b].
       names: bytes [b], which identify the images where keys are not unique.
@@ -57,19 +57,24 @@ def record_corrupt(
         described.append(name if name == key else f'{key} ({name})')
         if place not in valid:
             example = {field: encoded[place]}
-            find_reason = functools.partial(why_unreadable, example, image_shape)
+            find_reason = functools.partial(why, example)
             corrupt_images.note(described[place], find_reason, key)
     if training and not valid:
         corrupt_images.raise_no_valid_examples(described)
     return np.int64(len(keys) - len(valid))
 
 
-def why_unreadable(example: Mapping[str, bytes], image_shape: Sequence[int]) -> str:
+def why_unreadable(
+    example: Mapping[str, bytes],
+    image_shape: Sequence[int],
+    max_pixels: int = MAX_IMAGE_PIXELS,
+) -> str:
     """Decodes an image again and returns the reason why that fails.
 
     Args:
       example: 'path' or 'data' of the image.
       image_shape: (height, width, channels) to decode to.
+      max_pixels: maximum number of pixels of an image.
     """
     # Threads of its own: those of all sessions may be waiting for this answer.
     config = session_config(
@@ -82,7 +87,13 @@ def why_unreadable(example: Mapping[str, bytes], image_shape: Sequence[int]) -> 
     with tf.Graph().as_default():
         given = {name: tf.compat.v1.placeholder(tf.string, []) for name in example}
         # All of it: the corrupt part may be outside the central window.
-        image = decode(read_encoded(given), (height, width), channels, whole_window)
+        image = decode(
+            read_encoded(given),
+            (height, width),
+            channels,
+            whole_window,
+            max_pixels=max_pixels,
+        )
         feed = {given[name]: value for name, value in example.items()}
         with tf.compat.v1.Session(config=config) as session:
             try:

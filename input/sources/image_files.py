@@ -21,6 +21,7 @@ from input.fingerprint import (
 )
 from input.images.decode import central_window, whole_window
 from input.images.image_shape import header
+from input.images.lossy import LOOKED_AT, describe_losses
 from input.sampling.class_balance import make_order
 from input.sources import image_cache
 from input.sources.array_dataset import array_dataset
@@ -246,6 +247,10 @@ class ImageFileSource(DataSource):
                 sizes.append(header(paths[index])[:2])
         return sizes
 
+    def losses(self) -> list[str]:
+        split = next(iter(self.num_examples))
+        return [*self.known_losses, *describe_losses(self.sample(split, LOOKED_AT))]
+
     def explain(self, error: BaseException) -> str | None:
         del error
         if self.corrupt_images and self.corrupt_images.stopped_by:
@@ -269,7 +274,9 @@ class ImageFileSource(DataSource):
             for number, path in enumerate(paths):
                 if number not in valid:
                     example = {'path': os.fsencode(path)}
-                    reason = why_unreadable(example, self.image_shape)
+                    reason = why_unreadable(
+                        example, self.image_shape, self.max_image_pixels
+                    )
                     found.append((_printable(path), reason))
                     if limit and len(found) >= limit:
                         return found

@@ -299,6 +299,22 @@ def _check_images(
         )
 
 
+def check_labels(path: str, labels: np.ndarray, num_classes: int) -> None:
+    """Raises DataError for a label of a file that is not the number of a class.
+
+    Args:
+      path: the file, for the message.
+      labels: integers [N], not negative.
+      num_classes: number of classes.
+    """
+    invalid = np.flatnonzero(labels >= num_classes)
+    if len(invalid):
+        raise DataError(
+            f'{path}, record {invalid[0]}: the label must be from 0 to '
+            f'{num_classes - 1}, got {int(labels[invalid[0]])}; get the file again'
+        )
+
+
 def check_validation_split(
     name: str, fraction: float, splits: Collection[str], out: np.ndarray
 ) -> None:

@@ -27,7 +27,7 @@ from input.corrupt_images import CorruptImages
 from input.images import decode as decoding
 from input.sampling.index_shuffle import Share
 from input.sampling.stateless_random import ExampleRng, PrecomputedRng
-from input.sources.encoded import read_encoded, record_corrupt
+from input.sources.encoded import read_encoded, record_corrupt, why_unreadable
 from input.sources.input_wait import timed
 
 Batch = dict[str, tf.Tensor]
@@ -54,6 +54,7 @@ class ReadOptions:
       pack: number of steps whose batches form one element.
       time_input: adds the feature 'input_wait'.
       use_cache: may fill and read the source's in-memory cache.
+      max_image_pixels: see `DataSource`.
     """
 
     split: str
@@ -68,6 +69,7 @@ class ReadOptions:
     pack: int = 1
     time_input: bool = False
     use_cache: bool = True
+    max_image_pixels: int = decoding.MAX_IMAGE_PIXELS
 
     @property
     def order_seed(self) -> int | None:
@@ -162,7 +164,14 @@ def read_and_decode(
         rng = PrecomputedRng(decoding.WINDOW_PURPOSES, example['window_rng'])
         window = decoding.random_window(rng, min_area, width / height)
     data = read_encoded(example)
-    return decoding.decode(data, (height, width), channels, window, example['key'])
+    return decoding.decode(
+        data,
+        (height, width),
+        channels,
+        window,
+        example['key'],
+        options.max_image_pixels,
+    )
 
 
 def decode_and_skip_corrupt(
@@ -229,8 +238,11 @@ def fill_with_valid(
     names = batch.get('name', batch['key'])
     batch = {k: v for k, v in batch.items() if k not in (*_ENCODED, 'name')}
     count = tf.size(batch['key'])
+    why = functools.partial(
+        why_unreadable, image_shape=image_shape, max_pixels=options.max_image_pixels
+    )
     record = functools.partial(
-        record_corrupt, corrupt_images, options.training, field, image_shape
+        record_corrupt, corrupt_images, options.training, field, why
     )
 
     def completed():

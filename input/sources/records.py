@@ -1,7 +1,7 @@
 """Reads the records of TFRecord shards and finds those that cannot be read."""
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
 import tensorflow as tf
@@ -11,6 +11,7 @@ from input.images.decode import CORRUPT_EXAMPLE
 from input.images.tf_messages import short_reason
 from input.sampling.stateless_random import mix_text
 from input.sources.base import as_numpy_batches
+from input.tfrecord.diagnose import Features
 from input.tfrecord.files import Shard, count_records
 
 # (serialized record, its name) -> {'data', 'key', 'label'}, see `TFRecordSource`.
@@ -55,7 +56,10 @@ def record_ids(shard: Shard) -> np.ndarray:
 
 
 def sample_images(
-    shards: Sequence[Shard], parse: Parser, count: int = 64
+    shards: Sequence[Shard],
+    parse: Parser,
+    count: int = 64,
+    features: Features | None = None,
 ) -> list[bytes]:
     """Reads a few encoded images, some from each of up to `count` shards.
 
@@ -63,6 +67,7 @@ def sample_images(
       shards: the shards of a split.
       parse: see `TFRecordSource`.
       count: approximate number of images.
+      features: names of the features, to explain an invalid record.
 
     Raises:
       DataError: they cannot be read.
@@ -83,8 +88,30 @@ def sample_images(
         if is_out_of_memory(error):
             raise
         lost = [x for s in some for x in unreadable_record(s, readable_records(s))]
+        lost = lost or [x for s in some for x in invalid_records(s, features)][:1]
         where, reason = (lost or [(some[0].path, short_reason(error))])[0]
         raise DataError(f'{where}: {reason}') from None
+
+
+def invalid_records(
+    shard: Shard, features: Features | None
+) -> Iterator[tuple[str, str]]:
+    """Yields (where it is, reason) for each record with invalid features.
+
+    Args:
+      shard: the shard, which can be read.
+      features: names of the features; None: nothing is known about them.
+    """
+    if features is None:
+        return
+
+    def dataset():
+        return numbered_records([shard], check=False).prefetch(16)
+
+    for place, serialized in as_numpy_batches(dataset):
+        reason = features.why_invalid(serialized)
+        if reason:
+            yield f'{shard.path}, record {place}', reason
 
 
 def corrupt_example(key: tf.Tensor, *words: tf.Tensor | str) -> tf.Tensor:

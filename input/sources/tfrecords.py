@@ -19,6 +19,7 @@ from estimator_clf.core.errors import DataError, is_out_of_memory
 from input.dataset_info import DatasetInfo
 from input.fingerprint import Identity, fingerprint_files, identify_shards
 from input.images.decode import whole_window
+from input.images.lossy import LOOKED_AT, describe_losses
 from input.images.tf_messages import short_reason
 from input.sampling.index_shuffle import epoch_seed, locate
 from input.sampling.stateless_random import is_validation_example, mix_text
@@ -30,6 +31,7 @@ from input.sources.pipeline import ReadOptions
 from input.sources.records import (
     Parser,
     corrupt_example,
+    invalid_records,
     numbered_records,
     numbers_without_error,
     readable_records,
@@ -37,6 +39,7 @@ from input.sources.records import (
     sample_images,
     unreadable_record,
 )
+from input.tfrecord.diagnose import Features
 from input.tfrecord.files import Shard
 
 # Serialized records, not pixels: 4,096 ImageNet photos are about 450 MB.
@@ -90,6 +93,7 @@ class TFRecordSource(DataSource):
         validation_split: float = 0.0,
         shuffle_buffer: int = SHUFFLE_BUFFER,
         info: DatasetInfo | None = None,
+        features: Features | None = None,
     ):
         """Makes the source.
 
@@ -107,6 +111,8 @@ class TFRecordSource(DataSource):
           shuffle_buffer: number of records to sample from; with 1 only the order of the
             files and their taking turns shuffle.
           info: see `DataSource`.
+          features: names of the features that `parse` reads, to explain an invalid
+            record.
 
         Raises:
           DataError: an empty split, or invalid options.
@@ -117,6 +123,7 @@ class TFRecordSource(DataSource):
                 f'`shuffle_buffer` must be at least 1, got {shuffle_buffer}'
             )
         self._parse = parse
+        self._features = features
         self._shuffle_buffer = shuffle_buffer
         self._fraction = validation_split
         # The label here of each class of the records; -1: excluded.
@@ -327,8 +334,10 @@ class TFRecordSource(DataSource):
         label = tf.cast(parsed['label'], tf.int64)
         last = len(self._numbers) - 1
         valid = tf.logical_and(label >= 0, label <= last)
+        key, name = parsed['key'], record['name']
+        where = tf.where(tf.equal(key, name), key, key + ' (' + name + ')')
         message = corrupt_example(
-            parsed['key'],
+            where,
             f'its label must be from 0 to {last}, got ',
             tf.strings.as_string(label),
             f'. {self.range_hint}' if self.range_hint else '',
@@ -413,13 +422,19 @@ class TFRecordSource(DataSource):
 
     def sample(self, split: str, count: int = 64) -> list[bytes]:
         self._check_split(split)
-        return sample_images(self._parts[split].shards, self._parse, count)
+        return sample_images(
+            self._parts[split].shards, self._parse, count, self._features
+        )
+
+    def losses(self) -> list[str]:
+        split = next(iter(self.num_examples))
+        return [*self.known_losses, *describe_losses(self.sample(split, LOOKED_AT))]
 
     def explain(self, error: BaseException) -> str | None:
         if self.corrupt_images and self.corrupt_images.stopped_by:
             return self.corrupt_images.stopped_by
         # Finding a corrupt image takes decoding all; a corrupt record, only reading.
-        decode = isinstance(error, tf.errors.InvalidArgumentError)
+        decode = isinstance(error, tf.errors.InvalidArgumentError | UnicodeDecodeError)
         return format_unreadable(self.unreadable(limit=10, decode=decode), 10)
 
     def unreadable(
@@ -479,6 +494,8 @@ class TFRecordSource(DataSource):
 
     def _why_unreadable(self, shard: Shard, place: int) -> str:
         only = dataclasses.replace(shard, skip=place, count=1)
+        for _, reason in invalid_records(only, self._features):
+            return reason
         try:
             for _ in as_numpy_batches(lambda: self._attempts(only)):
                 pass

@@ -20,6 +20,7 @@ from input.formats.image_folder import (
     existing_directory,
     validation_files,
 )
+from input.images.file_kind import HEAD, IMAGES, kind_of, name_of
 from input.validate.class_names import similar
 from input.validate.report import Finding
 
@@ -150,7 +151,16 @@ def _inspect_other(path: str) -> tuple[str, str]:
     special = special_file(path)
     if special:
         return 'ignored', f'is {special}'
+    try:
+        with open(path, 'rb') as file:
+            head = file.read(HEAD)
+    except OSError as error:
+        return 'ignored', error.strerror or str(error)
     extension = os.path.splitext(path)[1].lower()
-    if extension in _OTHER_IMAGES:
-        return 'hidden_image', f'{extension} is not read'
+    if kind_of(head) == 'bmp' and extension != '.dib':
+        head = b'text'  # 'BM' may be the start of any text.
+    name = name_of(head)
+    if kind_of(head) or name in IMAGES or extension in _OTHER_IMAGES:
+        found = f'is {name}' if name and name != 'text' else f'{extension} is not read'
+        return 'hidden_image', found
     return 'ignored', 'has neither the extension nor the content of an image'

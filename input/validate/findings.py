@@ -36,13 +36,13 @@ KINDS = {
     'not_an_image': Kind(
         'error',
         'Files that are not images despite their names',
-        'remove them; convert WebP, TIFF and other formats to JPEG or PNG',
+        'do what each line says',
     ),
     'unreadable': Kind('error', 'Images that cannot be decoded', _AGAIN),
     'bomb': Kind(
         'error',
-        'Images too large to be decoded here',
-        'make them smaller, or remove them; training would decode them',
+        'Images of more pixels than `max_image_pixels`',
+        'make them smaller, remove them, or raise `max_image_pixels`',
     ),
     'no_class': Kind(
         'error',
@@ -130,12 +130,28 @@ KINDS = {
         'nothing, unless other programs read them; the content is used here',
     ),
     'animated': Kind('note', 'Animated images', 'nothing; the first frame is used'),
+    'few_shades': Kind(
+        'warning',
+        'Images of 16 bits a sample that use a part of their range',
+        'scale them to all 16 bits, or to 8: multiply 12-bit values by 16',
+    ),
+    'stored_form': Kind(
+        'warning', 'Data that are stored in an unusual form', 'see the line'
+    ),
     'transparent': Kind(
         'note',
         'Images with transparency',
-        'check how they look without it: it is dropped',
+        'draw them on a background if it matters: transparency is dropped',
     ),
-    'cmyk': Kind('note', 'Images in CMYK', 'nothing; they become RGB'),
-    'deep': Kind('note', 'Images of 16 bits a sample', 'nothing; they become 8-bit'),
+    'cmyk': Kind(
+        'note',
+        'Images in CMYK',
+        'convert them to RGB if colors matter: no color profile is read',
+    ),
+    'deep': Kind(
+        'note',
+        'Images of 16 bits a sample',
+        'nothing, unless few_shades names them too; they become 8-bit',
+    ),
     'ignored': Kind('note', 'Files that are not read', 'nothing, if that is intended'),
 }

@@ -21,6 +21,9 @@ from PIL import Image
 from estimator_clf.core.devices import session_config
 from estimator_clf.core.errors import is_out_of_memory
 from input.images import decode as decoding
+from input.images import file_kind
+from input.images.limits import MAX_IMAGE_PIXELS
+from input.images.lossy import FULL_RANGE, is_deep
 from input.images.tf_messages import short_reason
 
 _EXTENSIONS = {
@@ -67,19 +70,32 @@ class ImageReport:
 class ImageInspector:
     """Inspects images; may be called from many threads."""
 
-    def __init__(self, size: Sequence[int], channels: int, threads: int = 1):
+    def __init__(
+        self,
+        size: Sequence[int],
+        channels: int,
+        threads: int = 1,
+        max_pixels: int = MAX_IMAGE_PIXELS,
+    ):
         """Builds the graph.
 
         Args:
           size: (height, width) of the network's input.
           channels: channels of the network's input, 1 or 3.
           threads: number of threads that call.
+          max_pixels: maximum number of pixels of an image.
         """
         self._size = size
         self._large = threading.Lock()
         with tf.Graph().as_default():
             data = tf.compat.v1.placeholder(tf.string, [])
-            pixels = decoding.decode(data, None, channels, decoding.whole_window)
+            pixels = decoding.decode(
+                data,
+                None,
+                channels,
+                decoding.whole_window,
+                max_pixels=max_pixels,
+            )
             session = tf.compat.v1.Session(
                 config=session_config(
                     rewrite=False,
@@ -100,20 +116,17 @@ class ImageInspector:
         digest = hash64(data)
         if not data:
             return ImageReport([('empty_file', '0 bytes')], digest, 0)
-        kind = decoding.kind_of(data)
+        kind = file_kind.kind_of(data)
         if kind is None:
-            return ImageReport([('not_an_image', _describe(data))], digest, 0)
+            return ImageReport(
+                [('not_an_image', file_kind.describe(data) or '')], digest, 0
+            )
         findings = []
         by_name = _EXTENSIONS.get(os.path.splitext(name)[1].lower())
         if by_name and by_name != kind:
             findings.append(('wrong_extension', f'is a {kind.upper()}'))
         more, count = _header(data, kind)
         findings += more
-        if count > 2 * _HUGE:
-            findings.append(
-                ('bomb', f'more than {2 * _HUGE / 1e6:.0f} million pixels; not decoded')
-            )
-            return ImageReport(findings, digest, 0)
         alone = count > _ONE_AT_A_TIME
         with self._large if alone else contextlib.nullcontext():
             try:
@@ -121,9 +134,14 @@ class ImageInspector:
             except tf.errors.OpError as error:
                 if is_out_of_memory(error):
                     raise
-                findings.append(('unreadable', short_reason(error)))
+                reason = short_reason(error)
+                kind = 'bomb' if 'pixels are more' in reason else 'unreadable'
+                findings.append((kind, reason))
                 return ImageReport(findings, digest, 0)
             findings += self._of_pixels(pixels)
+            if is_deep(data) and pixels.max() < FULL_RANGE:
+                shades = f'{int(pixels.max()) + 1} of 256 shades are left in 8 bits'
+                findings.append(('few_shades', shades))
             # 0 means none.
             return ImageReport(findings, digest, hash_pixels(pixels) or 1)
 
@@ -179,14 +197,6 @@ def quiet_pillow() -> Iterator[None]:
         yield
 
 
-def _describe(data: bytes) -> str:
-    """Describes bytes that are none of the four formats."""
-    with contextlib.suppress(Exception):  # Any, of decoders given any bytes.
-        with Image.open(io.BytesIO(data)) as image:
-            return f'is {image.format}; supported are JPEG, PNG, GIF and BMP'
-    return f'begins with {data[:8]!r}'
-
-
 def _header(data: bytes, kind: str) -> tuple[list[tuple[str, str]], int]:
     """Returns (pairs (kind, detail), number of pixels or 0) from Pillow's header."""
     findings = []
@@ -208,7 +218,5 @@ def _header(data: bytes, kind: str) -> tuple[list[tuple[str, str]], int]:
                 if turn:
                     findings.append(('orientation', turn))
             return findings, count
-    except Image.DecompressionBombError:
-        return findings, 2 * _HUGE + 1
     except Exception:  # TensorFlow may still decode it.
         return findings, 0

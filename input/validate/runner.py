@@ -12,6 +12,7 @@ import tensorflow as tf
 from estimator_clf.core.cpu_info import available_cores
 from estimator_clf.core.errors import DataError, is_out_of_memory
 from input.images.image_shape import parse_size
+from input.images.limits import MAX_IMAGE_PIXELS
 from input.registry import open_dataset
 from input.sources.base import DataSource
 from input.sources.in_memory import ArraySource
@@ -73,6 +74,8 @@ def check_data(
             check.arrays(source)
         elif source is not None and source.class_names:
             check.encoded(source)
+    for note in source.known_losses if source else ():
+        report.add(Finding('stored_form', args.get('data_dir', args['name']), note))
     if refusal:
         report.add(Finding('refused', args.get('data_dir', args['name']), refusal))
     return check.finish()
@@ -224,7 +227,8 @@ class _Check:
         else:
             size = parse_size(self._args.get('image_size')) or _DEFAULT_SIZE
             channels = self._args.get('channels') or 3
-        return ImageInspector(size, channels, self._workers)
+        limit = self._args.get('max_image_pixels', MAX_IMAGE_PIXELS)
+        return ImageInspector(size, channels, self._workers, limit)
 
     def _run(
         self, work: Callable[[_Example], Checked], examples: Iterator[_Example]

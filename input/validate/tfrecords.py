@@ -14,51 +14,11 @@ from input.sampling.stateless_random import is_validation_example
 from input.sources.base import as_numpy_batches
 from input.sources.records import record_dataset, record_ids
 from input.split_names import canonical
+from input.tfrecord.diagnose import Features
 from input.tfrecord.files import Shard, compression_of, count_records
 from input.tfrecord.manifest import read_manifest
 from input.tfrecord.shard_names import find_shards, unused_files
 from input.validate.report import Finding
-
-
-@dataclasses.dataclass(frozen=True)
-class Features:
-    """Names of the features of a record.
-
-    Attributes:
-      image: name of the feature with the encoded image.
-      label: name of the feature with the class's number.
-      text: name of the feature with the class's name.
-      offset: label of the first class.
-    """
-
-    image: str = 'image/encoded'
-    label: str = 'image/class/label'
-    text: str = 'image/class/text'
-    offset: int = 0
-
-    def read(self, serialized: bytes) -> tuple[bytes, int | str | None]:
-        """Parses a record.
-
-        Returns:
-          (encoded image, class as number or name, or None).
-
-        Raises:
-          DataError: it has no image.
-        """
-        try:
-            features = tf.train.Example.FromString(serialized).features.feature
-        except Exception as error:  # Of protobuf; which class depends on its version.
-            if is_out_of_memory(error):
-                raise
-            raise DataError(f'is not a tf.train.Example: {error}') from None
-        image = features[self.image].bytes_list.value
-        if len(image) != 1:
-            raise DataError(f'has no feature {self.image!r} of one bytes value')
-        label = features[self.label].int64_list.value
-        if len(label) == 1:
-            return image[0], label[0] - self.offset
-        text = features[self.text].bytes_list.value
-        return image[0], text[0].decode('utf-8', 'replace') if text else None
 
 
 class TFRecordScan:

@@ -106,7 +106,7 @@ def test_valid_images_keep_their_places_in_training(make):
         _CORRUPT
     )
     reasons = {int(os.path.basename(key)[:2]): reason for key, reason in recorded}
-    assert reasons[3] == 'neither JPEG, PNG, GIF nor BMP'
+    assert reasons[3].startswith('neither JPEG, PNG, GIF nor BMP, but ')
     assert all(reason and '\n' not in reason for reason in reasons.values())
     assert len(source.corrupt_images) == 3 and source.corrupt_images.stopped_by is None
     assert_same(train(source, 5, 5, start_step=7, **_OPTIONS), run[7:])

@@ -52,7 +52,8 @@ def test_bad_image(tmp_path):
     )
     assert done.returncode == 2
     assert done.stderr.splitlines()[-1] == (
-        f'error: {bad} cannot be decoded: neither JPEG, PNG, GIF nor BMP'
+        f'error: {bad} cannot be decoded: neither JPEG, PNG, GIF nor BMP, but '
+        'text; get it again'
     )
     assert os.listdir(tmp_path) == ['in']
 

@@ -208,7 +208,7 @@ def test_bad_value_in_a_flagfile(tmp_path):
         ('--eval_split=tset', 'test'),
         ('--epochs=1 --max_steps=5', '--max_steps'),
         ('--replicas=3', 'replicas'),
-        ('--max_pixels=63', '--max_pixels must be at least 64, the 8 x 8 pixels'),
+        ('--max_image_pixels=63', '--max_image_pixels must be at least 64, the 8 x 8'),
     ],
 )
 def test_mistakes_in_flags(tmp_path, flag, wanted):

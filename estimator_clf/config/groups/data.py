@@ -78,6 +78,14 @@ class DataConfig(SettingsGroup):
         check=at_least(0),
         changeable=True,
     )
+    max_image_pixels: int = setting(
+        64_000_000,
+        'Maximum pixels of an image, by its header; larger ones are corrupt images in '
+        'training and evaluation, and refused in prediction and by exported models: a '
+        'file of a few hundred bytes can declare gigabytes.',
+        check=at_least(1),
+        changeable=True,
+    )
     cache: str = setting(
         'none',
         'image_folder: what is cached in memory: none; encoded: the bytes of the '

@@ -43,10 +43,3 @@ class ExportConfig(SettingsGroup):
         'takes some seconds.',
         changeable=True,
     )
-    max_pixels: int = setting(
-        64_000_000,
-        'Maximum pixels of an image that an exported model decodes: a file of a few '
-        'hundred bytes can declare gigabytes.',
-        check=at_least(1),
-        changeable=True,
-    )

@@ -113,3 +113,9 @@ def test_class_weights_of_version_0_1_get_the_names_of_the_classes(tmp_path):
     (tmp_path / 'dataset.json').write_text('{"class_names": ["cat", "big, dog"]}')
     config = config_json.load(str(tmp_path))
     assert config.optimization.class_weights == 'cat=1, "big, dog"=2.5'
+
+
+def test_setting_that_was_renamed_within_a_format_is_read(tmp_path):
+    settings = {'format': 2, 'settings': {'max_pixels': 12345}}
+    write(tmp_path, json.dumps(settings))
+    assert config_json.load(str(tmp_path)).data.max_image_pixels == 12345

@@ -51,7 +51,7 @@ def test_card_of_a_classifier(checkpoint, tmp_path):
         model_dir=str(run),
         data_dir='/home/user/pets',
         learning_rate=0.25,
-        max_pixels=4_000_000,
+        max_image_pixels=4_000_000,
     )
     lines = [
         {'step': 7, 'split': 'train', 'time': 1, 'loss': 77.125},

@@ -208,10 +208,10 @@ def test_images_of_every_kind_and_size(trained, loaded):
 
 CORRUPT = {
     b'': 'no image at all',
-    b'text': 'neither JPEG, PNG, GIF nor BMP',
+    b'text': 'neither JPEG, PNG, GIF nor BMP, but text',
     png_bomb(20000): '20000 x 20000 pixels are more than the 10000000',
-    b'\x89PNG\r\n\x1a\nxxxxxxxxxxx': 'corrupt or cut short',
-    b'\xff\xd8\xffxxxxxx': 'corrupt or cut short',
+    b'\x89PNG\r\n\x1a\nxxxxxxxxxxx': 'a corrupt PNG',
+    b'\xff\xd8\xffxxxxxx': 'a corrupt JPEG',
 }
 
 

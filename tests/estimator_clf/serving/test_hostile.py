@@ -94,7 +94,7 @@ def test_200_concurrent_clients(exports):
     pairs = zip(given, answers, strict=True)
     for number, (png, (status, answer)) in enumerate(pairs):
         if number in (50, 150):  # Each gets its own error, and only these.
-            words = 'neither JPEG' if number == 50 else 'Invalid PNG'
+            words = 'neither JPEG' if number == 50 else 'a corrupt PNG'
             assert status == 400 and words in answer['error']
         else:
             assert status == 200, answer

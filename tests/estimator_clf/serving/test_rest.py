@@ -286,7 +286,7 @@ INVALID_PREDICTIONS = {
     ),
     'plain text': ({'instances': ['text']}, 'neither JPEG, PNG, GIF nor BMP'),
     'not an image': ({'instances': [b64(b'text')]}, 'neither JPEG, PNG, GIF nor BMP'),
-    'truncated': ({'instances': [b64(IMAGES[0][:50])]}, 'Invalid PNG data'),
+    'truncated': ({'instances': [b64(IMAGES[0][:50])]}, 'a corrupt PNG'),
 }
 INVALID_TENSORS = {
     'text': ('x', 'must be uint8 from 0 to 255, got "x"'),

@@ -178,3 +178,21 @@ def test_real_mnist():
     assert images.shape == (10000, 28, 28)
     assert labels[:10].tolist() == [7, 2, 1, 0, 4, 1, 4, 9, 5, 9]
     assert np.bincount(labels)[0] == 980
+
+
+def test_emnist_is_recognized_and_transposed_on_request(tmp_path):
+    _write(tmp_path, 'emnist-letters-')
+    stored = idx(str(tmp_path))
+    (note,) = stored.losses()
+    assert 'transposed images' in note and 'idx(transpose=True)' in note
+    assert stored.image_shape == (5, 7, 1)
+    assert not idx(str(tmp_path), transpose=False).losses()
+    upright = idx(str(tmp_path), transpose=True)
+    assert not upright.losses() and upright.image_shape == (7, 5, 1)
+    ((_, _, images),) = evaluate(upright, 'train', 6)
+    np.testing.assert_array_equal(images[..., 0], _images().transpose(0, 2, 1))
+
+
+def test_other_sets_have_no_note(tmp_path):
+    _write(tmp_path)
+    assert not idx(str(tmp_path)).losses()

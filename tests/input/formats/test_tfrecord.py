@@ -169,7 +169,7 @@ def test_labels_file_with_byte_order_mark(tmp_path):
     (tmp_path / 'labels.txt').write_bytes('Möwe\r\na\r\nz\r\n'.encode('utf-8-sig'))
     assert _open(tmp_path).class_names == ('Möwe', 'a', 'z')
     (tmp_path / 'labels.txt').write_bytes('Möwe\na\nz\n'.encode('latin-1'))
-    with pytest.raises(DataError, match='labels.txt must be text in UTF-8'):
+    with pytest.raises(DataError, match='labels.txt, line 1: must be text in UTF-8'):
         _open(tmp_path)
 
 

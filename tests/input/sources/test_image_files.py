@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from input.images import file_kind
 from input.sources.base import as_numpy_batches
 from input.sources.image_files import ImageFileSource
 from tests.helpers.images import (
@@ -133,8 +134,10 @@ def test_unreadable_files_are_named(corrupt):
         str(directory / name)
         for name in ('text.jpg', 'empty.jpg', 'short.jpg', 'short.png', 'gone.png')
     }
-    assert reasons[str(directory / 'text.jpg')] == 'neither JPEG, PNG, GIF nor BMP'
-    assert reasons[str(directory / 'empty.jpg')] == 'neither JPEG, PNG, GIF nor BMP'
+    assert reasons[str(directory / 'text.jpg')] == file_kind.describe(b'text')
+    assert reasons[str(directory / 'empty.jpg')] == file_kind.EMPTY
+    assert reasons[str(directory / 'short.jpg')] == file_kind.corrupt('JPEG')
+    assert reasons[str(directory / 'short.png')] == file_kind.corrupt('PNG')
     assert 'No such file' in reasons[str(directory / 'gone.png')]
     for reason in reasons.values():
         assert reason and '\n' not in reason and '{{' not in reason

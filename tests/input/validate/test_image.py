@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from input.images import file_kind
 from input.validate.image import ImageInspector, hash_pixels, is_blank, quiet_pillow
 from tests.helpers import images
 
@@ -32,10 +33,10 @@ def test_ordinary_image_has_no_findings(inspect):
 def test_bytes_that_are_not_an_image(inspect):
     assert kinds(inspect(b'')) == ['empty_file']
     assert inspect(b'hello there').findings == [
-        ('not_an_image', "begins with b'hello th'")
+        ('not_an_image', file_kind.describe(b'hello there'))
     ]
     (only,) = inspect(images.encode(photo(), 'WEBP'), 'a.jpg').findings
-    assert only[0] == 'not_an_image' and 'is WEBP' in only[1]
+    assert only[0] == 'not_an_image' and 'but WebP; convert it' in only[1]
 
 
 @pytest.mark.parametrize('kind', ['JPEG', 'PNG', 'GIF', 'BMP'])
