@@ -7,7 +7,16 @@ from estimator_clf.core.call_syntax import parse_calls
 from estimator_clf.core.errors import ConfigError
 
 # Names that metrics.jsonl and the run's directory use for other things.
-RESERVED_NAMES = ('train', 'best', 'export', 'export-best', 'plugins')
+RESERVED_NAMES = (
+    'train',
+    'best',
+    'classifier',
+    'export',
+    'export-best',
+    'features',
+    'frozen',
+    'plugins',
+)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -101,7 +101,7 @@ def train_and_evaluate(
     """
     with contextlib.ExitStack() as stack:
         stop = stack.enter_context(signals.on_signals())
-        trainer = Trainer(config, CallbackList(callbacks), stop)
+        trainer = trainer_class(config)(config, CallbackList(callbacks), stop)
         stack.callback(trainer.close)
         stack.enter_context(translate_tf_errors(trainer.sources))
         stack.enter_context(_translate_disk_full(trainer))
@@ -126,6 +126,16 @@ def train_and_evaluate(
         return Results(
             trainer.last_step(), metrics, path, None if path else stop.requested
         )
+
+
+def trainer_class(config: Config) -> 'type[Trainer]':
+    """Returns the class whose stages make a run of these settings."""
+    if not config.transfer.transfer:
+        return Trainer
+    # Here, because it derives from `Trainer`.
+    from estimator_clf.training.transfer.phases import TransferTrainer
+
+    return TransferTrainer
 
 
 class Trainer:
