@@ -45,6 +45,7 @@ from estimator_clf.training.models import (
 from estimator_clf.training.nan_rollback import NanRollback
 from estimator_clf.training.step_loop import make_step_loop
 from estimator_clf.training.training_hooks import make_training_hooks
+from estimator_clf.training.transfer.hint import recipe_hint
 from estimator_clf.warm_start.from_config import warm_start_of
 
 if TYPE_CHECKING:
@@ -186,6 +187,9 @@ class Trainer:
         self.source = source or open_source(self.config)
         self.sources.append(self.source)
         self.config = config = self._resolve_auto()
+        hint = recipe_hint(config, self.source)
+        if hint and not self.last_step():
+            self._callback.on_message(hint)
         self.plan = make_plan(config, self.source, self.last_step())
         log = skip_corrupt_images(
             self.source,
