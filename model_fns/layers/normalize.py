@@ -43,6 +43,36 @@ def normalize(
     return (tf.cast(images, tf.float32) - tf.constant(means, tf.float32)) * scale
 
 
+def affine_rgb(
+    images: tf.Tensor,
+    order: Sequence[int],
+    scale: Sequence[float],
+    offset: Sequence[float],
+) -> tf.Tensor:
+    """Computes the preprocessing of a pretrained network: an affine function of pixels.
+
+    Args:
+      images: float32 [B, H, W, 1 or 3], 0..255; gray is repeated for all channels.
+      order: of the channels: [2, 1, 0] exchanges red and blue.
+      scale: of each channel of the result.
+      offset: added to each channel of the result.
+
+    Returns:
+      float32 [B, H, W, 3].
+
+    Raises:
+      SettingError: another number of channels.
+    """
+    channels = images.shape[-1]
+    if channels not in (1, 3):
+        raise errors.SettingError(f'images must have 1 or 3 channels, got {channels}')
+    if channels == 1:
+        images = tf.repeat(images, 3, axis=-1)
+    elif list(order) != [0, 1, 2]:
+        images = tf.gather(images, order, axis=-1)
+    return images * tf.constant(scale, tf.float32) + tf.constant(offset, tf.float32)
+
+
 def _per_channel(name, value, channels):
     values = [value] if isinstance(value, numbers.Real) else list(value)
     # One number serves any number of channels, by broadcasting.

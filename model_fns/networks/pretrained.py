@@ -5,9 +5,10 @@ from collections.abc import Callable
 import numpy as np
 import tensorflow as tf
 
-from estimator_clf.core import errors
 from model_fns.layers import keras_applications, keras_functional
+from model_fns.layers.classifier import classify
 from model_fns.layers.layer_builder import LayerBuilder
+from model_fns.layers.normalize import affine_rgb
 from model_fns.registry import register
 
 # Not all architectures support every size; the layers do not depend on it.
@@ -44,7 +45,7 @@ def pretrained(
         which EfficientNet has another layer.
       alpha: width multiplier of the MobileNets.
       top: include the dense layers of its original classifier except the last.
-      pooling: avg, max or none: how the last feature map becomes a vector.
+      pooling: avg, max, avg+max or none: how the last feature map becomes a vector.
       hidden: units of new dense layers with ReLU before the logits.
       dropout: share of the inputs of each dense layer that training drops.
 
@@ -54,19 +55,10 @@ def pretrained(
     Raises:
       SettingError: an unknown architecture, or images that it does not support.
     """
-    channels = images.shape[-1]
-    if channels not in (1, 3):
-        raise errors.SettingError(f'images must have 1 or 3 channels, got {channels}')
     shape = (*images.shape[1:3].as_list(), 3)
     config = keras_applications.config(name, shape, alpha, top, weights == 'imagenet')
     x = keras_functional.run(net, config, preprocessed(images, name))
-    if x.shape.rank == 4:
-        x = _pooled(net, x, pooling)
-    for i, units in enumerate(hidden, 1):
-        x = net.dropout(f'hidden{i}', x, dropout)
-        x = tf.nn.relu(net.dense(f'hidden{i}', x, units))
-    x = net.dropout('logits', x, dropout)
-    return net.dense('logits', x, num_classes, kernel_initializer='glorot_normal')
+    return classify(net, x, num_classes, pooling, hidden, dropout)
 
 
 def preprocessed(images: tf.Tensor, name: str) -> tf.Tensor:
@@ -79,12 +71,7 @@ def preprocessed(images: tf.Tensor, name: str) -> tf.Tensor:
     Returns:
       float32 [B, H, W, 3].
     """
-    order, scale, offset = keras_applications.preprocessing(name)
-    if images.shape[-1] == 1:
-        images = tf.repeat(images, 3, axis=-1)
-    elif order != [0, 1, 2]:
-        images = tf.gather(images, order, axis=-1)
-    return images * tf.constant(scale, tf.float32) + tf.constant(offset, tf.float32)
+    return affine_rgb(images, *keras_applications.preprocessing(name))
 
 
 def published(
@@ -112,14 +99,3 @@ def published(
         return keras_applications.imagenet_weights(name, alpha, top)
 
     return keras_functional.layers_of(config), fetch
-
-
-def _pooled(net, x, pooling):
-    if pooling == 'avg':
-        return net.global_average_pool(x)
-    if pooling == 'max':
-        return tf.reduce_max(x, axis=(1, 2))
-    if pooling == 'none':
-        return net.flatten(x)
-    known = ('avg', 'max', 'none')
-    raise errors.unknown('pooling', 'pooling', pooling, known)

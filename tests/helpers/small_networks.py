@@ -9,7 +9,7 @@ from model_fns.layers import keras_applications
 CLASSIFIERS = [n for n in registry.names() if registry.head(n) == 'classification']
 
 # Height and width that a network needs at least, where 8 are not enough.
-LEAST = {'airbench': 9, 'alexnet': 64, 'pretrained': 32}
+LEAST = {'airbench': 9, 'alexnet': 64, 'pretrained': 32, 'squeezenet': 31}
 
 # Where the defaults are large: settings that train in a moment.
 SMALL = {
