@@ -8,6 +8,7 @@ from typing import Any
 import estimator_clf.compat  # noqa: F401  Configures TensorFlow's logging first.
 
 import numpy as np
+import threadpoolctl
 
 from estimator_clf.core.errors import ConfigError
 from estimator_clf.training.data_dependent_init import DataDependentInitHook
@@ -186,6 +187,15 @@ def fit_and_choose(
             '`transfer`: the features of some images are not finite; check the '
             'pretrained weights'
         )
+    # One thread: the bits of a sum depend on their number, and threads that wait for
+    # each other on a busy machine take many times as long.
+    with threadpoolctl.threadpool_limits(1):
+        return _fit_and_choose(
+            training, num_classes, validation, l2, class_weights, seed
+        )
+
+
+def _fit_and_choose(training, num_classes, validation, l2, class_weights, seed):
     choice = None
     if l2 is None:
         choice = strength.choose(
@@ -196,5 +206,5 @@ def fit_and_choose(
             seed=seed,
         )
         l2 = choice.l2
-    [(kernel, bias)] = strength.fit(training, num_classes, (l2,), class_weights)
+    kernel, bias = strength.fit(training, num_classes, l2, class_weights)
     return Fitted(kernel, bias, l2, choice)

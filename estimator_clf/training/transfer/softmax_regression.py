@@ -9,14 +9,17 @@ the data alone, not on a seed, a batch size or a learning rate.
 """
 
 import dataclasses
-from collections.abc import Sequence
 
 import numpy as np
 from scipy import optimize, special
 
-# Convergence: largest component of the gradient, and iterations at most.
-_TOLERANCE = 1e-6
-_ITERATIONS = 1000
+#: Convergence of a fit that is used; one that only compares strengths needs less.
+TOLERANCE, COARSE = 1e-7, 1e-5
+
+_ITERATIONS = 2000
+
+# Directions of the features with a smaller share of the variance are rounding errors.
+_LEAST_SHARE = 1e-12
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,10 +70,10 @@ class Problem:
         num_classes: int,
         weights: np.ndarray | None = None,
     ) -> None:
-        """Rotates the features into the space that the examples span.
+        """Rotates the features to the principal axes that the examples span.
 
-        With an L2 penalty the solution lies in that space, so that the fit of N
-        examples takes at most N numbers of each instead of D, without a difference.
+        With an L2 penalty the solution lies in the span of the examples, so that
+        nothing is lost.
 
         Args:
           x: standardized features, float64 [N, D].
@@ -78,56 +81,73 @@ class Problem:
           num_classes: K.
           weights: of the examples, none negative, [N]; None: all equal.
         """
-        count, size = x.shape
-        self._basis = None
-        if count < size:
-            u, s, vt = np.linalg.svd(x, full_matrices=False)
-            self._basis, x = vt, u * s
+        count = len(x)
+        # Of the smaller of the two products; both have the same eigenvalues.
+        if count < x.shape[1]:
+            squares, u = np.linalg.eigh(x @ x.T)
+            kept = squares > _LEAST_SHARE * max(squares[-1], _LEAST_SHARE)
+            roots = np.sqrt(squares[kept])
+            self._basis = x.T @ (u[:, kept] / roots)
+            x = u[:, kept] * roots
+        else:
+            squares, v = np.linalg.eigh(x.T @ x)
+            kept = squares > _LEAST_SHARE * max(squares[-1], _LEAST_SHARE)
+            self._basis = v[:, kept]
+            x = x @ self._basis
+        self._curvature = np.append(squares[kept] / count, 1.0)
         self._x = np.hstack([x, np.ones((count, 1))])
         if weights is None:
             weights = np.ones(count)
         self._weights = np.asarray(weights, np.float64) / np.sum(weights)
-        self._labels = np.asarray(labels)
-        self._targets = np.eye(num_classes)[self._labels]
+        self._targets = np.eye(num_classes)[np.asarray(labels)]
         self._latest = np.zeros((self._x.shape[1], num_classes))
 
-    def fit(self, l2: float) -> tuple[np.ndarray, np.ndarray]:
+    def fit(
+        self, l2: float, tolerance: float = TOLERANCE
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Fits the weights; the previous solution is the start.
 
         Args:
           l2: strength of the regularization, above 0.
+          tolerance: largest component of the gradient, in the scaled variables.
 
         Returns:
           kernel float64 [D, K] and bias float64 [K].
         """
         shape = self._latest.shape
+        penalty = np.full((shape[0], 1), l2)
+        penalty[-1] = 0.0
+        # The Hessian is about c X'X / N + l2, diagonal in this basis: variables that are
+        # scaled by its root take few iterations.
+        p = special.softmax(self._x @ self._latest, axis=1)
+        c = max(np.mean(p * (1 - p)), 1e-3)
+        scale = np.sqrt(c * self._curvature[:, None] + penalty)
 
         def loss_and_gradient(flat):
-            w = flat.reshape(shape)
+            w = flat.reshape(shape) / scale
             log_p = special.log_softmax(self._x @ w, axis=1)
             error = (np.exp(log_p) - self._targets) * self._weights[:, None]
-            gradient = self._x.T @ error
-            gradient[:-1] += l2 * w[:-1]
+            gradient = self._x.T @ error + penalty * w
             loss = -self._weights @ (log_p * self._targets).sum(1)
-            return loss + l2 / 2 * np.sum(w[:-1] ** 2), gradient.ravel()
+            loss += np.sum(penalty * w**2) / 2
+            return loss, (gradient / scale).ravel()
 
         found = optimize.minimize(
             loss_and_gradient,
-            self._latest.ravel(),
+            (self._latest * scale).ravel(),
             jac=True,
             method='L-BFGS-B',
-            options={'gtol': _TOLERANCE, 'ftol': 0.0, 'maxiter': _ITERATIONS},
+            options={
+                'gtol': tolerance,
+                'ftol': 0.0,
+                'maxiter': _ITERATIONS,
+                'maxcor': 20,
+            },
         )
-        self._latest = found.x.reshape(shape)
-        kernel, bias = self._latest[:-1], self._latest[-1]
-        if self._basis is not None:
-            kernel = self._basis.T @ kernel
+        self._latest = found.x.reshape(shape) / scale
+        kernel, bias = self._basis @ self._latest[:-1], self._latest[-1]
         # All biases may be shifted together, which changes no probability.
         return kernel, bias - bias.mean()
-
-    def path(self, strengths: Sequence[float]) -> list[tuple[np.ndarray, np.ndarray]]:
-        """Fits several strengths, each from the solution of the one before."""
-        return [self.fit(l2) for l2 in strengths]
 
 
 def cross_entropy(

@@ -2,21 +2,24 @@
 
 import dataclasses
 import math
-from collections.abc import Iterator
 
 import numpy as np
 
 from estimator_clf.training.transfer.softmax_regression import (
+    COARSE,
     Problem,
     Scaler,
     cross_entropy,
 )
 
-#: Candidates, strong to weak: each fit starts from the solution of the one before.
-STRENGTHS = tuple(10.0**exponent for exponent in np.arange(1.0, -4.01, -0.5))
+#: Candidates, strong to weak: each fit starts from the solution of the one before it.
+STRENGTHS = tuple(10.0 ** (half / 2) for half in range(2, -9, -1))
 
 #: A validation split below this size is too noisy to choose by.
 MIN_VALIDATION = 200
+
+# Strengths to try beyond the best one.
+_PAST_BEST = 3
 
 _FOLDS = 5
 # Repetitions make up for the small folds of a few examples.
@@ -87,27 +90,22 @@ def wilson(share: float, count: int, z: float = 1.96) -> tuple[float, float]:
 def fit(
     examples: Examples,
     num_classes: int,
-    strengths: tuple[float, ...],
+    l2: float,
     class_weights: np.ndarray | None = None,
-) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Fits softmax regressions to features as they are.
+) -> tuple[np.ndarray, np.ndarray]:
+    """Fits a softmax regression to features as they are.
 
     Args:
       examples: all variants are fitted.
       num_classes: K.
-      strengths: of the regularization, in the scale of standardized features.
+      l2: strength of the regularization, in the scale of standardized features.
       class_weights: [K]; None: all equal.
 
-    Yields:
-      kernel [D, K] and bias [K] for each strength.
+    Returns:
+      kernel [D, K] and bias [K].
     """
-    x = examples.x.reshape(-1, examples.x.shape[-1])
-    labels = np.tile(examples.labels, len(examples.x))
-    weights = None if class_weights is None else class_weights[labels]
-    scaler = Scaler.of(x, examples.blocks)
-    problem = Problem(scaler(x), labels, num_classes, weights)
-    for l2 in strengths:
-        yield scaler.fold(*problem.fit(l2))
+    scaler, problem = _prepare(examples, num_classes, class_weights)
+    return scaler.fold(*problem.fit(l2))
 
 
 def choose(
@@ -139,22 +137,26 @@ def choose(
     if not pairs:
         strength = STRENGTHS[len(STRENGTHS) // 2]
         return Choice(strength, 'default, for lack of images to hold out', 0)
-    totals = np.zeros((len(STRENGTHS), 3))
-    for training, held_out in pairs:
-        fits = fit(training, num_classes, STRENGTHS, class_weights)
-        weights = np.ones(len(held_out.labels))
-        if class_weights is not None:
-            weights = class_weights[held_out.labels]
-        for i, (kernel, bias) in enumerate(fits):
-            losses, right = cross_entropy(held_out.x[0], held_out.labels, kernel, bias)
-            totals[i] += weights @ losses, weights.sum(), right.sum()
+    problems = [_prepare(training, num_classes, class_weights) for training, _ in pairs]
     count = sum(len(held_out.labels) for _, held_out in pairs)
-    tried = tuple(
-        Candidate(l2, loss / max(weight, 1e-12), right / count)
-        for l2, (loss, weight, right) in zip(STRENGTHS, totals.tolist(), strict=True)
-    )
+    tried: list[Candidate] = []
+    for l2 in STRENGTHS:
+        totals = np.zeros(3)
+        for (scaler, problem), (_, held_out) in zip(problems, pairs, strict=True):
+            kernel, bias = scaler.fold(*problem.fit(l2, COARSE))
+            losses, right = cross_entropy(held_out.x[0], held_out.labels, kernel, bias)
+            weights = np.ones(len(losses))
+            if class_weights is not None:
+                weights = class_weights[held_out.labels]
+            totals += weights @ losses, weights.sum(), right.sum()
+        loss, weight, hits = totals.tolist()
+        tried.append(Candidate(l2, loss / max(weight, 1e-12), hits / count))
+        # Weaker ones take longest, and the curve has one minimum up to noise.
+        values = [candidate.cross_entropy for candidate in tried]
+        if len(values) - 1 - int(np.argmin(values)) >= _PAST_BEST:
+            break
     best = min(tried, key=lambda candidate: candidate.cross_entropy)
-    return Choice(best.l2, method, count // repeats, tried)
+    return Choice(best.l2, method, count // repeats, tuple(tried))
 
 
 def _cross_validation(examples, seed):
@@ -199,6 +201,14 @@ def stratified_folds(labels: np.ndarray, folds: int, seed: int) -> np.ndarray:
         assigned[rows] = (dealt + np.arange(len(rows))) % folds
         dealt += len(rows)  # Small classes must not all be in the first folds.
     return assigned
+
+
+def _prepare(examples, num_classes, class_weights):
+    x = examples.x.reshape(-1, examples.x.shape[-1])
+    labels = np.tile(examples.labels, len(examples.x))
+    weights = None if class_weights is None else class_weights[labels]
+    scaler = Scaler.of(x, examples.blocks)
+    return scaler, Problem(scaler(x), labels, num_classes, weights)
 
 
 def _take(examples: Examples, rows: np.ndarray) -> Examples:

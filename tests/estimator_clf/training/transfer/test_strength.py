@@ -24,7 +24,7 @@ def test_large_validation_split_chooses():
     choice = choose(examples(60), 3, validation=validation)
     assert choice.held_out == MIN_VALIDATION
     assert 'validation split, 200 images' in choice.method
-    assert [c.l2 for c in choice.tried] == list(STRENGTHS)
+    assert [c.l2 for c in choice.tried] == list(STRENGTHS[: len(choice.tried)])
     assert choice.best.cross_entropy == min(c.cross_entropy for c in choice.tried)
 
 
