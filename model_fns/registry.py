@@ -8,10 +8,14 @@ import functools
 import importlib
 import inspect
 from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
 
 from estimator_clf.core import errors
 from estimator_clf.core.call_syntax import Call, write_value
 from estimator_clf.core.registry import Registry, register
+
+if TYPE_CHECKING:
+    from model_fns.layers.published import Published
 
 __all__ = [
     'NETWORKS',
@@ -83,13 +87,11 @@ def weights(name: str, network_args: Mapping[str, object]) -> str:
     return '' if source == 'none' else str(source)
 
 
-def published(
-    name: str, network_args: Mapping[str, object]
-) -> tuple[tuple, Callable[[], dict]] | None:
-    """Returns the layers of a network in Keras's weight files.
+def published(name: str, network_args: Mapping[str, object]) -> 'Published | None':
+    """Returns the layers of a network in weight files, and how to find these.
 
     Returns:
-      See `networks.pretrained.published`; None for a network that Keras does not have.
+      None for a network without published weights.
 
     Raises:
       SettingError: an unknown network or an invalid option.

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
-from estimator_clf.core.errors import for_argument
+from estimator_clf.core.errors import ConfigError, for_argument
 from model_fns import registry
 
 if TYPE_CHECKING:
@@ -12,10 +12,28 @@ if TYPE_CHECKING:
 def network_options(config: 'Config') -> dict[str, Any]:
     """Returns dict option -> value of the network, with the types of its defaults.
 
+    The setting `weights` is its option of the same name.
+
     Raises:
       SettingError: an unknown network or option, or a value of another type.
+      ConfigError: `weights` for a network without published weights, or two values.
     """
-    return registry.typed_options(config.network_call)
+    call, weights = config.network_call, config.model.weights
+    options = registry.typed_options(call)
+    if not weights:
+        return options
+    if 'weights' not in registry.settings(call.name):
+        known = [n for n in registry.names() if 'weights' in registry.settings(n)]
+        raise ConfigError(
+            f'`weights` is for networks with published weights ({", ".join(known)}), '
+            f'got `network={call.name}`; for weights of another run use `warm_start`'
+        )
+    if options.get('weights', weights) != weights:
+        raise ConfigError(
+            f'`weights={weights}` and the network option weights='
+            f'{options["weights"]} both name the initial weights; give one'
+        )
+    return {**options, 'weights': weights}
 
 
 def proxy_options(config: 'Config') -> dict[str, Any]:

@@ -153,7 +153,7 @@ def build_decoder(config: Config, info: DatasetInfo) -> 'BatchDecoder | None':
 
 
 def published_weights(config: Config) -> Any:
-    """Returns how Keras's files lay out the network, see `registry.published`."""
+    """Returns the network in weight files, see `registry.published`."""
     return registry.published(config.network_call.name, network_options(config))
 
 

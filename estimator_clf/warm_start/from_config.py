@@ -4,7 +4,7 @@ import dataclasses
 import json
 import os
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import estimator_clf.compat  # noqa: F401  Configures TensorFlow's logging first.
 
@@ -14,22 +14,20 @@ from estimator_clf.config.config import Config
 from estimator_clf.config.warm_start_rules import WarmStartRules
 from estimator_clf.core.atomic_files import write_atomically
 from estimator_clf.core.errors import ConfigError
+from estimator_clf.warm_start import torch_file
 from estimator_clf.warm_start.assignment import make_assignment, model_variables
 from estimator_clf.warm_start.hook import WarmStartHook
 from estimator_clf.warm_start.keras_file import KerasFile
 from estimator_clf.warm_start.keras_layer_mapping import map_by_layer
 from estimator_clf.warm_start.report import table_of
 from estimator_clf.warm_start.sources import open_source
+from estimator_clf.warm_start.weight_files import WeightFiles
+from model_fns.layers.published import Published
 
 FILE_NAME = 'warm_start.json'
 
-#: Value of `warm_start` for the weights that Keras published for an architecture.
-IMAGENET = 'imagenet'
-
-
-#: Layers as in Keras's files, see `map_by_layer`, and a function that returns the
-#: published weights: dict layer -> arrays.
-Published = tuple[Sequence[Any], Callable[[], Mapping[str, Sequence[Any]]]]
+#: Values of `warm_start` for the published weights of an architecture.
+PUBLISHED = ('auto', 'imagenet')
 
 
 def warm_start_of(
@@ -47,8 +45,7 @@ def warm_start_of(
       input_fn: that of the training.
       log: function of a text; receives the table once it is carried out. The complete
         table is written to `warm_start.json` in the model_dir.
-      published: returns layers and weights of a published architecture, or None for a
-        network of this project.
+      published: returns the network in weight files, or None if it is not published.
 
     Returns:
       The hook; None without `warm_start`, and for a run that resumes: its checkpoints
@@ -62,12 +59,14 @@ def warm_start_of(
         return None
     rules = WarmStartRules.of(config.model)
     known = published() if published else None
-    source = _source(path, known)
+    files = WeightFiles(config.model.weights_dir, log)
+    # Checked before the network is built, which takes seconds.
+    source = _source(path, known, files)
     variables = model_variables(model_fn, input_fn)
-    if isinstance(source, KerasFile) and known and not rules.renames:
-        source = map_by_layer(source.path, source.layers, known[0], variables)
-    elif source is None and known:
-        source = map_by_layer(IMAGENET, known[1](), known[0], variables)
+    if known and isinstance(source, KerasFile) and not rules.renames:
+        source = map_by_layer(source.path, source.layers, known.layers, variables)
+    elif known and isinstance(source, _Layers):
+        source = map_by_layer(source.path, source.arrays, known.layers, variables)
     make_assignment(source, variables, rules)
 
     def on_restored(assignment):
@@ -80,13 +79,34 @@ def warm_start_of(
     return WarmStartHook(source, rules, variables, on_restored)
 
 
-def _source(path, known):
-    """Opens a source; returns None for the published weights."""
-    if path != IMAGENET or os.path.exists(path):
-        return open_source(path, known[0] if known else ())
-    if known is None:
-        raise ConfigError(
-            f'`warm_start={IMAGENET}` needs `network=pretrained`; a directory of that '
-            f'name would be {os.path.join(".", IMAGENET)}, and there is none'
-        )
-    return None
+class _Layers(NamedTuple):
+    """Arrays by name of the Keras layer."""
+
+    path: str
+    arrays: Mapping[str, Sequence[Any]]
+
+
+def _source(path, known, files):
+    """Opens a source: a checkpoint, or weights by layer."""
+    if path in PUBLISHED and not os.path.exists(path):
+        if known is None:
+            raise ConfigError(
+                f'`warm_start={path}` needs a published network: '
+                '`network=pretrained` or `network=squeezenet`; a directory of that '
+                f'name would be {os.path.join(".", path)}, and there is none'
+            )
+        found = known.fetch(files)
+        if not isinstance(found, str):
+            return _Layers(path, found)
+        path = found
+    path = files.local(path)
+    if path.lower().endswith(torch_file.EXTENSIONS):
+        if known is None or known.torch is None:
+            hint = known.torch_hint if known else ''
+            raise ConfigError(
+                f'`warm_start={path}` is a file of PyTorch, which can be read for '
+                "torchvision's architectures only"
+                + (f'; {hint}' if hint else ', such as `network=squeezenet`')
+            )
+        return _Layers(path, torch_file.read_layers(path, known.torch))
+    return open_source(path, known.layers if known else ())

@@ -114,7 +114,8 @@ def _prefix(path):
             raise ConfigError(f'`warm_start={path}`: the SavedModel has no variables')
     raise ConfigError(
         f'`warm_start={path}` must be a checkpoint, the directory of a run, a '
-        'SavedModel or a Keras file (.h5, .keras); there is '
+        'SavedModel, or a file of Keras (.h5, .keras) or PyTorch (.pth, .safetensors); '
+        'there is '
         + ('none of them in it' if os.path.isdir(path) else 'no such file or directory')
     )
 

@@ -6,12 +6,15 @@ Keras that comes with it. Its models are made to read their configurations, whic
 """
 
 import concurrent.futures
+import contextlib
 import functools
 import importlib
 import importlib.metadata
 import inspect
 import math
 import sys
+import threading
+import unittest.mock
 from collections.abc import Callable
 from types import ModuleType
 from typing import Any
@@ -20,8 +23,11 @@ import numpy as np
 import tensorflow as tf
 
 from estimator_clf.core import errors
+from model_fns.layers.published import FindFile
 
 v1 = tf.compat.v1
+
+_GET_FILE_LOCK = threading.Lock()
 
 
 @functools.cache
@@ -111,31 +117,53 @@ def preprocessing(name: str) -> tuple[list[int], list[float], list[float]]:
 
 
 def imagenet_weights(
-    name: str, alpha: float = 1.0, top: bool = False
+    name: str, alpha: float, top: bool, find: FindFile
 ) -> dict[str, list[np.ndarray]]:
-    """Loads ImageNet weights from Keras's cache, or downloads them by Keras.
+    """Loads ImageNet weights by Keras.
+
+    Args:
+      name: of the architecture.
+      alpha: width multiplier of the MobileNets.
+      top: include its classifier.
+      find: returns the path of the file, with the name, the URL and the hash of Keras's
+        own tables.
 
     Returns:
       dict name of the layer -> list of arrays.
 
     Raises:
       SettingError: Keras has failed; its reason is in the message.
+      UserError: of `find`.
     """
 
     def read():
-        model = _model(name, (224, 224, 3) if top else None, alpha, top, 'imagenet')
+        with _get_file_by(find):
+            shape = (224, 224, 3) if top else None
+            model = _model(name, shape, alpha, top, 'imagenet')
         return {layer.name: layer.get_weights() for layer in _flat(model)}
 
     try:
         return _run_eagerly(read)
-    except errors.SettingError:
+    except errors.UserError:
         raise
-    except Exception as error:  # Whatever Keras, urllib and h5py raise.
+    except Exception as error:  # Whatever Keras and h5py raise.
         raise errors.SettingError(
-            f'`network`: weights=imagenet: Keras has no weights of {name} in its '
-            f'cache and could not fetch them ({error}). Give a file (weights=PATH), or '
-            'weights=none for random initial weights'
+            f'`network`: weights=imagenet: Keras could not load weights of {name} '
+            f'({error}). Give a file (weights=PATH), or weights=none for random '
+            'initial weights'
         ) from None
+
+
+@contextlib.contextmanager
+def _get_file_by(find):
+    """Replaces Keras's download, which neither resumes nor explains, by `find`."""
+    module = importlib.import_module(f'{keras().__name__}.src.utils.data_utils')
+
+    def get_file(fname=None, origin=None, *_, file_hash=None, md5_hash=None, **__):
+        return find(fname, origin, file_hash or md5_hash)
+
+    with _GET_FILE_LOCK, unittest.mock.patch.object(module, 'get_file', get_file):
+        yield
 
 
 def _flat(model):

@@ -1,19 +1,23 @@
 """SqueezeNet 1.1 with the layer names of its Keras weights."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
-import numpy as np
 import tensorflow as tf
 
 from estimator_clf.core import errors
+from model_fns.layers import torchvision_layout
 from model_fns.layers.classifier import classify
 from model_fns.layers.keras_functional import KerasLayer
 from model_fns.layers.layer_builder import LayerBuilder
 from model_fns.layers.normalize import affine_rgb
+from model_fns.layers.published import Published, TorchLayout
 from model_fns.registry import register
 
 #: Means of ImageNet's blue, green and red pixels, which Caffe's models subtract.
 CAFFE_BGR_MEAN = (103.939, 116.779, 123.68)
+
+#: Name of the file of its Keras weights.
+FILE_NAME = 'squeezenet1.1_imagenet_notop.h5'
 
 # (number, outputs of the 1x1 convolution that squeezes, outputs of each that expands).
 _FIRES = (
@@ -55,8 +59,9 @@ def squeezenet(
       net: the layers.
       images: float32 [B, H, W, 1 or 3], in pixel units 0..255; H and W at least 31.
       num_classes: number of classes.
-      weights: initial weights of a run without `warm_start`: a file of its weights, or
-        'none'. The network itself does not depend on it.
+      weights: initial weights of a run without `warm_start`: a file of its weights
+        (Keras's or torchvision's), 'auto' (a file of the published name) or 'none'.
+        The network itself does not depend on it.
       pooling: avg, max, avg+max or none: how the last feature map becomes a vector.
       hidden: units of new dense layers with ReLU before the logits.
       dropout: share of the inputs of each dense layer that training drops.
@@ -104,30 +109,27 @@ def stages(net: LayerBuilder, images: tf.Tensor) -> Iterator[tuple[str, tf.Tenso
             x = net.max_pool(x, 3, 2)
 
 
-def published(
-    **options: object,
-) -> tuple[tuple[KerasLayer, ...], Callable[[], dict[str, list[np.ndarray]]]]:
-    """Returns the layers of this network in its weight files, see `pretrained`.
-
-    Returns:
-      The layers, and a function that raises SettingError: the weights are not published
-      at a permanent address.
-    """
+def published(**options: object) -> Published:
+    """Returns the layers of this network in its weight files, see `pretrained`."""
     del options
     names = ['conv1']
     for number, _, _ in _FIRES:
         names += [
             f'fire{number}/{part}' for part in ('squeeze1x1', 'expand1x1', 'expand3x3')
         ]
-
-    def fetch():
-        raise errors.SettingError(
-            '`network`: the weights of squeezenet have no official address, so '
-            '`imagenet` is not known; give a file: squeezenet(weights=PATH)'
-        )
-
     weights = ('kernel', 'bias')
-    return tuple(KerasLayer(name, 'Conv2D', weights) for name in names), fetch
+    return Published(
+        [KerasLayer(name, 'Conv2D', weights) for name in names],
+        lambda find: find(FILE_NAME, None, None),
+        TorchLayout(torchvision_layout.squeezenet_modules(), _adapt),
+    )
+
+
+def _adapt(layers):
+    # Exact, because the first convolution has no padding.
+    layers['conv1'] = list(
+        torchvision_layout.fold_preprocessing(*layers['conv1'], CAFFE_BGR_MEAN)
+    )
 
 
 def _fire(net, name, x, squeezed, expanded):

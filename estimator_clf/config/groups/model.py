@@ -16,6 +16,19 @@ class ModelConfig(SettingsGroup):
         'Network, with its options: mlp(hidden=(256, 128), dropout=0.5); see the list '
         'below.',
     )
+    weights: str = setting(
+        '',
+        'Published weights that the network starts from (pretrained, squeezenet): '
+        'auto (from `weights_dir`, from the cache of Keras, or downloaded), a file '
+        '(.h5, .keras, .pth, .safetensors), its name in `weights_dir`, or none. The '
+        "same as the network's option weights.",
+    )
+    weights_dir: str = setting(
+        '',
+        'Directory with published weights, by their published names. Default: the '
+        'environment variable ESTIMATOR_CLF_WEIGHTS.',
+        changeable=True,
+    )
     warm_start: str = setting(
         '',
         'Initial weights: a checkpoint, the directory of a run (its latest checkpoint; '

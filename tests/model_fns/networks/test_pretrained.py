@@ -14,7 +14,7 @@ import pytest
 import tensorflow as tf
 
 from estimator_clf.config.config import make_config
-from estimator_clf.core.errors import ConfigError, SettingError
+from estimator_clf.core.errors import ConfigError, RunError, SettingError
 from estimator_clf.training.trainer import train_and_evaluate
 from estimator_clf.warm_start.keras_file import KerasFile
 from estimator_clf.warm_start.keras_layer_mapping import map_by_layer
@@ -256,7 +256,9 @@ def files(tmp_path_factory):
 
 @pytest.mark.parametrize('kind', ['legacy', 'numbered', 'whole', 'renamed'])
 def test_layers_are_mapped_to_the_weights_of_a_file(kind, files, tmp_path):
-    layers, _ = registry.published('pretrained', {'name': 'MobileNet', 'alpha': 0.25})
+    layers = registry.published(
+        'pretrained', {'name': 'MobileNet', 'alpha': 0.25}
+    ).layers
     with tf.Graph().as_default():
         v1.train.create_global_step()
         images = v1.placeholder(tf.float32, (None, 32, 32, 3))
@@ -337,22 +339,64 @@ def test_two_sources_of_weights_are_refused(tmp_path):
         run(tmp_path, 'weights=a.h5', warm_start='b.h5')
 
 
+def test_files_have_the_names_addresses_and_hashes_of_keras(monkeypatch):
+    asked = []
+
+    def find(*args):
+        asked.append(args)
+        raise ConfigError('stop')
+
+    for name in (
+        'MobileNetV2',
+        'MobileNetV3Small',
+        'EfficientNetB0',
+        'ResNet50',
+        'ConvNeXtTiny',
+    ):
+        published = registry.published('pretrained', {'name': name})
+        with pytest.raises(ConfigError, match='stop'):
+            published.fetch(find)
+    names, urls, digests = zip(*asked, strict=True)
+    assert names == (
+        'mobilenet_v2_weights_tf_dim_ordering_tf_kernels_1.0_224_no_top.h5',
+        'weights_mobilenet_v3_small_224_1.0_float_no_top_v2.h5',
+        'efficientnetb0_notop.h5',
+        'resnet50_weights_tf_dim_ordering_tf_kernels_notop.h5',
+        'convnext_tiny_notop.h5',
+    )
+    for name, url in zip(names, urls, strict=True):
+        assert url.startswith('https://storage.googleapis.com/')
+        assert url.endswith('/' + name)
+    # Keras publishes no hash of MobileNetV2.
+    assert [len(digest or '') for digest in digests] == [0, 32, 32, 32, 64]
+    module = sys.modules[f'{keras_applications.keras().__name__}.src.utils.data_utils']
+    assert module.get_file.__name__ == 'get_file'
+    assert '_get_file_by' not in module.get_file.__qualname__
+
+
 @pytest.mark.extended
-def test_imagenet_weights_come_from_the_cache_of_keras(tmp_path, monkeypatch):
+@pytest.mark.parametrize('setting', ['', 'auto', 'imagenet'])
+def test_imagenet_weights_come_from_the_cache_of_keras(setting, tmp_path, monkeypatch):
     monkeypatch.setenv('HOME', str(tmp_path))
+    monkeypatch.delenv('KERAS_HOME', raising=False)
+    monkeypatch.delenv('ESTIMATOR_CLF_WEIGHTS', raising=False)
 
     def refuse(*args, **kwargs):
         raise OSError('there is no network')
 
     monkeypatch.setattr(socket, 'create_connection', refuse)
     monkeypatch.setattr(socket, 'getaddrinfo', refuse)
-    with pytest.raises(SettingError, match=r'could not fetch them .*weights=none'):
-        run(tmp_path / 'run', 'weights=imagenet')
+    name = 'mobilenet_2_5_224_tf_no_top.h5'
+    words = rf'{name} could not be downloaded.*no network.*copy it to .*{name}'
+    with pytest.raises(RunError, match=words):
+        run(tmp_path / 'run', weights=setting)
     cache = tmp_path / '.keras' / 'models'
     cache.mkdir(parents=True, exist_ok=True)
-    path = str(cache / 'mobilenet_2_5_224_tf_no_top.h5')
+    path = str(cache / name)
     keras_model('MobileNet', 32, 0.25, [path])
-    run(tmp_path / 'run')  # The default.
+    recorder = Recorder()
+    run(tmp_path / 'run', '', recorder, weights=setting)
+    assert f'Weights: {path}' in recorder.messages
     source_file, initial = KerasFile(path), variables(tmp_path / 'run', 0)
     np.testing.assert_array_equal(
         initial['pretrained/conv1/kernel'], source_file.read('conv1/kernel')
@@ -364,5 +408,5 @@ def test_imagenet_is_for_pretrained(tmp_path):
     config = make_config(dataset='arrays', network='linear', warm_start='imagenet')
     from estimator_clf.warm_start.from_config import warm_start_of
 
-    with pytest.raises(ConfigError, match='needs `network=pretrained`'):
+    with pytest.raises(ConfigError, match='needs a published network'):
         warm_start_of(config, None, None, print)

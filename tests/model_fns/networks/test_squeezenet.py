@@ -82,7 +82,7 @@ def keras_squeezenet(images, path, weights):
 
 def own_squeezenet(images, path):
     """Runs the network with the weights of a file; returns dict stage -> outputs."""
-    layers, _ = registry.published('squeezenet', {})
+    layers = registry.published('squeezenet', {}).layers
     with tf.Graph().as_default(), v1.Session() as session:
         with v1.variable_scope('squeezenet'):
             given = tf.constant(images.astype(np.float32))
@@ -180,17 +180,11 @@ def test_invalid_options_are_refused(size, options, words):
         registry.get('squeezenet')(LayerBuilder(True), images, 3, **options)
 
 
-def test_imagenet_weights_have_no_address():
-    _, fetch = registry.published('squeezenet', {})
-    with pytest.raises(SettingError, match='no official address'):
-        fetch()
-
-
 def test_published_file_has_its_parameters():
     path = real_data('squeezenet/squeezenet1.1_imagenet_notop.h5')
     with h5py.File(path) as file:
         assert 'conv1' in file
-    layers, _ = registry.published('squeezenet', {})
+    layers = registry.published('squeezenet', {}).layers
     found = KerasFile(path, layers)
     assert sum(np.prod(shape) for shape in found.shapes.values()) == 722_496
     assert {name for name, weights in found.layers.items() if weights} == {
