@@ -21,6 +21,7 @@ from tests.helpers.small_run import timeless, weights
 TINY = (
     '--recipe=transfer',
     '--network=mlp(hidden=6)',
+    '--weights=',
     '--image_size=8',
     '--eval_plots=false',
 )
@@ -54,7 +55,7 @@ def _defined():
 
 
 def test_flags_that_are_given_are_known():
-    config = config_of('--batch_size=128', '--network=cnn')
+    config = config_of('--batch_size=128', '--network=cnn', '--weights=')
     assert config.transfer.transfer
     assert {'batch_size', 'network', 'dataset'} <= config.given
     assert 'learning_rate' not in config.given
@@ -140,7 +141,7 @@ def test_dogscats_with_the_weights_of_squeezenet(tmp_path):
         'train',
         '--recipe=transfer',
         f'--data_dir={data}',
-        f'--network=squeezenet(pooling=avg+max, weights="{file}")',
+        f'--weights={file}',
         f'--model_dir={directory}',
         timeout=1800,
     )

@@ -132,4 +132,4 @@ def _has_moving_averages(config):
     known = registry.published(config.network_call.name, network_options(config))
     if known is None:
         return False
-    return any('BatchNormalization' in str(layer) for layer in known[0])
+    return any(layer.kind == 'BatchNormalization' for layer in known.layers)

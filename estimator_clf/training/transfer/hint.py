@@ -8,7 +8,7 @@ from estimator_clf.config.config import Config
 if TYPE_CHECKING:
     from input.sources.base import DataSource
 
-# Below this number of photos a network from scratch is far behind a pretrained one.
+# Below this number of photos a network from scratch is far from a pretrained one.
 _PHOTOS = 5000
 # Smaller or gray images are not like the photos that networks are pretrained on.
 _LEAST_SIDE = 48
@@ -26,6 +26,7 @@ def recipe_hint(config: Config, source: 'DataSource') -> str | None:
     from_scratch = not (
         config.transfer.transfer
         or config.model.warm_start
+        or config.model.weights
         or 'weights' in config.network_call.kwargs
         or config.network_call.name == 'pretrained'
     )

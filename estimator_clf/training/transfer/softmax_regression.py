@@ -61,7 +61,7 @@ class Scaler:
 
 
 class Problem:
-    """A data set to which softmax regressions of several strengths are fitted."""
+    """Examples to which softmax regressions of several strengths are fitted."""
 
     def __init__(
         self,
