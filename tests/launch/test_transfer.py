@@ -62,6 +62,7 @@ def test_flags_that_are_given_are_known():
     assert config.replace(epochs=2.0).given >= {'batch_size', 'epochs'}
 
 
+@pytest.mark.extended
 def test_one_command_trains_and_exports(photos, tmp_path):
     directory = tmp_path / 'run'
     done = launch('train', *TINY, f'--data_dir={photos}', f'--model_dir={directory}')

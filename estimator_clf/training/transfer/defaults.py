@@ -78,9 +78,16 @@ def resolve(config: Config, source: 'DataSource') -> Resolved:
     choose('batch_size', max(1, min(_BATCH, size)))
     layers = _fine_tuned(config, source, selection)
     chosen['fine_tune'] = layers
-    chosen['train_only'] = {'none': CLASSIFIER, 'all': ''}.get(
-        layers, f'{layers}, {CLASSIFIER}'
-    )
+    train_only = {'none': CLASSIFIER, 'all': ''}.get(layers, f'{layers}, {CLASSIFIER}')
+    if 'train_only' in config.given:
+        _check_train_only(config.optimization.train_only, train_only)
+    elif train_only:
+        chosen['train_only'] = train_only
+    if layers != 'none' and not config.evaluation.keep_best:
+        raise ConfigError(
+            '`transfer` keeps the best weights of fine-tuning: `keep_best` must be at '
+            'least 1, got 0; or use `fine_tune=none`'
+        )
     if layers != 'none':
         _choose_fine_tuning(config, size, choose)
     classes = len(source.class_names)
@@ -93,6 +100,14 @@ def selection_split(config: Config, source: 'DataSource') -> str | None:
     if split == 'test' and config.evaluation.eval_split != 'test':
         return None
     return split
+
+
+def _check_train_only(given, expected):
+    if given != expected:
+        raise ConfigError(
+            f'`train_only={given}`: with `transfer` the variables that are trained '
+            'after the classifier are those of `fine_tune`; give that instead'
+        )
 
 
 def _fine_tuned(config, source, selection):

@@ -117,8 +117,8 @@ class Problem:
         shape = self._latest.shape
         penalty = np.full((shape[0], 1), l2)
         penalty[-1] = 0.0
-        # The Hessian is about c X'X / N + l2, diagonal in this basis: variables that are
-        # scaled by its root take few iterations.
+        # In this basis the Hessian, about c X'X / N + l2, is diagonal: scaled by its
+        # root, the variables take few iterations.
         p = special.softmax(self._x @ self._latest, axis=1)
         c = max(np.mean(p * (1 - p)), 1e-3)
         scale = np.sqrt(c * self._curvature[:, None] + penalty)

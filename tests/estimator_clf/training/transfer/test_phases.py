@@ -86,6 +86,7 @@ def test_classifier_of_the_checkpoint_is_the_fit(tmp_path):
     np.testing.assert_allclose(kernel, peer.coef_.T / scale, atol=1e-4)
 
 
+@pytest.mark.extended
 def test_fine_tuning_that_is_better_is_the_latest_checkpoint(tmp_path):
     results = tuned(tmp_path, learning_rate=0.02, early_stopping='0')
     phases = json.loads((tmp_path / 'transfer.json').read_text())
@@ -96,6 +97,7 @@ def test_fine_tuning_that_is_better_is_the_latest_checkpoint(tmp_path):
     assert results.metrics['validation']['loss'] == pytest.approx(after)
 
 
+@pytest.mark.extended
 def test_fine_tuning_that_is_worse_leaves_the_frozen_weights(tmp_path):
     results = tuned(tmp_path, learning_rate=30.0, optimizer='sgd', schedule='constant')
     facts = json.loads((tmp_path / 'transfer.json').read_text())['fine_tuning']
@@ -159,6 +161,7 @@ def test_killed_in_a_phase_and_started_again_is_the_same_run(
     assert state(tmp_path / 'killed') == state(tmp_path / 'whole')
 
 
+@pytest.mark.extended
 def test_a_complete_run_started_again_does_nothing(tmp_path):
     tuned(tmp_path)
     before = state(tmp_path)
