@@ -24,6 +24,7 @@ from estimator_clf.config.model_options import network_options
 from estimator_clf.evaluation.eval_sets import make_eval_sets
 from estimator_clf.evaluation.plots.factory import make_eval_callbacks
 from estimator_clf.evaluation.run_evaluations import Evaluations
+from estimator_clf.hooks.nan_guard import NonFiniteError
 from estimator_clf.loggers import (
     summary_protos,
     tensorboard_hparams,
@@ -127,6 +128,15 @@ class TransferTrainer(Trainer):
                 return
             self._records.add('fine_tuning', **self._compare())
         self._keep_better()
+
+    def _train_from_checkpoint(self):
+        try:
+            return super()._train_from_checkpoint()
+        except NonFiniteError as error:
+            if self._rollback.allowed():
+                raise
+            # There is a result without fine-tuning.
+            self._callback.on_message(f'{_FINE_TUNING}: stopped, because {error}')
 
     def _fit_classifier(self):
         """Phases 1 and 2: ends with the checkpoint of step 0."""

@@ -113,6 +113,15 @@ def test_fine_tuning_that_is_worse_leaves_the_frozen_weights(tmp_path):
     assert results.metrics['validation']['loss'] == lines_of[0]['loss']
 
 
+@pytest.mark.extended
+def test_fine_tuning_that_diverges_leaves_the_frozen_weights(tmp_path):
+    recorder = Recorder()
+    tuned(tmp_path, recorder, learning_rate=1e38, optimizer='sgd', warmup='0')
+    facts = json.loads((tmp_path / 'transfer.json').read_text())['fine_tuning']
+    assert facts['kept_step'] == 0
+    assert 'stopped, because' in '\n'.join(recorder.messages)
+
+
 def kill_in(monkeypatch, phase):
     """Returns a callback for the phase, after it has arranged for a kill there."""
 
