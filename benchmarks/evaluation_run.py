@@ -65,7 +65,7 @@ def open_data(options, config):
     if not options.generated:
         return open_source(config)
     rng = np.random.default_rng(0)
-    count = max(options.generated, config.optimization.batch_size)
+    count = max(options.generated, config.batch_size)
     pixels = rng.integers(0, 256, (count, 32, 32, 3)).astype(np.uint8)
     labels = np.arange(count, dtype=np.int32) % 10
     splits = {'train': (pixels, labels), 'test': (pixels, labels)}
@@ -116,7 +116,7 @@ def run_here(config, source, clock):
 def run_stock(config, source, clock):
     """Trains and evaluates with Estimator's loop, as in its documentation."""
     model_fn = build_model_fn(config, source.info, config.run.max_steps)
-    batch_size = config.optimization.batch_size
+    batch_size = config.batch_size
     classifier = estimator.Estimator(
         model_fn,
         config.run.model_dir,

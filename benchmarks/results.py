@@ -4,11 +4,12 @@
     python -m benchmarks.results --write=README.md runs/*
 
 Runs that differ only in the seed become one row: mean and standard deviation of the
-test accuracy over the seeds, the median wall time from the first to the last line of
-`metrics.jsonl` (without set-up, the steps before that first line, export, and
-interruptions of more than ten minutes), the peak memory of all runs in units of 2 ** 20
-bytes, and the reference figure in the header of the flagfile. --write replaces the
-table between the lines `<!-- results -->` and `<!-- end of results -->` of a file.
+test accuracy over the seeds, the number n of test examples, the median wall time from
+the first to the last line of `metrics.jsonl` (without set-up, the steps before that
+first line, export, and interruptions of more than ten minutes), the peak memory of all
+runs in units of 2 ** 20 bytes, and the reference figure in the header of the flagfile.
+--write replaces the table between the lines `<!-- results -->` and
+`<!-- end of results -->` of a file.
 """
 
 import argparse
@@ -42,8 +43,9 @@ _FLAGFILES = os.path.join(os.path.dirname(__file__), '..', 'launch', 'flagfiles'
 _BEGIN, _END = '<!-- results -->\n', '<!-- end of results -->'
 
 _HEAD = (
-    '| data | flagfile | accuracy | n | TensorFlow | minutes | MB | reference |\n'
-    '| --- | --- | --- | --- | --- | --- | --- | --- |\n'
+    '| data | flagfile | accuracy | seeds | n | TensorFlow | minutes | MB | reference '
+    '|\n'
+    '| --- | --- | --- | --- | --- | --- | --- | --- | --- |\n'
 )
 
 # In the headers of flagfiles.
@@ -90,9 +92,11 @@ def _row(runs):
     versions = ', '.join(sorted({run['tensorflow'] for run in runs}))
     minutes = statistics.median(run['seconds'] for run in runs) / 60
     memory = max(run['memory'] for run in runs)
+    sizes = sorted({f'{run["examples"]:,}' for run in runs})
     return (
         f'| {runs[0]["dataset"]} | {runs[0]["name"]} '
         f'| {statistics.mean(scores):.4f}{spread} | {len(scores)} '
+        f'| {", ".join(sizes)} '
         f'| {versions} | {minutes:.1f} | {f"{memory:.0f}" if memory else ""} '
         f'| {_reference(runs[0]["name"])} |\n'
     )
@@ -123,7 +127,8 @@ def read(directory):
     Returns:
       dict with what (identity except for the seed), dataset, name (its flagfile and
       further flags, or without a flagfile its network), accuracy (of the last
-      evaluation on test, or on validation without a test split), tensorflow (version),
+      evaluation on test, or on validation without a test split), examples (their
+      number), tensorflow (version),
       seconds and memory (in units of 2 ** 20 bytes); None for an unfinished run or one
       without accuracy.
     """
@@ -147,6 +152,7 @@ def read(directory):
         'dataset': name,
         'name': _name(record.get('command', ())) or settings['network'],
         'accuracy': results[-1]['accuracy'],
+        'examples': results[-1].get('examples', sizes[split]),
         'tensorflow': record['versions']['tensorflow'],
         'seconds': _seconds(lines),
         'memory': max(line.get('peak_memory_mb', 0.0) for line in lines),

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from typing import Any
 
 
 @dataclasses.dataclass(frozen=True)
@@ -16,6 +17,8 @@ class DatasetInfo:
       num_examples: dict split -> number of examples.
       mean: per channel, over the training images, in pixel values 0..255.
       stddev: standard deviation, as `mean`; never 0.
+      fingerprints: dict split -> identity of its examples, see
+        `input.fingerprint.Identity`; None: not known.
     """
 
     name: str
@@ -24,6 +27,7 @@ class DatasetInfo:
     num_examples: dict[str, int]
     mean: tuple[float, ...]
     stddev: tuple[float, ...]
+    fingerprints: dict[str, dict[str, Any]] | None = None
 
     @property
     def num_classes(self) -> int:
@@ -32,7 +36,10 @@ class DatasetInfo:
 
     def to_json(self) -> str:
         """Returns the facts as JSON text."""
-        return json.dumps(dataclasses.asdict(self), indent=2) + '\n'
+        fields = dataclasses.asdict(self)
+        if self.fingerprints is None:
+            del fields['fingerprints']
+        return json.dumps(fields, indent=2) + '\n'
 
     @classmethod
     def from_json(cls, text: str) -> 'DatasetInfo':

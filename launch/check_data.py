@@ -12,7 +12,7 @@ import shlex
 
 from absl import flags as absl_flags
 
-from launch import app, flags
+from launch import app, flags, path_flags
 
 FLAGS = flags.FLAGS
 
@@ -35,7 +35,7 @@ _CLASSES = 24
 def define_flags() -> None:
     """Defines the flags of this program."""
     flags.define_config(_SETTINGS)
-    absl_flags.DEFINE_string(
+    path_flags.define_path(
         'report', '', 'File for all findings, one JSON object per line.'
     )
     absl_flags.DEFINE_integer(

@@ -36,10 +36,11 @@ def main(arguments: list[str]) -> None:
         )
 
     from estimator_clf.core import devices
+    from estimator_clf.core.paths import resolve_path
     from estimator_clf.export import newest_version, parity_check
 
     devices.set_up('cpu')
-    path = newest_version(arguments[0])
+    path = newest_version(resolve_path(arguments[0], 'the directory to check'))
     for line in parity_check.check(path, FLAGS.tolerance):
         print(line)
     print(f'{path} is valid')

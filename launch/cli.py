@@ -10,7 +10,7 @@ import importlib
 import sys
 import textwrap
 
-from launch import recipes
+from launch import recipes, streams
 
 #: Modules of this package with a `run()`, in the order of `--help`.
 PROGRAMS = (
@@ -31,21 +31,29 @@ def main() -> None:
 
     Exits with 2 if the program is missing or unknown.
     """
+    streams.prepare()
     name, *arguments = sys.argv[1:] or ['']
-    if name in ('-h', '--help', 'help'):
-        print(help_text())
-        sys.exit(0)
-    if name == '--version':
-        from estimator_clf import __version__
-
-        print(f'estimator-clf {__version__}')
-        sys.exit(0)
+    if name in ('-h', '--help', 'help', '--version'):
+        sys.exit(streams.finish(_answer(name)))
     program = name.replace('-', '_')
     if program not in PROGRAMS:
         print(f'error: {_unknown(name)}', file=sys.stderr)
         sys.exit(2)
     sys.argv = [f'estimator-clf {program}', *arguments]
     importlib.import_module(f'launch.{program}').run()
+
+
+def _answer(name):
+    try:
+        if name == '--version':
+            from estimator_clf import __version__
+
+            print(f'estimator-clf {__version__}')
+        else:
+            print(help_text())
+    except OSError as error:
+        return streams.output_failed(error)
+    return 0
 
 
 def help_text() -> str:

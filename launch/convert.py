@@ -9,7 +9,7 @@ import shlex
 
 from absl import flags as absl_flags
 
-from launch import app, flags
+from launch import app, flags, path_flags
 
 FLAGS = flags.FLAGS
 
@@ -27,10 +27,9 @@ _OWN = ('output_dir', 'shards', 'compression', 'workers')
 def define_flags() -> None:
     """Defines the flags of this program."""
     flags.define_config(_SETTINGS)
-    absl_flags.DEFINE_string(
+    path_flags.define_path(
         'output_dir',
-        None,
-        'Directory to write; must be new or empty.',
+        help='Directory to write; must be new or empty.',
         required=True,
     )
     absl_flags.DEFINE_integer(
@@ -57,11 +56,14 @@ def define_flags() -> None:
 
 def main(arguments: list[str]) -> None:
     """Converts as the flags say."""
+    from estimator_clf.training.class_gaps import class_gaps
     from estimator_clf.training.datasets import source_args
 
     app.no_arguments(arguments)
     args = source_args(flags.config_from_flags())
 
+    from estimator_clf.core.paths import display_path
+    from input import open_dataset
     from input.convert.to_tfrecords import convert
     from launch.progress import Progress
     from launch.terminal import table
@@ -78,6 +80,11 @@ def main(arguments: list[str]) -> None:
         )
     finally:
         progress.close()
+    output_dir = display_path(FLAGS.output_dir)
+    splits = list(manifest.shards)
+    written = open_dataset('tfrecord', FLAGS.output_dir)
+    for note in class_gaps(written, 'train' if 'train' in splits else splits[0], None):
+        app.log_message(note)
     rows = [
         [
             split,
@@ -89,9 +96,9 @@ def main(arguments: list[str]) -> None:
     ]
     print(table(['split', 'examples', 'shards', 'MB'], rows))
     print(
-        f'\n{manifest.info.num_classes} classes in {FLAGS.output_dir}. Next:\n'
+        f'\n{manifest.info.num_classes} classes in {output_dir}. Next:\n'
         f'  python -m launch.train --dataset=tfrecord --data_dir='
-        + shlex.quote(FLAGS.output_dir)
+        + shlex.quote(output_dir)
     )
 
 

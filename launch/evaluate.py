@@ -2,26 +2,31 @@
 
     python -m launch.evaluate --model_dir=RUN [--split=test] [--checkpoint=STEP]
 
-Prints loss and accuracy, and precision and recall per class.
+Prints loss and accuracy, and precision and recall per class, each with the number of
+examples. With --data_dir it evaluates all of other data of the same classes; where
+that is the data of the run, moved, its validation and test splits.
 """
 
 import json
 
 from absl import flags as absl_flags
 
-from launch import app, flags
+from launch import app, flags, path_flags
 
 FLAGS = flags.FLAGS
 
 # Settings of evaluation that override those of the run.
-_EVALUATION = ('eval_samples', 'eval_tta', 'eval_precision')
+_EVALUATION = ('eval_samples', 'eval_tta', 'eval_precision', 'eval_batch_size')
 
 
 def define_flags() -> None:
     """Defines the flags of this program."""
-    absl_flags.DEFINE_string('model_dir', None, 'Directory of the run.', required=True)
+    path_flags.define_path('model_dir', help='Directory of the run.', required=True)
     absl_flags.DEFINE_list(
-        'split', [], 'Splits to evaluate. Default: validation and test, if they exist.'
+        'split',
+        [],
+        'Splits to evaluate. Default: validation and test, if they exist; all of other '
+        'data.',
     )
     flags.define_run('checkpoint', 'data_dir', *_EVALUATION, 'device')
     absl_flags.DEFINE_enum('output', 'table', ['table', 'json'], 'What to print.')
@@ -38,36 +43,31 @@ def main(arguments: list[str]) -> None:
     app.no_arguments(arguments)
     config = load_config(
         FLAGS.model_dir,
-        data_dir=FLAGS.data_dir,
         **{name: FLAGS[name].value for name in _EVALUATION},
     )
     info = load_info(FLAGS.model_dir)
 
     from estimator_clf.config.step_plan import evaluation_input
     from estimator_clf.core import devices
-    from estimator_clf.core.errors import ConfigError
     from estimator_clf.core.tf_errors import translate_tf_errors
     from estimator_clf.evaluation.evaluator import Evaluator
     from estimator_clf.loggers.corrupt_images import skip_corrupt_images
     from estimator_clf.loggers.jsonl import finite
-    from estimator_clf.training.datasets import open_source
+    from estimator_clf.training.evaluation_data import open_evaluation_data
     from estimator_clf.training.models import build_model_fn
     from launch.terminal import metrics_tables
 
     devices.set_up(FLAGS.device)
     checkpoint = find_checkpoint(FLAGS.model_dir, FLAGS.checkpoint)
-    source = open_source(config, info)
+    data = open_evaluation_data(config, info, FLAGS.data_dir, FLAGS.split)
+    if data.note:
+        app.log_message(data.note)
+    source = data.source
     skip_corrupt_images(source, config.data.max_corrupt_images, app.log_message)
-    exist = list(source.num_examples)
-    splits = FLAGS.split or [s for s in ('validation', 'test') if s in exist]
-    if not splits:
-        raise ConfigError(
-            f'--split must be given: {source.name} has only {", ".join(exist)}'
-        )
     model_fn = build_model_fn(config, info)
     # All input_fns before the first evaluation, which may take long: a name may be
     # wrong.
-    inputs = {split: evaluation_input(config, source, split) for split in splits}
+    inputs = {split: evaluation_input(config, source, split) for split in data.splits}
     metrics = {}
     for split, input_fn in inputs.items():
         evaluator = Evaluator(model_fn, input_fn)

@@ -20,7 +20,7 @@ from collections.abc import Iterable, Iterator
 
 from absl import flags as absl_flags
 
-from launch import app, flags
+from launch import app, flags, path_flags
 
 FLAGS = flags.FLAGS
 
@@ -59,13 +59,15 @@ _NAMES = (
 def define_flags() -> None:
     """Defines the flags of this program."""
     text, number = absl_flags.DEFINE_string, absl_flags.DEFINE_integer
-    text('model_dir', None, 'Directory of the run.', required=True)
+    path_flags.define_path('model_dir', help='Directory of the run.', required=True)
     absl_flags.DEFINE_list(
         'what',
         [],
         'Kinds, see above. Default: those that suit the network, except dream.',
     )
-    text('output_dir', '', 'Output directory. Default: MODEL_DIR/explain.')
+    path_flags.define_path(
+        'output_dir', '', 'Output directory. Default: MODEL_DIR/explain.'
+    )
     flags.define_run('checkpoint', 'data_dir', 'device')
     text(
         'split',

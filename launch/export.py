@@ -11,15 +11,15 @@ import sys
 
 from absl import flags as absl_flags
 
-from launch import app, flags
+from launch import app, flags, path_flags
 
 FLAGS = flags.FLAGS
 
 
 def define_flags() -> None:
     """Defines the flags of this program."""
-    absl_flags.DEFINE_string('model_dir', None, 'Directory of the run.', required=True)
-    absl_flags.DEFINE_string(
+    path_flags.define_path('model_dir', help='Directory of the run.', required=True)
+    path_flags.define_path(
         'export_dir',
         '',
         'Directory of the versions. Default: MODEL_DIR/export, and for other formats '

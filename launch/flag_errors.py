@@ -5,17 +5,20 @@ Flags of earlier versions are answered with the flag that replaces them.
 
 import re
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from estimator_clf.config.upgrade import MOVED, RENAMED, upgrade
 
 
-def message_of(error: Exception, argv: Sequence[str]) -> str:
+def message_of(
+    error: Exception, argv: Sequence[str], places: Mapping[str, str] | None = None
+) -> str:
     """Returns what must hold, what was given, and where.
 
     Args:
       error: raised while absl parsed the flags.
       argv: the command line.
+      places: file and line of the flags that are in a flagfile, by name.
     """
     text = str(error).replace('ERROR:: ', '')
     # flag --batch_size=0: must be at least 1, got 0
@@ -28,7 +31,7 @@ def message_of(error: Exception, argv: Sequence[str]) -> str:
     name = getattr(error, 'flagname', None) or (match and match[1])
     if name:
         text = _replacement(name, argv) or text
-    place = name and _place_in_flagfile(name, argv)
+    place = name and places and places.get(name)
     return f'{place}: {text}' if place else text
 
 
@@ -71,19 +74,3 @@ def _replacement(name, argv):
         return f'--{name} is an option of --{target} now: --{target}=NAME(key=value)'
     written = shlex.quote(str(upgrade(settings)[target]))
     return f'--{name} is an option of --{target} now: write --{target}={written}'
-
-
-def _place_in_flagfile(name, argv):
-    for argument in argv[1:]:
-        match = re.match(r'--?flagfile=(.*)', argument)
-        if not match:
-            continue
-        try:
-            with open(match[1], encoding='utf-8') as file:
-                lines = file.readlines()
-        except OSError:
-            continue
-        for number, line in enumerate(lines, 1):
-            if re.match(rf'\s*--?(no)?{re.escape(name)}\b', line):
-                return f'{match[1]}, line {number}'
-    return None

@@ -15,6 +15,7 @@ from estimator_clf.config.config import Config, make_config
 from estimator_clf.config.groups.fields import FIELDS, GROUP_OF, GROUPS, TYPES
 from estimator_clf.core.call_syntax import write_value
 from launch.app import flag_names
+from launch.path_flags import define_path
 
 FLAGS = flags.FLAGS
 
@@ -37,7 +38,9 @@ def define_config(only: Collection[str] | None = None) -> None:
     for name in _names(only):
         metadata, default = FIELDS[name].metadata, FIELDS[name].default
         define: Callable = _DEFINE[TYPES[name]]
-        if metadata['choices']:
+        if metadata['path']:
+            define = define_path
+        elif metadata['choices']:
             define = functools.partial(
                 flags.DEFINE_enum, enum_values=metadata['choices']
             )
@@ -175,9 +178,10 @@ _RUN: dict[str, tuple] = {
         "Step or path of a checkpoint, or 'best'. Default: the latest.",
     ),
     'data_dir': (
-        flags.DEFINE_string,
+        define_path,
         '',
-        'Where the data is now, if it was moved after the training.',
+        'Where the data is now, if it was moved after the training; or other data of '
+        'the same classes.',
     ),
     'eval_samples': (
         flags.DEFINE_integer,
@@ -195,6 +199,12 @@ _RUN: dict[str, tuple] = {
         None,
         FIELDS['eval_precision'].metadata['choices'],
         "Compute dtype. Default: as the run's evaluations.",
+    ),
+    'eval_batch_size': (
+        flags.DEFINE_integer,
+        None,
+        "Examples per step. Default: as the run's evaluations.",
+        1,
     ),
     'export_tta': (
         flags.DEFINE_bool,

@@ -14,17 +14,20 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 
 from absl import flags as absl_flags
 
-from launch import app, flags
+from launch import app, flags, path_flags
 
 FLAGS = flags.FLAGS
+
+# Of a file with an image; a pipe may never end.
+_MAX_BYTES = 1 << 30
 
 
 def define_flags() -> None:
     """Defines the flags of this program."""
-    absl_flags.DEFINE_string(
+    path_flags.define_path(
         'export_dir', '', 'SavedModel, or the directory of its versions.'
     )
-    absl_flags.DEFINE_string(
+    path_flags.define_path(
         'model_dir',
         '',
         'Directory of a run, to use a checkpoint instead of an export.',
@@ -33,7 +36,7 @@ def define_flags() -> None:
     absl_flags.DEFINE_enum(
         'output', 'table', ['table', 'csv', 'jsonl'], 'What to print.'
     )
-    absl_flags.DEFINE_string(
+    path_flags.define_path(
         'output_file', '', 'File for csv or jsonl; it appears when it is complete.'
     )
     absl_flags.DEFINE_integer(
@@ -94,10 +97,18 @@ def find_files(arguments: Sequence[str]) -> list[str]:
     import glob
 
     from estimator_clf.core.errors import ConfigError
+    from estimator_clf.core.paths import expand_path, is_open_pipe, special_file
     from input.formats.image_folder import images_below
 
     paths = []
     for argument in arguments:
+        argument = expand_path(argument, 'an image')
+        kind = special_file(argument)
+        if kind and not is_open_pipe(argument):
+            raise ConfigError(
+                'an argument must be an image, a directory or a glob, but '
+                f'{argument} is {kind}'
+            )
         if os.path.isdir(argument):
             found = sorted(images_below(argument))
         elif os.path.exists(argument):
@@ -126,9 +137,14 @@ def images(
         `path:number`, the key of a corrupt TFRecord file is its path.
     """
     from estimator_clf.core.errors import DataError
+    from estimator_clf.core.paths import is_open_pipe
     from input.tfrecord.iter_images import is_record_file, read_images
 
     for path in files:
+        if is_open_pipe(path):  # It can be read once.
+            if path not in done:
+                yield path, functools.partial(_content, path)
+            continue
         if not is_record_file(path):
             if path not in done:
                 yield path, functools.partial(_content, path)
@@ -148,7 +164,10 @@ def _raise(error):
 
 def _content(path):
     with open(path, 'rb') as file:
-        return file.read()
+        data = file.read(_MAX_BYTES + 1)
+    if len(data) > _MAX_BYTES:
+        raise ValueError(f'must be an image of at most {_MAX_BYTES >> 20} MiB')
+    return data
 
 
 def _predictor():

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from absl import flags as absl_flags
 
-from launch import app, flags
+from launch import app, flags, path_flags
 
 if TYPE_CHECKING:
     from estimator_clf.serving.server import ServerOptions
@@ -38,6 +38,7 @@ NAMES = (
     'poll_seconds',
     'max_body_mb',
     'timeout',
+    'cors_origin',
     'device',
 )
 
@@ -48,8 +49,8 @@ def define_flags() -> None:
     """Defines the flags of this program."""
     define_text, define_integer = absl_flags.DEFINE_string, absl_flags.DEFINE_integer
     define_number = absl_flags.DEFINE_float
-    define_text(
-        'export_dir', None, 'Directory of the versions, or a SavedModel.', required=True
+    path_flags.define_path(
+        'export_dir', help='Directory of the versions, or a SavedModel.', required=True
     )
     define_text('model_name', 'classifier', 'Name of the model in URLs and requests.')
     define_text('host', '127.0.0.1', 'Address to listen on; 0.0.0.0: all addresses.')
@@ -93,6 +94,12 @@ def define_flags() -> None:
         30.0,
         'Seconds in which a request must arrive, and in which it must be processed.',
         lower_bound=0.1,
+    )
+    define_text(
+        'cors_origin',
+        None,
+        'Origin whose web pages may use the server, such as https://example.org; *: '
+        'all. Default: only its own page.',
     )
     absl_flags.DEFINE_enum('device', 'auto', ['auto', 'cpu', 'gpu'], 'Device to use.')
 
@@ -143,6 +150,7 @@ def main(arguments: list[str]) -> None:
         poll_seconds=FLAGS.poll_seconds,
         max_body=FLAGS.max_body_mb << 20,
         timeout=FLAGS.timeout,
+        cors_origin=FLAGS.cors_origin,
     )
     asyncio.run(_serve(options))
 

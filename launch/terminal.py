@@ -67,6 +67,8 @@ class TerminalCallback(Callback):
         if step <= self._first:  # A rollback to before the start of this process.
             self._first, self._start = step, time.monotonic()
         facts = ', '.join(f'{name} {text}' for name, text in shown.items())
+        size = _examples(metrics)
+        facts += f', over {size}' if size else ''
         self.on_message(
             f'step {step}/{self._plan.total_steps}, epoch {metrics["epoch"]:.2f}, '
             f'{facts}, waiting for input {metrics.get("input_wait", 0):.0%}, '
@@ -82,7 +84,9 @@ class TerminalCallback(Callback):
     def on_evaluate(self, step: int, split: str, metrics: Mapping[str, float]) -> None:
         names = ('loss', 'accuracy', 'macro_f1', 'root_mean_squared_error')
         facts = ', '.join(f'{n} {metrics[n]:.4f}' for n in names if n in metrics)
-        self.on_message(f'step {step}, {split}: {facts}')
+        size = _examples(metrics)
+        where = f'{split} ({size})' if size else split
+        self.on_message(f'step {step}, {where}: {facts}')
 
     def on_stop(self, signal_name: str) -> None:
         self.on_message(f'{signal_name}: saving a checkpoint, then stopping.')
@@ -106,14 +110,17 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str | float]]) -> str:
 
     Args:
       header: titles of the columns.
-      rows: cells; floats have four decimals and are aligned right.
+      rows: cells; floats have four decimals, and columns with one are aligned right.
 
     Returns:
       Text of several lines, without a newline at the end.
     """
     cells = [[f'{c:.4f}' if isinstance(c, float) else str(c) for c in r] for r in rows]
     widths = [max(map(len, column)) for column in zip(header, *cells, strict=True)]
-    right = [bool(rows) and isinstance(c, float) for c in (rows[0] if rows else header)]
+    right = [
+        any(isinstance(row[column], float) for row in rows)
+        for column in range(len(header))
+    ]
 
     def line(texts):
         padded = (
@@ -133,24 +140,35 @@ def metrics_tables(metrics: Mapping[str, Mapping[str, float]]) -> str:
     """
     splits = list(metrics)
     names = list(dict.fromkeys(n for m in metrics.values() for n in m))
-    overall = [n for n in names if '/' not in n]
+    overall = [n for n in names if '/' not in n and n != 'examples']
     nan = float('nan')
-    parts = [
-        table(
-            ['metric', *splits],
-            [[n, *(float(metrics[s].get(n, nan)) for s in splits)] for n in overall],
-        )
+    rows: list[list[str | float]] = [
+        [n, *(float(metrics[s].get(n, nan)) for s in splits)] for n in overall
     ]
+    if 'examples' in names:  # Those of a run of an older version are not known.
+        rows.insert(0, ['examples', *(metrics[s].get('examples', '') for s in splits)])
+    parts = [table(['metric', *splits], rows)]
     classes = [n.partition('/')[2] for n in names if n.startswith('precision/')]
+    columns = ['examples'] if any(n.startswith('examples/') for n in names) else []
+    columns += ['precision', 'recall']
     for split in splits:
         if not classes:
             break
-        rows: list[list[str | float]] = [
-            [c, *(metrics[split].get(f'{m}/{c}', nan) for m in ('precision', 'recall'))]
+        rows = [
+            [c, *(_cell(metrics[split], column, c) for column in columns)]
             for c in classes
         ]
-        parts.append(table([f'class ({split})', 'precision', 'recall'], rows))
+        parts.append(table([f'class ({split})', *columns], rows))
     return '\n\n'.join(parts)
+
+
+def _examples(metrics):
+    return f'{metrics["examples"]:,} examples' if 'examples' in metrics else ''
+
+
+def _cell(metrics, column, class_name):
+    default = '' if column == 'examples' else float('nan')
+    return metrics.get(f'{column}/{class_name}', default)
 
 
 def _duration(seconds):

@@ -50,15 +50,17 @@ def main(arguments: list[str]) -> int:
 
 
 def _print_results(results, config, seconds):
+    from estimator_clf.core.paths import display_path
     from launch.terminal import metrics_tables
 
     if results.metrics:
         print(metrics_tables(results.metrics))
     print(f'\n{results.step} steps, {seconds:.0f} s in all. Next:')
-    print(f'  tensorboard --logdir {shlex.quote(config.run.model_dir)}')
+    model_dir = display_path(config.run.model_dir)
+    print(f'  tensorboard --logdir {shlex.quote(model_dir)}')
     if not results.export_path:
         return
-    export_dir = shlex.quote(config.exports.export_dir)
+    export_dir = shlex.quote(display_path(config.exports.export_dir))
     if config.network_call.name != 'linear_regression':  # It has no images.
         print(f'  python -m launch.predict --export_dir={export_dir} IMAGE...')
     print(

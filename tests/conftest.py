@@ -1,11 +1,15 @@
 """What all tests need of their process."""
 
+import functools
 import os
 import pathlib
 import signal
+import sys
 import threading
 
 import pytest
+
+from tests.helpers import launching
 
 _HERE = pathlib.Path(__file__).resolve().parent
 
@@ -39,11 +43,39 @@ _LONG = (
 )
 
 
+@pytest.hookimpl(tryfirst=True)  # Before -m selects.
 def pytest_collection_modifyitems(items):
-    """Long files first."""
+    """Marks combinations after the first as extended; sorts long files first."""
+    functions = set()
+    for item in items:
+        if item.get_closest_marker('combinations'):
+            function = item.parent.nodeid, item.originalname
+            if function in functions:
+                item.add_marker(pytest.mark.extended)
+            functions.add(function)
     rank = {name: number for number, name in enumerate(_LONG)}
     items.sort(
         key=lambda item: rank.get(
             str(item.path.relative_to(_HERE).with_suffix('')), len(_LONG)
         )
     )
+
+
+@functools.cache
+def _real_start_process():
+    return sys.modules['estimator_clf.export.parity_check'].start_process
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item):
+    """Forks the process of each parity check, except in the tests of that check.
+
+    A fresh process takes 4 s of CPU time to import TensorFlow; most runs have one.
+    """
+    parity_check = sys.modules.get('estimator_clf.export.parity_check')
+    if parity_check is not None:
+        real = _real_start_process()
+        is_subject = item.get_closest_marker('fresh_parity_check')
+        parity_check.start_process = (
+            real if is_subject else launching.start_parity_check
+        )

@@ -14,7 +14,7 @@ import tensorflow as tf
 
 from estimator_clf.checkpoints.listing import names_of_checkpoints
 from estimator_clf.core.atomic_files import remove_partial, write_atomically
-from estimator_clf.core.errors import RunError
+from estimator_clf.core.errors import RunError, is_out_of_memory
 
 
 def recover(model_dir: str) -> str | None:
@@ -94,6 +94,8 @@ def why_corrupt(path: str) -> str | None:
         for name in reader.get_variable_to_shape_map():
             reader.get_tensor(name)  # Verifies the checksum, too.
     except Exception as error:  # Its C++ side raises many classes, also IndexError.
+        if is_out_of_memory(error):
+            raise
         text = str(getattr(error, 'message', error)) or type(error).__name__
         return text.splitlines()[0][:100]
     return None

@@ -20,6 +20,7 @@ from estimator_clf.compat._errors import (
     missing_symbol,
 )
 from estimator_clf.compat._keras import defer_keras
+from estimator_clf.compat._literal_paths import read_paths_literally
 from estimator_clf.compat._noise import (
     has_accelerator,
     quiet_startup,
@@ -38,10 +39,15 @@ def load_estimator() -> Any:
     """
     tf = _import_tensorflow()
     silence_deprecations()
+    read_paths_literally()
     _warn_of_versions(tf.__version__)
     _check_wheel(tf.__version__)
     try:
-        return _own_estimator(tf) or _wheel_estimator()
+        estimator = _own_estimator(tf) or _wheel_estimator()
+        from estimator_clf.compat import _sessions  # It needs TensorFlow.
+
+        _sessions.stop_retries()
+        return estimator
     except (ImportError, AttributeError) as error:
         raise EstimatorImportError(
             'Estimator cannot be loaded: TensorFlow or the tensorflow-estimator wheel '

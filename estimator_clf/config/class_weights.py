@@ -72,7 +72,8 @@ def balanced(counts: Sequence[int], class_names: Sequence[str]) -> str:
         if not count:
             raise ConfigError(
                 f'`class_weights=balanced`: the class {name!r} has no training '
-                'example; give the weights as numbers'
+                f'example; omit it with `exclude_classes={quote(name)}`, or give the '
+                'weights as numbers'
             )
     total = float(sum(counts))
     return ', '.join(

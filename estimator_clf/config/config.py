@@ -21,7 +21,7 @@ from estimator_clf.config.groups.exports import ExportConfig
 from estimator_clf.config.groups.fields import FIELDS, GROUP_OF, GROUPS
 from estimator_clf.config.groups.hardware import HardwareConfig
 from estimator_clf.config.groups.model import ModelConfig
-from estimator_clf.config.groups.optimizer import OptimizerConfig
+from estimator_clf.config.groups.optimizer import DEFAULT_BATCH_SIZE, OptimizerConfig
 from estimator_clf.config.groups.run import RunConfig
 from estimator_clf.config.groups.transfer import TransferConfig
 from estimator_clf.config.validate import validate
@@ -67,6 +67,16 @@ class Config:
         proxy = self.optimization.proxy
         return parse_call(proxy, 'proxy') if proxy else None
 
+    @property
+    def batch_size(self) -> int:
+        """Examples per training step; the default until `resolve_auto` adapts it."""
+        return self.optimization.batch_size or DEFAULT_BATCH_SIZE
+
+    @property
+    def eval_batch_size(self) -> int:
+        """Examples per step of an evaluation."""
+        return self.evaluation.eval_batch_size or self.batch_size
+
     def total_steps(self, num_examples: int) -> int:
         """Returns the length of the run in steps, for this many training examples."""
         if self.run.max_steps:
@@ -74,14 +84,22 @@ class Config:
         # Rounded up: an epoch has seen every example. Rounded to six digits before:
         # 1.1 epochs of 100 examples are not 110.00000000000001.
         examples = round((self.run.epochs or 10) * num_examples, 6)
-        return max(1, math.ceil(examples / self.optimization.batch_size))
+        return max(1, math.ceil(examples / self.batch_size))
+
+    def schedule_steps(self, num_examples: int) -> int:
+        """Returns the length of the learning rate schedule in steps."""
+        length = self.optimization.schedule_length
+        if not length:
+            return self.total_steps(num_examples)
+        steps = round(self.interval('schedule_length', num_examples), 6)
+        return max(1, math.ceil(steps))
 
     def interval(self, name: str, num_examples: int) -> float:
         """Returns the setting `name`, a duration, in (fractional) steps."""
         return intervals.interval(
             self.to_flat()[name],
             name,
-            num_examples / self.optimization.batch_size,
+            num_examples / self.batch_size,
             self.total_steps(num_examples),
         )
 

@@ -5,6 +5,7 @@ import dataclasses
 from estimator_clf.core import intervals
 from estimator_clf.core.call_syntax import parse_calls
 from estimator_clf.core.errors import ConfigError
+from estimator_clf.core.paths import resolve_path
 
 # Names that metrics.jsonl and the run's directory use for other things.
 RESERVED_NAMES = (
@@ -26,7 +27,7 @@ class EvalSetSpec:
     Attributes:
       name: the name of its metrics.
       split: name of the split; '' for the default one of another directory.
-      data_dir: directory of other data of the same kind, or ''.
+      data_dir: directory of other data of the same kind, absolute, or ''.
       every: a duration, see `estimator_clf.core.intervals.parse`.
     """
 
@@ -60,6 +61,8 @@ def parse(text: str) -> tuple[EvalSetSpec, ...]:
                 f'got {call}'
             )
         every, data_dir = str(options['every']), str(options['data_dir'])
+        if data_dir:
+            data_dir = resolve_path(data_dir, '`extra_eval_sets`: data_dir')
         intervals.parse(every, 'extra_eval_sets')
         split = str(call.args[0]) if call.args else '' if data_dir else call.name
         is_name = call.name.replace('-', '_').isidentifier()

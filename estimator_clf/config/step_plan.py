@@ -63,7 +63,7 @@ def make_plan(config: Config, source: 'DataSource', start_step: int = 0) -> Step
             + ', '.join(source.num_examples)
         )
     size = source.num_examples[split]
-    steps_per_epoch = size / config.optimization.batch_size
+    steps_per_epoch = size / config.batch_size
     # Divides the epoch evenly, so that no partial interval remains at its checkpoint.
     log_every = max(1.0, steps_per_epoch / math.ceil(steps_per_epoch / 100))
     if config.run.log_every:
@@ -108,6 +108,6 @@ def evaluation_input(config: Config, source: 'DataSource', split: str) -> Callab
     """Makes the input_fn of an evaluation."""
     return source.input_fn(
         split,
-        config.evaluation.eval_batch_size or config.optimization.batch_size,
+        config.eval_batch_size,
         eval_crop=config.data.eval_crop,
     )

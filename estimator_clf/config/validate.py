@@ -13,6 +13,7 @@ from estimator_clf.config.warm_start_rules import WarmStartRules
 from estimator_clf.core import intervals
 from estimator_clf.core.call_syntax import parse_calls, parse_list
 from estimator_clf.core.errors import ConfigError
+from estimator_clf.core.paths import expand_path
 from input import FORMATS
 from model_fns import registry
 
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     from estimator_clf.config.config import Config
 
 # Names reserved by checkpoints' file patterns: TensorFlow expands them in paths.
-_PATTERN_CHARACTERS = '*?['
 
 
 def validate(config: 'Config') -> None:
@@ -47,10 +47,25 @@ def unused_settings(config: 'Config') -> list[str]:
                 f'`{name}={values[name]}` has no effect with '
                 f'`{chooser}={values[chooser]}`; it is for ' + ', '.join(users)
             )
+    if values['schedule_length'] and not _uses_schedule_length(values):
+        found.append(
+            f'`schedule_length={values["schedule_length"]}` has no effect with '
+            f'`schedule={values["schedule"]}`, without `lookahead`, and without shares '
+            'of the run in `warmup` or `decay_at`'
+        )
     if values['warmup_from'] and values['warmup'] == FIELDS['warmup'].default:
         value = values['warmup_from']
         found.append(f'`warmup_from={value}` has no effect without `warmup`')
     return found
+
+
+def _uses_schedule_length(values):
+    return (
+        values['schedule'] not in ('constant', 'step')
+        or values['lookahead']
+        or '%' in values['warmup']
+        or (values['schedule'] == 'step' and '%' in values['decay_at'])
+    )
 
 
 # Settings that only some optimizers and schedules use.
@@ -69,6 +84,14 @@ def _syntax(config):
     intervals.parse(optimization.warmup, 'warmup')
     intervals.parse(run.save_every, 'save_every')
     intervals.parse(config.evaluation.eval_every, 'eval_every')
+    length = optimization.schedule_length
+    if length:
+        number, unit = intervals.parse(length, 'schedule_length')
+        if unit == '%' or not number:
+            raise ConfigError(
+                '`schedule_length` must be a number of steps (500) or epochs '
+                f'(10epochs), more than 0, got {length!r}'
+            )
     if run.log_every:
         intervals.parse(run.log_every, 'log_every')
     intervals.step_range(run.profile, 'profile')
@@ -104,7 +127,7 @@ def _batch(config):
     steps = config.optimization.gradient_accumulation_steps
     parts = steps * (config.hardware.replicas or 1)
     size = config.optimization.batch_size
-    if steps > 1 and size % parts:
+    if size and steps > 1 and size % parts:
         raise ConfigError(
             '`batch_size` must be a multiple of `gradient_accumulation_steps` (times '
             f'`replicas`), {parts}, got {size}'
@@ -255,11 +278,27 @@ def _warm_start(config):
 
 
 def _paths(config):
-    if set(config.run.model_dir) & set(_PATTERN_CHARACTERS):
-        raise ConfigError(
-            '`model_dir` must not contain any of * ? [, which TensorFlow expands as a '
-            f'pattern when it looks for checkpoints; got {config.run.model_dir!r}'
-        )
+    for name, path in (
+        ('model_dir', config.run.model_dir),
+        ('export_dir', config.exports.export_dir),
+    ):
+        if not _is_utf8(path):
+            raise ConfigError(
+                f'`{name}` must be UTF-8, as TensorFlow writes paths, got {path!r}'
+            )
+    # Stays as it is given, since a resumed run must have the same: a directory may be
+    # mounted elsewhere.
+    warm_start = config.model.warm_start.removesuffix(':best')
+    if config.model.warm_start:
+        expand_path(warm_start, '`warm_start`')
+
+
+def _is_utf8(path):
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 _RULES: tuple[Callable[['Config'], None], ...] = (

@@ -1,4 +1,13 @@
-"""Facts and instruction sets of the CPU, from /proc/cpuinfo (Linux only)."""
+"""Number of cores; facts and instruction sets of the CPU (Linux only)."""
+
+import os
+
+
+def available_cores() -> int:
+    """Returns the number of cores that this process may use."""
+    if hasattr(os, 'sched_getaffinity'):  # A container may have a part of them.
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def facts() -> dict[str, str]:

@@ -3,6 +3,7 @@
 import contextlib
 import errno
 import os
+import re
 from collections.abc import Iterable, Iterator
 
 from estimator_clf.core.registry import suggest
@@ -52,6 +53,33 @@ def disk_full_message(error: BaseException) -> str | None:
     TensorFlow and Python raise various classes for it; all contain that message.
     """
     return next((words for words in _DISK_FULL if words in str(error)), None)
+
+
+# What TensorFlow, oneDNN (status 1, which becomes an AbortedError), NumPy, XLA, the
+# C++ library and the loader of shared libraries say when memory runs out.
+_OUT_OF_MEMORY = re.compile(
+    r'Status: 1, message|could not create a memory|bad_alloc|OOM when|MemoryError'
+    r'|Unable to allocate|[Ff]ailed to allocate|[Oo]ut of memory'
+    r"|can't start new thread|failed to map segment|"
+    + re.escape(os.strerror(errno.ENOMEM))
+)
+
+
+class OutOfMemory(RunError):
+    """Memory ran out; the message names what needs less."""
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Returns whether an error says that memory ran out.
+
+    TensorFlow, NumPy and Python raise various classes for it.
+    """
+    if isinstance(error, MemoryError | OutOfMemory):
+        return True
+    # Users' own errors may quote a text of any file.
+    if isinstance(error, UserError) or disk_full_message(error):
+        return False
+    return bool(_OUT_OF_MEMORY.search(str(error)))
 
 
 def restore_error_message(error: BaseException) -> str | None:

@@ -5,6 +5,7 @@ control groups (containers, jobs) nor, on Linux and macOS, the peak of a process
 are read from the kernel here.
 """
 
+import math
 import os
 import sys
 from collections.abc import Iterator
@@ -57,11 +58,13 @@ def peak_memory() -> dict[str, float]:
 def free_memory() -> int | None:
     """Returns the bytes that this process can still allocate, or None if unknown.
 
-    The minimum of the machine's available memory and, on Linux, of what is left of the
-    limits of the process's control group and of all its parents.
+    The minimum of the machine's available memory, of what is left of the limit of the
+    process (`ulimit -v`) and, on Linux, of the limits of its control group and of all
+    parents of that.
     """
     try:
         free = psutil.virtual_memory().available
+        free = min(free, _free_address_space())
     except (OSError, psutil.Error):
         return None
     for directory, limit, usage, cached in _limits():
@@ -76,6 +79,18 @@ def free_memory() -> int | None:
             continue
         free = min(free, max(0, most - used + int(spare)))
     return free
+
+
+def _free_address_space() -> float:
+    """Returns the bytes that the process may still map; infinite without a limit."""
+    try:
+        import resource
+    except ImportError:  # Windows.
+        return math.inf
+    limit, _ = resource.getrlimit(resource.RLIMIT_AS)
+    if limit == resource.RLIM_INFINITY:
+        return math.inf
+    return max(0, limit - psutil.Process().memory_info().vms)
 
 
 def _limits() -> Iterator[tuple[str, ...]]:

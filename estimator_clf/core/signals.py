@@ -1,6 +1,7 @@
 """Graceful shutdown on SIGTERM/SIGINT: finish the step, save a checkpoint, stop."""
 
 import contextlib
+import os
 import signal
 import threading
 from collections.abc import Callable, Iterator
@@ -11,6 +12,9 @@ import estimator_clf.compat  # noqa: F401  Configures TensorFlow's logging first
 import tensorflow as tf
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
+# Seconds that a blocked main thread has to handle a signal that should end it at once.
+_GRACE = 10.0
 
 
 class Stop:
@@ -25,6 +29,11 @@ class Stop:
 
     def __bool__(self) -> bool:
         return self.requested is not None
+
+    @property
+    def immediate(self) -> bool:
+        """Whether a request ends the running block, see `raise_immediately`."""
+        return self._immediately
 
     @contextlib.contextmanager
     def raise_immediately(self) -> Iterator[None]:
@@ -54,8 +63,9 @@ class Stopped(BaseException):
 def on_signals() -> Iterator[Stop]:
     """Turns the first SIGTERM or SIGINT inside the block into a request to stop.
 
-    A second one has its default effect, for users who cannot wait. Does nothing outside
-    the main thread, where Python delivers no signals.
+    A second one has its default effect, for users who cannot wait; if Python cannot
+    handle it, since an operation of TensorFlow is running, the process ends after some
+    seconds. Does nothing outside the main thread, where Python delivers no signals.
 
     Yields:
       The request.
@@ -74,9 +84,50 @@ def on_signals() -> Iterator[Stop]:
     for number in _SIGNALS:
         signal.signal(number, handle)
     try:
-        yield stop
+        with _watch_for_blocked_thread(stop):
+            yield stop
     finally:
         _restore(before)
+
+
+@contextlib.contextmanager
+def _watch_for_blocked_thread(stop):
+    """Ends the process where the main thread does not handle signals in time.
+
+    Python calls handlers between bytecodes of the main thread: during a `session.run`
+    of a minute no signal has an effect. The kernel writes each signal into a pipe.
+    """
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    before = signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
+    if before != -1:  # Of an event loop, which handles signals its own way.
+        signal.set_wakeup_fd(before)
+        os.close(reader)
+        os.close(writer)
+        yield
+        return
+    ended = threading.Event()
+
+    def watch():
+        numbers = []
+        while data := os.read(reader, 64):
+            numbers += [n for n in data if n in _SIGNALS]
+            if len(numbers) == 1 and not stop.immediate:
+                # It waits for the end of a step, since there is something to save.
+                if not ended.wait(_GRACE) and not stop:
+                    os.write(2, b'Finishing a long step; a second signal ends it.\n')
+            elif numbers and not ended.wait(_GRACE):
+                os.write(2, b'error: a running operation ignores signals; ending\n')
+                os._exit(128 + numbers[-1])
+        os.close(reader)
+
+    threading.Thread(target=watch, daemon=True).start()
+    try:
+        yield
+    finally:
+        ended.set()
+        signal.set_wakeup_fd(-1)
+        os.close(writer)
 
 
 class StopHook(tf.compat.v1.train.SessionRunHook):

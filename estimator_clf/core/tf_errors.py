@@ -9,7 +9,11 @@ import estimator_clf.compat  # noqa: F401  Configures TensorFlow's logging first
 
 import tensorflow as tf
 
-from estimator_clf.core.errors import RunError, restore_error_message
+from estimator_clf.core.errors import (
+    RunError,
+    is_out_of_memory,
+    restore_error_message,
+)
 
 
 class _Explains(Protocol):
@@ -35,6 +39,8 @@ def translate_tf_errors(sources: Iterable[_Explains]) -> Iterator[None]:
             raise
         raise RunError(text) from None
     except tf.errors.OpError as error:
+        if is_out_of_memory(error):  # Whatever the op: it has its own translation.
+            raise
         text = _message_in_graph(error) or restore_error_message(error)
         text = text or next(filter(None, (s.explain(error) for s in sources)), None)
         if text is None:

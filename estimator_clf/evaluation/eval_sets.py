@@ -29,6 +29,8 @@ class EvalSet:
         checkpoint only; None: once, after training.
       plain_input_fn: if `input_fn` computes features first, the same input without
         them, for callers that need the structure and not the values; else None.
+      identity: of the examples, if they are of another directory than the run's, see
+        `input.fingerprint.Identity`; else None.
     """
 
     name: str
@@ -36,6 +38,7 @@ class EvalSet:
     num_examples: int
     every: float | None = None
     plain_input_fn: Callable | None = None
+    identity: dict[str, Any] | None = None
 
 
 def make_eval_sets(
@@ -105,7 +108,12 @@ def make_eval_sets(
         )
         split = _resolve_split(spec, other)
         input_fn = evaluation_input(config, other, split)
-        sets.append(EvalSet(spec.name, input_fn, other.num_examples[split], every))
+        identity = other.identity(split) if spec.data_dir else None
+        sets.append(
+            EvalSet(
+                spec.name, input_fn, other.num_examples[split], every, identity=identity
+            )
+        )
     names = {known.name for known in sets} | {config.data.train_split}
     for split in ('validation', 'test'):
         if split in source.num_examples and split not in names:

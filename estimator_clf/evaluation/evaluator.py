@@ -12,6 +12,7 @@ from estimator_clf.checkpoints.saver import saver_of
 from estimator_clf.core import graph_collections
 from estimator_clf.core.devices import session_config
 from estimator_clf.evaluation.plots.eval_callback import EvalCallback
+from estimator_clf.loggers.jsonl import is_count
 
 v1 = tf.compat.v1
 
@@ -52,9 +53,10 @@ class Evaluator:
           stop: object whose truth value becomes true to abort between batches.
 
         Returns:
-          Metrics by name, floats or arrays, or None if aborted. 'loss' is the mean over
-          the examples; Estimator's own is the mean over the batches, which gives a
-          short last batch too much weight.
+          Metrics by name, numbers or arrays, or None if aborted. 'examples' is the
+          number of examples that were evaluated, without corrupt ones. 'loss' is the
+          mean over the examples; Estimator's own is the mean over the batches, which
+          gives a short last batch too much weight.
 
         Raises:
           ValueError: the checkpoint does not exist.
@@ -92,10 +94,11 @@ class Evaluator:
         return metrics
 
     def metric_names(self) -> list[str]:
-        """Returns the names of the metrics that `evaluate` returns."""
+        """Returns the names of the metrics of `evaluate`, without counts."""
         if self._session is None:
             self._build()
-        return ['loss' if n == 'average_loss' else n for n in self._values]
+        names = ['loss' if n == 'average_loss' else n for n in self._values]
+        return [name for name in names if not is_count(name)]
 
     def close(self) -> None:
         """Closes the session; a further evaluation builds a new one."""
@@ -110,10 +113,10 @@ class Evaluator:
             features, labels = _split_labels(iterator.get_next())
             spec = self._model_fn(features, labels, mode=estimator.ModeKeys.EVAL)
             metrics = dict(spec.eval_metric_ops or {})
+            size = _batch_size(features, labels)
             if 'average_loss' not in metrics:
-                metrics['loss'] = v1.metrics.mean(
-                    spec.loss, _batch_size(features, labels)
-                )
+                metrics['loss'] = v1.metrics.mean(spec.loss, size)
+            metrics.setdefault('examples', _count(size))
             self._values = {name: value for name, (value, _) in metrics.items()}
             self._updates = tf.group(*(update for _, update in metrics.values()))
             tensors = dict(features) if isinstance(features, Mapping) else {}
@@ -137,9 +140,26 @@ class Evaluator:
             self._session = v1.Session(config=session_config())
 
 
+def _count(batch_size: tf.Tensor) -> tuple[tf.Tensor, tf.Operation]:
+    """Counts the examples, as a metric."""
+    count = v1.get_variable(
+        'evaluated_examples',
+        [],
+        tf.int64,
+        initializer=v1.zeros_initializer(),
+        trainable=False,
+        collections=[v1.GraphKeys.LOCAL_VARIABLES],
+        use_resource=True,
+    )
+    update = count.assign_add(tf.cast(batch_size, tf.int64), read_value=False)
+    return count.read_value(), update
+
+
 def _to_python(value: Any) -> Any:
     value = np.asarray(value)
-    return value if value.ndim else float(value)
+    if value.ndim:
+        return value
+    return int(value) if np.issubdtype(value.dtype, np.integer) else float(value)
 
 
 def _split_labels(element: Any) -> tuple[Any, Any]:

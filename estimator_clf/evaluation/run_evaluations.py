@@ -15,7 +15,7 @@ from estimator_clf.evaluation.evaluator import Evaluator
 from estimator_clf.evaluation.plots.eval_callback import EvalCallback
 from estimator_clf.hooks.evaluation import EvaluationListener
 from estimator_clf.loggers import tensorboard_writer
-from estimator_clf.loggers.jsonl import MetricsLog
+from estimator_clf.loggers.jsonl import MetricsLog, without_counts
 
 Metrics = dict[str, Any]
 
@@ -160,7 +160,7 @@ class Evaluations:
         # For TensorBoard a directory is a run: with the same tags as in training, the
         # curves share one chart.
         writer = tensorboard_writer.event_writer(os.path.join(self._model_dir, name))
-        tensorboard_writer.write_scalars(writer, step, metrics)
+        tensorboard_writer.write_scalars(writer, step, without_counts(metrics))
         self._on_result(step, name, metrics)
 
 

@@ -20,7 +20,7 @@ import tensorflow as tf
 from estimator_clf.checkpoints.saver import saver_of
 from estimator_clf.config.config import Config
 from estimator_clf.config.step_plan import evaluation_split
-from estimator_clf.core.errors import RunError, restore_error_message
+from estimator_clf.core.errors import RunError, is_out_of_memory, restore_error_message
 from estimator_clf.export.signatures import IMAGE_KEY, VALUES_KEY
 from input.dataset_info import DatasetInfo
 from input.images.image_shape import header
@@ -195,6 +195,8 @@ def restore(spec: Any, session: Any, checkpoint: str) -> None:
     try:
         saver_of(spec).restore(session, checkpoint)
     except (ValueError, tf.errors.OpError) as error:
+        if is_out_of_memory(error):
+            raise
         raise RunError(
             f'{checkpoint}: {restore_error_message(error) or error}'
         ) from None

@@ -107,20 +107,21 @@ def _metrics(step: int, config: Config | None, checkpoint: str) -> str:
     parts = []
     for split, line in found.items():
         overall: list[list[str]] = []
-        by_class: dict[str, dict[str, float]] = {}
+        by_class: dict[str, dict[str, str]] = {}
         for name, value in line.items():
             if name in ('step', 'split', 'time') or not isinstance(value, float | int):
                 continue
             match = _PER_CLASS.fullmatch(name)
+            text = f'{value:,}' if jsonl.is_count(name) else f'{value:.4f}'
             if match:
-                by_class.setdefault(match[2], {})[match[1]] = value
+                by_class.setdefault(match[2], {})[match[1]] = text
             else:
-                overall.append([name, f'{value:.4f}'])
+                overall.append([name, text])
         parts.append(f'## Metrics: {_cell(split)}\n\n{_table(["", "value"], overall)}')
         if by_class:
             columns = sorted({n for values in by_class.values() for n in values})
             rows = [
-                [_cell(name), *(f'{v[c]:.4f}' if c in v else '' for c in columns)]
+                [_cell(name), *(v.get(c, '') for c in columns)]
                 for name, v in by_class.items()
             ]
             parts.append(_table(['class', *columns], rows))

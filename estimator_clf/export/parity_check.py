@@ -25,13 +25,15 @@ import numpy as np
 import tensorflow as tf
 from google.protobuf.message import DecodeError
 
-from estimator_clf.core.errors import RunError
+from estimator_clf.core import spawn
+from estimator_clf.core.errors import RunError, is_out_of_memory
 from estimator_clf.export import check_examples, serving_warmup
 from estimator_clf.export.check_examples import CheckExample
 
 v1 = tf.compat.v1
 
 _TIMEOUT = 600  # Seconds.
+_NO_MEMORY = 3  # Exit code of the process.
 _METHODS = {
     'classify': 'tensorflow/serving/classify',
     'regress': 'tensorflow/serving/regress',
@@ -63,29 +65,36 @@ def process() -> Iterator[Callable[[str], None]]:
       Function that checks the SavedModel at a path, once, and raises `CheckError` if
       the check fails.
     """
-    root = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-    paths = [root, *filter(None, [os.environ.get('PYTHONPATH')])]
+    environment = {
+        **spawn.module_environment(),
+        # The GPU memory belongs to the training process.
+        'CUDA_VISIBLE_DEVICES': '-1',
+        'PYTHONIOENCODING': 'utf-8:backslashreplace',
+    }
     with _sigterm_blocked():
-        child = subprocess.Popen(
-            [sys.executable, '-m', __name__, '-'],
-            env={
-                **os.environ,
-                'PYTHONPATH': os.pathsep.join(paths),
-                # The GPU memory belongs to the training process.
-                'CUDA_VISIBLE_DEVICES': '-1',
-                'PYTHONIOENCODING': 'utf-8:backslashreplace',
-            },
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            # Ctrl-C must reach only the run, which shuts down gracefully.
-            start_new_session=True,
-        )
+        child = start_process(environment)
     try:
         yield functools.partial(_run_check, child)
     finally:
         child.kill()
         child.communicate()
+
+
+def start_process(environment: dict[str, str]) -> subprocess.Popen:
+    """Starts a process that checks the SavedModel whose path is its standard input.
+
+    Args:
+      environment: its environment variables.
+    """
+    return subprocess.Popen(
+        spawn.module_command(__name__, '-'),
+        env=environment,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        # Ctrl-C must reach only the run, which shuts down gracefully.
+        start_new_session=True,
+    )
 
 
 @contextlib.contextmanager
@@ -111,11 +120,18 @@ def _run_check(child: subprocess.Popen, path: str) -> None:
         raise CheckError(
             f'the parity check of {path} did not finish in {_TIMEOUT} s'
         ) from None
+    if child.returncode == _NO_MEMORY:
+        raise MemoryError(f'the parity check of {path}')
     if child.returncode:
-        lines = streams[child.returncode != 1].decode(errors='replace').strip()
+        found, log = (stream.decode(errors='replace').strip() for stream in streams)
+        # An exception that nothing catches is 1, too.
+        if child.returncode == 1 and found:
+            raise CheckError(
+                f'the export differs from the checkpoint and was discarded: {found}'
+            )
         raise CheckError(
-            'the export differs from the checkpoint and was discarded: '
-            + (lines or f'the parity check exited with {child.returncode}')
+            'the export was discarded, since the process that compares it with the '
+            f'checkpoint exited with {child.returncode}: {log or "without a message"}'
         )
 
 
@@ -142,6 +158,8 @@ def check(path: str | os.PathLike[str], tolerance: float | None = None) -> list[
         try:
             meta = v1.saved_model.load(session, ['serve'], path)
         except (OSError, RuntimeError, ValueError, tf.errors.OpError) as error:
+            if is_out_of_memory(error):
+                raise
             reason = str(error).strip().partition('\n')[0][:200]
             raise CheckError(f'{path} cannot be loaded: {reason}') from None
         signatures = meta.signature_def
@@ -227,6 +245,8 @@ def _run(session: Any, signature: Any, values: np.ndarray) -> dict[str, np.ndarr
     try:
         return session.run(outputs, {tensor.name: values})
     except tf.errors.OpError as error:
+        if is_out_of_memory(error):
+            raise
         raise CheckError(
             f'{tensor.name} does not accept the examples: {_reason(error)}'
         ) from None
@@ -388,6 +408,10 @@ def main(arguments: list[str]) -> int:
     except CheckError as error:
         print(error)
         return 1
+    except Exception as error:
+        if is_out_of_memory(error):
+            return _NO_MEMORY
+        raise
     return 0
 
 

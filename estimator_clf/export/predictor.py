@@ -10,7 +10,7 @@ from estimator_clf.compat import estimator
 import tensorflow as tf
 
 from estimator_clf.core.devices import session_config
-from estimator_clf.core.errors import ConfigError
+from estimator_clf.core.errors import ConfigError, is_out_of_memory
 from estimator_clf.export import newest_version
 from estimator_clf.export.check_examples import restore
 from input.images.batch_decoder import BatchDecoder
@@ -47,6 +47,8 @@ class Predictor:
             try:
                 meta = v1.saved_model.load(self._session, ['serve'], path)
             except (OSError, RuntimeError, ValueError, tf.errors.OpError) as error:
+                if is_out_of_memory(error):
+                    raise
                 reason = str(error).strip().partition('\n')[0][:200]
                 raise ConfigError(
                     f'`export_dir`: {path} cannot be loaded, because it is corrupt or '
@@ -99,6 +101,8 @@ class Predictor:
         try:
             return self._run(images)
         except tf.errors.InvalidArgumentError as error:
+            if is_out_of_memory(error):
+                raise
             if len(images) == 1:
                 return [error]
         # One corrupt image fails its batch. Bisection costs about 2 log2(n) more runs

@@ -4,8 +4,6 @@ import contextlib
 import dataclasses
 import errno
 import os
-import re
-import shutil
 import time
 from collections.abc import Iterator
 
@@ -13,14 +11,14 @@ import estimator_clf.compat  # noqa: F401  Configures TensorFlow's logging first
 
 import tensorflow as tf
 
+from estimator_clf.core.atomic_files import partial_directory
 from estimator_clf.core.errors import (
     ConfigError,
     RunError,
     disk_full_message,
+    is_out_of_memory,
     restore_error_message,
 )
-
-_PARTIAL = 'partial-'  # Servers ignore directories whose name is not a number.
 
 
 def list_versions(export_dir: str) -> list[str]:
@@ -51,7 +49,7 @@ class Version:
     """A version that is being written.
 
     Attributes:
-      partial: path to write to.
+      partial: path to write to, which does not exist yet.
       path: final path; '' until the version is complete.
     """
 
@@ -66,17 +64,12 @@ def new_version(export_dir: str) -> Iterator[Version]:
     Args:
       export_dir: directory of the versions, created if missing.
     """
-    number = _next_version(export_dir)
-    partial = os.path.join(export_dir, f'{_PARTIAL}{number}-{os.getpid()}')
-    version = Version(partial)
-    try:
-        os.makedirs(export_dir, exist_ok=True)
-        _remove_abandoned(export_dir)
+    os.makedirs(export_dir, exist_ok=True)
+    # Servers ignore directories whose name is not a number.
+    with partial_directory(export_dir) as parent:
+        version = Version(os.path.join(parent, 'export'))
         yield version
-        version.path = _rename(partial, export_dir)
-    except BaseException:
-        shutil.rmtree(partial, ignore_errors=True)
-        raise
+        version.path = _rename(version.partial, export_dir)
 
 
 @contextlib.contextmanager
@@ -99,6 +92,8 @@ def exported(export_dir: str, checkpoint: str) -> Iterator[Version]:
             'directory'
         ) from None
     except (tf.errors.OpError, ValueError) as error:
+        if is_out_of_memory(error):
+            raise
         if message := disk_full_message(error):
             raise RunError(
                 f'`export_dir={export_dir}`: {message}; free some space, or choose '
@@ -133,21 +128,3 @@ def _rename(partial: str, export_dir: str) -> str:
                 raise
         else:
             return target
-
-
-def _remove_abandoned(export_dir: str) -> None:
-    """Removes partial exports of processes that do not exist any more."""
-    for name in os.listdir(export_dir):
-        match = re.fullmatch(_PARTIAL + r'\d+-(\d+)', name)
-        if match and not _is_running(int(match[1])):
-            shutil.rmtree(os.path.join(export_dir, name), ignore_errors=True)
-
-
-def _is_running(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True  # A process of another user.
-    return pid != os.getpid()

@@ -11,7 +11,7 @@ import estimator_clf.compat  # noqa: F401  Configures TensorFlow's logging first
 
 import tensorflow as tf
 
-from estimator_clf.core.errors import RunError, disk_full_message
+from estimator_clf.core.errors import RunError, disk_full_message, is_out_of_memory
 from estimator_clf.core.intervals import due
 from estimator_clf.hooks.base import StepHook
 from estimator_clf.hooks.nan_guard import NonFiniteError
@@ -117,6 +117,8 @@ class CheckpointHook(StepHook):
             )
         except (OSError, tf.errors.OpError) as error:
             self._remove_incomplete()
+            if is_out_of_memory(error):
+                raise
             raise RunError(self._not_saved_message(error)) from None
         self._saved = self.step
         self._notify(final=False)

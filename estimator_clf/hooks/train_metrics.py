@@ -40,9 +40,9 @@ class TrainMetricsHook(StepHook):
             those of the checkpoints: sums are lost with the process, so an average
             must not span the step at which a run is resumed.
           batch_size: examples per step.
-          report: function (step, metrics): averages of the collection,
-            `examples_per_second`, `peak_memory_mb`, and, if measured, `input_wait`, the
-            share of the time spent waiting for data.
+          report: function (step, metrics): averages of the collection; `examples`,
+            their number; `examples_per_second`, `peak_memory_mb`, and, if measured,
+            `input_wait`, the share of the time spent waiting for data.
           collection: graph collection of (name, tensor): a scalar, or a vector with one
             number per step where a `session.run` takes several steps.
           on_step: function (step), called after each step.
@@ -95,6 +95,7 @@ class TrainMetricsHook(StepHook):
         metrics = {name: total / self._count for name, total in self._sums.items()}
         if 'learning_rate' in metrics:
             metrics['learning_rate'] = float(self._last['learning_rate'][-1])
+        metrics['examples'] = self._count * self._batch_size
         metrics['examples_per_second'] = self._count * self._batch_size / seconds
         if 'input_wait' in metrics:
             metrics['input_wait'] = self._sums['input_wait'] / seconds

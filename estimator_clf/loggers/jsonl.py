@@ -16,7 +16,9 @@ class MetricsLog:
     """Appends metrics to `metrics.jsonl` in a model_dir.
 
     Each line is flat: `step`, `split` ('train', 'validation', 'test'), `time` (Unix
-    seconds), then the metrics. A number that is not finite is written as null.
+    seconds), then the metrics; `examples` is the number of examples that they are
+    about, `examples/CLASS` that of a class. A number that is not finite is written as
+    null.
     """
 
     def __init__(self, model_dir: str) -> None:
@@ -51,11 +53,24 @@ class MetricsLog:
 
 
 def finite(metrics: Mapping[str, float]) -> dict[str, float | None]:
-    """Returns metrics as floats, None for NaN and infinity, which JSON lacks."""
-    return {
-        name: float(value) if math.isfinite(value) else None
-        for name, value in metrics.items()
-    }
+    """Returns metrics as numbers, None for NaN and infinity, which JSON lacks."""
+    return {name: _number(name, value) for name, value in metrics.items()}
+
+
+def is_count(name: str) -> bool:
+    """Returns whether a metric is a number of examples, of all or of one class."""
+    return name == 'examples' or name.startswith('examples/')
+
+
+def without_counts(metrics: Mapping[str, float]) -> dict[str, float]:
+    """Returns the metrics that are worth a curve."""
+    return {name: value for name, value in metrics.items() if not is_count(name)}
+
+
+def _number(name: str, value: float) -> float | None:
+    if not math.isfinite(value):
+        return None
+    return int(value) if is_count(name) else float(value)
 
 
 def read(path: str | os.PathLike[str]) -> list[dict[str, Any]]:

@@ -107,7 +107,8 @@ class Batcher:
         if len(self._queue) >= self._options.max_queue:
             raise ServingError(
                 'UNAVAILABLE',
-                f'the queue is full with {len(self._queue)} requests; try again later',
+                f'the queue is full with {len(self._queue)} requests (`max_queue`); '
+                'try again later',
             )
         loop = asyncio.get_running_loop()
         request = _Request(

@@ -1,5 +1,6 @@
 """TensorFlow Serving's gRPC services."""
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 from typing import Any
@@ -16,33 +17,46 @@ from tensorflow_serving.apis import (
     regression_pb2,
 )
 
-from estimator_clf.serving import protos
+from estimator_clf.serving import payloads, protos
 from estimator_clf.serving.errors import ServingError, invalid_argument
 from estimator_clf.serving.inference import InferenceEngine
+from estimator_clf.serving.memory_budget import MemoryBudget
 from estimator_clf.serving.metrics import Metrics
 from estimator_clf.serving.version_manager import VersionPolicy
 
 _SIGNATURES = 'signature_def'
 
+# gRPC's own error for a larger message names no setting, so it applies only from this
+# multiple of the limit on; below it the service refuses the message itself.
+_READ_LIMIT = 4
+_MAX_INT = (1 << 31) - 1
 
-def create_server(engine: InferenceEngine, metrics: Metrics, max_body: int) -> Any:
+_IMAGES = "`inputs['image_bytes']`: DT_STRING, the bytes themselves, not base64"
+_EXAMPLES = "the feature 'image/encoded' of each tf.Example: the bytes themselves"
+
+
+def create_server(
+    engine: InferenceEngine, metrics: Metrics, budget: MemoryBudget, timeout: float
+) -> Any:
     """Returns a `grpc.aio.Server` with both services and no port.
 
     Args:
       engine: runs the model.
       metrics: counts the requests.
-      max_body: maximum size of a request, in bytes.
+      budget: limits of requests.
+      timeout: seconds for computing a response.
     """
+    max_message = min(_READ_LIMIT * budget.max_body, _MAX_INT)
     server = grpc.aio.server(
         options=[
             # Otherwise a second server would silently share the port.
             ('grpc.so_reuseport', 0),
-            ('grpc.max_receive_message_length', max_body),
+            ('grpc.max_receive_message_length', max_message),
             ('grpc.max_send_message_length', -1),
         ]
     )
     prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(
-        PredictionService(engine, metrics), server
+        PredictionService(engine, metrics, budget, timeout), server
     )
     model_service_pb2_grpc.add_ModelServiceServicer_to_server(
         ModelService(engine), server
@@ -61,32 +75,35 @@ async def _abort_on_error(context: Any) -> AsyncIterator[None]:
 class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
     """All methods but MultiInference."""
 
-    def __init__(self, engine: InferenceEngine, metrics: Metrics) -> None:
+    def __init__(
+        self,
+        engine: InferenceEngine,
+        metrics: Metrics,
+        budget: MemoryBudget,
+        timeout: float,
+    ) -> None:
         """Creates the service.
 
         Args:
           engine: runs the model.
           metrics: counts the requests.
+          budget: limits of requests.
+          timeout: seconds for computing a response.
         """
         self._engine, self._metrics = engine, metrics
+        self._budget, self._timeout = budget, timeout
 
     async def Predict(self, request: Any, context: Any) -> Any:
         """Runs a signature of any method."""
-        async with _abort_on_error(context):
-            with self._metrics.request('Predict', 'GRPC'):
-                return await self._predict(request)
+        return await self._respond('Predict', request, context, self._predict)
 
     async def Classify(self, request: Any, context: Any) -> Any:
         """Runs a signature that classifies examples."""
-        async with _abort_on_error(context):
-            with self._metrics.request('Classify', 'GRPC'):
-                return await self._classify(request)
+        return await self._respond('Classify', request, context, self._classify)
 
     async def Regress(self, request: Any, context: Any) -> Any:
         """Runs a signature that computes a number for each example."""
-        async with _abort_on_error(context):
-            with self._metrics.request('Regress', 'GRPC'):
-                return await self._regress(request)
+        return await self._respond('Regress', request, context, self._regress)
 
     async def GetModelMetadata(self, request: Any, context: Any) -> Any:
         """Returns the signatures."""
@@ -101,6 +118,27 @@ class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
             'or use TensorFlow Serving',
         )
 
+    async def _respond(self, api, request, context, handle):
+        """Runs a request within the limits."""
+        async with _abort_on_error(context):
+            with self._metrics.request(api, 'GRPC'):
+                size, limit = request.ByteSize(), self._budget.max_body
+                if size > limit:
+                    raise ServingError(
+                        'RESOURCE_EXHAUSTED',
+                        f'the request must be at most {limit} bytes (`max_body`), '
+                        f'got {size}',
+                    )
+                with self._budget.hold(size):
+                    try:
+                        return await asyncio.wait_for(handle(request), self._timeout)
+                    except asyncio.TimeoutError:
+                        raise ServingError(
+                            'DEADLINE_EXCEEDED',
+                            f'no result within {self._timeout:g} s (`timeout`); try '
+                            'again later',
+                        ) from None
+
     async def _predict(self, request):
         def decode(signature):
             if unknown := set(request.output_filter) - signature.outputs.keys():
@@ -110,7 +148,17 @@ class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
                 )
             return {name: protos.to_array(x) for name, x in request.inputs.items()}
 
-        result = await self._engine.predict(_model_spec(request), decode)
+        try:
+            result = await self._engine.predict(_model_spec(request), decode)
+        except ServingError as error:
+            images = request.inputs.get(payloads.IMAGE_INPUT)
+            if images is None:
+                raise
+            values = (
+                (f"`inputs['{payloads.IMAGE_INPUT}'][{number}]`", data)
+                for number, data in enumerate(images.string_val)
+            )
+            raise payloads.explain(error, values, _IMAGES) from None
         response = _respond(predict_pb2.PredictResponse, request, result)
         for name in request.output_filter or result.outputs:
             response.outputs[name].CopyFrom(protos.to_proto(result.outputs[name]))
@@ -139,11 +187,15 @@ class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
         return response
 
     async def _run_examples(self, method, request):
-        return await self._engine.run_examples(
-            _model_spec(request),
-            method,
-            lambda: protos.serialized_examples(request.input),
-        )
+        try:
+            return await self._engine.run_examples(
+                _model_spec(request),
+                method,
+                lambda: protos.serialized_examples(request.input),
+            )
+        except ServingError as error:
+            values = _example_images(request.input)
+            raise payloads.explain(error, values, _EXAMPLES) from None
 
     def _metadata(self, request):
         spec = _model_spec(request)
@@ -225,6 +277,18 @@ def _model_spec(request):
     if not request.HasField('model_spec'):
         raise invalid_argument('`model_spec` must name the model, got none')
     return request.model_spec
+
+
+def _example_images(message):
+    """Yields pairs (place, bytes or None) of the images of an `Input` message."""
+    for number, example in enumerate(message.example_list.examples):
+        where = f'{payloads.IMAGE_FEATURE} of example {number}'
+        if payloads.IMAGE_FEATURE not in example.features.feature:
+            yield where, None
+            continue
+        feature = example.features.feature[payloads.IMAGE_FEATURE]
+        for data in feature.bytes_list.value:
+            yield where, data
 
 
 def _respond(kind, request, result):

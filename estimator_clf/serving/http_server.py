@@ -10,17 +10,22 @@ import socket
 from collections.abc import AsyncIterator, Mapping
 
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 from PIL import Image
 
+from estimator_clf.serving import payloads
+from estimator_clf.serving.cors import CorsPolicy
 from estimator_clf.serving.errors import ServingError
 from estimator_clf.serving.inference import InferenceEngine
+from estimator_clf.serving.memory_budget import MemoryBudget
 from estimator_clf.serving.metrics import Metrics
 from estimator_clf.serving.openapi import Endpoint, describe
 from estimator_clf.serving.rest import RestApi
 
 _logger = logging.getLogger(__name__)
 
-_MAX_BODIES = 16  # Number of bodies of the maximum size in memory.
+_METHODS = ('predict', 'classify', 'regress')
+_MODEL_INPUT_EXAMPLE = 'the body: curl --data-binary @image.jpg'
 
 _PAGE_HEADERS = {
     # The page loads nothing from other hosts, whatever it contains.
@@ -37,15 +42,14 @@ _PAGE_HEADERS = {
 class BodyReader:
     """Reads request bodies, with a limit for each and a memory budget for all."""
 
-    def __init__(self, max_body: int, timeout: float) -> None:
+    def __init__(self, budget: MemoryBudget, timeout: float) -> None:
         """Creates the reader.
 
         Args:
-          max_body: maximum size of a decompressed body, in bytes.
+          budget: limits of decompressed bodies.
           timeout: seconds in which a body must arrive.
         """
-        self._max_body, self._timeout = max_body, timeout
-        self._budget = max_body * _MAX_BODIES
+        self._budget, self._timeout = budget, timeout
 
     @contextlib.asynccontextmanager
     async def read(self, request: web.Request) -> AsyncIterator[bytes]:
@@ -59,14 +63,12 @@ class BodyReader:
 
         def reserve(size):
             nonlocal reserved
-            if size > self._max_body:
-                text = f'the body must be at most {self._max_body} bytes (`max_body`)'
-                raise web.HTTPRequestEntityTooLarge(self._max_body, size, text=text)
+            limit = self._budget.max_body
+            if size > limit:
+                text = f'the body must be at most {limit} bytes (`max_body`)'
+                raise web.HTTPRequestEntityTooLarge(limit, size, text=text)
             more = max(0, size - reserved)
-            if more > self._budget:
-                text = 'too many large requests at once; try again later'
-                raise ServingError('UNAVAILABLE', text)
-            self._budget -= more
+            self._budget.reserve(more)
             reserved += more
 
         try:
@@ -79,7 +81,7 @@ class BodyReader:
                 raise web.HTTPRequestTimeout(text=text) from None
             yield body
         finally:
-            self._budget += reserved
+            self._budget.release(reserved)
 
 
 async def _collect(content, reserve):
@@ -101,20 +103,30 @@ class HttpServer:
     """aiohttp's server, with limits on the time and memory that a client can use."""
 
     def __init__(
-        self, engine: InferenceEngine, metrics: Metrics, max_body: int, timeout: float
+        self,
+        engine: InferenceEngine,
+        metrics: Metrics,
+        budget: MemoryBudget,
+        timeout: float,
+        cors_origin: str | None = None,
     ) -> None:
         """Creates the server; `start` opens it.
 
         Args:
           engine: runs the model.
           metrics: counts the requests.
-          max_body: maximum size of a decompressed body, in bytes.
+          budget: limits of decompressed bodies.
           timeout: seconds for each part of an exchange: receiving the headers and the
             body, computing the response, sending it.
+          cors_origin: origin whose pages may read the responses, '*' for all.
+
+        Raises:
+          ConfigError: `cors_origin` is no origin.
         """
         self._engine, self._metrics, self._timeout = engine, metrics, timeout
-        self._reader = BodyReader(max_body, timeout)
-        name = engine.versions.name
+        self._reader = BodyReader(budget, timeout)
+        self._cors = CorsPolicy(cors_origin)
+        name = self._model = engine.versions.name
         directory = importlib.resources.files('estimator_clf.serving')
         page = (directory / 'page.html').read_text(encoding='utf-8')
         escaped = json.dumps(name).replace('<', '\\u003c')
@@ -154,6 +166,7 @@ class HttpServer:
         self._runner = web.AppRunner(
             app,
             access_log=None,
+            logger=_server_logger(),
             keepalive_timeout=timeout,
             shutdown_timeout=timeout,
             lingering_time=min(timeout, 2),
@@ -185,7 +198,8 @@ class HttpServer:
     async def _respond(self, request, handler):
         """Sends a response in time, whatever the handler raises."""
         self._used.add(request.protocol)
-        response = await self._run(request, handler)
+        response = self._cors.preflight(request) or await self._run(request, handler)
+        response.headers.update(self._cors.headers(request))
         if request.can_read_body and not request.content.at_eof():
             response.force_close()  # Do not wait for the rest of the body.
         try:
@@ -203,14 +217,31 @@ class HttpServer:
         except asyncio.TimeoutError:
             text = f'no result within {self._timeout:g} s (`timeout`); try again later'
             return _error_response(text, 504)
-        except (web.HTTPNotFound, web.HTTPMethodNotAllowed) as error:
-            text = f'no {request.method} {request.path}; /openapi.json lists the paths'
-            return _error_response(text, error.status)
+        except web.HTTPNotFound:
+            text = f'no {request.method} {request.path[:200]}{self._suggest(request)}'
+            return _error_response(text, 404)
+        except web.HTTPMethodNotAllowed as error:
+            allowed = ', '.join(sorted(error.allowed_methods))
+            text = f'no {request.method} {request.path}; the path takes {allowed}'
+            response = _error_response(text, 405)
+            response.headers['Allow'] = allowed
+            return response
         except web.HTTPException as error:
             return _error_response(error.text, error.status)
         except Exception as error:
             _logger.exception('%s %s', request.method, request.path)
             return _error_response(f'internal error: {type(error).__name__}', 500)
+
+    def _suggest(self, request):
+        """Returns the end of a message that names the path that was probably meant."""
+        path, model = request.path.lower(), f'/v1/models/{self._model}'
+        meant = next((f'POST {model}:{n}' for n in _METHODS if n in path), None)
+        if not meant and 'meta' in path:
+            meant = f'GET {model}/metadata'
+        elif not meant and path.startswith(('/v1', '/v2')):
+            meant = f'GET {model}'
+        suggestion = f'; did you mean {meant}?' if meant else ';'
+        return f'{suggestion} /openapi.json lists the paths'
 
     async def _page(self, parameters: Mapping[str, str], body: bytes) -> web.Response:
         return web.Response(
@@ -220,7 +251,11 @@ class HttpServer:
     async def _model_input(
         self, parameters: Mapping[str, str], body: bytes
     ) -> web.Response:
-        pixels = await self._engine.model_input(body)
+        try:
+            pixels = await self._engine.model_input(body)
+        except ServingError as error:
+            values = [('the body', body)]
+            raise payloads.explain(error, values, _MODEL_INPUT_EXAMPLE) from None
         buffer = io.BytesIO()
         gray = pixels.shape[-1] == 1
         Image.fromarray(pixels[..., 0] if gray else pixels).save(buffer, 'PNG')
@@ -256,6 +291,19 @@ class HttpServer:
             for connection, since in opened.items():
                 if now - since > self._timeout:
                     connection.force_close()
+
+
+def _server_logger():
+    """Returns a logger for aiohttp without the tracebacks of malformed requests."""
+    logger = _logger.getChild('aiohttp')
+    logger.addFilter(_is_server_error)
+    return logger
+
+
+def _is_server_error(record):
+    # aiohttp logs the mistakes of clients as errors, after it has answered them.
+    error = record.exc_info[1] if record.exc_info else None
+    return not isinstance(error, (HttpProcessingError, web.RequestPayloadError))
 
 
 async def _send(response, request):

@@ -2,9 +2,12 @@
 
 The formats are described at https://www.tensorflow.org/tfx/serving/api_rest. Numbers
 that do not fit their type are refused; TensorFlow Serving lets them wrap around.
+Responses are JSON of RFC 8259: NaN and infinities are the strings of protobuf's JSON
+format, where TensorFlow Serving writes tokens that browsers cannot parse.
 """
 
 import base64
+import functools
 import json
 import math
 from typing import Any
@@ -12,30 +15,16 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from estimator_clf.serving import payloads
 from estimator_clf.serving.errors import ServingError, invalid_argument
+from estimator_clf.serving.request_body import excerpt, to_utf8, unexpected
 from estimator_clf.serving.servable import Signature
 
 _MAX_LEVELS = 16  # Of nested lists; NumPy has a limit too.
-_B64 = '{"b64": "base 64"}'
+_B64 = '{"b64": "<base64 of the bytes>"}'
 
-
-def parse(body: bytes) -> dict[str, Any]:
-    """Parses the body of a request.
-
-    Raises:
-      ServingError: it is not a JSON object.
-    """
-    try:
-        document = json.loads(body)
-    except (ValueError, RecursionError) as error:
-        raise invalid_argument(f'the body must be JSON: {error}') from None
-    if not isinstance(document, dict):
-        raise _unexpected('the body', 'a JSON object', document)
-    name = document.get('signature_name', '')
-    if not isinstance(name, str):
-        raise _unexpected('`signature_name`', 'a string', name)
-    _utf8(name, '`signature_name`')
-    return document
+# Strict: what is not JSON must not leave the server.
+_dump = functools.partial(json.dumps, allow_nan=False)
 
 
 def is_row_format(document: dict[str, Any]) -> bool:
@@ -49,7 +38,7 @@ def decode_inputs(
     """Decodes the tensors of a predict request.
 
     Args:
-      document: result of `parse`.
+      document: result of `request_body.parse`.
       signature: the signature that is to run.
 
     Returns:
@@ -63,7 +52,8 @@ def decode_inputs(
     if ('instances' in document) == ('inputs' in document):
         raise invalid_argument(
             'a predict request must have either `instances` (rows) or `inputs` '
-            f'(columns), got the keys {_excerpt(sorted(document))}'
+            f'(columns), got the keys {excerpt(sorted(document))}'
+            f'{payloads.advice(payloads.ROWS)}'
         )
     if 'instances' in document:
         return _decode_rows(document['instances'], dtypes)
@@ -74,7 +64,7 @@ def decode_examples(document: dict[str, Any]) -> np.ndarray:
     """Decodes the examples of a classify or regress request.
 
     Args:
-      document: result of `parse`.
+      document: result of `request_body.parse`.
 
     Returns:
       object [N] of bytes: serialized `tf.Example`s, each merged with the context.
@@ -85,7 +75,11 @@ def decode_examples(document: dict[str, Any]) -> np.ndarray:
     context = _encode_example(document.get('context', {}), '`context`')
     examples = document.get('examples')
     if not isinstance(examples, list) or not examples:
-        raise _unexpected('`examples`', 'a list of at least one object', examples)
+        error = unexpected('`examples`', 'a list of at least one object', examples)
+        keys = excerpt(sorted(document))
+        raise invalid_argument(
+            f'{error}; the body has the keys {keys}{payloads.advice(payloads.EXAMPLES)}'
+        )
     result = np.empty(len(examples), object)
     # Concatenated messages are the second merged into the first.
     result[:] = [
@@ -104,8 +98,7 @@ def encode_outputs(outputs: dict[str, np.ndarray], rows: bool) -> str:
 
     Returns:
       JSON object; the name of an only output is omitted. Values of outputs called
-      `…_bytes` are base 64. NaN and Infinity are written as such, which is not JSON
-      but what the API does.
+      `…_bytes` are base64; NaN and infinities are strings.
 
     Raises:
       ServingError: rows of outputs without a common first dimension.
@@ -113,7 +106,7 @@ def encode_outputs(outputs: dict[str, np.ndarray], rows: bool) -> str:
     columns = {name: _to_list(name, outputs[name]) for name in sorted(outputs)}
     only = next(iter(columns.values())) if len(columns) == 1 else None
     if not rows:
-        return json.dumps({'outputs': columns if only is None else only})
+        return _dump({'outputs': columns if only is None else only})
     sizes = {array.shape[:1] for array in outputs.values()}
     if len(sizes) > 1 or () in sizes:
         shapes = {name: list(array.shape) for name, array in outputs.items()}
@@ -126,7 +119,7 @@ def encode_outputs(outputs: dict[str, np.ndarray], rows: bool) -> str:
             dict(zip(columns, row, strict=True))
             for row in zip(*columns.values(), strict=True)
         ]
-    return json.dumps({'predictions': only})
+    return _dump({'predictions': only})
 
 
 def encode_classes(classes: np.ndarray | None, scores: np.ndarray | None) -> str:
@@ -149,29 +142,29 @@ def encode_classes(classes: np.ndarray | None, scores: np.ndarray | None) -> str
         list(map(list, zip(*row, strict=True)))
         for row in zip(labels, numbers, strict=True)
     ]
-    return json.dumps({'results': pairs})
+    return _dump({'results': pairs})
 
 
 def encode_values(values: np.ndarray) -> str:
     """Encodes the result of a regress request, float32 [N] or [N, 1]."""
-    return json.dumps({'results': _to_list('outputs', values.ravel())})
+    return _dump({'results': _to_list('outputs', values.ravel())})
 
 
 def _decode_rows(rows, dtypes):
     if not isinstance(rows, list) or not rows:
-        raise _unexpected('`instances`', 'a list of at least one value', rows)
+        raise unexpected('`instances`', 'a list of at least one value', rows)
     columns = {name: [] for name in dtypes}
     is_named = _is_object(rows[0])
     for number, row in enumerate(rows):
         where = f'instances[{number}]'
         if _is_object(row) != is_named:
             form = 'an object' if is_named else 'a plain value'
-            raise _unexpected(f'`{where}`', f'{form} as `instances[0]` is', row)
+            raise unexpected(f'`{where}`', f'{form} as `instances[0]` is', row)
         if not is_named and len(dtypes) == 1:
             row = {name: row for name in dtypes}
         if not isinstance(row, dict) or row.keys() != dtypes.keys():
-            keys = f'an object with the keys {_excerpt(sorted(dtypes))}'
-            raise _unexpected(f'`{where}`', keys, row)
+            keys = f'an object with the keys {excerpt(sorted(dtypes))}'
+            raise unexpected(f'`{where}`', keys, row)
         for name, value in row.items():
             item = _decode(value, dtypes[name], f'`{where}`, {name}:')
             if columns[name] and item.shape != columns[name][0].shape:
@@ -187,8 +180,8 @@ def _decode_columns(value, dtypes):
     if not _is_object(value) and len(dtypes) == 1:
         value = {name: value for name in dtypes}
     if not isinstance(value, dict) or dtypes.keys() - value.keys():
-        keys = f'an object with the keys {_excerpt(sorted(dtypes))}'
-        raise _unexpected('`inputs`', keys, value)
+        keys = f'an object with the keys {excerpt(sorted(dtypes))}'
+        raise unexpected('`inputs`', keys, value)
     return {
         name: _decode(value[name], dtype, f'`inputs`, {name}:')
         for name, dtype in dtypes.items()
@@ -199,11 +192,13 @@ def _decode(value, dtype, where):
     """Converts nested lists of JSON values to an array."""
     array = np.array(value, object)
     if array.ndim > _MAX_LEVELS:
-        raise _unexpected(where, f'nested at most {_MAX_LEVELS} levels deep', value)
+        raise unexpected(where, f'nested at most {_MAX_LEVELS} levels deep', value)
     items = array.ravel().tolist()
     if any(isinstance(item, list) for item in items):  # NumPy stops where they differ.
-        raise _unexpected(where, 'lists of equal lengths on each level', value)
+        raise unexpected(where, 'lists of equal lengths on each level', value)
     if dtype == tf.string:
+        if any(isinstance(item, (int, float)) for item in items):
+            raise unexpected(where, f'a string or {_B64}', value)
         result = np.empty(len(items), object)
         result[:] = [_to_bytes(item, where) for item in items]
     else:
@@ -221,14 +216,10 @@ def _to_numbers(items, dtype, where):
     else:
         raise ServingError('UNIMPLEMENTED', f'{where} JSON of type {dtype.name}')
     for item in items:
-        # Infinity and NaN are valid floats.
-        fits = type(item) in types and (
-            lowest <= item <= highest
-            or (isinstance(item, float) and not math.isfinite(item))
-        )
-        if not fits:
+        # A literal such as 1e999 is parsed as infinity.
+        if type(item) not in types or not lowest <= item <= highest:
             wanted = f'{dtype.name} from {lowest:g} to {highest:g}'
-            raise _unexpected(where, wanted, item)
+            raise unexpected(where, wanted, item)
     return np.array(items, dtype.as_numpy_dtype)
 
 
@@ -243,26 +234,26 @@ def _is_base64(value):
 
 def _to_bytes(value, where):
     if isinstance(value, str):
-        return _utf8(value, where)
+        return to_utf8(value, where)
     if not isinstance(value, dict) or not _is_base64(value):
-        raise _unexpected(where, f'a string or {_B64}', value)
-    text = ''.join(value['b64'].split())
+        raise unexpected(where, f'a string or {_B64}', value)
+    # As in TensorFlow Serving, white space is skipped; padding is optional, and may be
+    # written with dots.
+    text = value['b64'].translate(_SPACES_AND_DOTS)
     if not text.endswith('='):
-        text += '=' * (-len(text) % 4)  # Padding is optional.
+        text += '=' * (-len(text) % 4)
     try:
         return base64.b64decode(text, validate=True)
     except ValueError as error:
-        raise invalid_argument(f'{where} invalid base 64: {error}') from None
+        reason = str(error)
+    found = payloads.describe(value['b64'].encode(errors='replace'))
+    raise invalid_argument(
+        f'{where} invalid base64 ({reason}): `b64` must be standard base64, with + and '
+        f'/, of the bytes, got {found}'
+    )
 
 
-def _utf8(text, where):
-    try:
-        return text.encode()
-    except UnicodeEncodeError:
-        raise invalid_argument(
-            f'{where} must be Unicode text, got half of a surrogate pair'
-        ) from None
-
+_SPACES_AND_DOTS = str.maketrans({**dict.fromkeys(' \t\n\v\f\r'), '.': '='})
 
 # Type of a JSON value -> list of a `tf.train.Feature`.
 _FEATURE_LISTS = {
@@ -276,10 +267,10 @@ _FEATURE_LISTS = {
 
 def _encode_example(value, where):
     if not isinstance(value, dict):
-        raise _unexpected(where, 'an object', value)
+        raise unexpected(where, 'an object', value)
     example = tf.train.Example()
     for name, content in value.items():
-        _utf8(name, where)
+        to_utf8(name, where)
         feature = example.features.feature[name]
         for item in content if isinstance(content, list) else [content]:
             _add_to_feature(feature, item, f'{where}, feature {name!r}:')
@@ -290,7 +281,7 @@ def _add_to_feature(feature, value, where):
     kind = _FEATURE_LISTS.get(type(value))
     if kind is None or feature.WhichOneof('kind') not in (None, kind):
         wanted = f'numbers, strings or {_B64}, all of one type'
-        raise _unexpected(where, wanted, value)
+        raise unexpected(where, wanted, value)
     if kind == 'bytes_list':
         value = _to_bytes(value, where)
     elif kind == 'float_list':
@@ -308,7 +299,16 @@ def _to_list(name, array):
     if array.dtype.kind == 'f' and array.dtype.itemsize < 8:
         # The shortest digits of the float32: 0.1, not 0.10000000149011612.
         array = array.astype(np.float32).astype('U').astype(np.float64)
+    if array.dtype.kind == 'f' and not np.isfinite(array).all():
+        return np.vectorize(_json_number, otypes=[object])(array).tolist()
     return array.tolist()
+
+
+def _json_number(value):
+    """Returns a number, or the string that stands for it in protobuf's JSON format."""
+    if math.isfinite(value):
+        return float(value)
+    return 'NaN' if math.isnan(value) else 'Infinity' if value > 0 else '-Infinity'
 
 
 def _text(value):
@@ -317,16 +317,3 @@ def _text(value):
 
 def _base64(value):
     return {'b64': base64.b64encode(value).decode()}
-
-
-def _unexpected(where: str, wanted: str, value: Any) -> ServingError:
-    return invalid_argument(f'{where} must be {wanted}, got {_excerpt(value)}')
-
-
-def _excerpt(value):
-    """Returns the beginning of a value as JSON."""
-    try:
-        text = json.dumps(value)
-    except (ValueError, RecursionError):
-        return '…'
-    return text if len(text) <= 200 else text[:200] + '…'

@@ -10,8 +10,8 @@ from aiohttp import web
 from google.protobuf import json_format
 from tensorflow_serving.apis import get_model_metadata_pb2, model_pb2
 
-from estimator_clf.serving import json_codec
-from estimator_clf.serving.errors import invalid_argument
+from estimator_clf.serving import image_values, json_codec, payloads, request_body
+from estimator_clf.serving.errors import ServingError, invalid_argument
 from estimator_clf.serving.inference import InferenceEngine, InferenceResult
 from estimator_clf.serving.metrics import Metrics
 from estimator_clf.serving.openapi import Endpoint
@@ -89,32 +89,59 @@ class RestApi:
     async def _counted(self, api, handle, parameters, body):
         with self._metrics.request(api, 'REST'):
             spec = _model_spec(parameters)
+            example = payloads.ROWS if api == 'Predict' else payloads.EXAMPLES
             if len(body) <= _MAX_INLINE:
-                document = json_codec.parse(body)
+                document = request_body.parse(body, example)
             else:
-                document = await asyncio.to_thread(json_codec.parse, body)
+                document = await asyncio.to_thread(request_body.parse, body, example)
             spec.signature_name = document.get('signature_name', '')
             return await handle(spec, document)
 
     async def _predict(self, spec, document):
-        result = await self._engine.predict(
-            spec, lambda signature: json_codec.decode_inputs(document, signature)
-        )
+        is_image = False
+
+        def decode(signature):
+            nonlocal is_image
+            inputs = json_codec.decode_inputs(document, signature)
+            is_image = inputs.keys() == {payloads.IMAGE_INPUT}
+            return inputs
+
         rows = json_codec.is_row_format(document)
+        try:
+            result = await self._engine.predict(spec, decode)
+        except ServingError as error:
+            if not is_image:
+                raise
+            example = payloads.ROWS if rows else payloads.COLUMNS
+            values = image_values.of_prediction(document)
+            raise payloads.explain(error, values, example) from None
         return _respond(json_codec.encode_outputs(result.outputs, rows), result)
 
     async def _classify(self, spec, document):
-        result = await self._engine.run_examples(
-            spec, 'classify', lambda: json_codec.decode_examples(document)
-        )
+        result = await self._run_examples(spec, 'classify', document)
         classes, scores = (result.outputs.get(name) for name in ('classes', 'scores'))
         return _respond(json_codec.encode_classes(classes, scores), result)
 
     async def _regress(self, spec, document):
-        result = await self._engine.run_examples(
-            spec, 'regress', lambda: json_codec.decode_examples(document)
-        )
+        result = await self._run_examples(spec, 'regress', document)
         return _respond(json_codec.encode_values(result.outputs['outputs']), result)
+
+    async def _run_examples(self, spec, method, document):
+        is_decoded = False
+
+        def decode():
+            nonlocal is_decoded
+            examples = json_codec.decode_examples(document)
+            is_decoded = True
+            return examples
+
+        try:
+            return await self._engine.run_examples(spec, method, decode)
+        except ServingError as error:
+            if not is_decoded:
+                raise
+            values = image_values.of_examples(document)
+            raise payloads.explain(error, values, payloads.EXAMPLES) from None
 
     async def _status(self, parameters: Mapping[str, str], body: bytes) -> web.Response:
         versions = self._engine.versions.statuses(_model_spec(parameters))

@@ -11,6 +11,7 @@ from estimator_clf.serving import grpc_api
 from estimator_clf.serving.batching import BatchingOptions
 from estimator_clf.serving.http_server import HttpServer
 from estimator_clf.serving.inference import InferenceEngine
+from estimator_clf.serving.memory_budget import MemoryBudget
 from estimator_clf.serving.metrics import Metrics
 from estimator_clf.serving.version_manager import VersionManager, VersionPolicy
 
@@ -31,6 +32,8 @@ class ServerOptions:
       poll_seconds: interval at which to look for new versions.
       max_body: maximum size of a request, in bytes.
       timeout: seconds for each part of an exchange.
+      cors_origin: origin whose web pages may read the responses; '*' for all, None for
+        none.
     """
 
     export_dir: str
@@ -44,6 +47,7 @@ class ServerOptions:
     poll_seconds: float = 1.0
     max_body: int = 32 << 20
     timeout: float = 30.0
+    cors_origin: str | None = None
 
 
 class Server:
@@ -106,6 +110,7 @@ class Server:
     async def _start(self, listening):
         options = self._options
         metrics = Metrics(options.model_name)
+        budget = MemoryBudget(options.max_body)
         versions = VersionManager(
             options.model_name,
             options.export_dir,
@@ -115,14 +120,17 @@ class Server:
         )
         self._engine = InferenceEngine(versions, options.batching, metrics)
         if options.grpc_port is not None:
-            self._grpc = grpc_api.create_server(self._engine, metrics, options.max_body)
+            self._grpc = grpc_api.create_server(
+                self._engine, metrics, budget, options.timeout
+            )
             self.grpc_port = self._add_grpc_port()
+        http = HttpServer(
+            self._engine, metrics, budget, options.timeout, options.cors_origin
+        )
         await versions.start()
         if self._grpc:
             await self._grpc.start()
-        self._http = HttpServer(
-            self._engine, metrics, options.max_body, options.timeout
-        )
+        self._http = http
         await self._http.start(listening)
         loop = asyncio.get_running_loop()
         self._polling = loop.create_task(versions.poll_forever(options.poll_seconds))

@@ -1,23 +1,31 @@
 """Opens the data that the settings name."""
 
+import math
 from typing import TYPE_CHECKING, Any
 
 from estimator_clf.config.config import Config
 from estimator_clf.core.call_syntax import parse_list
-from input import open_dataset
+from input import FORMATS, open_dataset
 from input.dataset_info import DatasetInfo
+from input.images.image_shape import MAX_INFERRED_PIXELS
 
 if TYPE_CHECKING:
     from input.sources.base import DataSource
 
 
-def open_source(config: Config, info: DatasetInfo | None = None) -> 'DataSource':
+def open_source(
+    config: Config,
+    info: DatasetInfo | None = None,
+    resumed: DatasetInfo | None = None,
+) -> 'DataSource':
     """Opens the dataset of a run.
 
     Args:
       config: settings of the run.
       info: description of the data of an earlier run; its pixel statistics are used,
         and other classes or another image shape are an error.
+      resumed: description of the data of the run that is resumed, whose image size is
+        the default where it is larger than one that would be inferred.
 
     Returns:
       An `input.sources.base.DataSource`.
@@ -35,7 +43,13 @@ def open_source(config: Config, info: DatasetInfo | None = None) -> 'DataSource'
         split=data.train_split,
         seed=config.run.seed,
     )
-    source = open_dataset(**source_args(config), selection=subset, info=info)
+    args = source_args(config)
+    # The run may be older than the limit of an inferred size.
+    if resumed and math.prod(resumed.image_shape[:2]) > MAX_INFERRED_PIXELS:
+        options = FORMATS.options(config.dataset_call.name.partition(':')[0])
+        if 'image_size' in options and not args['image_size']:
+            args['image_size'] = f'{resumed.image_shape[0]}x{resumed.image_shape[1]}'
+    source = open_dataset(**args, selection=subset, info=info)
     source.set_cache(data.cache)
     return source
 

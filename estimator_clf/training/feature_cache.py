@@ -79,7 +79,7 @@ class FeatureCache:
         config = self._config
         found = self._features(config.data.train_split, True, self._variants)
         return found.training_input(
-            config.optimization.batch_size,
+            config.batch_size,
             seed=config.run.seed,
             start_step=start_step,
             augment=config.data.augment,
@@ -120,7 +120,7 @@ class FeatureCache:
         config = self._config
         input_fn = self._source.input_fn(
             split,
-            config.evaluation.eval_batch_size or config.optimization.batch_size,
+            config.eval_batch_size,
             eval_crop=config.data.eval_crop,
             with_index=True,
         )

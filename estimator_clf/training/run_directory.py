@@ -1,7 +1,10 @@
 """Checks and claims the directory of a run."""
 
+import contextlib
+import dataclasses
 import os
 import uuid
+from collections.abc import Mapping
 
 import estimator_clf.compat  # noqa: F401  Configures TensorFlow's logging first.
 
@@ -16,7 +19,13 @@ from estimator_clf.core import provenance
 from estimator_clf.core.atomic_files import write_atomically
 from estimator_clf.core.errors import ConfigError
 from estimator_clf.core.file_lock import DirectoryLock
+from estimator_clf.training import schedule_change
+from input import fingerprint
 from input.dataset_info import DatasetInfo
+from input.fingerprint import Identity
+
+# Starts the key of an evaluation set among the fingerprints of the splits.
+_EVAL_SET = 'eval_set:'
 
 
 def latest_step(model_dir: str) -> int:
@@ -37,12 +46,13 @@ def check_resume(config: Config) -> None:
     exists = bool(names_of_checkpoints(model_dir))
     if resume == 'never' and exists:
         raise ConfigError(
-            f'`resume=never`, but `model_dir={model_dir}` holds checkpoints; use '
-            'another directory'
+            f'`resume=never`, but `model_dir={model_dir}` holds checkpoints; omit '
+            f'`resume` to resume that run.\n{_way_out(config)}'
         )
     if resume == 'must' and not exists:
         raise ConfigError(
-            f'`resume=must`, but `model_dir={model_dir}` holds no checkpoint'
+            f'`resume=must`, but `model_dir={model_dir}` holds no checkpoint; set '
+            '`model_dir` to the run to resume, or omit `resume` to start a new one'
         )
 
 
@@ -58,6 +68,33 @@ def known_data(config: Config) -> DatasetInfo | None:
         return dataset_json.load(config.run.model_dir)
     except FileNotFoundError:
         return None
+
+
+def known_config(config: Config) -> Config | None:
+    """Returns the settings of the run that is resumed, else None.
+
+    Raises:
+      ConfigError: they are corrupt.
+    """
+    model_dir = config.run.model_dir
+    path = os.path.join(model_dir, config_json.FILE_NAME)
+    if not names_of_checkpoints(model_dir) or not os.path.exists(path):
+        return None
+    return config_json.load(model_dir)
+
+
+def remove_untrained(model_dir: str) -> None:
+    """Removes the checkpoint of step 0 if it is the only one.
+
+    A run that fails in its first step is then started with other settings, which
+    `check` refuses to resume from a checkpoint.
+    """
+    if names_of_checkpoints(model_dir) != ['model.ckpt-0']:
+        return
+    for name in os.listdir(model_dir):
+        if name == 'checkpoint' or name.startswith('model.ckpt-0.'):
+            with contextlib.suppress(OSError):
+                os.remove(os.path.join(model_dir, name))
 
 
 def check(config: Config, info: DatasetInfo) -> None:
@@ -83,8 +120,8 @@ def check(config: Config, info: DatasetInfo) -> None:
     elif latest_step(model_dir):
         raise ConfigError(
             f'`model_dir={model_dir}` holds checkpoints but no '
-            f'{config_json.FILE_NAME}: they are of another program; use another '
-            'directory'
+            f'{config_json.FILE_NAME}: they are of another program.\n'
+            f'{_way_out(config)}'
         )
 
 
@@ -102,6 +139,32 @@ def take(config: Config, lock: DirectoryLock) -> None:
             f'`model_dir={model_dir}` cannot be created: {error.strerror}; use another'
         ) from None
     lock.acquire()  # A directory that did not exist could not be locked before.
+
+
+def resume_notes(config: Config, info: DatasetInfo) -> list[str]:
+    """Says what is different in a resumed run although it is not refused.
+
+    Args:
+      config: settings of the run.
+      info: description of its data.
+    """
+    model_dir = config.run.model_dir
+    known = known_data(config)
+    if known is None or not names_of_checkpoints(model_dir):
+        return []
+    notes = []
+    if known.fingerprints is None:
+        notes.append(
+            f'{os.path.join(model_dir, dataset_json.FILE_NAME)} has no fingerprint of '
+            'the data, since an older version wrote it: whether the data is still the '
+            'same is known by its classes, image shape and number of examples only. '
+            'Its fingerprint is stored now.'
+        )
+    size = info.num_examples[config.data.train_split]
+    change = schedule_change.describe(
+        config_json.load(model_dir), config, size, latest_step(model_dir)
+    )
+    return notes + ([change] if change else [])
 
 
 def claim(config: Config, info: DatasetInfo, lock: DirectoryLock) -> None:
@@ -146,22 +209,62 @@ def _check_same_run(before, config, info):
         )
         raise ConfigError(
             f'`model_dir={model_dir}` belongs to a run of other settings:\n{listed}\n'
-            'Use another `model_dir`, or the same settings to resume that run.'
+            'Use the same settings to resume that run.\n' + _way_out(config)
         )
     _check_same_eval_sets(before, config)
     known = known_data(config)
-    if known:
-        for name in ('class_names', 'image_shape', 'num_examples'):
-            old, new = getattr(known, name), getattr(info, name)
-            if name == 'num_examples' and config.data.dataset.startswith('tfds:'):
-                # Which splits exist depends on which one is trained on.
-                common = old.keys() & new.keys() | {config.data.train_split}
-                old, new = ({s: n.get(s) for s in common} for n in (old, new))
-            if old != new:
-                raise ConfigError(
-                    f'`model_dir={model_dir}`: the data has changed since: {name} was '
-                    f'{old}, is {new}. Use another `model_dir`.'
-                )
+    changes = _data_changes(known, info, config) if known else []
+    if changes:
+        listed = '\n'.join(f'  {change}' for change in changes)
+        raise ConfigError(
+            f'`model_dir={model_dir}`: the data has changed since that run:\n{listed}\n'
+            'Restore the data, or set `data_dir` to a copy of it, to resume that run.\n'
+            + _way_out(config)
+        )
+
+
+def _data_changes(known: DatasetInfo, info: DatasetInfo, config: Config) -> list[str]:
+    """Lists the differences between the data of a run and the data now."""
+    changes = [
+        f'{name} was {getattr(known, name)}, is {getattr(info, name)}'
+        for name in ('class_names', 'image_shape')
+        if getattr(known, name) != getattr(info, name)
+    ]
+    splits = list(dict.fromkeys([*known.num_examples, *info.num_examples]))
+    if config.data.dataset.startswith('tfds:'):
+        # Which splits exist depends on which one is trained on.
+        both = known.num_examples.keys() & info.num_examples.keys()
+        splits = [s for s in splits if s in both or s == config.data.train_split]
+    old_prints, new_prints = known.fingerprints or {}, info.fingerprints or {}
+    for split in splits:
+        old, new = known.num_examples.get(split), info.num_examples.get(split)
+        if old is None or new is None:
+            what = 'is new' if old is None else 'does not exist any more'
+            changes.append(f'the split {split!r} {what}')
+            continue
+        change = fingerprint.differences(
+            {**old_prints.get(split, {}), 'examples': old},
+            {**new_prints.get(split, {}), 'examples': new},
+            info.class_names,
+        )
+        if change:
+            changes.append(f'{split}: {change}')
+    return changes
+
+
+def _way_out(config: Config) -> str:
+    """Says how to train on from the weights of a run that cannot be resumed."""
+    if config.optimization.optimizer == 'ftrl':  # It cannot be warm-started.
+        return 'To start over, use another `model_dir`.'
+    more = ''
+    try:
+        config.replace(warm_start=config.run.model_dir)
+    except ConfigError:  # Both would name the initial weights.
+        more = ', and the option weights=none of `network`'
+    return (
+        'To start a new run from its weights, set '
+        f'`warm_start={config.run.model_dir}` and another `model_dir`{more}.'
+    )
 
 
 def _check_same_eval_sets(before, config):
@@ -178,6 +281,40 @@ def _check_same_eval_sets(before, config):
                 f'`model_dir={config.run.model_dir}` so far, is {spec.source}; give '
                 'that another name'
             )
+
+
+def with_eval_sets(
+    config: Config, info: DatasetInfo, identities: Mapping[str, Identity]
+) -> DatasetInfo:
+    """Adds the identities of evaluation sets of other directories to a description.
+
+    Args:
+      config: settings of the run.
+      info: description of its data.
+      identities: by name of the set.
+
+    Raises:
+      ConfigError: a set has other examples than so far, under whose name its results
+        are filed.
+    """
+    known = known_data(config)
+    prints = dict(info.fingerprints or {})
+    before = (known.fingerprints or {}) if known else {}
+    # A set that is omitted once may come back.
+    prints.update({key: x for key, x in before.items() if key.startswith(_EVAL_SET)})
+    for name, identity in identities.items():
+        key = _EVAL_SET + name
+        change = fingerprint.differences(
+            before.get(key, {}), identity, info.class_names
+        )
+        if change:
+            raise ConfigError(
+                f'`extra_eval_sets`: the data of {name!r} has changed since the last '
+                f'evaluation of `model_dir={config.run.model_dir}`: {change}. Give the '
+                'set another name, or restore the data'
+            )
+        prints[key] = identity
+    return dataclasses.replace(info, fingerprints=prints)
 
 
 def _differ(old: EvalSetSpec, new: EvalSetSpec) -> bool:

@@ -6,6 +6,7 @@ from typing import Any
 from estimator_clf.config import config_json
 from estimator_clf.config.config import Config
 from estimator_clf.core.errors import ConfigError
+from estimator_clf.core.paths import expand_path
 from input.dataset_info import DatasetInfo
 
 
@@ -79,7 +80,7 @@ def find_checkpoint(model_dir: str, checkpoint: str = '') -> str:
         return path
     if checkpoint.isdigit():
         path = os.path.join(model_dir, f'model.ckpt-{checkpoint}')
-    path = path.removesuffix('.index')
+    path = expand_path(path, '`checkpoint`').removesuffix('.index')
     if os.path.dirname(path) == '' and not os.path.exists(path + '.index'):
         path = os.path.join(model_dir, path)  # As the list below names them.
     if not tf.compat.v1.train.checkpoint_exists(path):

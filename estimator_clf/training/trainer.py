@@ -7,7 +7,7 @@ Everything is written into `config.run.model_dir`; README.md lists the files.
 
 import contextlib
 import dataclasses
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from estimator_clf.compat import estimator
@@ -16,9 +16,10 @@ import tensorflow as tf
 
 from estimator_clf.checkpoints.recovery import recover, step_back, sweep
 from estimator_clf.config.config import Config
+from estimator_clf.config.groups.optimizer import DEFAULT_BATCH_SIZE
 from estimator_clf.config.step_plan import make_plan
 from estimator_clf.core import devices, signals
-from estimator_clf.core.errors import RunError, disk_full_message
+from estimator_clf.core.errors import RunError
 from estimator_clf.core.file_lock import DirectoryLock
 from estimator_clf.core.tf_errors import translate_tf_errors
 from estimator_clf.evaluation.eval_sets import make_eval_sets
@@ -27,9 +28,10 @@ from estimator_clf.evaluation.run_evaluations import Evaluations
 from estimator_clf.hooks.nan_guard import NanGuardHook, NonFiniteError
 from estimator_clf.loggers import tensorboard_hparams, tensorboard_writer
 from estimator_clf.loggers.corrupt_images import skip_corrupt_images
-from estimator_clf.loggers.jsonl import MetricsLog
+from estimator_clf.loggers.jsonl import MetricsLog, without_counts
 from estimator_clf.training import run_directory, tf_config
 from estimator_clf.training.callbacks import Callback, CallbackList
+from estimator_clf.training.class_gaps import class_gaps
 from estimator_clf.training.data_dependent_init import make_init_hook
 from estimator_clf.training.datasets import open_directory, open_source
 from estimator_clf.training.exports import RunExporter
@@ -43,6 +45,7 @@ from estimator_clf.training.models import (
     resolve_auto,
 )
 from estimator_clf.training.nan_rollback import NanRollback
+from estimator_clf.training.resource_errors import translate_resource_errors
 from estimator_clf.training.step_loop import make_step_loop
 from estimator_clf.training.training_hooks import make_training_hooks
 from estimator_clf.training.transfer.hint import recipe_hint
@@ -105,7 +108,7 @@ def train_and_evaluate(
         trainer = trainer_class(config)(config, CallbackList(callbacks), stop)
         stack.callback(trainer.close)
         stack.enter_context(translate_tf_errors(trainer.sources))
-        stack.enter_context(_translate_disk_full(trainer))
+        stack.enter_context(translate_resource_errors(trainer))
         try:
             with stop.raise_immediately():
                 trainer.prepare_directory()
@@ -116,17 +119,17 @@ def train_and_evaluate(
                 trainer.start_or_resume()
             trainer.train()
             metrics = trainer.evaluate()
+            path = None
+            if config.exports.export and not stop:
+                with stop.raise_immediately():
+                    path = trainer.export()
         except signals.Stopped:
             # The step of a corrupt checkpoint that is not repaired yet is unreadable.
             step = 0
             with contextlib.suppress(tf.errors.OpError):
                 step = trainer.last_step()
             return Results(step, {}, None, stop.requested)
-        path = trainer.export() if config.exports.export and not stop else None
-        # A signal during the export came too late to stop anything.
-        return Results(
-            trainer.last_step(), metrics, path, None if path else stop.requested
-        )
+        return Results(trainer.last_step(), metrics, path, stop.requested)
 
 
 def trainer_class(config: Config) -> 'type[Trainer]':
@@ -184,7 +187,11 @@ class Trainer:
 
     def load_data(self, source: 'DataSource | None' = None) -> None:
         """Opens the data and derives from it the length of the run in steps."""
-        self.source = source or open_source(self.config)
+        self.source = source or open_source(
+            self.config, resumed=run_directory.known_data(self.config)
+        )
+        for note in self.source.notes:
+            self._callback.on_message(note)
         self.sources.append(self.source)
         self.config = config = self._resolve_auto()
         hint = recipe_hint(config, self.source)
@@ -201,15 +208,41 @@ class Trainer:
         # Checks the input's settings before anything is written.
         self._train_input = self._make_train_input()
         self.source.keep_statistics(run_directory.known_data(config))
-        self.info = self.source.info
+        self.info = dataclasses.replace(
+            self.source.info,
+            fingerprints={s: self.source.identity(s) for s in self.source.num_examples},
+        )
         run_directory.check(config, self.info)
+        notes = [
+            *run_directory.resume_notes(config, self.info),
+            *class_gaps(self.source, config.data.train_split, self.plan.eval_split),
+        ]
+        for note in notes:
+            self._callback.on_message(note)
 
     def _resolve_auto(self):
-        before, config = self.config.to_flat(), resolve_auto(self.config, self.source)
+        before = self.config.to_flat()
+        config = resolve_auto(
+            self.config,
+            self.source,
+            self.replicas,
+            run_directory.known_config(self.config),
+        )
         for name in ('precision', 'eval_precision', 'class_weights'):
             value = config.to_flat()[name]
             if value != before[name]:
                 self._callback.on_message(f'`{name}={before[name]}`: {value}')
+        if before['batch_size'] is None and config.batch_size != DEFAULT_BATCH_SIZE:
+            examples = self.source.num_examples.get(config.data.train_split)
+            self._callback.on_message(
+                f'`batch_size` is {config.batch_size} instead of {DEFAULT_BATCH_SIZE}: '
+                f'there are {examples} training examples'
+            )
+        validation = config.data.validation_split
+        if validation and 'validation' not in self.source.num_examples:
+            self._callback.on_message(
+                f'`validation_split={validation:g}` holds out none of so few examples'
+            )
         return config
 
     # -- Model and initial weights -----------------------------------------------------
@@ -262,6 +295,9 @@ class Trainer:
         self._log = MetricsLog(config.run.model_dir)
         sets = make_eval_sets(
             config, self.source, self.plan, self._open_directory, self._features
+        )
+        self.info = run_directory.with_eval_sets(
+            config, self.info, {s.name: s.identity for s in sets if s.identity}
         )
         self._evaluations = Evaluations(
             self.model_fn,
@@ -389,14 +425,14 @@ class Trainer:
 
     def _make_train_input(self, pack=1, time_input=False):
         """Makes the input_fn of training; see `DataSource.input_fn`."""
-        data, optimization = self.config.data, self.config.optimization
+        data = self.config.data
         if self._features:
             return self._features.training_input(
                 self.replicas, self.last_step, time_input
             )
         return self.source.input_fn(
             data.train_split,
-            optimization.batch_size,
+            self.config.batch_size,
             training=True,
             seed=self.config.run.seed,
             start_step=self.last_step,
@@ -411,7 +447,7 @@ class Trainer:
     def _steps_per_pack(self):
         data = self.config.data
         return self.source.steps_per_pack(
-            data.train_split, self.config.optimization.batch_size, data.augment
+            data.train_split, self.config.batch_size, data.augment
         )
 
     # -- Evaluate and export -----------------------------------------------------------
@@ -450,7 +486,7 @@ class Trainer:
         metrics = {**metrics, 'epoch': step / self.plan.steps_per_epoch}
         self._log.write(step, 'train', metrics)
         writer = tensorboard_writer.event_writer(self.config.run.model_dir)
-        tensorboard_writer.write_scalars(writer, step, metrics)
+        tensorboard_writer.write_scalars(writer, step, without_counts(metrics))
         self._callback.on_train(step, metrics)
 
     def _on_evaluation(self, step, split, metrics):
@@ -471,22 +507,3 @@ def make_run_config(config: Config, replicas: int = 1) -> estimator.RunConfig:
         session_config=devices.session_config(),
         train_distribute=devices.strategy(replicas),
     )
-
-
-@contextlib.contextmanager
-def _translate_disk_full(trainer: Trainer) -> Iterator[None]:
-    """Raises RunError for a full disk, with the step that is safe."""
-    try:
-        yield
-    except Exception as error:
-        message = disk_full_message(error)
-        if message is None or isinstance(error, RunError):
-            raise
-        step, directory = trainer.last_step(), trainer.config.run.model_dir
-        text = f'{message}, writing to `model_dir={directory}`. Free space there'
-        if step:
-            text += (
-                f'; the checkpoint of step {step} is complete, and the same command '
-                'resumes from it'
-            )
-        raise RunError(text) from None

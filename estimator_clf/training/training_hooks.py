@@ -63,7 +63,7 @@ def make_training_hooks(
     saved = [plan.save_every, *evaluations.intervals()]
     metrics_hook = TrainMetricsHook(
         [plan.log_every, *saved],
-        config.optimization.batch_size,
+        config.batch_size,
         on_train_metrics,
         on_step=callback.on_step,
     )

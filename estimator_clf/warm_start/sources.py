@@ -11,7 +11,8 @@ import tensorflow as tf
 
 from estimator_clf.checkpoints.best import best_checkpoint
 from estimator_clf.checkpoints.listing import latest_checkpoint
-from estimator_clf.core.errors import ConfigError
+from estimator_clf.core.errors import ConfigError, is_out_of_memory
+from estimator_clf.core.paths import resolve_path
 from estimator_clf.export.versions import list_versions
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ def open_source(
     Raises:
       ConfigError: there is none of these at the path.
     """
+    path = resolve_path(path, '`warm_start`')
     if path.lower().endswith(_KERAS):
         if not os.path.isfile(path):
             raise ConfigError(f'`warm_start={path}`: there is no such file')
@@ -69,6 +71,8 @@ class Checkpoint:
             shapes = self._reader.get_variable_to_shape_map()
             names = _object_names(self._reader) if _OBJECT_GRAPH in dtypes else {}
         except (tf.errors.OpError, ValueError, RuntimeError) as error:
+            if is_out_of_memory(error):
+                raise
             raise ConfigError(
                 f'`warm_start={prefix}` cannot be read: {error}'
             ) from None
@@ -85,6 +89,8 @@ class Checkpoint:
         try:
             return self._reader.get_tensor(self._keys[name])
         except (tf.errors.OpError, RuntimeError) as error:
+            if is_out_of_memory(error):
+                raise
             raise ConfigError(
                 f'`warm_start={self.path}`: {name} cannot be read: {error}'
             ) from None

@@ -13,7 +13,12 @@ import numpy as np
 import tensorflow as tf
 
 from estimator_clf.core.devices import session_config
-from estimator_clf.core.errors import DataError
+from estimator_clf.core.errors import (
+    DataError,
+    RunError,
+    disk_full_message,
+    is_out_of_memory,
+)
 from input.images.decode import kind_of, whole_window
 from input.images.image_shape import header
 from input.images.tf_messages import short_reason
@@ -149,6 +154,8 @@ class ShardWriter:
         try:
             self._session.run(self._pixels, {self._data: data})
         except tf.errors.OpError as error:
+            if is_out_of_memory(error):
+                raise
             raise DataError(f'{key} cannot be decoded: {short_reason(error)}') from None
         # Relative, so that the records do not contain paths of this machine.
         root = os.path.join(self._settings.root or '', '')
@@ -196,10 +203,14 @@ def _in_order(records: Iterable[tuple[int, bytes]], count: int) -> list[bytes]:
 
 @contextlib.contextmanager
 def _written(name: str) -> Iterator[None]:
-    """Turns TensorFlow's errors while writing a file into DataErrors."""
+    """Turns TensorFlow's errors while writing a file into a sentence."""
     try:
         yield
     except tf.errors.OpError as error:
+        if is_out_of_memory(error):
+            raise
+        if full := disk_full_message(error):
+            raise RunError(f'{name} cannot be written: {full}; free space') from None
         raise DataError(f'{name} cannot be written: {short_reason(error)}') from None
 
 
@@ -217,4 +228,6 @@ def data_errors(source: DataSource) -> Iterator[None]:
     try:
         yield
     except tf.errors.OpError as error:
+        if is_out_of_memory(error):
+            raise
         raise DataError(source.explain(error) or short_reason(error)) from None

@@ -9,7 +9,6 @@ import contextlib
 import itertools
 import multiprocessing
 import os
-import shutil
 import signal
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -19,8 +18,10 @@ import estimator_clf.compat  # noqa: F401  Configures TensorFlow's logging first
 
 import numpy as np
 
+from estimator_clf.core.atomic_files import partial_directory
+from estimator_clf.core.cpu_info import available_cores
 from estimator_clf.core.errors import DataError
-from estimator_clf.core.file_lock import DirectoryLock
+from estimator_clf.core.spawn import isolated_workers
 from input.convert.shard_writer import (
     ENDINGS,
     Job,
@@ -54,8 +55,8 @@ def convert(
     Encoded images are not changed; those of formats in memory become PNG. Each is
     decoded once, so that all records can be read. The shard and place of each example
     are a fixed permutation. After an exception, Ctrl-C or SIGTERM nothing remains;
-    after SIGKILL a hidden directory remains, which the next run for the same output_dir
-    removes.
+    after SIGKILL a hidden directory remains, which the next run in the same parent
+    directory removes.
 
     Args:
       source_args: arguments for `input.open_dataset`.
@@ -93,7 +94,7 @@ def convert(
         jobs = _plan(source, shards, settings.example_bytes)
         total = sum(source.num_examples.values())
         if workers is None:
-            workers = min(_cores(), 1 + total // _WORTH_A_PROCESS)
+            workers = min(available_cores(), 1 + total // _WORTH_A_PROCESS)
         groups = _groups(jobs, source.indexed, workers)
         workers = min(workers, len(groups))
 
@@ -114,12 +115,6 @@ def convert(
             file.writelines(f'{name}\n' for name in source.class_names)
         manifest.write(directory)
     return manifest
-
-
-def _cores() -> int:
-    if hasattr(os, 'sched_getaffinity'):  # The cores that a container may use.
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _check_compression(compression: str | None) -> str:
@@ -218,13 +213,15 @@ def _write_in_processes(
 ) -> list[list[dict[str, Any]]]:
     # Not 'fork': TensorFlow's threads do not survive it.
     context = multiprocessing.get_context('spawn')
-    counter = context.Value('q', 0)
     others = set(multiprocessing.active_children())
-    pool = concurrent.futures.ProcessPoolExecutor(
-        workers, context, _start_worker, (source_args, settings, counter)
-    )
+    with isolated_workers():
+        counter = context.Value('q', 0)
+        pool = concurrent.futures.ProcessPoolExecutor(
+            workers, context, _start_worker, (source_args, settings, counter)
+        )
     try:
-        futures = [pool.submit(_work, group) for group in groups]
+        with isolated_workers():  # The processes are started here.
+            futures = [pool.submit(_work, group) for group in groups]
         waiting = set(futures)
         while waiting:
             done, waiting = concurrent.futures.wait(
@@ -284,46 +281,20 @@ def _work(group: list[Job]) -> list[dict[str, Any]]:
 @contextlib.contextmanager
 def _atomic_directory(output_dir: str) -> Iterator[str]:
     """Yields a new directory; renames it to `output_dir`, or deletes it on an error."""
-    parent, name = os.path.split(output_dir)
-    _make(parent, output_dir, exist_ok=True)
-    prefix = f'.{name}.converting-'
-    for old in os.listdir(parent):
-        path = os.path.join(parent, old)
-        if old.startswith(prefix) and not _in_use(path):
-            shutil.rmtree(path, ignore_errors=True)
-    directory = os.path.join(parent, f'{prefix}{os.getpid()}')
-    lock = DirectoryLock(directory)
-    with _sigterm_raises():
+    parent = os.path.dirname(output_dir)
+    with _sigterm_raises(), contextlib.ExitStack() as stack:
         try:
-            _make(directory, output_dir)
-            lock.try_acquire()
-            yield directory
-            if os.path.isdir(output_dir):
-                os.rmdir(output_dir)
-            os.rename(directory, output_dir)
-        except BaseException:
-            shutil.rmtree(directory, ignore_errors=True)
-            raise
-        finally:
-            lock.release()
-
-
-def _make(directory: str, output_dir: str, exist_ok: bool = False) -> None:
-    try:
-        os.makedirs(directory, exist_ok=exist_ok)
-    except OSError as error:
-        raise DataError(
-            f'`output_dir={output_dir}` cannot be created: {directory}: '
-            f'{error.strerror}; use another'
-        ) from None
-
-
-def _in_use(directory: str) -> bool:
-    """Returns whether the process that writes into a directory is still running."""
-    lock = DirectoryLock(directory)
-    free = lock.try_acquire()
-    lock.release()
-    return not free
+            os.makedirs(parent, exist_ok=True)
+            directory = stack.enter_context(partial_directory(parent))
+        except OSError as error:
+            raise DataError(
+                f'`output_dir={output_dir}` cannot be created: {error.filename}: '
+                f'{error.strerror}; use another'
+            ) from None
+        yield directory
+        if os.path.isdir(output_dir):
+            os.rmdir(output_dir)
+        os.rename(directory, output_dir)
 
 
 @contextlib.contextmanager

@@ -8,15 +8,16 @@ import tensorflow as tf
 from numpy.typing import ArrayLike
 
 from estimator_clf.core.errors import DataError
+from estimator_clf.core.paths import special_file
 from estimator_clf.core.registry import register
 from input.dataset_info import DatasetInfo
-from input.sources.base import DataSource
-from input.sources.in_memory import Arrays, ArraySplits
+from input.fingerprint import Identity
+from input.sources.in_memory import Arrays, ArraySplits, InMemorySource
 from input.sources.pipeline import ReadOptions
 from input.text_files import read_lines
 
 
-class RegressionSource(DataSource):
+class RegressionSource(InMemorySource):
     """Rows of numbers instead of images: features {'x'}, labels float32 [B]."""
 
     def __init__(
@@ -40,12 +41,7 @@ class RegressionSource(DataSource):
         """
         for split, (x, y) in arrays.items():
             _check_values(name, split, x, y)
-        self._splits = ArraySplits(name, arrays, validation_split)
-        super().__init__(name, (), self._splits.shape, info)
-
-    @property
-    def num_examples(self) -> dict[str, int]:
-        return self._splits.num_examples
+        super().__init__(name, (), ArraySplits(name, arrays, validation_split), info)
 
     def read(self, options: ReadOptions) -> tf.data.Dataset:
         """See `DataSource`; 'x'."""
@@ -60,17 +56,8 @@ class RegressionSource(DataSource):
                 'images'
             )
 
-    def steps_per_pack(self, split: str, batch_size: int, augment: str = '') -> int:
-        return self._splits.steps_per_pack(split, batch_size, augment)
-
-    def set_cache(self, kind: str) -> None:
-        """See `DataSource`; has no effect, since the numbers are in memory."""
-
-    def labels(self, split: str) -> np.ndarray:
-        return self._splits.labels(split)
-
-    def fingerprint(self, split: str) -> str:
-        return self._splits.fingerprint(split)
+    def _identity(self, split: str) -> Identity:
+        return self._splits.identity(split)
 
     def _restrict(self, places: Mapping[str, np.ndarray], numbers: np.ndarray) -> None:
         raise DataError(f'{self.name} has no classes to select, only numbers')
@@ -113,7 +100,11 @@ def csv(
       DataError: no such file, fewer than two columns, a cell that is not a number.
     """
     if not data_dir or not os.path.isfile(data_dir):
-        raise DataError(f'`data_dir` must be a CSV file, got {data_dir!r}')
+        kind = special_file(data_dir) if data_dir else None
+        raise DataError(
+            f'`data_dir` must be a CSV file, got {data_dir!r}'
+            + (f', which is {kind}' if kind else '')
+        )
     lines = [(n, line) for n, line in enumerate(read_lines(data_dir), 1) if line]
     rows = []
     for number, line in lines:

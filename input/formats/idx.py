@@ -16,6 +16,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from estimator_clf.core.errors import DataError
+from estimator_clf.core.paths import special_file
 from estimator_clf.core.registry import register
 from input.dataset_info import DatasetInfo
 from input.sources.in_memory import Arrays, ArraySource
@@ -94,6 +95,9 @@ def read_idx(path: str, dimensions: int) -> np.ndarray:
     Raises:
       DataError: not such a file, or an incomplete one.
     """
+    kind = special_file(path)
+    if kind:
+        raise DataError(f'{path} must be an idx file, but is {kind}')
     try:
         with open(path, 'rb') as file:
             data = file.read()

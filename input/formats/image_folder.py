@@ -9,10 +9,11 @@ from typing import NoReturn
 import numpy as np
 
 from estimator_clf.core.errors import DataError
+from estimator_clf.core.paths import special_file
 from estimator_clf.core.registry import register
 from input.dataset_info import DatasetInfo
 from input.images.image_shape import infer_image_shape
-from input.sampling.stateless_random import is_validation_example
+from input.sampling.validation_split import held_out
 from input.sources.image_files import Files, ImageFileSource
 from input.sources.in_memory import check_validation_split
 from input.split_names import canonical, hinted
@@ -48,7 +49,8 @@ def image_folder(
         `input.images.image_shape.infer_image_shape`.
       channels: 1 or 3.
       validation_split: fraction of the training files to hold out; which ones
-        follows from a hash of each file's name, so that further files move none.
+        follows from a hash of each file's name, so that further files move none;
+        each class keeps at least one for training.
       label_pattern: regular expression searched for in the file's name; its first
         group is the class: r'(cat|dog)\\.' for Kaggle's `cat.0.jpg`.
       info: see `DataSource`.
@@ -80,9 +82,12 @@ def image_folder(
         _hold_out(root, files, validation_split)
     paths = files['train'][0]
     sample = paths[:: -(-len(paths) // 64)]
-    shape = infer_image_shape(sample, image_size, channels)
+    notes: list[str] = []
+    shape = infer_image_shape(sample, image_size, channels, notes)
     name = 'image_folder:' + os.path.basename(os.path.abspath(root))
-    return ImageFileSource(name, class_names, shape, files, info)
+    source = ImageFileSource(name, class_names, shape, files, info)
+    source.notes = notes
+    return source
 
 
 def existing_directory(data_dir: str | None) -> str:
@@ -90,7 +95,9 @@ def existing_directory(data_dir: str | None) -> str:
     if not data_dir:
         raise DataError('`data_dir` is required for `dataset=image_folder`')
     if not os.path.isdir(data_dir):
-        what = 'is a file' if os.path.exists(data_dir) else 'does not exist'
+        what = 'does not exist'
+        if os.path.exists(data_dir):
+            what = f'is {special_file(data_dir) or "a file"}'
         raise DataError(f'`data_dir` must be a directory, but {data_dir} {what}')
     return data_dir
 
@@ -192,25 +199,49 @@ def is_ignored(name: str) -> bool:
 
 
 def files_below(
-    directory: str, onerror: Callable[[OSError], object] | None = None
+    directory: str,
+    onerror: Callable[[OSError], object] | None = None,
+    onspecial: Callable[[str, str], object] | None = None,
 ) -> Iterator[str]:
-    """Yields the paths of all files except hidden ones, in no order.
+    """Yields the paths of all files except hidden and special ones, in no order.
 
     Args:
       directory: the root; links are followed.
       onerror: called for each directory that cannot be read.
+      onspecial: called with path and kind of each FIFO, socket or device: reading one
+        may wait for ever.
 
     Raises:
       DataError: without onerror, a directory that cannot be read.
     """
-    walk = os.walk(directory, onerror=onerror or _refused, followlinks=True)
-    for parent, directories, names in walk:
-        directories[:] = [
-            f for f in directories if not is_ignored(f) and not _leads_back(parent, f)
-        ]
-        for name in names:
-            if not name.startswith('.'):
-                yield os.path.join(parent, name)
+    waiting = [directory]
+    while waiting:
+        parent = waiting.pop()
+        try:
+            with os.scandir(parent) as scan:
+                entries = list(scan)
+        except OSError as error:
+            (onerror or _refused)(error)
+            continue
+        for entry in entries:
+            if _is(entry.is_dir):
+                if not is_ignored(entry.name) and not _leads_back(parent, entry.name):
+                    waiting.append(entry.path)
+            elif entry.name.startswith('.'):
+                continue
+            # A link that leads nowhere is reported when it is read.
+            elif not _is(entry.is_file) and (kind := special_file(entry.path)):
+                if onspecial:
+                    onspecial(entry.path, kind)
+            else:
+                yield entry.path
+
+
+def _is(kind: Callable[[], bool]) -> bool:
+    try:
+        return kind()
+    except OSError:  # A link into a directory that cannot be read, or in a circle.
+        return False
 
 
 def _refused(error: OSError) -> NoReturn:
@@ -298,8 +329,10 @@ def _class_names(found: Mapping[str, Sequence[Example]], root: str) -> list[str]
 
 def _hold_out(root: str, files: dict[str, Files], validation_split: float) -> None:
     paths, labels = files['train']
-    out = validation_files(root, paths, validation_split)
+    out = validation_files(root, paths, validation_split, labels)
     check_validation_split(f'{root}', validation_split, files, out)
+    if not out.any():
+        return
     for split, mask in (('train', ~out), ('validation', out)):
         files[split] = (
             [path for path, chosen in zip(paths, mask, strict=True) if chosen],
@@ -308,9 +341,9 @@ def _hold_out(root: str, files: dict[str, Files], validation_split: float) -> No
 
 
 def validation_files(
-    root: str, paths: Sequence[str], validation_split: float
+    root: str, paths: Sequence[str], validation_split: float, labels: np.ndarray
 ) -> np.ndarray:
-    """Returns which of the training files are held out, bool [N]."""
+    """Returns which of the training files, of these classes, are held out, bool [N]."""
     ids = [
         int.from_bytes(
             hashlib.md5(os.path.relpath(p, root).encode('utf-8', 'replace')).digest()[
@@ -320,4 +353,4 @@ def validation_files(
         )
         for p in paths
     ]
-    return is_validation_example(np.array(ids, np.uint64), validation_split)
+    return held_out(np.array(ids, np.uint64), validation_split, labels)

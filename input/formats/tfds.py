@@ -13,7 +13,7 @@ import numpy as np
 from estimator_clf.core.errors import DataError
 from estimator_clf.core.registry import register, suggest
 from input.dataset_info import DatasetInfo
-from input.images.image_shape import infer_image_shape
+from input.images.image_shape import infer_image_shape, limit_size
 from input.sources.records import Parser, sample_images
 from input.sources.tfrecords import SHUFFLE_BUFFER, TFRecordSource
 from input.split_names import canonical
@@ -90,8 +90,11 @@ def tfds(
     features = builder.info.features
     class_names = _class_names(features[label], variant)
     parse = _parser(library, features, image, label)
-    shape = _shape(features[image], splits[train_split], parse, image_size, channels)
-    return TFRecordSource(
+    notes: list[str] = []
+    shape = _shape(
+        features[image], splits[train_split], parse, image_size, channels, notes
+    )
+    source = TFRecordSource(
         f'tfds:{variant}',
         class_names,
         shape,
@@ -101,6 +104,8 @@ def tfds(
         shuffle_buffer,
         info,
     )
+    source.notes = notes
+    return source
 
 
 def _import() -> Any:
@@ -270,16 +275,18 @@ def _shape(
     parse: Parser,
     image_size: int | str | None,
     channels: int | None,
+    notes: list[str],
 ) -> tuple[int, int, int]:
     height, width, depth = feature.shape
     if image_size is None and height and width:
+        height, width = limit_size(height, width, notes)
         image_size = f'{height}x{width}'
     if channels is None and depth:
         channels = 1 if depth == 1 else 3
     images = []
     if image_size is None or channels is None:
         images = sample_images(shards, parse)
-    return infer_image_shape(images, image_size, channels)
+    return infer_image_shape(images, image_size, channels, notes)
 
 
 def _first_line(error: BaseException) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from estimator_clf.core.errors import DataError
+from estimator_clf.core.errors import DataError, is_out_of_memory
 from estimator_clf.core.registry import register
 from input.dataset_info import DatasetInfo
 from input.images.image_shape import infer_image_shape
@@ -85,8 +85,9 @@ def tfrecord(
         manifest.check_complete(splits)
     keys = (image_key, label_key, text_key)
     _check_features(splits, *keys)
+    listed = names_in_file(data_dir, manifest)
     class_names = (
-        names_in_file(data_dir, manifest)
+        listed
         or (manifest.class_names if manifest else None)
         or _collect_names(splits['train'], label_key, text_key, label_offset)
     )
@@ -102,17 +103,29 @@ def tfrecord(
             f'{class_names[0]!r}'
         )
     parse = _parser(*keys, label_offset, class_names)
+    notes: list[str] = []
     if manifest and not image_size and channels in (None, manifest.image_shape[-1]):
         shape = manifest.image_shape
         if info is None and not validation_split:
             info = manifest.info
     else:
         images = sample_images(splits['train'], parse)
-        shape = infer_image_shape(images, image_size, channels)
+        shape = infer_image_shape(images, image_size, channels, notes)
     name = 'tfrecord:' + os.path.basename(os.path.abspath(data_dir))
-    return TFRecordSource(
+    source = TFRecordSource(
         name, class_names, shape, splits, parse, validation_split, shuffle_buffer, info
     )
+    source.notes = notes
+    hint = (
+        'If the labels of the records start at 1, set the option label_offset=1 of '
+        '`dataset`: tfrecord(label_offset=1)'
+    )
+    if not label_offset:
+        if listed and not manifest:
+            source.range_hint = hint
+        elif not manifest:
+            source.absent_hint = hint
+    return source
 
 
 def _compression(text: str | None) -> str | None:
@@ -198,11 +211,15 @@ def _first_kinds(shard: Shard) -> dict[str, str]:
         (serialized,) = as_numpy_batches(first)
         example = tf.train.Example.FromString(serialized)
     except tf.errors.OpError as error:
+        if is_out_of_memory(error):
+            raise
         raise DataError(
             f'{shard.path}: its first record is corrupt ({short_reason(error)}); get '
             'the file again'
         ) from None
     except Exception as error:  # Of protobuf; which class depends on its version.
+        if is_out_of_memory(error):
+            raise
         raise DataError(
             f'{shard.path} contains records that are not a tf.train.Example: {error}'
         ) from None
@@ -242,6 +259,8 @@ def _collect_names(
             texts = [text.decode('utf-8', 'replace') for text in batch[text_key]]
             pairs.update(zip(batch[label_key].tolist(), texts, strict=True))
     except tf.errors.OpError as error:
+        if is_out_of_memory(error):
+            raise
         raise DataError(
             f'The records of {os.path.dirname(shards[0].path)} cannot be read: '
             f'{short_reason(error)}'

@@ -1,6 +1,7 @@
 """Infers the image shape (height, width, channels) when it is not given."""
 
 import io
+import math
 from collections.abc import Iterable
 
 from estimator_clf.core.errors import DataError
@@ -8,11 +9,16 @@ from estimator_clf.core.errors import DataError
 # For images of different sizes: what a small network on a CPU can process.
 _DEFAULT_SIZE = 64
 
+#: Most pixels of an inferred size. The default network and batch size take some 5 GB of
+#: memory for training at 256x256, and in proportion to the pixels.
+MAX_INFERRED_PIXELS = 256 * 256
+
 
 def infer_image_shape(
     images: Iterable[bytes | str],
     image_size: int | str | None = None,
     channels: int | None = None,
+    notes: list[str] | None = None,
 ) -> tuple[int, int, int]:
     """Chooses the shape of the images in a batch.
 
@@ -21,10 +27,12 @@ def infer_image_shape(
         skipped.
       image_size: None, a number of pixels, or 'HEIGHTxWIDTH'.
       channels: None, 1 or 3.
+      notes: receives a message for the user where the common size is reduced.
 
     Returns:
       (height, width, channels): the given values, else the common size of the sample,
-      or 64x64 if sizes differ; 1 channel if the whole sample is gray.
+      in proportion reduced to `MAX_INFERRED_PIXELS`, or 64x64 if sizes differ; 1
+      channel if the whole sample is gray.
 
     Raises:
       DataError: an invalid image_size or number of channels.
@@ -34,10 +42,37 @@ def infer_image_shape(
         raise DataError(f'`channels` must be 1 or 3, got {channels}')
     if size is None or channels is None:
         sizes, gray = _sizes_and_gray(images)
-        default = (_DEFAULT_SIZE, _DEFAULT_SIZE)
-        size = size or (sizes.pop() if len(sizes) == 1 else default)
+        if size is None and len(sizes) == 1:
+            size = limit_size(*sizes.pop(), notes)
+        size = size or (_DEFAULT_SIZE, _DEFAULT_SIZE)
         channels = channels or (1 if gray else 3)
     return (*size, channels)
+
+
+def limit_size(
+    height: int, width: int, notes: list[str] | None = None
+) -> tuple[int, int]:
+    """Reduces a size in proportion to `MAX_INFERRED_PIXELS`.
+
+    Args:
+      height: in pixels.
+      width: in pixels.
+      notes: receives a message for the user if the size is reduced.
+    """
+    if height * width <= MAX_INFERRED_PIXELS:
+        return height, width
+    scale = math.sqrt(MAX_INFERRED_PIXELS / (height * width))
+    least, most = 1, MAX_INFERRED_PIXELS
+    size = (
+        min(max(least, int(height * scale)), most),
+        min(max(least, int(width * scale)), most),
+    )
+    if notes is not None:
+        notes.append(
+            f'the images, of {height}x{width} pixels (height x width), are resized to '
+            f'{size[0]}x{size[1]}; `image_size` sets another size'
+        )
+    return size
 
 
 def parse_size(text: int | str | None) -> tuple[int, int] | None:

@@ -6,6 +6,7 @@ from typing import Protocol
 
 import numpy as np
 
+from estimator_clf.core.call_syntax import quote
 from estimator_clf.core.errors import DataError
 from estimator_clf.core.registry import suggest
 from input.sampling.stateless_random import mix, mix_text
@@ -135,7 +136,8 @@ def _some(
         if len(there) < per_class:
             raise DataError(
                 f'`examples_per_class={per_class}` must be at most the '
-                f'{len(there)} examples of {name!r} in the split {selection.split!r}'
+                f'{len(there)} examples of {name!r} in the split {selection.split!r}; '
+                f'or omit that class with `exclude_classes={quote(name)}`'
             )
         best = np.argsort(rank[there], kind='stable')[:per_class]
         chosen.append(there[best])

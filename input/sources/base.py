@@ -8,6 +8,8 @@ labels, and a dataset of raw examples in order. `input.sources.pipeline` does th
 import abc
 import dataclasses
 import functools
+import math
+import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -21,6 +23,7 @@ from estimator_clf.core.errors import DataError
 from input import augment as augmentation
 from input.corrupt_images import CorruptImages
 from input.dataset_info import DatasetInfo
+from input.fingerprint import Identity
 from input.images import decode as decoding
 from input.sampling.class_balance import SAMPLINGS
 from input.sampling.index_shuffle import Share
@@ -30,6 +33,10 @@ InputFn = Callable[[], tf.data.Dataset]
 
 # Number of training images, evenly spaced, that pixel statistics are computed from.
 _STATISTICS_SAMPLE = 2048
+
+# Pixels that are held as float64 at a time. A batch has four times as many, 64 images
+# of 256x256.
+_STATISTICS_PIXELS = 2**20
 
 
 class DataSource(abc.ABC):
@@ -41,12 +48,15 @@ class DataSource(abc.ABC):
       name: name of the dataset, for messages and `DatasetInfo`.
       class_names: names in the order of the labels.
       image_shape: (height, width, channels).
+      absent_hint: what to do about classes without an example, if the format knows.
+      notes: messages for the user about what the format inferred from the data.
       corrupt_images: records corrupt images, which are then skipped; must be set before
         anything is read. None: the first corrupt image is an error.
     """
 
     unique_keys = True
     indexed = True
+    absent_hint = ''
 
     def __init__(
         self,
@@ -67,6 +77,7 @@ class DataSource(abc.ABC):
         self.name = name
         self.class_names = tuple(class_names)
         self.image_shape = tuple(image_shape)
+        self.notes: Sequence[str] = ()
         self.corrupt_images: CorruptImages | None = None
         self._info = info
         self._info_of_run: DatasetInfo | None = None  # See `keep_statistics`.
@@ -111,6 +122,10 @@ class DataSource(abc.ABC):
 
         It covers names, sizes and times of files, but not their content.
         """
+
+    def _identity(self, split: str) -> Identity:
+        """Identifies the examples of a split, see `identity`."""
+        return {'labels': str(zlib.crc32(np.ascontiguousarray(self.labels(split))))}
 
     @abc.abstractmethod
     def _restrict(self, places: Mapping[str, np.ndarray], numbers: np.ndarray) -> None:
@@ -197,6 +212,18 @@ class DataSource(abc.ABC):
             self.__dict__.pop('info', None)
         self._info_of_run = of_run
 
+    def identity(self, split: str) -> Identity:
+        """Identifies the examples of a split, wherever they are stored.
+
+        Unlike `fingerprint` it does not change with the times and the directory of
+        files. Content is sampled, see `input.fingerprint`.
+
+        Args:
+          split: name of the split.
+        """
+        self._check_split(split)
+        return {'examples': self.num_examples[split], **self._identity(split)}
+
     def class_counts(self, split: str) -> np.ndarray:
         """Counts the examples of each class.
 
@@ -214,6 +241,20 @@ class DataSource(abc.ABC):
         if not self.class_names:
             raise DataError(f'{self.name} has no classes to count, only numbers')
         return np.bincount(self.labels(split), minlength=len(self.class_names))
+
+    def absent_classes(self, split: str) -> list[int]:
+        """Returns the labels without an example in a split, increasing.
+
+        Args:
+          split: name of the split.
+
+        Returns:
+          The labels; [] also where finding them takes too long, or without classes.
+        """
+        self._check_split(split)
+        if not self.class_names:
+            return []
+        return np.flatnonzero(self.class_counts(split) == 0).tolist()
 
     def restrict(
         self,
@@ -371,16 +412,27 @@ class DataSource(abc.ABC):
         # In shuffled order: in natural order the first images are of one class. Without
         # the cache: a sample is no reason to fill it.
         options = ReadOptions(split, Share(batch), training=True, use_cache=False)
-        limit = min(_STATISTICS_SAMPLE, size) // batch
-        sums = squares = np.zeros([self.image_shape[-1]])
-        pixels = 0
+        left = min(_STATISTICS_SAMPLE, size) // batch * batch
+        # Large images a few at a time; one corrupt image needs another to replace it.
+        fitting = max(8, 4 * _STATISTICS_PIXELS // math.prod(self.image_shape[:2]))
+        batch = min(batch, fitting)
+        options = dataclasses.replace(options, share=Share(batch))
+        limit = math.ceil(left / batch)
+        channels = self.image_shape[-1]
+        sums = squares = np.zeros([channels])
+        count = 0
         for features, _ in as_numpy_batches(lambda: make_dataset(self, options), limit):
-            images = features['image'].astype(np.float64)
-            sums = sums + images.sum((0, 1, 2))
-            squares = squares + (images**2).sum((0, 1, 2))
-            pixels += images.shape[0] * images.shape[1] * images.shape[2]
-        mean = sums / pixels
-        stddev = np.sqrt(np.maximum(squares / pixels - mean**2, 1.0))
+            images = features['image'][:left]
+            left -= len(images)
+            pixels = images.reshape(-1, channels)
+            count += len(pixels)
+            # Whole numbers below 2 ** 53: sums in any order are exact.
+            for first in range(0, len(pixels), _STATISTICS_PIXELS):
+                part = pixels[first : first + _STATISTICS_PIXELS].astype(np.float64)
+                sums = sums + part.sum(0)
+                squares = squares + (part**2).sum(0)
+        mean = sums / count
+        stddev = np.sqrt(np.maximum(squares / count - mean**2, 1.0))
         return tuple(float(m) for m in mean), tuple(float(s) for s in stddev)
 
 

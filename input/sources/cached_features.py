@@ -84,11 +84,6 @@ class FeatureSet:
           {'features': float32 [B, ...], 'key': string [B], 'no_image': uint8
           [0, H, W, C], whose shape is that of the images}, labels int32 [B].
         """
-        size = len(self.labels)
-        if batch_size > size:
-            raise DataError(
-                f'`batch_size={batch_size}` must not be more than the {size} examples'
-            )
         share = Share(batch_size, replicas)
         ops = augmentation.parse(augment)
         check_augment(ops)

@@ -7,6 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from estimator_clf.core.devices import session_config
+from estimator_clf.core.errors import is_out_of_memory
 from input.corrupt_images import CorruptImages
 from input.images.decode import decode, whole_window
 from input.images.tf_messages import short_reason
@@ -87,6 +88,8 @@ def why_unreadable(example: Mapping[str, bytes], image_shape: Sequence[int]) -> 
             try:
                 session.run(image.op, feed)
             except tf.errors.OpError as error:
+                if is_out_of_memory(error):  # The image may be valid.
+                    raise MemoryError(error.message) from None
                 return short_reason(error)
     return 'could not be decoded at first, but can be now'
 

@@ -12,7 +12,12 @@ import tensorflow as tf
 
 from estimator_clf.core.errors import DataError
 from input.dataset_info import DatasetInfo
-from input.fingerprint import fingerprint_files
+from input.fingerprint import (
+    Identity,
+    fingerprint_files,
+    identify_files,
+    with_counts,
+)
 from input.images.decode import central_window, whole_window
 from input.sampling.class_balance import make_order
 from input.sources import image_cache
@@ -202,6 +207,11 @@ class ImageFileSource(DataSource):
     def fingerprint(self, split: str) -> str:
         paths, labels = self._files[split]
         return f'{fingerprint_files(paths)} {zlib.crc32(np.ascontiguousarray(labels))}'
+
+    def _identity(self, split: str) -> Identity:
+        paths, labels = self._files[split]
+        found = identify_files(paths, labels.astype('<i4'))
+        return with_counts(found, labels, len(self.class_names))
 
     def _restrict(self, places: Mapping[str, np.ndarray], numbers: np.ndarray) -> None:
         for split, chosen in places.items():

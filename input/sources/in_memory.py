@@ -11,8 +11,9 @@ from estimator_clf.core.errors import DataError
 from input.augment.mixup_cutmix import BLENDS
 from input.augment.parser import parse
 from input.dataset_info import DatasetInfo
+from input.fingerprint import Identity, identify_arrays, with_counts
 from input.sampling.class_balance import make_order
-from input.sampling.stateless_random import is_validation_example
+from input.sampling.validation_split import held_out
 from input.sources.array_dataset import array_dataset
 from input.sources.base import DataSource
 from input.sources.pipeline import ReadOptions
@@ -53,14 +54,18 @@ class ArraySplits:
             )
         self._name = name
         self._arrays = dict(arrays)
+        self._identities: dict[str, Identity] = {}  # Of whole arrays.
         # dict split -> (the split that holds its arrays, indices there)
         self._parts = {s: (s, np.arange(len(x))) for s, (x, _) in arrays.items()}
         if validation_split:
             count = len(arrays['train'][0]) if 'train' in arrays else 0
-            out = is_validation_example(np.arange(count), validation_split)
+            labels = arrays['train'][1] if count else np.zeros([0], int)
+            classes = labels if np.issubdtype(labels.dtype, np.integer) else None
+            out = held_out(np.arange(count), validation_split, classes)
             check_validation_split(name, validation_split, arrays, out)
-            self._parts['train'] = ('train', np.flatnonzero(~out))
-            self._parts['validation'] = ('train', np.flatnonzero(out))
+            if out.any():
+                self._parts['train'] = ('train', np.flatnonzero(~out))
+                self._parts['validation'] = ('train', np.flatnonzero(out))
 
     @property
     def num_examples(self) -> dict[str, int]:
@@ -129,6 +134,18 @@ class ArraySplits:
             digest = zlib.crc32(np.ascontiguousarray(array), digest)
         return str(digest)
 
+    def identity(self, split: str) -> Identity:
+        """Identifies the examples of a split by their values."""
+        origin, part = self._parts[split]
+        inputs, labels = self._arrays[origin]
+        if origin not in self._identities:
+            self._identities[origin] = identify_arrays(inputs, labels)
+        chosen = identify_arrays(part.astype('<i8'), labels[part])
+        return {
+            'content': f'{self._identities[origin]["content"]} {chosen["content"]}',
+            'labels': chosen['labels'],
+        }
+
     def restrict(self, places: Mapping[str, np.ndarray], numbers: np.ndarray) -> None:
         """Retains some examples and renumbers their classes."""
         for split, chosen in places.items():
@@ -146,7 +163,45 @@ class ArraySplits:
             yield f'{self._name}/{origin}/{index}', inputs[index], int(labels[index])
 
 
-class ArraySource(DataSource):
+class InMemorySource(DataSource):
+    """A source whose examples are in memory; subclasses read and check options."""
+
+    def __init__(
+        self,
+        name: str,
+        class_names: Sequence[str],
+        splits: ArraySplits,
+        info: DatasetInfo | None = None,
+    ):
+        """Makes the source.
+
+        Args:
+          name: see `DataSource`.
+          class_names: see `DataSource`.
+          splits: the examples.
+          info: see `DataSource`.
+        """
+        self._splits = splits
+        super().__init__(name, class_names, splits.shape, info)
+
+    @property
+    def num_examples(self) -> dict[str, int]:
+        return self._splits.num_examples
+
+    def steps_per_pack(self, split: str, batch_size: int, augment: str = '') -> int:
+        return self._splits.steps_per_pack(split, batch_size, augment)
+
+    def set_cache(self, kind: str) -> None:
+        """See `DataSource`; has no effect, since the examples are in memory."""
+
+    def labels(self, split: str) -> np.ndarray:
+        return self._splits.labels(split)
+
+    def fingerprint(self, split: str) -> str:
+        return self._splits.fingerprint(split)
+
+
+class ArraySource(InMemorySource):
     """Splits of (images, labels) arrays."""
 
     def __init__(
@@ -173,12 +228,8 @@ class ArraySource(DataSource):
         for split, (images, labels) in arrays.items():
             _check_images(name, split, images, labels, len(class_names))
         arrays = {s: (x, y.astype(np.int32)) for s, (x, y) in arrays.items()}
-        self._splits = ArraySplits(name, arrays, validation_split)
-        super().__init__(name, class_names, self._splits.shape, info)
-
-    @property
-    def num_examples(self) -> dict[str, int]:
-        return self._splits.num_examples
+        splits = ArraySplits(name, arrays, validation_split)
+        super().__init__(name, class_names, splits, info)
 
     def read(self, options: ReadOptions) -> tf.data.Dataset:
         """See `DataSource`; 'image', decoded."""
@@ -192,17 +243,9 @@ class ArraySource(DataSource):
                 'size, and are used whole'
             )
 
-    def steps_per_pack(self, split: str, batch_size: int, augment: str = '') -> int:
-        return self._splits.steps_per_pack(split, batch_size, augment)
-
-    def set_cache(self, kind: str) -> None:
-        """See `DataSource`; has no effect, since they are in memory, decoded."""
-
-    def labels(self, split: str) -> np.ndarray:
-        return self._splits.labels(split)
-
-    def fingerprint(self, split: str) -> str:
-        return self._splits.fingerprint(split)
+    def _identity(self, split: str) -> Identity:
+        found = self._splits.identity(split)
+        return with_counts(found, self.labels(split), len(self.class_names))
 
     def _restrict(self, places: Mapping[str, np.ndarray], numbers: np.ndarray) -> None:
         self._splits.restrict(places, numbers)
@@ -261,6 +304,8 @@ def check_validation_split(
 ) -> None:
     """Raises DataError unless `fraction` of 'train' can become 'validation'.
 
+    Of a few examples none may be held out; then there is no such split.
+
     Args:
       name: name of the dataset.
       fraction: the requested fraction.
@@ -277,7 +322,8 @@ def check_validation_split(
         )
     if 'train' not in splits:
         raise DataError(f'{name} has no training split to hold out a part of')
-    if out.all() or not out.any():
+    # Less than a tenth of an example is a mistake rather than a small dataset.
+    if out.all() or (not out.any() and fraction * len(out) < 0.1):
         raise DataError(
             f'`validation_split={fraction}` leaves {int((~out).sum())} examples for '
             f'training and {int(out.sum())} for validation; each must be at least 1'

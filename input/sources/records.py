@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 import tensorflow as tf
 
-from estimator_clf.core.errors import DataError
+from estimator_clf.core.errors import DataError, is_out_of_memory
 from input.images.decode import CORRUPT_EXAMPLE
 from input.images.tf_messages import short_reason
 from input.sampling.stateless_random import mix_text
@@ -80,6 +80,8 @@ def sample_images(
     try:
         return list(as_numpy_batches(dataset, count))
     except tf.errors.OpError as error:
+        if is_out_of_memory(error):
+            raise
         lost = [x for s in some for x in unreadable_record(s, readable_records(s))]
         where, reason = (lost or [(some[0].path, short_reason(error))])[0]
         raise DataError(f'{where}: {reason}') from None

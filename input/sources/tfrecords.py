@@ -15,13 +15,14 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 import tensorflow as tf
 
-from estimator_clf.core.errors import DataError
+from estimator_clf.core.errors import DataError, is_out_of_memory
 from input.dataset_info import DatasetInfo
-from input.fingerprint import fingerprint_files
+from input.fingerprint import Identity, fingerprint_files, identify_shards
 from input.images.decode import whole_window
 from input.images.tf_messages import short_reason
 from input.sampling.index_shuffle import epoch_seed, locate
 from input.sampling.stateless_random import is_validation_example, mix_text
+from input.sampling.validation_split import retained
 from input.sources.base import DataSource, as_numpy_batches
 from input.sources.encoded import format_unreadable
 from input.sources.in_memory import check_validation_split
@@ -45,6 +46,9 @@ SHUFFLE_BUFFER = 4096
 # each.
 _FILES_IN_TURNS = 16
 
+# Records that are read to find classes without any; ImageNet's take 10,000.
+_LABELS_READ = 200_000
+
 
 @dataclasses.dataclass(frozen=True)
 class _Part:
@@ -58,6 +62,7 @@ class _Part:
         None for all.
       count: number of records that belong to the split.
       chosen: bool [records as stored]: which belong to a subset; None: all.
+      kept: ids of records that are not held out, so that their class has one.
     """
 
     shards: list[Shard]
@@ -65,6 +70,7 @@ class _Part:
     held_out: bool | None
     count: int
     chosen: np.ndarray | None = None
+    kept: tuple[int, ...] = ()
 
 
 class TFRecordSource(DataSource):
@@ -72,6 +78,7 @@ class TFRecordSource(DataSource):
 
     unique_keys = False  # They may be file names of several directories.
     indexed = False
+    range_hint = ''  # What to do about a label out of range, if the format knows.
 
     def __init__(
         self,
@@ -95,7 +102,8 @@ class TFRecordSource(DataSource):
             'data', the encoded image; 'key', string; 'label', an integer. AutoGraph
             is off: `tf.cond` instead of Python's `if` over tensors.
           validation_split: fraction of 'train' to hold out as 'validation'; which
-            records follows from the name of the file and the number in it.
+            records follows from the name of the file and the number in it; each class
+            keeps at least one for training (looked up in 200,000 records at most).
           shuffle_buffer: number of records to sample from; with 1 only the order of the
             files and their taking turns shuffle.
           info: see `DataSource`.
@@ -114,6 +122,8 @@ class TFRecordSource(DataSource):
         # The label here of each class of the records; -1: excluded.
         self._numbers = np.arange(len(self.class_names), dtype=np.int32)
         self._parts: dict[str, _Part] = {}
+        # Of the files of a split; held-out records are in the same files.
+        self._identities: dict[tuple[str, ...], Identity] = {}
         for split, shards in splits.items():
             counts = [shard.count for shard in shards]
             if not sum(counts):
@@ -130,13 +140,66 @@ class TFRecordSource(DataSource):
         each = [is_validation_example(record_ids(shard), fraction) for shard in shards]
         out = np.concatenate(each) if each else np.zeros([0], bool)
         check_validation_split(self.name, self._fraction, splits, out)
+        if not out.any():
+            return
+        self._divide(out, ())
+        ids = np.concatenate([record_ids(shard) for shard in shards])
+        kept = self._rare(ids[out])
+        if len(kept):
+            out = out & ~np.isin(ids, kept)
+            check_validation_split(self.name, self._fraction, splits, out)
+            train = dataclasses.replace(
+                self._parts['train'], held_out=None, count=len(out)
+            )
+            self._parts['train'] = train
+            if not out.any():
+                del self._parts['validation']
+                return
+            self._divide(out, tuple(kept.tolist()))
+
+    def _divide(self, out: np.ndarray, kept: tuple[int, ...]) -> None:
         train, count = self._parts['train'], int(out.sum())
         self._parts['train'] = dataclasses.replace(
-            train, held_out=False, count=train.count - count
+            train, held_out=False, count=train.count - count, kept=kept
         )
         self._parts['validation'] = dataclasses.replace(
-            train, held_out=True, count=count
+            train, held_out=True, count=count, kept=kept
         )
+
+    def _rare(self, ids: np.ndarray) -> np.ndarray:
+        """Returns the ids of a held-out record of each class without another.
+
+        Args:
+          ids: uint64 [N], the held-out records in natural order.
+        """
+        absent = self.absent_classes('train')
+        if not absent or len(ids) > _LABELS_READ:
+            return np.zeros([0], np.uint64)
+        try:
+            labels = self.labels('validation')
+        except DataError:  # Reading will report it.
+            return np.zeros([0], np.uint64)
+        known = np.setdiff1d(labels, absent)
+        return ids[retained(ids, labels, known)]
+
+    def absent_classes(self, split: str) -> list[int]:
+        """See `DataSource`; reads records until each class has occurred."""
+        self._check_split(split)
+        absent = set(range(len(self.class_names)))
+
+        def dataset():
+            records = self._epoch(split).take(_LABELS_READ)
+            examples = records.map(self._load, tf.data.AUTOTUNE, True)
+            return examples.map(lambda example: example['label']).batch(256)
+
+        try:
+            for labels in as_numpy_batches(dataset):
+                absent -= set(labels.tolist())
+                if not absent:
+                    return []
+        except tf.errors.OpError:  # Reading will report it.
+            return []
+        return sorted(absent) if self.num_examples[split] <= _LABELS_READ else []
 
     @property
     def num_examples(self) -> dict[str, int]:
@@ -213,6 +276,10 @@ class TFRecordSource(DataSource):
             def belongs(place, _):
                 ids = bases[number] + tf.cast(place, tf.uint64)
                 held_out = is_validation_example(ids, self._fraction)
+                if part.kept:
+                    kept = tf.constant(np.array(part.kept, np.uint64))
+                    kept = tf.reduce_any(tf.equal(kept, ids))
+                    held_out = tf.logical_and(held_out, tf.logical_not(kept))
                 return tf.equal(held_out, part.held_out)
 
             def describe(place, serialized):
@@ -264,6 +331,7 @@ class TFRecordSource(DataSource):
             parsed['key'],
             f'its label must be from 0 to {last}, got ',
             tf.strings.as_string(label),
+            f'. {self.range_hint}' if self.range_hint else '',
         )
         with tf.control_dependencies([tf.debugging.Assert(valid, [message])]):
             label = tf.gather(self._numbers, label)
@@ -283,6 +351,18 @@ class TFRecordSource(DataSource):
         what = [records, part.held_out, part.count, self._numbers.tolist(), chosen]
         paths = [shard.path for shard in part.shards]
         return f'{fingerprint_files(paths)} {zlib.crc32(repr(what).encode())}'
+
+    def _identity(self, split: str) -> Identity:
+        part = self._parts[split]
+        paths = tuple(dict.fromkeys(shard.path for shard in part.shards))
+        if paths not in self._identities:
+            self._identities[paths] = identify_shards(paths)
+        found = self._identities[paths]
+        records = [(shard.count, shard.skip) for shard in part.shards]
+        what = [records, part.held_out, self._numbers.tolist()]
+        chosen = b'' if part.chosen is None else np.packbits(part.chosen).tobytes()
+        crc = zlib.crc32(chosen, zlib.crc32(repr(what).encode()))
+        return {**found, 'content': f'{found["content"]} {crc:08x}'}
 
     def _restrict(self, places: Mapping[str, np.ndarray], numbers: np.ndarray) -> None:
         for split, some in places.items():
@@ -304,6 +384,8 @@ class TFRecordSource(DataSource):
         try:
             return np.concatenate(list(as_numpy_batches(dataset)))
         except tf.errors.OpError as error:
+            if is_out_of_memory(error):
+                raise
             raise DataError(self.explain(error) or short_reason(error)) from None
 
     def encoded(
@@ -401,6 +483,8 @@ class TFRecordSource(DataSource):
             for _ in as_numpy_batches(lambda: self._attempts(only)):
                 pass
         except tf.errors.OpError as error:
+            if is_out_of_memory(error):
+                raise
             return short_reason(error)
         return 'could not be decoded at first, but can be now'
 

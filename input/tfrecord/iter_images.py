@@ -7,7 +7,7 @@ import estimator_clf.compat  # noqa: F401  Configures TensorFlow's logging first
 
 import tensorflow as tf
 
-from estimator_clf.core.errors import DataError
+from estimator_clf.core.errors import DataError, is_out_of_memory
 from input.images.tf_messages import short_reason
 from input.tfrecord.files import compression_of, count_records
 
@@ -45,6 +45,8 @@ def read_images(path: str, key: str) -> Iterator[bytes]:
             yield _image(record, key)
             number += 1
     except tf.errors.OpError as error:
+        if is_out_of_memory(error):
+            raise
         raise DataError(
             f'{path}, record {number} cannot be read: {short_reason(error)}'
         ) from None

@@ -4,6 +4,7 @@ import os
 import re
 
 from estimator_clf.core.errors import DataError
+from estimator_clf.core.paths import special_file
 from input.split_names import canonical
 
 # train-00000-of-00008, also with endings before or after: TFDS writes
@@ -39,7 +40,8 @@ def find_shards(data_dir: str) -> dict[str, list[str]]:
         return {'train': [data_dir]}
     if not os.path.isdir(data_dir):
         raise DataError(
-            f'`data_dir` must be a directory, but {data_dir} does not exist'
+            f'`data_dir` must be a directory or a TFRecord file, but {data_dir} '
+            + (f'is {kind}' if (kind := special_file(data_dir)) else 'does not exist')
         )
     found: dict[str, tuple[str, list[str]]] = {}  # split -> (its name on disk, paths)
 

@@ -6,6 +6,8 @@
 import os
 from collections.abc import Collection
 
+import numpy as np
+
 from input.formats.image_folder import (
     EXTENSIONS,
     Example,
@@ -110,7 +112,10 @@ class DirectoryScan:
             closed.add(os.path.relpath(error.filename, directory).split(os.sep)[0])
             self._add('unreadable', error.filename, error.strerror, split)
 
-        for path in sorted(files_below(directory, unreadable)):
+        def special(path, kind):
+            self._add('ignored', path, f'is {kind}', split)
+
+        for path in sorted(files_below(directory, unreadable, special)):
             name = class_of(path, directory, self._pattern)
             if not path.lower().endswith(EXTENSIONS):
                 others.append((path, name))
@@ -154,7 +159,9 @@ class DirectoryScan:
 
     def _hold_out(self, fraction: float) -> None:
         train = self.examples.get('train', [])
-        out = validation_files(self._root, [path for path, _ in train], fraction)
+        paths, classes = ([e[i] for e in train] for i in (0, 1))
+        labels = np.unique(np.array(classes, str), return_inverse=True)[1]
+        out = validation_files(self._root, paths, fraction, labels)
         for split, side in (('train', False), ('validation', True)):
             pairs = zip(train, out.tolist(), strict=True)
             self.examples[split] = [example for example, held in pairs if held == side]

@@ -19,6 +19,7 @@ import tensorflow as tf
 from PIL import Image
 
 from estimator_clf.core.devices import session_config
+from estimator_clf.core.errors import is_out_of_memory
 from input.images import decode as decoding
 from input.images.tf_messages import short_reason
 
@@ -118,6 +119,8 @@ class ImageInspector:
             try:
                 pixels = self._decode(data)
             except tf.errors.OpError as error:
+                if is_out_of_memory(error):
+                    raise
                 findings.append(('unreadable', short_reason(error)))
                 return ImageReport(findings, digest, 0)
             findings += self._of_pixels(pixels)

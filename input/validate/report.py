@@ -9,6 +9,8 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from typing import Any, TextIO
 
+from estimator_clf.core.errors import DataError
+from estimator_clf.core.paths import special_file
 from input.validate.findings import KINDS, LEVELS
 
 
@@ -95,6 +97,12 @@ def lines_file(path: str | None) -> Iterator[TextIO | None]:
     if not path:
         yield None
         return
+    kind = special_file(path)
+    # Renaming a file to /dev/stdout would replace the link for every program.
+    if kind or os.path.abspath(path).startswith('/dev/'):
+        raise DataError(
+            f'`report` must be a regular file, but {path} is {kind or "a device"}'
+        )
     directory = os.path.dirname(os.path.abspath(path))
     handle, partial = tempfile.mkstemp(dir=directory, prefix='.partial-')
     try:

@@ -9,7 +9,8 @@ from typing import Any
 
 import tensorflow as tf
 
-from estimator_clf.core.errors import DataError
+from estimator_clf.core.cpu_info import available_cores
+from estimator_clf.core.errors import DataError, is_out_of_memory
 from input.images.image_shape import parse_size
 from input.registry import open_dataset
 from input.sources.base import DataSource
@@ -60,7 +61,7 @@ def check_data(
     """
     args = {k: v for k, v in source_args.items() if v not in (None, '')}
     source, refusal = _open(args)
-    check = _Check(report, source, args, workers or _cores(), progress)
+    check = _Check(report, source, args, workers or available_cores(), progress)
     format_name = args['name'].partition(':')[0]
     with quiet_pillow():
         if format_name == 'image_folder':
@@ -173,6 +174,8 @@ class _Check:
                     for key, data, label in source.encoded(split):
                         yield _Example(key, split, source.class_names[label], data)
                 except tf.errors.OpError as error:
+                    if is_out_of_memory(error):
+                        raise
                     errors.append((split, error))
 
         self._run(lambda example: (example, [], inspect(example.data)), examples())
@@ -291,9 +294,3 @@ def _class_of(
     if 0 <= label < len(class_names):
         return class_names[label], None
     return str(label), f'must be from 0 to {len(class_names) - 1}, got {label}'
-
-
-def _cores() -> int:
-    if hasattr(os, 'sched_getaffinity'):  # The cores that a container may use.
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1

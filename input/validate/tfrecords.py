@@ -7,7 +7,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from estimator_clf.core.errors import DataError
+from estimator_clf.core.errors import DataError, is_out_of_memory
 from input.formats.tfrecord import names_in_file
 from input.images.tf_messages import short_reason
 from input.sampling.stateless_random import is_validation_example
@@ -47,6 +47,8 @@ class Features:
         try:
             features = tf.train.Example.FromString(serialized).features.feature
         except Exception as error:  # Of protobuf; which class depends on its version.
+            if is_out_of_memory(error):
+                raise
             raise DataError(f'is not a tf.train.Example: {error}') from None
         image = features[self.image].bytes_list.value
         if len(image) != 1:
@@ -142,6 +144,8 @@ class TFRecordScan:
                 yield name, 'validation' if held_out else split, serialized
                 done += 1
         except tf.errors.OpError as error:
+            if is_out_of_memory(error):
+                raise
             if shard.count:  # Otherwise it is reported already.
                 detail = f'reading fails at record {done} of {shard.count}: '
                 detail += short_reason(error)

@@ -46,7 +46,8 @@ def classification(
     Returns:
       An `EstimatorSpec`. EVAL: `accuracy`, `average_loss`, `macro_f1`,
       `expected_calibration_error`, `top_5_accuracy` (with more than 5 classes),
-      `precision/<class>` and `recall/<class>` (up to 50 classes). PREDICT: with
+      `precision/<class>`, `recall/<class>` and `examples/<class>` (up to 50 classes).
+      PREDICT: with
       k = min(5, num_classes) `classes` (names, string [N, k]) and `scores` (float32
       [N, k]), both sorted by score; `class_index` (int64 [N]), `probabilities` and
       `logits` (float32 [N, num_classes]), and `key` if there is one.

@@ -102,7 +102,7 @@ def by_class(
       `macro_f1`, the mean of F1 over the classes that occur among the labels or the
       predictions (as scikit-learn's `average='macro'`); and, up to
       `MAX_LISTED_CLASSES` classes, `precision/<name>` and `recall/<name>`, which are 0
-      where they are 0 / 0.
+      where they are 0 / 0, and `examples/<name>`, the number of examples of the class.
     """
     classes = len(class_names)
     hits = _State('by_class/hits', tf.int64, (classes,))
@@ -125,9 +125,11 @@ def by_class(
     if classes <= MAX_LISTED_CLASSES:
         precision = _value(_shares, hits, predicted)
         recall = _value(_shares, hits, actual)
+        examples = _value(tf.unstack, actual)
         for i, name in enumerate(class_names):
             metrics[f'precision/{name}'] = (precision[i], update)
             metrics[f'recall/{name}'] = (recall[i], update)
+            metrics[f'examples/{name}'] = (examples[i], update)
     return metrics
 
 

@@ -1,5 +1,7 @@
 """A small convolutional network."""
 
+import functools
+
 import tensorflow as tf
 
 from estimator_clf.core import errors
@@ -55,16 +57,12 @@ def cnn(
         )
     activate = net.activation(activation)
     initializer = net.initializer_for(activation)
+    conv = functools.partial(
+        net.conv, use_bias=not batch_norm, kernel_initializer=initializer
+    )
     x = images
     for i, channels in enumerate(filters, 1):
-        x = net.conv(
-            f'conv{i}',
-            x,
-            channels,
-            kernel,
-            use_bias=not batch_norm,
-            kernel_initializer=initializer,
-        )
+        x = conv(f'conv{i}', x, channels, kernel)
         if batch_norm:
             x = net.batch_norm(f'norm{i}', x)
         x = net.max_pool(activate(x))

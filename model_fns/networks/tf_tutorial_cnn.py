@@ -1,5 +1,7 @@
 """The network of TensorFlow's CIFAR-10 tutorial."""
 
+import functools
+
 import tensorflow as tf
 
 from estimator_clf.core import errors
@@ -49,16 +51,12 @@ def deep_cnn(
         raise errors.SettingError('filters must be at least one number, got none')
     activate = net.activation(activation)
     initializer = net.initializer_for(activation)
+    conv = functools.partial(
+        net.conv, use_bias=not batch_norm, kernel_initializer=initializer
+    )
     x = images
     for i, channels in enumerate(filters, 1):
-        x = net.conv(
-            f'conv{i}',
-            x,
-            channels,
-            kernel,
-            use_bias=not batch_norm,
-            kernel_initializer=initializer,
-        )
+        x = conv(f'conv{i}', x, channels, kernel)
         if batch_norm:
             x = net.max_pool(activate(net.batch_norm(f'norm{i}', x)), 3, 2, 'SAME')
         elif i == 1:

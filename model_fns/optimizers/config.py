@@ -56,7 +56,8 @@ class OptimizerSpec:
       schedule: one of `SCHEDULES`.
       warmup_steps: steps over which the rate rises linearly.
       warmup_from: share of the rate at which the warm-up starts.
-      total_steps: steps of the whole run, counted from global step 0.
+      total_steps: steps of the whole run, or of its schedule, counted from global step
+        0; after them the rate stays.
       decay_rate: see `step` and `exponential` in `SCHEDULES`.
       boundaries: of `step`: below 1 a fraction of `total_steps`, otherwise a step.
       power: of `polynomial`.
@@ -227,8 +228,8 @@ def check_schedule(
         check_number('total_steps', total_steps, least=1, whole=True)
         if warmup_steps > total_steps:
             raise errors.SettingError(
-                f'`warmup` must be at most the {total_steps} steps of the run, got '
-                f'{warmup_steps} steps'
+                f'`warmup` must be at most the {total_steps} steps of the schedule, '
+                f'got {warmup_steps} steps'
             )
     elif schedule in ('exponential', 'polynomial', 'cosine'):
         raise errors.SettingError(

@@ -61,9 +61,9 @@ def test_runs_that_differ_in_the_seed_are_one_row(tmp_path):
     assert done.returncode == 0, done.stderr
     rows = done.stdout.splitlines()[2:]
     assert rows == [
-        '| cifar10 | cifar10_cnn.flags | 0.7100 ± 0.0141 | 2 | 2.21.0 | 2.0 | 501 '
+        '| cifar10 | cifar10_cnn.flags | 0.7100 ± 0.0141 | 2 | 10 | 2.21.0 | 2.0 | 501 '
         '| 0.7353 |',
-        '| cifar10 | cnn | 0.5000 | 1 | 2.21.0 | 1.0 | 500 |  |',
+        '| cifar10 | cnn | 0.5000 | 1 | 10 | 2.21.0 | 1.0 | 500 |  |',
     ]
     assert 'unfinished: not finished' in done.stderr
 
@@ -113,7 +113,7 @@ def test_interruptions_are_excluded_from_the_time(tmp_path):
         directory = tmp_path / str(pause)
         _write(directory, 0, [0.1, 0.2, 0.5, 0.6, 0.70], pause=pause)
         row = _run(directory).stdout.splitlines()[-1]
-        assert f'| 0.7000 | 1 | 2.21.0 | {minutes:.1f} | 500 |' in row
+        assert f'| 0.7000 | 1 | 10 | 2.21.0 | {minutes:.1f} | 500 |' in row
 
 
 def test_write_merges_rows_into_the_table_of_a_file(tmp_path):

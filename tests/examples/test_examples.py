@@ -49,6 +49,7 @@ INTERFACES = ('StepHook', 'SaveListener')
 SHARED = ('__init__', 'digits_model')
 
 
+@pytest.mark.combinations
 @pytest.mark.parametrize('name', OUTPUT)
 def test_example_prints_what_it_promises(name, tmp_path, capsys):
     if name in OWN_PROCESS:

@@ -7,11 +7,15 @@ module of a process of its own: it has its own flags, output, signals and exit c
 
 Tests of the start of a process itself (environment variables, import time, `-X`
 options) use `subprocess`.
+
+The parity check of an export, too, starts a process that imports TensorFlow. With
+`start_parity_check` it is a fork, for the tests whose subject is not that process.
 """
 
 import array
 import atexit
 import contextlib
+import functools
 import gc
 import json
 import os
@@ -22,6 +26,7 @@ import subprocess
 import sys
 import tempfile
 import traceback
+import warnings
 
 
 class ForkServer:
@@ -43,30 +48,46 @@ class ForkServer:
         )
         self._process.stdout.readline()  # It listens.
 
+    @property
+    def path(self):
+        """Path of its socket."""
+        return self._path
+
     def run(self, module, arguments, stdin, stdout, stderr):
-        """Starts a program.
-
-        Args:
-          module: name of the module to run as `__main__`.
-          arguments: its command line.
-          stdin: file descriptor.
-          stdout: file descriptor.
-          stderr: file descriptor.
-
-        Returns:
-          `Program`.
-        """
-        client = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        client.connect(self._path)
-        request = json.dumps([module, list(map(str, arguments))]).encode()
-        socket.send_fds(client, [request + b'\n'], [stdin, stdout, stderr])
-        return Program(client)
+        """Starts a program; see `run`."""
+        return run(self._path, module, arguments, stdin, stdout, stderr)
 
     def close(self):
         """Ends the server."""
         self._process.kill()
         self._process.wait()
         self._directory.cleanup()
+
+
+def run(path, module, arguments, stdin, stdout, stderr, environment=None, cwd=None):
+    """Starts a program.
+
+    Args:
+      path: of the server's socket.
+      module: name of the module to run as `__main__`.
+      arguments: its command line.
+      stdin: file descriptor.
+      stdout: file descriptor.
+      stderr: file descriptor.
+      environment: environment variables that differ from the server's.
+      cwd: its current directory; None: the server's.
+
+    Returns:
+      `Program`.
+    """
+    client = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    client.connect(path)
+    blocked = list(map(int, signal.pthread_sigmask(signal.SIG_BLOCK, ())))
+    request = [module, list(map(str, arguments)), environment or {}, cwd, blocked]
+    socket.send_fds(
+        client, [json.dumps(request).encode() + b'\n'], [stdin, stdout, stderr]
+    )
+    return Program(client)
 
 
 class Program:
@@ -98,10 +119,48 @@ class Program:
             self._client.close()
 
 
+class ParityCheck:
+    """A started parity check, with the methods of `subprocess.Popen` that it needs.
+
+    Args:
+      path: of the server's socket.
+      environment: environment variables of the process.
+    """
+
+    def __init__(self, path, environment):
+        self.returncode = None
+        self._streams = [tempfile.TemporaryFile() for _ in range(2)]
+        stdin, self._stdin = os.pipe()
+        files = stdin, *(stream.fileno() for stream in self._streams)
+        changed = {k: v for k, v in environment.items() if os.environ.get(k) != v}
+        module = 'estimator_clf.export.parity_check'
+        self._program = run(path, module, ['-'], *files, changed, os.getcwd())
+        os.close(stdin)
+
+    def communicate(self, data=b'', timeout=None):
+        """Writes to its standard input; returns what it printed when it has ended."""
+        if self.returncode is None:
+            with contextlib.suppress(BrokenPipeError), open(self._stdin, 'wb') as file:
+                file.write(data)
+            self.returncode = self._program.wait(timeout)
+        for stream in self._streams:
+            stream.seek(0)
+        return [stream.read() for stream in self._streams]
+
+    def kill(self):
+        """Ends it."""
+        if self.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self._program.pid, signal.SIGKILL)
+
+
 def _serve(path):
     import estimator_clf.compat  # noqa: F401
 
     import estimator_clf.training.trainer  # noqa: F401
+    from estimator_clf.export import parity_check
+
+    parity_check.start_process = functools.partial(ParityCheck, path)
 
     server = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     server.bind(path)
@@ -126,10 +185,14 @@ def _supervise(connection):
     message, files, _, _ = socket.recv_fds(connection, 1 << 20, 3)
     while not message.endswith(b'\n'):
         message += connection.recv(1 << 20)
-    module, arguments = json.loads(message)
+    module, arguments, environment, cwd, blocked = json.loads(message)
     pid = os.fork()
     if pid == 0:
         connection.close()
+        os.setsid()  # A signal for the group of the tests is not for it.
+        os.environ.update(environment)
+        os.chdir(cwd or '.')
+        signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
         for target, source in enumerate(array.array('i', files)):
             os.dup2(source, target)
         os.closerange(3, 256)
@@ -151,6 +214,8 @@ def _run(module, arguments):
     sys.stdout = open(1, 'w', closefd=False)
     sys.stderr = open(2, 'w', buffering=1, closefd=False)
     sys.argv = [module, *arguments]
+    # That it is imported already is intended.
+    warnings.filterwarnings('ignore', category=RuntimeWarning, module='runpy')
     try:
         runpy.run_module(module, run_name='__main__', alter_sys=True)
         code = 0

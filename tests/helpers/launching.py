@@ -21,6 +21,11 @@ def _fork_server():
     return server
 
 
+def start_parity_check(environment):
+    """Starts a parity check as a fork; see `parity_check.start_process`."""
+    return fork_server.ParityCheck(_fork_server().path, environment)
+
+
 def launch(program, *arguments, timeout=300, **kwargs):
     """Runs a program to its end, in a process of its own.
 

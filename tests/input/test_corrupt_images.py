@@ -112,6 +112,7 @@ def test_valid_images_keep_their_places_in_training(make):
     assert_same(train(source, 5, 5, start_step=7, **_OPTIONS), run[7:])
 
 
+@pytest.mark.extended
 @mostly_files
 def test_blocks_of_replicas_have_a_static_size(make):
     source, _ = make(_CORRUPT)
@@ -127,6 +128,7 @@ def test_blocks_of_replicas_have_a_static_size(make):
     assert labels == tf.TensorSpec([5], tf.int32)
 
 
+@pytest.mark.extended
 @mostly_files
 def test_valid_data_are_read_as_without_a_limit(make):
     source, recorded = make({})
@@ -141,6 +143,7 @@ def test_valid_data_are_read_as_without_a_limit(make):
     assert not recorded
 
 
+@pytest.mark.combinations
 @both
 def test_evaluation_omits_corrupt_images(make):
     source, recorded = make(_CORRUPT)
@@ -161,6 +164,7 @@ def test_evaluation_drops_batches_without_valid_images(make):
     assert [len(x) for x, _, _ in evaluate(source, 'train', 19)] == [19]
 
 
+@pytest.mark.extended
 @mostly_files
 def test_training_batch_without_valid_images_is_an_error(make):
     source, _ = make({n: b'' for n in range(_COUNT)}, limit=100)
@@ -171,6 +175,7 @@ def test_training_batch_without_valid_images_is_an_error(make):
     assert message.count('neither JPEG, PNG, GIF nor BMP') == 4
 
 
+@pytest.mark.combinations
 @both
 def test_exceeded_limit_is_an_error_that_names_all(make):
     source, recorded = make(_CORRUPT, limit=2)
@@ -203,6 +208,7 @@ def test_missing_file_is_skipped(tmp_path):
     assert key == str(tmp_path / '05.png') and 'No such file' in reason
 
 
+@pytest.mark.extended
 def test_records_with_the_same_key_are_counted_separately(tmp_path):
     records = [
         example(
@@ -224,6 +230,7 @@ def test_records_with_the_same_key_are_counted_separately(tmp_path):
     assert '3 images cannot be read' in source.corrupt_images.stopped_by
 
 
+@pytest.mark.extended
 def test_corrupt_records_and_labels_are_errors(tmp_path):
     source = _records(tmp_path / 'labels', {}, labels=3)
     source.corrupt_images = CorruptImages(5)

@@ -123,6 +123,7 @@ def test_unknown_recipe_lists_the_recipes(arguments):
     assert ("did you mean 'digits'?" in str(error.value)) == (arguments != ['--recipe'])
 
 
+@pytest.mark.extended
 def test_train_with_a_recipe(tmp_path):
     done = run(
         'train',
@@ -137,3 +138,22 @@ def test_train_with_a_recipe(tmp_path):
     wrong = run('train', '--recipe=digit', directory=tmp_path)
     assert wrong.returncode == 2
     assert "unknown --recipe=digit: did you mean 'digits'?" in wrong.stderr
+
+
+@pytest.mark.parametrize('packages', ['input estimator_clf model_fns', ''])
+def test_modules_of_a_program_are_not_in_the_way(packages, tmp_path):
+    """Empty directories, as Kaggle's `input`, and modules of the standard library."""
+    for name in packages.split():
+        (tmp_path / name).mkdir()
+    for name in ('input', 'random', 'tensorflow', 'numpy', 'absl', 'difflib'):
+        if not (tmp_path / name).exists():
+            (tmp_path / f'{name}.py').write_text('raise SystemExit(77)')
+    done = subprocess.run(
+        [sys.executable, '-m', 'launch.check_data', '--dataset=digitz'],
+        cwd=tmp_path,
+        env={**os.environ, 'PYTHONPATH': ROOT},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 2 and "did you mean 'digits'" in done.stderr

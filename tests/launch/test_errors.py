@@ -68,6 +68,7 @@ def test_text_file_named_jpg(tmp_path):
     assert str(bad) in said and 'neither JPEG, PNG, GIF nor BMP' in said
 
 
+@pytest.mark.extended
 def test_truncated_jpegs_beyond_the_limit(tmp_path):
     directory = _directory(tmp_path / 'data') / 'cat'
     bad = [directory / f'{n}.jpg' for n in (2, 4, 5)]
@@ -159,6 +160,7 @@ def test_tfrecord_with_a_flipped_bit(records, tmp_path):
     assert shard.name in said and 'record 11' in said and 'checksum' in said
 
 
+@pytest.mark.extended
 def test_label_out_of_range(records, tmp_path):
     data, shard = _copy(records, tmp_path)
     said = _refused(
@@ -214,6 +216,7 @@ def test_mistakes_in_flags(tmp_path, flag, wanted):
     assert wanted in said
 
 
+@pytest.mark.extended
 def test_model_dir_of_another_program(tmp_path):
     (tmp_path / 'run').mkdir()
     (tmp_path / 'run' / 'config.json').write_text('{"model_type": "bert"}')

@@ -4,6 +4,7 @@ import pytest
 from absl import flags
 
 from launch.flag_errors import message_of
+from launch.flagfile_reader import expand
 
 
 def old_flag(*argv):
@@ -52,6 +53,9 @@ def test_a_flag_of_an_earlier_version_is_answered_with_its_replacement(argv, mes
 def test_the_place_in_a_flagfile_is_named(tmp_path):
     path = tmp_path / 'my.flags'
     path.write_text('--dataset=digits\n--hardest=0.5\n')
+    places = {}
+    argv = expand(['train', f'--flagfile={path}'], places)
+    assert argv == ['train', '--dataset=digits', '--hardest=0.5']
     error = flags.UnrecognizedFlagError('hardest')
-    message = message_of(error, ['train', f'--flagfile={path}'])
+    message = message_of(error, argv, places)
     assert message.startswith(f'{path}, line 2: --hardest is called')

@@ -57,7 +57,7 @@ def test_its_training_can_be_built(path):
         tf.compat.v1.train.get_or_create_global_step()
         batches = source.input_fn(
             'train',
-            config.optimization.batch_size,
+            config.batch_size,
             training=True,
             augment=config.data.augment,
         )()
@@ -81,7 +81,7 @@ def _source(config):
     names = [str(n) for n in range(100 if config.data.dataset == 'cifar100' else 10)]
     if config.data.dataset == 'cifar10':
         names = CIFAR10
-    count = 2 * max(config.optimization.batch_size, 100)
+    count = 2 * max(config.batch_size, 100)
     images = np.random.default_rng(0).integers(0, 256, (count, *shape))
     labels = np.arange(count, dtype=np.int32) % len(names)
     splits = {split: (images.astype(np.uint8), labels) for split in ('train', 'test')}

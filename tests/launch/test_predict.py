@@ -251,3 +251,26 @@ def test_without_a_standard_error():
         timeout=120,
     )
     assert (done.returncode, done.stdout) == (0, b'')
+
+
+def test_special_files_are_read_if_they_are_open_pipes_and_refused_otherwise(tmp_path):
+    os.mkfifo(tmp_path / 'fifo.jpg')
+    write(tmp_path / 'a.jpg', encode(image(), 'JPEG'))
+    assert find_files([str(tmp_path)]) == [str(tmp_path / 'a.jpg')]
+    for path in (tmp_path / 'fifo.jpg', '/dev/zero'):
+        with pytest.raises(ConfigError, match=f'{path} is a '):
+            find_files([str(path)])
+    content = encode(image(), 'PNG')
+    reader, writer = os.pipe()
+    os.write(writer, content)
+    os.close(writer)
+    path = f'/dev/fd/{reader}'
+    ((key, read),) = images(find_files([path]), 'image/encoded')
+    assert (key, read()) == (path, content)
+    os.close(reader)
+
+
+@pytest.mark.parametrize('path', ['gs://b/a.jpg', 'https://x/a.jpg', '', 'file:///a'])
+def test_arguments_that_are_no_paths_are_refused(path):
+    with pytest.raises(ConfigError, match='an image must'):
+        find_files([path])

@@ -91,6 +91,14 @@ def test_invalid_port():
     assert '85010' in result.stderr
 
 
+def test_invalid_cors_origin(exported):
+    result = launch(
+        'serve', f'--export_dir={exported}', '--port=0', '--cors_origin=a.org/x'
+    )
+    assert result.returncode == 2 and 'Traceback' not in result.stderr
+    assert '--cors_origin must be an origin such as' in result.stderr
+
+
 def test_ipv6(exported):
     try:
         with socket.socket(socket.AF_INET6) as free:

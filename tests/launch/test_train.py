@@ -127,6 +127,7 @@ def test_evaluate_finds_the_same(run):
         assert value == pytest.approx(written[name], abs=1e-6), name
 
 
+@pytest.mark.extended
 def test_evaluate_asks_for_all_splits_before_the_first_evaluation(run, tmp_path):
     directory, _ = run
     copy = shutil.copytree(directory, tmp_path / 'copy')
@@ -189,6 +190,7 @@ def test_evaluate_an_earlier_checkpoint_as_a_table(run):
     assert wrong.returncode == 2 and f'model.ckpt-{steps[0]}' in wrong.stderr
 
 
+@pytest.mark.extended
 def test_predict_in_every_form(run, image_dir):
     directory, _ = run
     image_dir, labels = image_dir
@@ -306,6 +308,7 @@ def test_progress_bar_on_a_terminal(tmp_path):
         assert wanted in text, text
 
 
+@pytest.mark.extended
 def test_regression(tmp_path):
     """The field's first lesson: y = Wx + b, found from a CSV file."""
     x = np.random.RandomState(0).uniform(-1, 1, 200)

@@ -56,6 +56,7 @@ def classifier(network='cnn', **kwargs):
     return model_fn_of(network, **kwargs)
 
 
+@pytest.mark.combinations
 @pytest.mark.parametrize('network', CLASSIFIERS)
 def test_every_network_trains_evaluates_and_predicts(network, tmp_path):
     slow = OptimizerSpec('adam', 1e-4)

@@ -26,7 +26,9 @@ class DataConfig(SettingsGroup):
         'Format of the data, with its options: tfrecord(image_key=img), or '
         'tfds:NAME; see the list below.',
     )
-    data_dir: str = setting('', 'Directory (or file) of the data.', changeable=True)
+    data_dir: str = setting(
+        '', 'Directory (or file) of the data.', changeable=True, path=True
+    )
     image_size: str = setting(
         '',
         'Side of the images in pixels, or HEIGHTxWIDTH. Default: the size of the '

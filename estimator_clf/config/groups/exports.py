@@ -19,7 +19,10 @@ class ExportConfig(SettingsGroup):
         changeable=True,
     )
     export_dir: str = setting(
-        '', 'Directory of the versions. Default: MODEL_DIR/export.', changeable=True
+        '',
+        'Directory of the versions. Default: MODEL_DIR/export.',
+        changeable=True,
+        path=True,
     )
     export_best: int = setting(
         0,

@@ -11,6 +11,9 @@ from estimator_clf.config.groups.setting import (
     setting,
 )
 
+#: Examples per step of a run that sets none and has at least so many.
+DEFAULT_BATCH_SIZE = 128
+
 
 @dataclasses.dataclass(frozen=True)
 class OptimizerConfig(SettingsGroup):
@@ -27,6 +30,14 @@ class OptimizerConfig(SettingsGroup):
     )
     schedule: str = setting(
         'constant', 'Schedule of the learning rate; see the list below.'
+    )
+    schedule_length: str = setting(
+        '',
+        'Steps or epochs (10epochs) that `schedule`, shares of `warmup` and '
+        '`decay_at`, and `lookahead` refer to; after them the rate stays. Default: '
+        'the length of the run, so that more `epochs` stretch the schedule of a '
+        'resumed run.',
+        changeable=True,
     )
     warmup: str = setting(
         '0', 'Linear warm-up: steps, epochs (1epochs) or a share of the run (5%).'
@@ -76,9 +87,10 @@ class OptimizerConfig(SettingsGroup):
         'Weights of classes in the loss by name: cat=1, dog=2.5; or balanced: examples '
         '/ (classes * examples of the class).',
     )
-    batch_size: int = setting(
-        128,
-        'Examples per step, over all devices.',
+    batch_size: int | None = setting(
+        None,
+        f'Examples per step, over all devices. Default: {DEFAULT_BATCH_SIZE}, or all '
+        'examples of a smaller split.',
         check=at_least(1),
     )
     hard_example_fraction: float = setting(

@@ -20,6 +20,7 @@ class RunConfig(SettingsGroup):
         '',
         'Directory of the run. Default: runs/DATASET-NETWORK.',
         changeable=True,
+        path=True,
     )
     epochs: float = setting(
         0.0,

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from estimator_clf.core.errors import ConfigError
+from estimator_clf.core.paths import resolve_path
 
 #: Returns what must hold of a value, or None if it holds.
 Check = Callable[[Any], str | None]
@@ -20,6 +21,7 @@ def setting(
     check: Check | None = None,
     choices: Sequence[str] | None = None,
     changeable: bool = False,
+    path: bool = False,
 ) -> Any:
     """Declares a field of a configuration, which is also a flag of the same name.
 
@@ -29,6 +31,7 @@ def setting(
       check: see `Check`.
       choices: the valid values.
       changeable: whether a resumed run may have another value.
+      path: whether it is a path, which becomes absolute; '' is none.
 
     Returns:
       A dataclass field.
@@ -38,6 +41,7 @@ def setting(
         'check': check,
         'choices': choices,
         'changeable': changeable,
+        'path': path,
     }
     return dataclasses.field(default=default, metadata=metadata)
 
@@ -64,6 +68,9 @@ class SettingsGroup:
                 error = 'must be one of ' + ', '.join(metadata['choices'])
             if error:
                 raise ConfigError(f'`{field.name}` {error}, got {value!r}')
+            if metadata['path'] and value:
+                path = resolve_path(value, f'`{field.name}`')
+                object.__setattr__(self, field.name, path)
 
 
 def field_types(group: type) -> dict[str, type]:

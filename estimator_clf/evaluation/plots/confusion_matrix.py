@@ -104,11 +104,18 @@ def confused_pairs_table(counts: np.ndarray, names: Sequence[str]) -> str:
     for true, predicted in zip(*np.unravel_index(order, wrong.shape), strict=True):
         count = int(wrong[true, predicted])
         if count:
-            share = float(count / counts[true].sum())
-            rows.append([names[true], names[predicted], count, share])
+            examples = int(counts[true].sum())
+            share = count / examples
+            rows.append([names[true], names[predicted], count, examples, share])
     if not rows:
         return 'All examples were classified correctly.'
-    header = ['true class', 'predicted', 'count', 'share of the true class']
+    header = [
+        'true class',
+        'predicted',
+        'count',
+        'examples of the true class',
+        'share of the true class',
+    ]
     return summary_protos.markdown_table(header, rows)
 
 

@@ -107,6 +107,7 @@ def test_run_resumes_from_the_one_before_with_equal_results(tmp_path):
     assert run(tmp_path / 'run').metrics == expected.metrics
 
 
+@pytest.mark.extended
 def test_recovery_is_logged(tmp_path):
     settings = (*SMALL, f'--model_dir={tmp_path}', '--noexport', '--record_keys')
     assert launch('train', *settings, '--max_steps=30').returncode == 0

@@ -447,6 +447,7 @@ def test_import_train_and_evaluate_print_nothing(tmp_path):
     assert json.loads(done.stdout)['result']['global_step'] == 3
 
 
+@pytest.mark.extended
 def test_mirrored_strategy_on_two_logical_cpus(tmp_path):
     done = run_python(TASK, 'mirrored', tmp_path)
     assert done.returncode == 0, done.stderr
@@ -455,6 +456,7 @@ def test_mirrored_strategy_on_two_logical_cpus(tmp_path):
     assert printed['is_chief'] is True
 
 
+@pytest.mark.extended
 def test_asynchronous_parameter_server(tmp_path):
     printed = run_cluster('none', tmp_path, ['ps:0', 'chief:0'], steps=20)['chief:0']
     assert printed['task_type'] == 'chief'
@@ -462,6 +464,7 @@ def test_asynchronous_parameter_server(tmp_path):
     assert tf.train.latest_checkpoint(tmp_path).endswith('ckpt-20')
 
 
+@pytest.mark.extended
 def test_multi_worker_mirrored(tmp_path):
     tasks = ['chief:0', 'worker:0']
     printed = run_cluster('multi_worker', tmp_path, tasks, steps=20)
@@ -501,6 +504,7 @@ def test_cluster_with_an_evaluator(tmp_path, mode, jobs):
 # -- Missing pieces --------------------------------------------------------------------
 
 
+@pytest.mark.extended
 def test_missing_piece_is_named_and_nothing_stays_loaded(tmp_path):
     script = tmp_path / 'missing.py'
     script.write_text(

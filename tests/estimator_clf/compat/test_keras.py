@@ -56,6 +56,7 @@ print(isinstance(tf.keras.metrics.Mean(), theirs.keras.metrics.Metric))
 """
 
 
+@pytest.mark.extended
 @keras_3
 def test_metrics_do_not_load_keras():
     assert run_program(METRICS).split() == ['3.0', 'False', 'True']

@@ -384,6 +384,7 @@ def start(tmp_path):
         process.communicate()
 
 
+@pytest.mark.extended
 def test_stock_processes_lose_work_and_wait_forever(tmp_path, start):
     """SIGTERM: nothing saved. A missing parameter server: no error, no step.
 

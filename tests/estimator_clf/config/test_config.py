@@ -68,10 +68,10 @@ def test_every_setting_belongs_to_one_group():
 
 def test_directories_have_defaults_that_follow_from_other_settings():
     config = make_config(dataset='tfds:oxford/pets', network='mlp(hidden=3)')
-    assert config.run.model_dir == os.path.join('runs', 'tfds_oxford_pets-mlp')
+    assert config.run.model_dir == os.path.abspath('runs/tfds_oxford_pets-mlp')
     assert config.exports.export_dir == os.path.join(config.run.model_dir, 'export')
     config = make_config(model_dir='x', export_dir='y')
-    assert config.exports.export_dir == 'y'
+    assert config.exports.export_dir == os.path.abspath('y')
 
 
 @pytest.mark.parametrize(
@@ -125,10 +125,35 @@ def test_a_config_of_defaults_can_be_made_without_validation():
     )
 
 
-def test_characters_that_tensorflow_expands_are_refused_in_model_dir():
-    for name in ('run [1]/m', 'runs/*', 'what?'):
-        with pytest.raises(ConfigError, match='`model_dir` must not contain any of'):
-            make_config(model_dir=name)
+@pytest.mark.parametrize('name', ['model_dir', 'export_dir', 'data_dir', 'warm_start'])
+@pytest.mark.parametrize('path', ['gs://b/run', 'file:///run', 'a\0b', ' '])
+def test_paths_that_cannot_be_are_refused(name, path):
+    with pytest.raises(ConfigError, match=f'`{name}` must'):
+        make_config(**{name: path})
+
+
+def test_extra_eval_sets_resolve_their_directories():
+    with pytest.raises(ConfigError, match='`extra_eval_sets`: data_dir must be a pa'):
+        make_config(extra_eval_sets='a(data_dir="s3://b")')
+
+
+def test_paths_are_absolute_and_expanded(monkeypatch, tmp_path):
+    monkeypatch.setenv('HOME', str(tmp_path))
+    config = make_config(model_dir='~/run', data_dir='d/../data[1]')
+    assert config.run.model_dir == str(tmp_path / 'run')
+    assert config.exports.export_dir == str(tmp_path / 'run' / 'export')
+    assert config.data.data_dir == os.path.abspath('data[1]')
+    assert config.replace(data_dir='~').data.data_dir == str(tmp_path)
+
+
+def test_a_warm_start_stays_as_given_since_a_resumed_run_must_have_the_same():
+    assert make_config(warm_start='a/b:best').model.warm_start == 'a/b:best'
+
+
+@pytest.mark.parametrize('name', ['model_dir', 'export_dir'])
+def test_directories_that_tensorflow_writes_must_be_utf8(name):
+    with pytest.raises(ConfigError, match=f'`{name}` must be UTF-8'):
+        make_config(**{name: 'caf\udce9'})
 
 
 def test_the_file_name_is_that_of_earlier_versions():

@@ -1,5 +1,7 @@
 """Tests of the syntax of `extra_eval_sets`."""
 
+import os
+
 import pytest
 
 from estimator_clf.config.eval_set_specs import EvalSetSpec, parse
@@ -14,11 +16,11 @@ from estimator_clf.core.errors import ConfigError
         ('fit(train, every=100)', EvalSetSpec('fit', 'train', '', '100')),
         (
             'phone(data_dir=a/b, every=10%)',
-            EvalSetSpec('phone', '', 'a/b', '10%'),
+            EvalSetSpec('phone', '', os.path.abspath('a/b'), '10%'),
         ),
         (
             'phone(test, data_dir=a/b)',
-            EvalSetSpec('phone', 'test', 'a/b', '1epochs'),
+            EvalSetSpec('phone', 'test', os.path.abspath('a/b'), '1epochs'),
         ),
     ],
 )

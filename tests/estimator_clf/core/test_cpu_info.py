@@ -1,5 +1,6 @@
 """Facts about the CPU."""
 
+import os
 import sys
 
 import pytest
@@ -23,3 +24,14 @@ def test_no_facts_without_the_file(monkeypatch):
     found = cpu_info.facts(), cpu_info.features()
     monkeypatch.undo()
     assert found == ({}, [])
+
+
+@pytest.mark.skipif(not hasattr(os, 'sched_setaffinity'), reason='needs Linux')
+def test_available_cores_are_those_of_the_process():
+    before = os.sched_getaffinity(0)
+    try:
+        os.sched_setaffinity(0, {min(before)})
+        assert cpu_info.available_cores() == 1
+    finally:
+        os.sched_setaffinity(0, before)
+    assert cpu_info.available_cores() == len(before)

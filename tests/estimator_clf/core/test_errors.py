@@ -27,6 +27,25 @@ def test_disk_full_message_finds_the_message_of_the_system():
     assert errors.disk_full_message(RuntimeError('x.index')) is None
 
 
+@pytest.mark.parametrize(
+    'error,expected',
+    [
+        (MemoryError(), True),
+        (RuntimeError('std::bad_alloc'), True),
+        (RuntimeError("can't start new thread"), True),
+        (OSError(errno.ENOMEM, os.strerror(errno.ENOMEM)), True),
+        (RuntimeError('x; Status: 1, message: could not create a memory object'), True),
+        (RuntimeError('OOM when allocating tensor with shape[8]'), True),
+        (OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)), False),
+        (RuntimeError('Status: 2, message: could not create a primitive'), False),
+        (errors.DataError('/data/std::bad_alloc.jpg is corrupt'), False),
+        (ValueError('MNIST'), False),
+    ],
+)
+def test_is_out_of_memory(error, expected):
+    assert errors.is_out_of_memory(error) == expected
+
+
 def test_for_argument_rewords_the_argument():
     with pytest.raises(errors.SettingError, match="`proxy`: no network 'x'. There are"):
         with errors.for_argument('proxy'):

@@ -4,9 +4,10 @@ import subprocess
 import sys
 
 import numpy as np
+import psutil
 import pytest
 
-from estimator_clf.core.memory import peak_memory
+from estimator_clf.core.memory import free_memory, peak_memory
 from tests.helpers.launching import ROOT
 
 
@@ -35,3 +36,11 @@ def test_peak_is_not_that_of_the_parent():
     assert done.returncode == 0, done.stderr
     peak = float(done.stdout.partition(': ')[2].rstrip('}\n'))
     assert 100 < peak < 900  # The parent has 1024.
+
+
+def test_free_memory_is_within_the_limit_of_the_process(monkeypatch):
+    resource = pytest.importorskip('resource')
+    used = psutil.Process().memory_info().vms
+    monkeypatch.setattr(resource, 'getrlimit', lambda _: (used + 2**20, used + 2**20))
+    free = free_memory()
+    assert free is not None and 0 <= free <= 2**21

@@ -3,6 +3,8 @@
 import os
 import signal
 import subprocess
+import sys
+import textwrap
 import threading
 import time
 
@@ -60,10 +62,59 @@ def test_hook_ends_a_bare_session_after_the_step():
     assert stopped == ['SIGTERM']
 
 
+_BLOCKED = """
+    import contextlib, ctypes, os, signal, threading, time
+    from estimator_clf.core import signals
+    signals._GRACE = 0.3
+    libc = ctypes.CDLL(None)
+
+    def block(seconds):  # Unlike sleep, it is not interrupted by signals.
+        thread = ctypes.c_ulong()
+        sleep = ctypes.cast(libc.sleep, ctypes.c_void_p)
+        seconds = ctypes.c_void_p(seconds)
+        libc.pthread_create(ctypes.byref(thread), None, sleep, seconds)
+        libc.pthread_join(thread, None)
+
+    def send():
+        for _ in range({count}):
+            time.sleep(0.2)
+            os.kill(os.getpid(), signal.SIGINT)
+
+    with signals.on_signals() as stop:
+        threading.Thread(target=send, daemon=True).start()
+        with stop.raise_immediately() if {immediate} else contextlib.nullcontext():
+            block(2)
+    print(stop.requested)
+"""
+
+
+@pytest.mark.extended
+@pytest.mark.skipif(not sys.platform.startswith('linux'), reason='needs pthreads')
+@pytest.mark.parametrize(
+    'count,immediate,code,words',
+    [
+        (1, False, 0, 'Finishing a long step; a second signal ends it.'),
+        (2, False, 130, 'a running operation ignores signals; ending'),
+        (1, True, 130, 'a running operation ignores signals; ending'),
+    ],
+)
+def test_signals_end_an_operation_during_which_python_handles_none(
+    count, immediate, code, words
+):
+    program = textwrap.dedent(_BLOCKED).format(count=count, immediate=immediate)
+    done = subprocess.run(
+        [sys.executable, '-c', program], cwd=ROOT, capture_output=True, text=True
+    )
+    assert done.returncode == code, done.stderr
+    assert words in done.stderr
+    assert done.stdout == ('SIGINT\n' if code == 0 else '')
+
+
 # Long enough for the signal to arrive in the middle.
 LONG = (*SMALL, '--epochs=400', '--eval_every=20epochs', '--record_keys', '--noexport')
 
 
+@pytest.mark.combinations
 @pytest.mark.parametrize('number', [signal.SIGTERM, signal.SIGINT])
 def test_stopped_run_saves_and_resumes(tmp_path, number):
     run = tmp_path / 'run'

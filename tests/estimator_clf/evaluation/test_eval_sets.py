@@ -98,6 +98,7 @@ def test_sets_are_evaluated_at_their_intervals_also_after_a_kill(tmp_path):
     assert len({by_name[n] for n in ('validation', 'fit', 'test')}) == 3
 
 
+@pytest.mark.extended
 def test_name_of_another_split_is_refused_on_resume(tmp_path):
     data = source(train=60, validation_split=0.25)
     run(tmp_path, None, data, extra_eval_sets='x(train, every=7)', max_steps=7)

@@ -46,11 +46,18 @@ def test_metrics_match_estimator(trained):
         metrics = evaluator.evaluate(path)
         # Estimator's loss weights the short last batch as much as the others.
         stock['loss'] = stock.pop('average_loss')
+        assert metrics.pop('examples') == 20
         assert set(metrics) == set(stock)
         assert metrics == pytest.approx(
             {k: float(v) for k, v in stock.items()}, rel=1e-6
         )
-        assert all(type(value) is float for value in metrics.values())
+        counts = {n for n, value in metrics.items() if type(value) is int}
+        assert all(type(metrics[n]) is float for n in metrics.keys() - counts)
+        assert counts == {n for n in metrics if n.startswith('examples/')}
+        assert sum(metrics[name] for name in counts) == 20
+    # A count is not a metric to select by.
+    names = evaluator.metric_names()
+    assert 'accuracy' in names and not any('examples' in name for name in names)
     evaluator.close()
 
 
@@ -110,6 +117,7 @@ def resident_kilobytes():
     return int(line.split()[1])
 
 
+@pytest.mark.extended
 def test_twenty_evaluations_grow_neither_graph_nor_memory(trained):
     model_fn, data, model = trained
     built = []

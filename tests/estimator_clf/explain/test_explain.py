@@ -406,6 +406,7 @@ def test_figures_are_written_for_tensorboard(cnn, tmp_path):
     assert (summary.width, summary.height) == made[2][1].image.size
 
 
+@pytest.mark.extended
 def test_images_are_loaded_from_sources_and_files(tmp_path):
     data = source()
     decoder = BatchDecoder((8, 8), 1)

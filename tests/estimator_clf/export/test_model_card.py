@@ -59,6 +59,7 @@ def test_card_of_a_classifier(checkpoint, tmp_path):
         {'step': 6, 'split': 'test', 'time': 1, 'accuracy': 0.125},
     ]
     lines[1] |= {f'recall/{name}': 0.5 for name in NAMES} | {'precision/cats': 0.75}
+    lines[1] |= {'examples': 4321, 'examples/cats': 1200}
     (run / 'metrics.jsonl').write_text('\n'.join(map(json.dumps, lines)))
     text = written(tmp_path, checkpoint, info, config)
     assert text.startswith('# pets\n\n`linear` that classifies images into 3 classes')
@@ -68,8 +69,10 @@ def test_card_of_a_classifier(checkpoint, tmp_path):
         '| image size | 4 x 5 x 3 |',
         '## Metrics: test',
         '| accuracy | 0.8750 |',
-        '| cats | 0.7500 | 0.5000 |',
-        '| dogs \\| wolves |  | 0.5000 |',
+        '| examples | 4,321 |',
+        '| class | examples | precision | recall |',
+        '| cats | 1,200 | 0.7500 | 0.5000 |',
+        '| dogs \\| wolves |  |  | 0.5000 |',
         '| 2 | one and two |',
         '| `classify` | classify | `inputs` string [N] |',
         '| `tensor` | predict | `image` uint8 [N, 4, 5, 3] |',

@@ -67,6 +67,7 @@ def test_onnxruntime(exported, tmp_path):
         check(out, {k: v[:count] for k, v in expected.items()})
 
 
+@pytest.mark.combinations
 def test_tflite(exported, tmp_path):
     parts, images, expected = exported
     run = tflite_runner(formats.export('tflite', *parts, str(tmp_path)))

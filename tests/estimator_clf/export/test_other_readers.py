@@ -96,6 +96,7 @@ def saved_model_cli(*arguments):
     return done.stdout
 
 
+@pytest.mark.extended
 def test_saved_model_cli_shows_the_signatures(model):
     text = saved_model_cli('show', '--dir', model.path, '--all')
     assert "MetaGraphDef with tag-set: 'serve'" in text

@@ -31,6 +31,8 @@ from tests.helpers.launching import launch
 from tests.helpers.record_examples import example, png, write_shard
 from tests.helpers.small_run import linear_model_fn, source
 
+pytestmark = pytest.mark.fresh_parity_check
+
 v1 = tf.compat.v1
 EXTRA = 'assets.extra'
 
@@ -115,6 +117,7 @@ def test_random_examples_respect_the_limit():
     assert len({example.encoded for example in found}) == 8
 
 
+@pytest.mark.extended
 def test_examples_respect_the_limit(tmp_path):
     for number, size in enumerate((6, 40, 6, 40)):
         path = tmp_path / f'{number % 2}' / f'{number}.png'
@@ -126,6 +129,7 @@ def test_examples_respect_the_limit(tmp_path):
     assert [s.name for s in found] == ['0.png', '2.png']
 
 
+@pytest.mark.extended
 def test_checking_process_ignores_sigterm(whole):
     with parity_check.process() as run_check:
         (child,) = run_check.args
@@ -134,6 +138,7 @@ def test_checking_process_ignores_sigterm(whole):
     assert signal.SIGTERM not in signal.pthread_sigmask(signal.SIG_BLOCK, [])
 
 
+@pytest.mark.extended
 def test_check_without_a_home_directory(copy, monkeypatch):
     monkeypatch.setattr(os.path, 'expanduser', lambda path: path)
     with open(copy / 'saved_model.pb', 'ab') as file:
@@ -185,6 +190,7 @@ def test_different_value_fails(copy, name):
     check(copy, tolerance=1e-3)
 
 
+@pytest.mark.extended
 def test_different_class_fails(copy):
     def change(predictions):
         predictions['class_index'][2] ^= 1
@@ -194,6 +200,7 @@ def test_different_class_fails(copy):
         check(copy)
 
 
+@pytest.mark.extended
 def test_nan_fails(copy):
     def change(predictions):
         predictions['logits'][0, 0] = np.nan
@@ -220,6 +227,7 @@ def test_equally_probable_classes_may_be_in_any_order():
     assert distinct.tolist() == [[True, False]]
 
 
+@pytest.mark.extended
 def test_other_labels_fail(copy):
     labels = copy / EXTRA / 'labels.txt'
     labels.write_text('bright\nmiddle\ndark\n')
@@ -260,6 +268,7 @@ def _images_for_examples(signatures):
     signatures['classify'].inputs['inputs'].name = wrong
 
 
+@pytest.mark.combinations
 @pytest.mark.parametrize(
     'change, words',
     [
@@ -276,6 +285,7 @@ def test_invalid_signatures_fail(copy, change, words):
         check(copy)
 
 
+@pytest.mark.extended
 def test_missing_warmup_requests_fail(copy):
     file = copy / EXTRA / serving_warmup.FILE_NAME
     records = list(v1.io.tf_record_iterator(str(file)))
@@ -321,6 +331,7 @@ def test_changed_warmup_requests(copy, change, words):
         check(copy)
 
 
+@pytest.mark.combinations
 @pytest.mark.parametrize('name', [check_examples.FILE_NAME, serving_warmup.FILE_NAME])
 def test_corrupt_file_fails(copy, name):
     file = copy / EXTRA / name
@@ -353,6 +364,7 @@ def test_path_of_this_machine_in_the_graph_fails(copy, monkeypatch):
         parity_check._check_paths(str(copy))
 
 
+@pytest.mark.extended
 def test_failed_check_leaves_no_version(parts, tmp_path, monkeypatch):
     """Runs the check in a fresh process, as exports do."""
 

@@ -7,6 +7,7 @@ from estimator_clf.compat import estimator  # noqa: F401
 import pytest
 import tensorflow as tf
 
+from estimator_clf.core.atomic_files import PARTIAL
 from estimator_clf.core.errors import ConfigError, RunError
 from estimator_clf.export import list_versions, newest_version, versions
 from estimator_clf.export.versions import exported, new_version
@@ -107,11 +108,19 @@ def test_errors_are_translated(tmp_path, error, words):
 
 
 def test_abandoned_partial_exports_are_removed(tmp_path):
-    running = tmp_path / f'partial-5-{os.getppid()}'
-    running.mkdir()
     (tmp_path / 'partial-notes').mkdir()  # Not created by an export.
-    abandoned = tmp_path / 'partial-6-99999999'  # Above the maximum process id.
-    abandoned.mkdir()
-    make(tmp_path)
-    assert running.exists() and (tmp_path / 'partial-notes').exists()
-    assert not abandoned.exists()
+    abandoned = tmp_path / f'{PARTIAL}6'
+    (abandoned / 'export').mkdir(parents=True)
+    with new_version(str(tmp_path)) as running:
+        os.makedirs(running.partial)
+        path = make(tmp_path)
+        assert not abandoned.exists() and os.path.isdir(running.partial)
+    assert (tmp_path / 'partial-notes').exists()
+    assert list_numbers(tmp_path) == sorted([path, running.path])
+
+
+def list_numbers(directory):
+    """Returns the paths of the versions, complete or not."""
+    return sorted(
+        os.path.join(directory, n) for n in os.listdir(directory) if n.isdecimal()
+    )

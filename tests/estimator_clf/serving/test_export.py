@@ -137,6 +137,7 @@ def check_all(model):
     return worst
 
 
+@pytest.mark.extended
 def test_every_signature_through_both_apis(tmp_path):
     model = Model(str(tmp_path), source(), linear_model_fn(source().info), 20)
     check_all(model)

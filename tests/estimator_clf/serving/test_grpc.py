@@ -1,5 +1,8 @@
 """The gRPC services implement the API of TensorFlow Serving."""
 
+import base64
+import threading
+
 import pytest
 
 pytest.importorskip('tensorflow_serving', reason='needs the extra `serving`')
@@ -20,6 +23,9 @@ from tensorflow_serving.apis import (
     regression_pb2,
 )
 
+from estimator_clf.serving import grpc_api, servable
+from estimator_clf.serving.memory_budget import MemoryBudget
+from estimator_clf.serving.metrics import Metrics
 from tests.helpers import serving_model as model
 from tests.helpers.images import by_pillow
 
@@ -261,7 +267,69 @@ def test_invalid_tensors(prediction):
 
 def test_message_above_the_size_limit(prediction):
     message = predict_request(values=[b'x' * (2 << 20)])
+    code, details = error_of(prediction.Predict, message)
+    assert code == CODE.RESOURCE_EXHAUSTED
+    assert f'must be at most {1 << 20} bytes (`max_body`), got 2097' in details
+    message = predict_request(values=[b'x' * (5 << 20)])  # gRPC's own error.
     assert error_of(prediction.Predict, message)[0] == CODE.RESOURCE_EXHAUSTED
+
+
+def test_run_exceeding_the_timeout(served, prediction, monkeypatch):
+    go, run = threading.Event(), servable.Servable.run
+
+    def slow(*args):
+        go.wait(20)
+        return run(*args)
+
+    monkeypatch.setattr(servable.Servable, 'run', slow)
+    service = grpc_api.PredictionService(
+        served.server._engine, Metrics('x'), MemoryBudget(1 << 20), 0.1
+    )
+    context = Context()
+    with pytest.raises(Aborted):
+        served.call(service.Predict(predict_request(), context))
+    go.set()
+    code, details = context.aborted
+    assert code == CODE.DEADLINE_EXCEEDED and 'within 0.1 s (`timeout`)' in details
+
+
+def test_requests_above_the_memory_budget(served):
+    budget = MemoryBudget(1 << 20)
+    service = grpc_api.PredictionService(
+        served.server._engine, Metrics('x'), budget, 60
+    )
+    context, message = Context(), predict_request(values=IMAGES[:1])
+    with budget.hold(16 << 20), pytest.raises(Aborted):
+        served.call(service.Predict(message, context))
+    code, details = context.aborted
+    assert code == CODE.UNAVAILABLE and '16 times 1048576 bytes (`max_body`)' in details
+    assert served.call(service.Predict(message, context)).outputs  # Given back.
+
+
+class Aborted(Exception):
+    """Raised by `Context.abort`."""
+
+
+class Context:
+    """A gRPC context that records the error."""
+
+    async def abort(self, *error):
+        self.aborted = error
+        raise Aborted
+
+
+def test_error_names_the_form_of_the_image(prediction):
+    text = base64.b64encode(IMAGES[0])
+    code, details = error_of(
+        prediction.Predict, predict_request(values=[IMAGES[0], text])
+    )
+    assert code == CODE.INVALID_ARGUMENT
+    assert "`inputs['image_bytes'][1]` is the base64 text of a PNG image" in details
+    assert 'the bytes themselves, not base64' in details
+    message = request(classification_pb2.ClassificationRequest, 'classify')
+    message.input.example_list.examples.append(example(text))
+    details = error_of(prediction.Classify, message)[1]
+    assert 'image/encoded of example 0 is the base64 text of a PNG image' in details
 
 
 def test_classify_without_examples(prediction):

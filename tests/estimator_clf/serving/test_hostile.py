@@ -224,6 +224,7 @@ def test_concurrent_large_bodies_are_limited(exports):
         assert alive(served)
 
 
+@pytest.mark.extended
 def test_concurrent_bodies_of_undeclared_size_are_limited(exports):
     """Chunked, compressed bodies are counted while they arrive."""
     data = gzip.compress(b'{"x": "' + b' ' * ((1 << 20) - 16))
@@ -243,6 +244,7 @@ def test_concurrent_bodies_of_undeclared_size_are_limited(exports):
         assert alive(served)
 
 
+@pytest.mark.extended
 def test_versions_change_under_load(exports, tmp_path):
     shutil.copytree(exports / '1', tmp_path / '1')
     stop = threading.Event()

@@ -11,6 +11,7 @@ pytest.importorskip('aiohttp', reason='needs the extra `serving`')
 
 import numpy as np
 
+from estimator_clf.serving import json_codec
 from estimator_clf.serving.batching import BatchingOptions
 from tests.helpers import serving_model as model
 from tests.helpers.images import by_pillow, encode, image
@@ -24,7 +25,11 @@ def served(tmp_path_factory):
     directory = tmp_path_factory.mktemp('export')
     model.export(directory, 3)
     with model.running(
-        directory, version_labels={'stable': 3}, max_body=1 << 20, timeout=60.0
+        directory,
+        version_labels={'stable': 3},
+        max_body=1 << 20,
+        timeout=60.0,
+        cors_origin='https://example.org',
     ) as running:
         yield running
 
@@ -255,7 +260,7 @@ INVALID_PREDICTIONS = {
     ),
     'instances no list': ({'instances': ONE}, 'a list of at least one value'),
     'empty': ({'instances': []}, 'a list of at least one value, got []'),
-    'not base64': ({'instances': [{'b64': '!!'}]}, 'invalid base 64'),
+    'not base64': ({'instances': [{'b64': '!!'}]}, 'invalid base64'),
     'base64 of no text': (
         {'instances': [{'b64': 7}]},
         'must be an object with the keys',
@@ -342,11 +347,160 @@ def test_invalid_examples(served, name):
     assert status == 400 and words in message, message
 
 
+SEND_ROWS = 'as {"instances": [{"b64": "<base64 of the file>"}]}'
+SEND_COLUMNS = 'as {"inputs": [{"b64": "<base64 of the file>"}]}'
+TEXT = ONE['b64']
+OTHER_FORMS = {
+    'text': ({'instances': [TEXT]}, 'the base64 text of a PNG', SEND_ROWS),
+    'named text': (
+        {'instances': [ONE, TEXT]},
+        '`instances[1]` is the base64 text of a PNG',
+        SEND_ROWS,
+    ),
+    'column': ({'inputs': [TEXT]}, '`inputs[0]` is the base64 text', SEND_COLUMNS),
+    'named column': (
+        {'inputs': {'image_bytes': [TEXT]}},
+        '`inputs[0]` is the base64 text',
+        SEND_COLUMNS,
+    ),
+    'data URL': (
+        {'instances': ['data:image/png;base64,' + TEXT]},
+        '`instances[0]` is a data URL',
+        SEND_ROWS,
+    ),
+    'encoded twice': (
+        {'instances': [b64(TEXT.encode())]},
+        'the content of `instances[0]` is the base64 text of a PNG image',
+        SEND_ROWS,
+    ),
+    'HEIC': (
+        {'instances': [b64(b'\0\0\0\x18ftypheic\0\0\0\0')]},
+        'the content of `instances[0]` is a HEIC image',
+        SEND_ROWS,
+    ),
+    'empty': ({'instances': [b64(b'')]}, '`instances[0]` is empty', SEND_ROWS),
+    'data URL in b64': (
+        {'instances': [{'b64': 'data:image/png;base64,' + TEXT}]},
+        'invalid base64',
+        'got a data URL',
+    ),
+    'URL-safe in b64': (
+        {'instances': [{'b64': '_9j_4AAQSkZJRgABAQAAAQABAAD_'}]},
+        'must be standard base64, with + and /',
+        'got the URL-safe base64 text of a JPEG image',
+    ),
+    'Python bytes in b64': (
+        {'instances': [{'b64': f"b'{TEXT}'"}]},
+        'invalid base64',
+        'call its .decode()',
+    ),
+    'list of bytes': (
+        {'instances': [{'image_bytes': list(IMAGES[0])}]},
+        'must be a string or {"b64": "<base64 of the bytes>"}',
+        'got [137, 80, 78',
+    ),
+    'no instances': ({'image_bytes': ONE}, 'got the keys ["image_bytes"]', SEND_ROWS),
+    'form': (
+        b'--x\r\nContent-Disposition: form-data; name="x"\r\n\r\n',
+        'is a multipart form',
+        SEND_ROWS,
+    ),
+    'file': (IMAGES[0], 'the body is a PNG image', SEND_ROWS),
+    'infinity': (
+        b'{"signature_name": "two", "inputs": {"image": [[]], "factor": [1e999]}}',
+        'factor: must be float32',
+        'got Infinity',
+    ),
+}
+
+
+@pytest.mark.parametrize('name', OTHER_FORMS)
+def test_error_names_the_form_of_the_image_and_the_right_one(served, name):
+    body, found, wanted = OTHER_FORMS[name]
+    body = body if isinstance(body, bytes) else json.dumps(body)
+    status, message = error_of(served, BASE + ':predict', body)
+    assert status == 400 and found in message and wanted in message, message
+
+
+def test_classify_error_names_the_form_of_the_image_and_the_right_one(served):
+    for example, found in (
+        ({'image/encoded': TEXT}, 'is the base64 text of a PNG image'),
+        ({'image_bytes': ONE}, 'image/encoded of `examples[0]` is missing'),
+    ):
+        body = {'signature_name': 'classify', 'examples': [example]}
+        status, message = error_of(served, BASE + ':classify', body)
+        assert status == 400 and found in message, message
+        assert '"examples": [{"image/encoded": {"b64":' in message
+    body = {'signature_name': 'classify', 'instances': [ONE]}
+    status, message = error_of(served, BASE + ':classify', body)
+    assert 'the body has the keys ["instances", "signature_name"]; send' in message
+
+
+def test_model_input_error_names_what_came(served):
+    body = b'--x\r\nContent-Disposition: form-data\r\n'
+    _, message = error_of(served, '/model_input', body)
+    assert 'the body is a multipart form' in message and '--data-binary' in message
+
+
+def test_cross_origin_requests(served):
+    origin = {'Origin': 'https://example.org'}
+    asks = {**origin, 'Access-Control-Request-Method': 'POST'}
+    status, headers, _ = send(served, 'OPTIONS', BASE + ':predict', None, asks)
+    assert status == 204 and 'POST' in headers['Access-Control-Allow-Methods']
+    assert headers['Access-Control-Allow-Origin'] == origin['Origin']
+    for body, code in (({'instances': [ONE]}, 200), ({}, 400)):  # Errors too.
+        found, headers, _ = send(served, 'POST', BASE + ':predict', body, origin)
+        assert found == code
+        assert headers['Access-Control-Allow-Origin'] == origin['Origin']
+    other = {'Origin': 'https://other.org'}
+    _, headers, _ = send(served, 'GET', BASE, None, other)
+    assert 'Access-Control-Allow-Origin' not in headers
+
+
+def test_errors_of_paths_and_methods_name_the_right_ones(served):
+    for path in ('/predict', BASE + '/predict', BASE + ':Predict', BASE + ':predict/'):
+        status, message = error_of(served, path, {'instances': [ONE]})
+        assert status == 404 and f'did you mean POST {BASE}:predict?' in message
+    for path in (BASE + '/', '/v1/models', '/v2/models/x'):
+        assert f'mean GET {BASE}?' in error_of(served, path, None, 'GET')[1]
+    status, headers, _ = send(served, 'GET', BASE + ':predict')
+    assert status == 405 and headers['Allow'] == 'POST'
+    assert send(served, 'HEAD', BASE)[0] == 200
+
+
+@pytest.mark.parametrize('encoding', ['utf-8-sig', 'utf-16'])
+def test_body_in_an_encoding_of_unicode(served, encoding):
+    body = json.dumps({'instances': [ONE]}).encode(encoding)
+    check(post(served, BASE + ':predict', body)['predictions'][0], IMAGES[0])
+
+
+def test_malformed_compression_logs_no_traceback(served, caplog):
+    for encoding in ('br', 'gzip'):
+        headers = {'Content-Encoding': encoding}
+        assert send(served, 'POST', BASE + ':predict', b'{}', headers)[0] == 400
+    assert not caplog.records
+
+
+def test_responses_are_strict_json():
+    values = {'x': np.array([[0.1, np.nan], [np.inf, -np.inf]], np.float32)}
+
+    def refuse(name):
+        raise AssertionError(name)
+
+    text = json_codec.encode_outputs(values, rows=True)
+    (first, second) = json.loads(text, parse_constant=refuse)['predictions']
+    assert first == [0.1, 'NaN'] and second == ['Infinity', '-Infinity']
+    text = json_codec.encode_classes(np.array([[b'a']], object), values['x'][:1, 1:])
+    assert json.loads(text, parse_constant=refuse) == {'results': [[['a', 'NaN']]]}
+    text = json_codec.encode_values(np.array([np.inf]))
+    assert json.loads(text, parse_constant=refuse) == {'results': ['Infinity']}
+
+
 def test_base64_without_padding_and_with_white_space(served):
     text = base64.b64encode(IMAGES[0]).decode()
     lines = '\n '.join(text[i : i + 7] for i in range(0, len(text), 7))
     assert text.endswith('=')
-    for written in (text.rstrip('='), lines):
+    for written in (text.rstrip('='), lines, text.replace('=', '.')):
         body = {'instances': [{'b64': written}]}
         check(post(served, BASE + ':predict', body)['predictions'][0], IMAGES[0])
 

@@ -70,14 +70,19 @@ async def drain(versions):
     await asyncio.gather(*versions._drains)
 
 
+async def poll_and_drain(versions):
+    """Loads what is new, and waits until what it replaces is unloaded."""
+    await versions.poll()
+    await drain(versions)
+
+
 def test_new_version_replaces_the_previous_one(exports, tmp_path):
     add_versions(exports, tmp_path, 1)
 
     async def scenario(versions):
         assert states(versions) == {1: 'AVAILABLE'}
         add_versions(exports, tmp_path, 3)
-        await versions.poll()
-        await drain(versions)
+        await poll_and_drain(versions)
         assert states(versions) == {3: 'AVAILABLE', 1: 'END'}
         with versions.use(spec()) as version:
             assert version.number == 3
@@ -122,8 +127,7 @@ def test_corrupt_version_does_not_replace_a_valid_one(exports, tmp_path):
         # Replaced by a valid one, it is loaded.
         shutil.rmtree(tmp_path / '5')
         shutil.copytree(exports / '2', tmp_path / '5')
-        await versions.poll()
-        await drain(versions)
+        await poll_and_drain(versions)
         assert states(versions) == {5: 'AVAILABLE', 1: 'END'}
 
     run_scenario(scenario, tmp_path)
@@ -138,8 +142,7 @@ def test_unfinished_copy_is_loaded_once_complete(exports, tmp_path):
         await versions.poll()
         assert states(versions) == {1: 'AVAILABLE', 2: 'END'}
         shutil.copytree(exports / '2', tmp_path / '2', dirs_exist_ok=True)
-        await versions.poll()
-        await drain(versions)
+        await poll_and_drain(versions)
         assert states(versions) == {2: 'AVAILABLE', 1: 'END'}
 
     run_scenario(scenario, tmp_path)
@@ -162,8 +165,7 @@ def test_canceled_reconfiguration_leaves_no_version_half_loaded(
         with pytest.raises(asyncio.TimeoutError):
             await asyncio.wait_for(versions.reconfigure(policy, {}), 0.1)
         for _ in range(2):
-            await versions.poll()
-            await drain(versions)
+            await poll_and_drain(versions)
         # The canceled change has no effect and can be requested again.
         assert states(versions) == {1: 'END', 2: 'AVAILABLE'}
         await versions.reconfigure(policy, {})
@@ -190,8 +192,7 @@ def test_rollback_to_an_older_version(exports, tmp_path):
     async def scenario(versions):
         assert states(versions) == {2: 'AVAILABLE'}
         shutil.rmtree(tmp_path / '2')
-        await versions.poll()
-        await drain(versions)
+        await poll_and_drain(versions)
         assert states(versions) == {1: 'AVAILABLE', 2: 'END'}
 
     run_scenario(scenario, tmp_path)
@@ -202,8 +203,7 @@ def test_rollback_to_a_version_served_before(exports, tmp_path):
 
     async def scenario(versions):
         add_versions(exports, tmp_path, 2)
-        await versions.poll()
-        await drain(versions)
+        await poll_and_drain(versions)
         assert states(versions) == {1: 'END', 2: 'AVAILABLE'}
         await versions.reconfigure(VersionPolicy(specific=(1,)), {})
         await drain(versions)
@@ -212,8 +212,7 @@ def test_rollback_to_a_version_served_before(exports, tmp_path):
         await drain(versions)
         assert states(versions) == {1: 'END', 2: 'AVAILABLE'}
         shutil.rmtree(tmp_path / '2')
-        await versions.poll()
-        await drain(versions)
+        await poll_and_drain(versions)
         assert states(versions) == {1: 'AVAILABLE', 2: 'END'}
 
     run_scenario(scenario, tmp_path)

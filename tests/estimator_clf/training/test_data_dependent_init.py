@@ -64,6 +64,7 @@ def test_a_run_begins_with_them_and_keeps_them(tmp_path):
     np.testing.assert_array_equal(bias, 0)
 
 
+@pytest.mark.extended
 def test_a_resumed_run_does_not_compute_them(tmp_path, monkeypatch):
     def fail(*_):
         raise AssertionError
@@ -76,6 +77,7 @@ def test_a_resumed_run_does_not_compute_them(tmp_path, monkeypatch):
     np.testing.assert_array_equal(found, kernel(tmp_path / 'model.ckpt-0'))
 
 
+@pytest.mark.extended
 def test_a_warm_start_has_the_last_word(tmp_path):
     small_run.run(tmp_path / 'first', max_steps=2)
     other = {
@@ -123,6 +125,7 @@ def test_networks_without_any():
         )
 
 
+@pytest.mark.extended
 def test_cached_features_are_those_of_the_computed_weights(tmp_path):
     settings = {'max_steps': 4, 'train_only': 'logits', 'augment': 'flip'}
     small_run.run(tmp_path / 'plain', **settings)

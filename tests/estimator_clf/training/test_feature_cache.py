@@ -99,6 +99,7 @@ def test_trains_as_without(tmp_path, settings):
     assert features.shape[:2] == (2 if 'augment' in settings else 1, 45)
 
 
+@pytest.mark.combinations
 @pytest.mark.parametrize('precision', ['float32', 'bfloat16'])
 def test_evaluates_to_the_bit_what_the_images_give(tmp_path, precision):
     settings = {'cache_features': True, 'eval_precision': precision}
@@ -120,6 +121,7 @@ def test_evaluates_to_the_bit_what_the_images_give(tmp_path, precision):
     assert evaluator.evaluate(checkpoint) == cached.metrics['test']
 
 
+@pytest.mark.extended
 def test_killed_and_started_again_is_the_same_run(tmp_path):
     run(tmp_path / 'whole', cache_features=True, augment='flip')
     with pytest.raises(Recorder.Killed):
@@ -248,6 +250,7 @@ def test_nothing_is_computed_for_a_run_that_is_refused(tmp_path):
     assert not (tmp_path / 'features').exists()
 
 
+@pytest.mark.extended
 def test_a_signal_ends_the_computing(tmp_path):
     class Interrupted(Recorder):
         def on_message(self, text):

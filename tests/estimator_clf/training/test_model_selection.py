@@ -62,6 +62,7 @@ def test_killed_and_restarted(tmp_path, kill):
     assert _best(tmp_path / 'run') == _best(tmp_path / 'whole')
 
 
+@pytest.mark.extended
 def test_a_corrupt_best_checkpoint_is_saved_again(tmp_path):
     """What is kept shares its files with the checkpoint that it was made of."""
     settings = {'keep_best': 9, 'save_every': '2', 'eval_every': '2'}
@@ -74,6 +75,7 @@ def test_a_corrupt_best_checkpoint_is_saved_again(tmp_path):
     assert found == weights(tmp_path / 'model.ckpt-14')
 
 
+@pytest.mark.extended
 def test_the_exports_of_two_runs_do_not_mix(tmp_path):
     settings = {'export_best': 1, 'export_dir': str(tmp_path / 'models')}
     settings |= {'max_steps': 2, 'network': 'linear', 'batch_size': 9}
@@ -119,6 +121,7 @@ def test_metric_that_does_not_exist(tmp_path):
     assert not (tmp_path / 'run').exists()
 
 
+@pytest.mark.combinations
 @pytest.mark.parametrize(
     'requested',
     [{'early_stopping': '2evals'}, {'export_best': 1}, {'export_weights': 'best'}],
@@ -131,6 +134,7 @@ def test_nothing_is_chosen_by_the_test_split(tmp_path, requested):
     assert not (tmp_path / 'run' / 'best').exists()
 
 
+@pytest.mark.extended
 def test_early_stopping_and_no_training_after_it(tmp_path):
     """Nothing is better by 10, so the first result stays the best."""
     settings = {'early_stopping': '2evals', 'min_delta': 10.0}
@@ -146,6 +150,7 @@ def test_early_stopping_and_no_training_after_it(tmp_path):
     assert _decide_by_loss(tmp_path / 'run', **settings).step == 10
 
 
+@pytest.mark.extended
 def test_killed_while_waiting_it_waits_no_longer(tmp_path):
     settings = {'early_stopping': '2evals', 'min_delta': 10.0}
     with pytest.raises(Recorder.Killed):
@@ -166,6 +171,7 @@ def test_another_metric_chooses_among_what_is_kept(tmp_path):
         run(tmp_path, None, _data(), best_metric='acuracy', eval_every='2')
 
 
+@pytest.mark.extended
 def test_what_a_rollback_has_given_up_is_not_kept(tmp_path):
     """The weights are lost at the first step already, but it takes two to see it."""
     settings = {

@@ -79,6 +79,7 @@ def test_a_restarted_run_has_the_lower_rate(tmp_path):
     assert _timeless(tmp_path / 'run') == _timeless(tmp_path / 'whole')
 
 
+@pytest.mark.extended
 def test_a_run_that_starts_over_has_the_given_rate(tmp_path):
     settings = {'max_steps': 5, 'max_rollbacks': 1}
     run(tmp_path / 'whole', **settings)
@@ -92,6 +93,7 @@ def test_a_run_that_starts_over_has_the_given_rate(tmp_path):
     assert not (tmp_path / 'run' / 'rollbacks.json').exists()
 
 
+@pytest.mark.extended
 def test_it_is_bounded(tmp_path):
     with pytest.raises(RunError, match='after 2 rollbacks'):
         run(

@@ -480,6 +480,7 @@ def test_the_step_of_a_loss_that_is_not_finite(tmp_path):
     assert saved(tmp_path / 'loop') == saved(tmp_path / 'one')
 
 
+@pytest.mark.extended
 def test_a_run_names_the_step_and_goes_back(tmp_path):
     told = []
     for steps_per_loop in ('1', 'auto'):

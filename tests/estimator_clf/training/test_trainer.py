@@ -12,6 +12,7 @@ import subprocess
 import sys
 import textwrap
 import time
+import types
 
 import pytest
 import tensorflow as tf
@@ -24,6 +25,7 @@ from estimator_clf.core.errors import ConfigError, DataError
 from estimator_clf.evaluation.evaluator import Evaluator
 from estimator_clf.loggers import jsonl
 from estimator_clf.training import tf_config
+from estimator_clf.training.models import resolve_auto
 from estimator_clf.training.run_directory import latest_step
 from estimator_clf.training.trainer import train_and_evaluate
 from input.formats.arrays import from_arrays
@@ -259,6 +261,7 @@ def test_killed_around_an_evaluation(plain, tmp_path, monkeypatch, step, when):
     assert SESSION_END_INFO_TAG in tags  # Or TensorBoard's table has it running.
 
 
+@pytest.mark.extended
 def test_files_that_a_kill_left_partial_are_repaired(plain, tmp_path):
     with pytest.raises(Recorder.Killed):
         train(tmp_path, Recorder(kill_after=11))
@@ -270,6 +273,7 @@ def test_files_that_a_kill_left_partial_are_repaired(plain, tmp_path):
     assert_same_run(tmp_path, plain[0])
 
 
+@pytest.mark.extended
 def test_a_finished_run_is_not_trained_again(plain, tmp_path):
     results = plain[1]
     shutil.copytree(plain[0], tmp_path, dirs_exist_ok=True)
@@ -307,6 +311,7 @@ def test_one_seed_is_one_run(plain, tmp_path):
     assert_same_run(plain[0], tmp_path)
 
 
+@pytest.mark.extended
 def test_another_seed_is_another_run(plain, tmp_path):
     train(tmp_path, seed=1)
     mine, other = log(plain[0]), log(tmp_path)
@@ -346,8 +351,11 @@ def test_changed_data_is_refused(plain, what):
         names,
         name='small',
     )
-    with pytest.raises(ConfigError, match=f'the data has changed since: {what} was'):
+    with pytest.raises(ConfigError, match='the data has changed since') as caught:
         train(plain[0], data=data)
+    expected = '45 examples before, 46 now' if what == 'num_examples' else f'{what} was'
+    assert expected in str(caught.value)
+    assert f'`warm_start={plain[0]}` and another `model_dir`' in str(caught.value)
 
 
 def test_a_resumed_run_has_its_first_pixel_statistics(plain, tmp_path):
@@ -395,6 +403,41 @@ def test_what_cannot_be_is_refused_before_anything_is_written(
     assert os.listdir(tmp_path) == []
 
 
+def test_default_batch_size_is_all_of_few_examples(tmp_path):
+    callback = Recorder()
+    train(tmp_path, callback, batch_size=None, max_steps=2)
+    assert any(
+        '`batch_size` is 45 instead of 128: there are 45' in m
+        for m in callback.messages
+    )
+    config = config_json.load(str(tmp_path))
+    assert config.optimization.batch_size == 45
+
+
+def test_resumed_run_has_its_own_batch_size_by_default(tmp_path):
+    train(tmp_path, max_steps=2)
+    assert train(tmp_path, batch_size=None, max_steps=4).step == 4
+    assert config_json.load(str(tmp_path)).optimization.batch_size == 9
+
+
+@pytest.mark.parametrize(
+    'examples,replicas,accumulate,expected',
+    [
+        (1000, 1, 1, 128),
+        (128, 1, 1, 128),
+        (45, 1, 1, 45),
+        (1, 1, 1, 1),
+        (1000, 3, 1, 126),
+        (45, 2, 4, 40),
+        (45, 1, 64, 64),  # Refused later.
+    ],
+)
+def test_default_batch_size_has_equal_parts(examples, replicas, accumulate, expected):
+    data = types.SimpleNamespace(num_examples={'train': examples})
+    config = make_config(dataset='arrays', gradient_accumulation_steps=accumulate)
+    assert resolve_auto(config, data, replicas).batch_size == expected
+
+
 def test_a_model_dir_that_cannot_be_made(tmp_path):
     (tmp_path / 'file').write_text('')
     with pytest.raises(
@@ -435,6 +478,7 @@ def test_a_machine_alone_is_no_cluster(monkeypatch, value):
 # -- Splits ----------------------------------------------------------------------------
 
 
+@pytest.mark.extended
 def test_validation_while_training_and_test_at_the_end(tmp_path):
     observer = Recorder()
     results = train(

@@ -291,6 +291,7 @@ def test_keras_file_with_names(tmp_path, root):
     np.testing.assert_array_equal(values['net/bn/moving_mean'], [0.5] * 3)
 
 
+@pytest.mark.extended
 def test_files_of_the_installed_keras(tmp_path):
     """Written by Keras 2 with TensorFlow 2.15, by Keras 3 with later ones."""
     import subprocess

@@ -195,6 +195,7 @@ def _grays(values):
     return gray, gray.mean((1, 2, 3), keepdims=True)
 
 
+@pytest.mark.combinations
 @pytest.mark.parametrize('channels', [1, 3])
 def test_colors(channels):
     images = _images(channels=channels)

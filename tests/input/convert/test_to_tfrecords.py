@@ -17,6 +17,7 @@ import tensorflow as tf
 from PIL import Image
 
 import input as data
+from estimator_clf.core.atomic_files import PARTIAL
 from estimator_clf.core.errors import DataError
 from input.convert import shard_writer
 from input.convert.to_tfrecords import convert
@@ -64,7 +65,7 @@ def _examples(source, split='train'):
 
 
 def _leftovers(parent):
-    return sorted(name for name in os.listdir(parent) if 'out' in name)
+    return sorted(n for n in os.listdir(parent) if n == 'out' or n.startswith(PARTIAL))
 
 
 @pytest.mark.parametrize(
@@ -264,6 +265,7 @@ def test_regression_data_is_refused(tmp_path):
         convert(args, tmp_path / 'out')
 
 
+@pytest.mark.combinations
 @pytest.mark.parametrize('workers', [1, 2])
 def test_corrupt_image_is_named_and_nothing_remains(tmp_path, workers):
     args = _directory(tmp_path / 'in')
@@ -381,3 +383,27 @@ def test_kill_leaves_no_readable_data(tmp_path, started):
         data.open_dataset('tfrecord', str(tmp_path / hidden))
     convert(args, tmp_path / 'out')
     assert _leftovers(tmp_path) == ['out']
+
+
+@pytest.mark.extended
+def test_workers_of_a_script_without_a_main_guard(tmp_path):
+    """The script is not run again in the workers, nor are modules next to it found."""
+    (tmp_path / 'random.py').write_text('raise SystemExit(77)')
+    (tmp_path / 'scripts').mkdir()
+    script = tmp_path / 'scripts' / 'script.py'
+    script.write_text(
+        'from input.convert.to_tfrecords import convert\n'
+        'print("once")\n'
+        'found = convert({"name": "digits"}, "out", workers=2, shards=2)\n'
+        'print(sum(s["examples"] for shards in found.shards.values() for s in shards))'
+    )
+    done = subprocess.run(
+        [sys.executable, script],
+        cwd=tmp_path,
+        env={**os.environ, 'PYTHONPATH': _ROOT},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == 'once\n1797\n'

@@ -5,8 +5,8 @@ import os
 import numpy as np
 import pytest
 
-from input import DataError
-from input.formats.image_folder import image_folder
+from input import DataError, open_dataset
+from input.formats.image_folder import files_below, image_folder
 from tests.helpers.images import (
     class_directories,
     encode,
@@ -317,3 +317,42 @@ def test_unreadable_directory_is_reported(tmp_path, monkeypatch):
     class_directories(tmp_path, {'lost+found': 1})
     monkeypatch.undo()
     assert image_folder(str(tmp_path)).class_names == ('a', 'b')
+
+
+def test_special_files_are_skipped_and_hang_nothing(tmp_path):
+    for name in ('cat', 'dog'):
+        write(tmp_path / name / 'a.jpg', numbered_png(1))
+    os.mkfifo(tmp_path / 'cat' / 'fifo.jpg')
+    os.symlink(tmp_path / 'cat' / 'fifo.jpg', tmp_path / 'dog' / 'link.jpg')
+    os.symlink('/dev/zero', tmp_path / 'dog' / 'zero.jpg')
+    source = open_dataset('image_folder', str(tmp_path))
+    assert source.num_examples == {'train': 2}
+    seen = []
+    found = files_below(str(tmp_path), onspecial=lambda *pair: seen.append(pair))
+    assert sorted(os.path.basename(p) for p in found) == ['a.jpg', 'a.jpg']
+    assert sorted((os.path.basename(p), kind) for p, kind in seen) == [
+        ('fifo.jpg', 'a FIFO (named pipe)'),
+        ('link.jpg', 'a FIFO (named pipe)'),
+        ('zero.jpg', 'a device'),
+    ]
+
+
+@pytest.mark.parametrize(
+    'name, file',
+    [
+        ('image_folder', ''),
+        ('tfrecord', ''),
+        ('csv', ''),
+        ('idx', 'train-images-idx3-ubyte'),
+        ('cifar10', 'data_batch_1.bin'),
+    ],
+)
+def test_a_named_pipe_for_data_is_an_error_of_every_format(name, file, tmp_path):
+    path = tmp_path / file if file else tmp_path / 'fifo'
+    os.mkfifo(path)
+    if name == 'idx':
+        (tmp_path / 'train-labels-idx1-ubyte').write_bytes(b'')
+    if name == 'cifar10':
+        (tmp_path / 'batches.meta.txt').write_text('a\nb\n')
+    with pytest.raises(DataError, match='is a FIFO'):
+        open_dataset(name, str(tmp_path if file else path))

@@ -124,6 +124,7 @@ def test_missing_directory_is_refused(tmp_path):
         data.open_dataset('tfrecord')
 
 
+@pytest.mark.combinations
 @pytest.mark.parametrize('compression', ['', 'GZIP', 'ZLIB'])
 def test_reads_images_labels_and_names(tmp_path, compression):
     write_split(tmp_path, 'train', 9, compression=compression)

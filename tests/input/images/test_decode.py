@@ -83,6 +83,7 @@ def test_decode_to_gray_equals_pillow(kind):
     assert _differ(_decode(data, channels=1), by_pillow(data, 'L')) <= most
 
 
+@pytest.mark.combinations
 @pytest.mark.parametrize('size', [_SIZE, (5, 9), (20, 20)])
 @pytest.mark.parametrize('channels', [1, 3])
 def test_decode_in_tf_data_equals_eager(size, channels):

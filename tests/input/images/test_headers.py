@@ -97,6 +97,7 @@ def _frames(data):
     return tf.function(first_gif_frame)(tf.constant(data))[0].numpy()
 
 
+@pytest.mark.combinations
 @pytest.mark.parametrize('size', [(11, 14), (200, 300)])
 def test_first_gif_frame_drops_the_others(size):
     frames = [image('P', *size, seed=seed) for seed in range(4)]

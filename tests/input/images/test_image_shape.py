@@ -34,6 +34,30 @@ def test_infer_image_shape(samples, options, expected):
     assert infer_image_shape(samples, **options) == expected
 
 
+@pytest.mark.parametrize(
+    'width,height,expected',
+    [
+        (256, 256, (256, 256)),
+        (512, 128, (128, 512)),
+        (4000, 3000, (221, 295)),
+        (257, 256, (255, 256)),
+        (70000, 1, (1, 65536)),
+    ],
+)
+def test_common_size_is_reduced_to_the_limit_and_this_is_noted(width, height, expected):
+    sample = [encode(Image.new('1', (width, height)), 'PNG')] * 2
+    notes: list[str] = []
+    assert infer_image_shape(sample, notes=notes) == (*expected, 1)
+    reduced = expected != (height, width)
+    assert len(notes) == reduced
+    if reduced:
+        assert f'{height}x{width}' in notes[0] and '`image_size`' in notes[0]
+    # A given size is used as it is.
+    size = f'{height}x{width}'
+    assert infer_image_shape(sample, size, notes=notes) == (height, width, 1)
+    assert len(notes) == reduced
+
+
 @pytest.mark.parametrize('mode', ['L', 'LA', '1', 'I;16'])
 def test_gray_modes_have_one_channel(mode):
     assert infer_image_shape([encode(image(mode), 'PNG')])[2] == 1
@@ -74,5 +98,5 @@ def test_header_of_a_huge_image():
         with warnings.catch_warnings():
             warnings.simplefilter('error')
             assert header(huge) == (side, side, '1')
-            assert infer_image_shape([huge]) == (side, side, 1)
+            assert infer_image_shape([huge]) == (256, 256, 1)
     assert Image.MAX_IMAGE_PIXELS is not None

@@ -33,6 +33,7 @@ def _labels(run):
     return [label for _, labels, _ in run for label in labels]
 
 
+@pytest.mark.combinations
 @pytest.mark.parametrize(
     'sampling,shares',
     [
@@ -54,6 +55,7 @@ def test_balanced_classes_are_even_at_any_step(source):
     assert (counts.max(0) - counts.min(0)).max() <= 4
 
 
+@pytest.mark.combinations
 @pytest.mark.parametrize('sampling', ['balanced', 'sqrt'])
 def test_examples_repeat_after_all_others_of_their_class(source, sampling):
     run = train(source, 60, 10, sampling=sampling, seed=3)
@@ -75,6 +77,7 @@ def test_labels_match_their_images(source):
         assert labels == [label_of[name] for name in names]
 
 
+@pytest.mark.combinations
 @pytest.mark.parametrize('sampling', ['balanced', 'sqrt'])
 def test_resumed_run_equals_the_tail_of_the_whole_run(source, sampling):
     options = {'augment': 'flip,crop(2)', 'seed': 3, 'sampling': sampling}
@@ -87,6 +90,7 @@ def test_resumed_run_equals_the_tail_of_the_whole_run(source, sampling):
     assert len(late[0]) == 5
 
 
+@pytest.mark.combinations
 def test_workers_share_each_batch(source):
     alone = train(source, 6, 12, sampling='balanced')
     parts = [
@@ -102,6 +106,7 @@ def test_order_does_not_depend_on_the_batch_size(source):
     assert keys(small) == keys(large)
 
 
+@pytest.mark.combinations
 def test_seed_determines_the_order(source):
     runs = [train(source, 10, 5, sampling='balanced', seed=seed) for seed in (1, 1, 2)]
     assert_same(runs[0], runs[1])

@@ -7,6 +7,7 @@ import tensorflow as tf
 from input import DataError
 from input.formats.arrays import from_arrays
 from input.formats.image_folder import image_folder
+from input.sources import base
 from tests.helpers.images import class_directories, pixels
 from tests.helpers.read_dataset import assert_same, evaluate, keys, train
 
@@ -49,6 +50,7 @@ def test_batch_shapes_are_static(source):
     assert labels == tf.TensorSpec([4], tf.int32)
 
 
+@pytest.mark.combinations
 def test_resumed_run_equals_the_tail_of_the_whole_run(source):
     whole = train(source, 12, 5, augment=_AUGMENT, seed=3)
     for start in (4, 9):  # 23 examples: epochs end within batches.
@@ -69,6 +71,7 @@ def test_late_start_step_is_immediate(source):
     assert len(set(batch[0])) == 5
 
 
+@pytest.mark.combinations
 def test_seed_determines_the_run(source):
     first = train(source, 5, 5, seed=1, augment=_AUGMENT)
     assert_same(train(source, 5, 5, seed=1, augment=_AUGMENT), first)
@@ -76,6 +79,7 @@ def test_seed_determines_the_run(source):
     assert keys(other) != keys(first)
 
 
+@pytest.mark.combinations
 def test_augmentation_does_not_depend_on_the_batch_size(source):
     def by_occurrence(batch_size, steps):
         seen, found = {}, {}
@@ -91,6 +95,7 @@ def test_augmentation_does_not_depend_on_the_batch_size(source):
         np.testing.assert_array_equal(small[name], image)
 
 
+@pytest.mark.combinations
 @pytest.mark.parametrize('replicas,workers', [(2, 1), (1, 2), (3, 2)])
 def test_workers_share_each_batch(source, replicas, workers):
     alone = train(source, 6, 12, augment=_AUGMENT)
@@ -117,12 +122,14 @@ def test_workers_share_each_batch(source, replicas, workers):
         np.testing.assert_array_equal(np.concatenate([b[2] for b in mine]), images)
 
 
+@pytest.mark.combinations
 def test_resumed_worker_equals_the_tail(source):
     options = dict(replicas=2, worker=1, num_workers=2, augment=_AUGMENT)
     whole = train(source, 12, 12, **options)
     assert_same(train(source, 8, 12, start_step=2, **options), whole[4:])
 
 
+@pytest.mark.combinations
 @pytest.mark.parametrize('batch_size', [1, 3, 7, 100])
 def test_evaluation_is_in_natural_order_with_a_short_last_batch(source, batch_size):
     batches = evaluate(source, 'test', batch_size)
@@ -179,6 +186,7 @@ def test_class_counts_with_validation_split_and_empty_class():
         assert count.sum() == source.num_examples[split]
 
 
+@pytest.mark.combinations
 def test_pixel_statistics(source):
     (batch,) = evaluate(source, 'train', _SIZE)
     pixels_ = batch[2].astype(np.float64)
@@ -186,6 +194,15 @@ def test_pixel_statistics(source):
     np.testing.assert_allclose(source.info.stddev, pixels_.std((0, 1, 2)))
     assert source.info.num_examples == {'train': _SIZE, 'test': 7}
     assert source.info.image_shape == source.image_shape
+
+
+def test_pixel_statistics_do_not_depend_on_how_many_fit(monkeypatch, tmp_path):
+    class_directories(tmp_path, {'cat': 11, 'dog': 12}, size=9)
+    found = []
+    for pixels_at_once in (2**20, 50):
+        monkeypatch.setattr(base, '_STATISTICS_PIXELS', pixels_at_once)
+        found.append(image_folder(str(tmp_path)).info)
+    assert found[0] == found[1]
 
 
 def test_time_input_adds_input_wait(source):
@@ -212,6 +229,7 @@ def test_invalid_options_are_refused(source, options, match):
         source.input_fn(options.pop('split'), options.pop('batch_size'), **options)
 
 
+@pytest.mark.combinations
 def test_dataset_of_one_batch(source):
     run = train(source, 3, _SIZE)
     assert [len(set(names)) for names, _, _ in run] == [_SIZE] * 3

@@ -125,6 +125,7 @@ def _corrupt(tmp_path):
     return _source([*paths, missing]), tmp_path / 'b'
 
 
+@pytest.mark.extended
 def test_unreadable_files_are_named(corrupt):
     source, directory = corrupt
     reasons = dict(source.unreadable())
@@ -140,6 +141,7 @@ def test_unreadable_files_are_named(corrupt):
     assert len(source.unreadable(limit=2)) == 2
 
 
+@pytest.mark.combinations
 @pytest.mark.parametrize('augment', ['', 'resized_crop'])
 def test_error_of_a_corrupt_image_is_explained(corrupt, augment):
     source, directory = corrupt

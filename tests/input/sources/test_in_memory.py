@@ -109,6 +109,11 @@ def test_splits_of_different_shapes_are_refused():
         _source(train=_arrays(shape=(4, 4, 3)), test=_arrays(shape=(5, 4, 3)))
 
 
+def test_few_examples_without_held_out_ones_have_no_validation_split():
+    source = _source(0.01, train=_arrays(count=20))
+    assert source.num_examples == {'train': 20}
+
+
 def test_eval_crop_is_refused():
     source = _source(train=_arrays())
     for training in (True, False):

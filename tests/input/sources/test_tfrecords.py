@@ -113,6 +113,7 @@ def test_graph_seed_does_not_change_the_order(shards):
     assert within(1) == within(2) == within(0)
 
 
+@pytest.mark.extended
 def test_eager_reading_equals_a_session(shards):
     input_fn = _source(shards).input_fn('train', 5, training=True, seed=3)
     eager = [f['key'].numpy().tolist() for f, _ in input_fn().take(6)]
@@ -138,6 +139,7 @@ def test_workers_share_each_batch(shards):
     assert [keys for keys, _, _ in later] == [keys for keys, _, _ in halves[1][5:]]
 
 
+@pytest.mark.extended
 def test_replicas_take_consecutive_blocks(shards):
     whole = _keys(_run(_source(shards), 4, batch_size=6))
     assert _keys(_run(_source(shards), 8, batch_size=6, replicas=2)) == whole
@@ -156,6 +158,7 @@ def test_shard_may_be_a_slice_of_a_file(shards):
     assert sorted(keys) == [f'{part.name}:{n}' for n in (4, 5, 6)]
 
 
+@pytest.mark.extended
 def test_validation_split_is_disjoint_and_stable(tmp_path):
     shards = _shards(tmp_path, (40, 30))
     source = _source(shards, validation_split=0.3)
@@ -232,6 +235,7 @@ def test_resumed_resized_crop_is_the_same(shards):
     np.testing.assert_array_equal(tail[0][2], whole[5][2])
 
 
+@pytest.mark.extended
 def test_label_out_of_range_is_named(shards):
     source = _source(shards, num_classes=2)
     with pytest.raises(tf.errors.InvalidArgumentError) as error:
@@ -267,6 +271,7 @@ def test_truncated_file_is_named(tmp_path):
     assert 'is cut short, in record 2' in source.explain(error.value)
 
 
+@pytest.mark.extended
 def test_missing_records_are_an_error(tmp_path):
     (shard,) = _shards(tmp_path, (5,))
     source = _source([Shard(shard.path, 6)])
@@ -275,6 +280,7 @@ def test_missing_records_are_an_error(tmp_path):
     assert 'the file has 5 records, where 6 belong' in source.explain(error.value)
 
 
+@pytest.mark.extended
 def test_undecodable_images_are_named(tmp_path):
     whole = labelled(0)
     text = whole.replace(png(0)[:8], b'notapict')

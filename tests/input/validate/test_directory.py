@@ -44,12 +44,14 @@ def test_other_files_are_reported(tmp_path):
     images.write(tmp_path / 'ant' / 'noname', png)
     images.write(tmp_path / 'ant' / 'a.webp', b'RIFF')
     images.write(tmp_path / 'ant' / '.hidden', b'')
+    os.mkfifo(tmp_path / 'ant' / 'pipe.png')
     scan = DirectoryScan(str(tmp_path))
     assert found(scan) == [
         ('empty_class', 'cow'),
         ('hidden_image', 'a.webp'),
         ('hidden_image', 'noname'),
         ('ignored', 'Thumbs.db'),
+        ('ignored', 'pipe.png'),
         ('no_class', 'stray.png'),
         ('similar_names', 'Bee '),
     ]

@@ -226,6 +226,7 @@ def test_evaluation_metrics():
         'top_5_accuracy',
         *(f'precision/{name}' for name in NAMES),
         *(f'recall/{name}' for name in NAMES),
+        *(f'examples/{name}' for name in NAMES),
     }
     assert values['accuracy'] == np.mean(LOGITS.argmax(1) == LABELS)
     ranks = (-LOGITS).argsort(1).argsort(1)[np.arange(8), LABELS]

@@ -47,6 +47,7 @@ def without_proxy(state):
     return {n: v for n, v in state.items() if not n.startswith('proxy/')}
 
 
+@pytest.mark.combinations
 @pytest.mark.parametrize('smoothing', [0.0, 0.2])
 def test_a_step_is_one_on_the_examples_with_the_largest_losses(smoothing):
     model_fn = model(optimizer=SGD, label_smoothing=smoothing)

@@ -88,6 +88,7 @@ class TestAgainstReference:
         for i, name in enumerate(NAMES):
             assert values[f'precision/{name}'] == pytest.approx(precision[i])
             assert values[f'recall/{name}'] == pytest.approx(recall[i])
+            assert values[f'examples/{name}'] == list(LABELS).count(i)
         # Over the labels that occur: scikit-learn's own choice.
         f1 = sklearn_metrics.f1_score(LABELS, PREDICTED, average='macro')
         assert values['macro_f1'] == pytest.approx(f1, rel=1e-12)
@@ -144,7 +145,7 @@ def test_many_classes_are_not_listed():
             index = tf.constant([0], tf.int64)
             return set(metrics.by_class(index, index, [str(i) for i in range(classes)]))
 
-    assert len(keys(50)) == 101
+    assert len(keys(50)) == 151
     assert keys(51) == {'macro_f1'}
 
 

@@ -297,6 +297,7 @@ def test_the_two_halves_of_alexnet_meet_in_the_third_convolution():
     assert shapes == [3, 48, 256, 192, 192]
 
 
+@pytest.mark.combinations
 @pytest.mark.parametrize(
     'shape, settings, sizes',
     [
@@ -343,6 +344,7 @@ def test_fmp_refuses_invalid_options():
         variables('fmp', ratio='cbrt')
 
 
+@pytest.mark.extended
 def test_residual_blocks_can_start_as_their_shortcuts():
     cases = (('resnet', 18, (True,)), ('resnet_cifar', 8, (True, False)))
     for name, depth, settings in cases:

@@ -147,6 +147,7 @@ def count(size, classes, **settings):
         return {v.op.name: v.shape.num_elements() for v in v1.trainable_variables()}
 
 
+@pytest.mark.extended
 def test_parameters_as_published():
     whole = count(224, 1000, name='VGG16', top=True)
     assert sum(whole.values()) == 138_357_544
@@ -169,6 +170,7 @@ def test_invalid_options_are_refused():
         count(16, 3, name='VGG16')
 
 
+@pytest.mark.extended
 def test_efficientnet_has_another_layer_with_imagenet_weights():
     names = [
         [layer['name'] for layer in keras_applications.config(*args)['layers']]
@@ -254,6 +256,7 @@ def files(tmp_path_factory):
     return paths
 
 
+@pytest.mark.combinations
 @pytest.mark.parametrize('kind', ['legacy', 'numbered', 'whole', 'renamed'])
 def test_layers_are_mapped_to_the_weights_of_a_file(kind, files, tmp_path):
     layers = registry.published(
@@ -325,6 +328,7 @@ def test_fine_tuning_trains_all_variables_and_averages_unless_frozen(tmp_path):
         assert np.array_equal(some[name], value) == ('moving_' in name), name
 
 
+@pytest.mark.extended
 def test_a_file_of_another_network_is_refused(tmp_path):
     path = str(tmp_path / 'other.h5')
     keras_model('MobileNet', 32, 0.5, [path])

@@ -127,6 +127,7 @@ def test_a_network_that_does_not_share_its_variables_is_refused():
         stepping.train(model_fn, 0)
 
 
+@pytest.mark.combinations
 @pytest.mark.parametrize('steps', [1, 2])
 def test_compiled_steps_equal_the_others(steps):
     kwargs = {

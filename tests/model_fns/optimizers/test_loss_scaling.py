@@ -109,6 +109,7 @@ def test_scaling_saves_gradients_too_small_for_float16():
     assert changed[0] < changed[1]
 
 
+@pytest.mark.extended
 def test_a_run_in_two_legs_is_the_unbroken_run(tmp_path, monkeypatch):
     # Overflows at first, and doubles between the legs.
     monkeypatch.setattr(LossScale.__init__, '__defaults__', (2.0**25, 2))

@@ -102,9 +102,11 @@ def test_confusion_matrix_and_tables(trained, tmp_path, batch):
     assert [row[0] for row in rows] == list(NAMES)
     for row, *wanted in zip(rows, p, r, f, n, strict=True):
         assert [float(x) for x in row[1:]] == pytest.approx(wanted, abs=1e-4)
-    for true, predicted, count, share in rows_of(text_of(found['tables/confused'])):
+    confused = rows_of(text_of(found['tables/confused']))
+    for true, predicted, count, examples, share in confused:
         i, j = NAMES.index(true), NAMES.index(predicted)
         assert int(count) == truth[i, j] > 0
+        assert int(examples) == truth[i].sum()
         assert float(share) == pytest.approx(truth[i, j] / truth[i].sum(), abs=1e-4)
         seen.append(int(count))
     assert seen == sorted(seen, reverse=True)
@@ -134,6 +136,7 @@ def test_confusion_image_is_blue_on_the_diagonal_and_red_elsewhere():
     assert (image[corner[1, 0]] == 255).all()
 
 
+@pytest.mark.combinations
 @pytest.mark.parametrize('count', [1, 30, 50])
 def test_confusion_image_does_not_clip_long_names(count):
     names = [f'a very long name of a class, number {k}' for k in range(count)]
@@ -159,7 +162,7 @@ def test_many_classes_have_only_a_table_of_pairs(tmp_path):
     found = {v.tag: v for e in events(tmp_path) for v in e.summary.value}
     assert set(found) == {'tables/confused', 'precision_recall/pr_curves'}
     assert rows_of(text_of(found['tables/confused'])) == [
-        ['class 7', 'class 8', '1', '1.0000']
+        ['class 7', 'class 8', '1', '1', '1.0000']
     ]
 
 
