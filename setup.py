@@ -30,8 +30,19 @@ OPENVINO = ['openvino']
 # `--network=pretrained`: the architectures, which TensorFlow dropped in 2.16. Each
 # release matches the TensorFlow of the same minor version.
 KERAS = ['tf_keras>=2.15,!=2.20.*,<2.22']
-# With these no test is skipped for a missing package.
-TEST = ['pytest', 'pytest-xdist>=3.7', *SERVING, *ONNX, *OPENVINO, *KERAS]
+# `--weights=FILE.safetensors`.
+SAFETENSORS = ['safetensors']
+# With these no test is skipped for a missing package, except those that need PyTorch
+# and torchvision.
+TEST = [
+    'pytest',
+    'pytest-xdist>=3.7',
+    *SERVING,
+    *ONNX,
+    *OPENVINO,
+    *KERAS,
+    *SAFETENSORS,
+]
 # The site: `mkdocs build --strict`.
 DOCS = ['mkdocs', 'mkdocs-material', 'mkdocstrings[python]']
 # The static checks of `.ci/static`.
@@ -83,6 +94,7 @@ setup(
         'onnx': ONNX,
         'openvino': OPENVINO,
         'keras': KERAS,
+        'safetensors': SAFETENSORS,
         # The peers of benchmarks/training.py. PyTorch has separate wheels for CPUs:
         # --index-url=https://download.pytorch.org/whl/cpu.
         'benchmarks': ['keras>=3.0', 'matplotlib', 'torch==2.13.0'],
