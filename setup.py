@@ -79,6 +79,7 @@ setup(
         'Pillow>=10.1',  # Its built-in font is scalable from 10.1 on.
         'scikit-learn',
         'scipy',
+        'threadpoolctl',  # As scikit-learn requires it.
         'importlib_resources',  # tensorflow-datasets does not declare it.
     ],
     extras_require={

@@ -139,7 +139,7 @@ def flag_names(text: object) -> str:
     Libraries below `launch/` do not know flags: their messages name arguments in
     backticks. Text in backticks that is not the name of a flag is not changed.
     """
-    known = {*FLAGS, *FIELDS}
+    known = {*FLAGS, *FIELDS, 'recipe'}  # The last is expanded before parsing.
 
     def as_flag(match):
         return f'--{match[1]}{match[2]}' if match[1] in known else match[0]

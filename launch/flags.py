@@ -69,7 +69,13 @@ def config_from_flags(**overrides: Any) -> Config:
     Raises:
       ConfigError, SettingError, DataError: invalid settings.
     """
-    given = {name: FLAGS[name].value for name in FIELDS if name in FLAGS}
+    # Defaults are left out: transfer learning replaces what is not given.
+    given = {
+        name: FLAGS[name].value
+        for name, field in FIELDS.items()
+        if name in FLAGS
+        and not (FLAGS[name].using_default_value and FLAGS[name].value == field.default)
+    }
     return make_config(**{**given, **overrides})
 
 

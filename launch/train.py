@@ -1,9 +1,12 @@
 """Trains, evaluates, checkpoints and exports a classifier.
 
+    python -m launch.train --recipe=transfer --data_dir=PHOTOS --validation_split=0.2
     python -m launch.train --dataset=image_folder --data_dir=DIR --model_dir=RUN
     python -m launch.train --recipe=digits
 
---recipe=NAME reads a flagfile that comes with the package (launch/flagfiles/).
+--recipe=transfer is for photos of your own, one directory per class: it starts from a
+pretrained network and takes about a minute. --recipe=NAME reads a flagfile that comes
+with the package (launch/flagfiles/).
 
 Preempted? Run the same command again: it resumes from the last checkpoint.
 """

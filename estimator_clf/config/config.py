@@ -23,6 +23,7 @@ from estimator_clf.config.groups.hardware import HardwareConfig
 from estimator_clf.config.groups.model import ModelConfig
 from estimator_clf.config.groups.optimizer import DEFAULT_BATCH_SIZE, OptimizerConfig
 from estimator_clf.config.groups.run import RunConfig
+from estimator_clf.config.groups.transfer import TransferConfig
 from estimator_clf.config.validate import validate
 from estimator_clf.core import intervals
 from estimator_clf.core.call_syntax import Call, parse_call
@@ -31,15 +32,24 @@ from estimator_clf.core.errors import ConfigError
 
 @dataclasses.dataclass(frozen=True)
 class Config:
-    """The settings of one training run; make it with `make_config`."""
+    """The settings of one training run; make it with `make_config`.
+
+    Attributes:
+      given: names of the settings that were given; others have their defaults, which
+        transfer learning replaces by values that follow from the data.
+    """
 
     data: DataConfig = DataConfig()
     model: ModelConfig = ModelConfig()
+    transfer: TransferConfig = TransferConfig()
     optimization: OptimizerConfig = OptimizerConfig()
     run: RunConfig = RunConfig()
     evaluation: EvalConfig = EvalConfig()
     exports: ExportConfig = ExportConfig()
     hardware: HardwareConfig = HardwareConfig()
+    given: frozenset[str] = dataclasses.field(
+        default=frozenset(), compare=False, repr=False
+    )
 
     @functools.cached_property
     def dataset_call(self) -> Call:
@@ -107,7 +117,8 @@ class Config:
         Raises:
           ConfigError: an invalid value or combination.
         """
-        return make_config(**{**self.to_flat(), **settings})
+        config = make_config(**{**self.to_flat(), **settings})
+        return dataclasses.replace(config, given=self.given | set(settings))
 
     def to_flat(self) -> dict[str, Any]:
         """Returns dict setting -> value, over all groups."""
@@ -153,7 +164,7 @@ def make_config(**settings: Any) -> Config:
     if not exports.get('export_dir'):
         exports['export_dir'] = os.path.join(run['model_dir'], 'export')
     groups: dict[str, Any] = {name: GROUPS[name](**v) for name, v in values.items()}
-    config = Config(**groups)
+    config = Config(**groups, given=frozenset(settings))
     validate(config)
     return config
 

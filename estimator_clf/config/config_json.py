@@ -7,6 +7,7 @@ from typing import Any
 from estimator_clf.config.config import Config, make_config
 from estimator_clf.config.groups.fields import FIELDS
 from estimator_clf.config.upgrade import RENAMED, upgrade
+from estimator_clf.core.atomic_files import write_atomically
 from estimator_clf.core.errors import ConfigError
 
 FILE_NAME = 'config.json'
@@ -24,6 +25,14 @@ def to_json(config: Config, **record: Any) -> str:
     """
     settings = {'format': FORMAT, **record, 'settings': config.to_flat()}
     return json.dumps(settings, indent=2) + '\n'
+
+
+def add_record(model_dir: str, **record: Any) -> None:
+    """Adds entries to the file of a run, outside of its settings."""
+    path = os.path.join(model_dir, FILE_NAME)
+    with open(path, encoding='utf-8') as file:
+        known = json.load(file)
+    write_atomically(path, json.dumps({**known, **record}, indent=2) + '\n')
 
 
 def load(model_dir: str) -> Config:

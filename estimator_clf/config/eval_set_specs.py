@@ -8,7 +8,16 @@ from estimator_clf.core.errors import ConfigError
 from estimator_clf.core.paths import resolve_path
 
 # Names that metrics.jsonl and the run's directory use for other things.
-RESERVED_NAMES = ('train', 'best', 'export', 'export-best', 'plugins')
+RESERVED_NAMES = (
+    'train',
+    'best',
+    'classifier',
+    'export',
+    'export-best',
+    'features',
+    'frozen',
+    'plugins',
+)
 
 
 @dataclasses.dataclass(frozen=True)

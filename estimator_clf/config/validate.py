@@ -197,6 +197,32 @@ def _ftrl(config):
         )
 
 
+def _transfer(config):
+    """Rules of the phases; `training.transfer` has those that depend on the data."""
+    values = config.to_flat()
+    if not config.transfer.transfer:
+        for name in ('classifier_l2', 'fine_tune'):
+            if values[name] != FIELDS[name].default:
+                raise ConfigError(f'`{name}={values[name]}` requires `transfer`')
+        return
+    if registry.head(config.network_call.name) != 'classification':
+        raise ConfigError('`transfer` is for images, not for numbers (csv)')
+    if config.optimization.loss != 'cross_entropy':
+        raise ConfigError(
+            '`transfer` fits a softmax: it requires `loss=cross_entropy`, got '
+            f'`loss={config.optimization.loss}`'
+        )
+    if config.optimization.optimizer == 'ftrl':
+        raise ConfigError('`transfer` cannot be used with `optimizer=ftrl`')
+    if config.optimization.cache_features:
+        raise ConfigError(
+            '`transfer` caches the features itself: omit `cache_features`'
+        )
+    if config.optimization.hard_example_fraction < 1:
+        raise ConfigError('`transfer` cannot be used with `hard_example_fraction`')
+    parsers.parse_patterns(config.transfer.fine_tune, 'fine_tune')
+
+
 def _test_time_augmentation(config):
     views = config.evaluation.eval_tta not in ('', 'none')
     if config.exports.export_tta and not views:
@@ -286,6 +312,7 @@ _RULES: tuple[Callable[['Config'], None], ...] = (
     _hard_example_mining,
     _lookahead,
     _ftrl,
+    _transfer,
     _test_time_augmentation,
     _warm_start,
     _paths,

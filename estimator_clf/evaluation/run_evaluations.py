@@ -131,6 +131,10 @@ class Evaluations:
         self.close()
         return found
 
+    def record(self, step: int, name: str, metrics: Metrics) -> None:
+        """Logs the metrics of a set that are known without an evaluation."""
+        self._report(step, name, metrics)
+
     def close(self) -> None:
         """Closes all sessions."""
         for name in list(self._evaluators):

@@ -46,6 +46,7 @@ class FeatureCache:
         warm_start: WarmStartHook | None,
         log_message: Callable[[str], None],
         stop: Stop | None = None,
+        label: str = '`cache_features`',
     ):
         """Makes the cache; computes nothing yet.
 
@@ -57,6 +58,7 @@ class FeatureCache:
           warm_start: restored initial weights of a new run, or None.
           log_message: receives messages for the user.
           stop: once it is requested, the computation ends with `Stopped`.
+          label: start of the messages.
 
         Raises:
           DataError: augmentation that cannot be used with cached features.
@@ -64,10 +66,11 @@ class FeatureCache:
         self._config, self._source = config, source
         self._model_fn, self._log_message = model_fn, log_message
         self._init_hook, self._warm_start = init_hook, warm_start
+        self._label = label
         # Not `or`: a `Stop` is false until it is requested.
         self._stop = Stop() if stop is None else stop
         self._variants = check_augment(augment.parse(config.data.augment))
-        self._open: dict[tuple[str, bool], FeatureSet] = {}
+        self._open: dict[tuple[str, bool, int], FeatureSet] = {}
 
     def training_input(
         self, replicas: int, start_step: int | Callable[[], int], time_input: bool
@@ -96,11 +99,21 @@ class FeatureCache:
 
         return with_features
 
+    def feature_set(self, split: str, variants: int = 1) -> FeatureSet:
+        """Returns the features of a split in natural order, computed as in evaluation.
+
+        Args:
+          split: name of the split.
+          variants: 1: the images; 2: the images and their mirror images.
+        """
+        return self._features(split, False, variants)
+
     def _features(self, split, training, variants):
-        if (split, training) not in self._open:
+        key = split, training, variants
+        if key not in self._open:
             directory = self._directory(split, training, variants)
-            self._open[split, training] = FeatureSet.load(directory)
-        return self._open[split, training]
+            self._open[key] = FeatureSet.load(directory)
+        return self._open[key]
 
     def _directory(self, split, training, variants):
         """Computes the features if they are missing; returns their directory."""
@@ -124,7 +137,7 @@ class FeatureCache:
             if os.path.isdir(directory):
                 return directory
             self._log_message(
-                f'`cache_features`: computing the features of {split}, '
+                f'{self._label}: computing the features of {split}, '
                 f'{self._source.num_examples[split]} examples of '
                 f'{list(found.shape[1:])} numbers, once'
             )

@@ -49,6 +49,7 @@ from estimator_clf.training.nan_rollback import NanRollback
 from estimator_clf.training.resource_errors import translate_resource_errors
 from estimator_clf.training.step_loop import make_step_loop
 from estimator_clf.training.training_hooks import make_training_hooks
+from estimator_clf.training.transfer.hint import recipe_hint
 from estimator_clf.warm_start.from_config import warm_start_of
 
 if TYPE_CHECKING:
@@ -105,7 +106,7 @@ def train_and_evaluate(
     """
     with contextlib.ExitStack() as stack:
         stop = stack.enter_context(signals.on_signals())
-        trainer = Trainer(config, CallbackList(callbacks), stop)
+        trainer = trainer_class(config)(config, CallbackList(callbacks), stop)
         stack.callback(trainer.close)
         stack.enter_context(translate_tf_errors(trainer.sources))
         stack.enter_context(translate_resource_errors(trainer))
@@ -130,6 +131,16 @@ def train_and_evaluate(
                 step = trainer.last_step()
             return Results(step, {}, None, stop.requested)
         return Results(trainer.last_step(), metrics, path, stop.requested)
+
+
+def trainer_class(config: Config) -> 'type[Trainer]':
+    """Returns the class whose stages make a run of these settings."""
+    if not config.transfer.transfer:
+        return Trainer
+    # Here, because it derives from `Trainer`.
+    from estimator_clf.training.transfer.phases import TransferTrainer
+
+    return TransferTrainer
 
 
 class Trainer:
@@ -183,6 +194,9 @@ class Trainer:
             self._callback.on_message(note)
         self.sources.append(self.source)
         self.config = config = self._resolve_auto()
+        hint = recipe_hint(config, self.source)
+        if hint and not self.last_step():
+            self._callback.on_message(hint)
         self.plan = make_plan(config, self.source, self.last_step())
         log = skip_corrupt_images(
             self.source,

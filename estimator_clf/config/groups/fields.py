@@ -10,11 +10,13 @@ from estimator_clf.config.groups.model import ModelConfig
 from estimator_clf.config.groups.optimizer import OptimizerConfig
 from estimator_clf.config.groups.run import RunConfig
 from estimator_clf.config.groups.setting import SettingsGroup, field_types
+from estimator_clf.config.groups.transfer import TransferConfig
 
 #: dict attribute of `Config` -> class of the group, in the order of `--help`.
 GROUPS: dict[str, type[SettingsGroup]] = {
     'data': DataConfig,
     'model': ModelConfig,
+    'transfer': TransferConfig,
     'optimization': OptimizerConfig,
     'run': RunConfig,
     'evaluation': EvalConfig,

@@ -1,0 +1,1 @@
+"""Transfer learning in one run: features, classifier, fine-tuning."""
