@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterable
 
 from estimator_clf.serving.errors import ServingError
-from input.images.file_kind import kind_of
+from input.images.file_kind import IMAGES, kind_of, name_of
 
 #: Name of the input of encoded images, and of their feature in a `tf.Example`.
 IMAGE_INPUT = 'image_bytes'
@@ -28,20 +28,8 @@ EXAMPLES = (
 _PREFIX = 4096  # Bytes or characters that are examined.
 _ACCEPTED = 'JPEG, PNG, GIF or BMP'
 
-# Pattern of the first bytes -> name; images that the graph does not decode, and others.
-_OTHER_KINDS = {
-    rb'....ftyp(heic|heix|hevc|heim|heis|mif1|msf1)': 'a HEIC image',
-    rb'....ftyp(avif|avis)': 'an AVIF image',
-    rb'RIFF....WEBP': 'a WebP image',
-    rb'II\*\0|MM\0\*': 'a TIFF image',
-    rb'\xff\x0a|\0\0\0\x0cJXL ': 'a JPEG XL image',
-    rb'%PDF-': 'a PDF document',
-    rb'PK\x03\x04': 'a zip archive',
-    rb'\s*(<\?xml[^>]*>\s*)?<svg': 'an SVG image',
-    rb'\s*<(!doctype )?html': 'an HTML page',
-    rb'\x93NUMPY': 'a NumPy array',
-    rb'\x89HDF': 'an HDF5 file',
-}
+# Kinds that `describe` names by more than the first bytes.
+_TEXT_KINDS = {'text', 'an image in base64', 'a data URL'}
 _BASE64_TEXT = re.compile(rb'[A-Za-z0-9+/_-][A-Za-z0-9+/_\s-]*[=.]*\s*')
 _STANDARD = bytes.maketrans(b'-_', b'+/')  # From URL-safe base64.
 _FILE_NAME = re.compile(rb'(https?|file|gs|s3)://\S+|[^\n]*\.(jpe?g|png|gif|bmp)', re.I)
@@ -118,12 +106,12 @@ def _decode_prefix(prefix: bytes) -> bytes | None:
 
 
 def _kind_of_file(prefix: bytes) -> str | None:
-    if kind := kind_of(prefix):
-        return f'a {kind.upper()} image'
-    for pattern, name in _OTHER_KINDS.items():
-        if re.match(pattern, prefix, re.DOTALL | re.IGNORECASE):
-            return name
-    return None
+    """Returns 'a PNG image', 'a PDF file', …; None for text and unknown kinds."""
+    name = name_of(prefix)
+    if name is None or name in _TEXT_KINDS or name.startswith(('a ', 'an ')):
+        return None if name in _TEXT_KINDS else name
+    noun = 'image' if kind_of(prefix) or name in IMAGES else 'file'
+    return f'{"an" if name in ("AVIF", "SVG", "XML", "HDF5") else "a"} {name} {noun}'
 
 
 def _describe_unknown(data):

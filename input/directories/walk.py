@@ -6,7 +6,7 @@ from typing import NoReturn
 
 from estimator_clf.core.errors import DataError
 from estimator_clf.core.paths import special_file
-from input.images.decode import kind_of
+from input.images.file_kind import kind_of
 
 #: Extensions of the formats that are decoded.
 EXTENSIONS = (

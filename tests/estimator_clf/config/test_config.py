@@ -17,7 +17,10 @@ from estimator_clf.core.errors import ConfigError
     [
         ({'batch_size': 0}, '`batch_size` must be at least 1, got 0'),
         ({'batch_size': -3}, '`batch_size` must be at least 1, got -3'),
-        ({'batch_size': None}, '`batch_size` must be a whole number, got None'),
+        (
+            {'keep_checkpoints': None},
+            '`keep_checkpoints` must be a whole number, got None',
+        ),
         ({'batch_size': '128'}, "`batch_size` must be a whole number, got '128'"),
         ({'batch_size': 1.5}, '`batch_size` must be a whole number, got 1.5'),
         ({'batch_size': True}, '`batch_size` must be a whole number, got True'),
