@@ -119,6 +119,14 @@ KINDS = {
         'Images of more than 89 million pixels',
         'make them smaller; each takes hundreds of megabytes to decode',
     ),
+    'few_shades': Kind(
+        'warning',
+        'Images of 16 bits a sample that use a part of their range',
+        'scale them to all 16 bits, or to 8: multiply 12-bit values by 16',
+    ),
+    'stored_form': Kind(
+        'warning', 'Data that are stored in an unusual form', 'see the line'
+    ),
     'large': Kind(
         'note',
         "Images far larger than the network's input",
@@ -130,14 +138,6 @@ KINDS = {
         'nothing, unless other programs read them; the content is used here',
     ),
     'animated': Kind('note', 'Animated images', 'nothing; the first frame is used'),
-    'few_shades': Kind(
-        'warning',
-        'Images of 16 bits a sample that use a part of their range',
-        'scale them to all 16 bits, or to 8: multiply 12-bit values by 16',
-    ),
-    'stored_form': Kind(
-        'warning', 'Data that are stored in an unusual form', 'see the line'
-    ),
     'transparent': Kind(
         'note',
         'Images with transparency',
