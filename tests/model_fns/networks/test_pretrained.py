@@ -343,6 +343,7 @@ def test_two_sources_of_weights_are_refused(tmp_path):
         run(tmp_path, 'weights=a.h5', warm_start='b.h5')
 
 
+@pytest.mark.extended
 def test_files_have_the_names_addresses_and_hashes_of_keras(monkeypatch):
     asked = []
 
