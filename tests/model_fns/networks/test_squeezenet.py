@@ -7,16 +7,22 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from estimator_clf.core.errors import SettingError
+from estimator_clf.config.config import make_config
+from estimator_clf.core.errors import ConfigError, SettingError
+from estimator_clf.training.trainer import train_and_evaluate
 from estimator_clf.warm_start.keras_file import KerasFile
 from estimator_clf.warm_start.keras_layer_mapping import map_by_layer
+from input.formats.arrays import from_arrays
 from model_fns import registry
 from model_fns.layers import keras_applications
 from model_fns.layers.layer_builder import LayerBuilder
 from model_fns.networks import squeezenet
 from tests.helpers.real_data import real_data
+from tests.helpers.small_run import NAMES, Recorder
 
 v1 = tf.compat.v1
+
+RNG = np.random.default_rng(0)
 
 FIRES = ((2, 16, 64), (3, 16, 64), (4, 32, 128), (5, 32, 128))
 FIRES += ((6, 48, 192), (7, 48, 192), (8, 64, 256), (9, 64, 256))
@@ -119,8 +125,8 @@ def test_every_fire_module_equals_that_of_keras_with_the_same_weights(tmp_path):
 @pytest.mark.slow
 def test_every_fire_module_equals_that_of_keras_with_the_published_weights():
     path = real_data('squeezenet/squeezenet1.1_imagenet_notop.h5')
-    folder = real_data('dogscats/valid')
-    names = tf.io.gfile.glob(f'{folder}/*/*.jpg')[:4]
+    directory = real_data('dogscats/valid')
+    names = tf.io.gfile.glob(f'{directory}/*/*.jpg')[:4]
     read = [tf.io.decode_jpeg(tf.io.read_file(name), 3) for name in names]
     images = np.stack([tf.image.resize(image, (227, 227)) for image in read])
     images = images.astype(np.uint8)
@@ -190,3 +196,93 @@ def test_published_file_has_its_parameters():
     assert {name for name, weights in found.layers.items() if weights} == {
         layer.name for layer in layers
     }
+
+
+def write_file(path):
+    """Writes random weights as Keras does, without Keras."""
+    build = registry.get('squeezenet')
+    with tf.Graph().as_default(), h5py.File(path, 'w') as file:
+        images = v1.placeholder(tf.float32, (None, 40, 40, 3))
+        build(LayerBuilder(False), images, 3)
+        layers = registry.published('squeezenet', {}).layers
+        file.attrs['layer_names'] = [layer.name.encode() for layer in layers]
+        for variable in v1.global_variables():
+            layer, _, weight = variable.op.name.rpartition('/')
+            if layer == 'logits':
+                continue
+            fan_in = np.prod(variable.shape[:-1], dtype=float)
+            value = RNG.normal(0, np.sqrt(2.0 / fan_in), variable.shape)
+            name = f'{layer}_1/{weight}:0'
+            group = file.require_group(layer)
+            group[name] = value.astype(np.float32)
+            group.attrs['weight_names'] = [
+                f'{layer}_1/{weight}:0'.encode() for weight in ('kernel', 'bias')
+            ]
+
+
+def run(model_dir, **settings):
+    rng = np.random.default_rng(0)
+    arrays = {
+        part: (
+            rng.integers(0, 256, (number, 40, 40, 3)).astype(np.uint8),
+            np.arange(number) % 3,
+        )
+        for part, number in (('train', 12), ('test', 6))
+    }
+    config = make_config(
+        dataset='arrays',
+        model_dir=str(model_dir),
+        **{
+            'network': 'squeezenet(pooling=avg+max)',
+            'train_only': 'logits',
+            'batch_size': 4,
+            'max_steps': 3,
+            'export': False,
+            'learning_rate': 0.01,
+            **settings,
+        },
+    )
+    recorder = Recorder()
+    source = from_arrays(arrays, NAMES, name='small')
+    return train_and_evaluate(config, [recorder], source=source), recorder.messages
+
+
+def weights_of(model_dir):
+    reader = tf.train.load_checkpoint(tf.train.latest_checkpoint(str(model_dir)))
+    names = reader.get_variable_to_shape_map()
+    names = [n for n in names if n.endswith(('kernel', 'bias'))]
+    return {n: reader.get_tensor(n) for n in names if n.startswith('squeezenet/')}
+
+
+@pytest.mark.extended
+def test_runs_from_a_directory_of_weights_with_cached_features(tmp_path, monkeypatch):
+    directory = tmp_path / 'weights'
+    directory.mkdir()
+    path = directory / squeezenet.FILE_NAME
+    write_file(path)
+    monkeypatch.setenv('HOME', str(tmp_path))
+    monkeypatch.delenv('KERAS_HOME', raising=False)
+    monkeypatch.setenv('ESTIMATOR_CLF_WEIGHTS', str(directory))
+    results, messages = run(tmp_path / 'auto', weights='auto', cache_features=True)
+    assert f'Weights: {path}' in messages
+    found = weights_of(tmp_path / 'auto')
+    expected = KerasFile(str(path))
+    backbone = {n: a for n, a in found.items() if 'logits' not in n}
+    assert len(backbone) == len(expected.shapes) == 50
+    with h5py.File(path) as file:
+        for name, value in backbone.items():
+            layer, _, weight = name.removeprefix('squeezenet/').rpartition('/')
+            stored = file[layer][f'{layer}_1/{weight}:0']
+            np.testing.assert_array_equal(value, stored)
+    monkeypatch.delenv('ESTIMATOR_CLF_WEIGHTS')
+    run(tmp_path / 'name', weights=squeezenet.FILE_NAME, weights_dir=str(directory))
+    other = weights_of(tmp_path / 'name')
+    for name, value in backbone.items():
+        np.testing.assert_array_equal(other[name], value)
+    path.unlink()  # A resumed run reads no weights.
+    resumed, _ = run(tmp_path / 'auto', weights='auto', cache_features=True)
+    assert resumed.metrics == results.metrics
+    with pytest.raises(ConfigError, match=r'no official address: copy it to .*keras'):
+        run(tmp_path / 'none', weights='auto')
+    with pytest.raises(ConfigError, match='there is no such file'):
+        run(tmp_path / 'none', weights='absent.h5')
