@@ -51,7 +51,8 @@ class TFRecordScan:
             if not os.path.isdir(data_dir):
                 raise
             found = {}  # `open_dataset` reports what is wrong with them.
-        for reason, path, count in unused_files(data_dir, found).items():
+        unused = unused_files(data_dir, found).items() if found else ()
+        for reason, path, count in unused:
             number = f'{count} files, ' if os.path.isdir(path) else ''
             self.findings.append(Finding('ignored', path, number + reason))
         for split in found:
