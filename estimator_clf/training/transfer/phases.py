@@ -64,6 +64,12 @@ class TransferTrainer(Trainer):
         self._callback.on_message(resolved.message)
         return super()._resolve_auto()
 
+    def _summary(self):
+        *lines, batches = super()._summary()
+        if self.config.transfer.fine_tune == 'none':
+            return lines  # There are no steps.
+        return [*lines, batches]
+
     def build_model(self, make_model_fn: Callable) -> None:
         """Builds the model_fn, and the one whose backbone is frozen."""
         super().build_model(make_model_fn)

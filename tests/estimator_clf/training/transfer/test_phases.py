@@ -68,7 +68,7 @@ def test_without_validation_split_the_classifier_alone_is_trained(tmp_path):
     assert written['settings']['batch_size'] == 32
     text = '\n'.join(recorder.messages)
     assert 'transfer 1/3' in text and '5-fold cross-validation' in text
-    assert '`batch_size=32`' in text
+    assert '`batch_size=32`' in text and 'steps in all' not in text
 
 
 def test_classifier_of_the_checkpoint_is_the_fit(tmp_path):
