@@ -20,7 +20,7 @@ EXCLUDED = {
     'LICENSE',
     'estimator_clf/config/upgrade.py',
     'tests/estimator_clf/config/test_config_json.py',
-    'tests/launch/test_flag_errors.py',
+    'tests/launch/parsing/test_flag_errors.py',
 }
 # Names of formats and third-party options that contain an old word.
 ALLOWED = re.compile(r'image[_ -]folder|ImageFolder|local-folder', re.IGNORECASE)

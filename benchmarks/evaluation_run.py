@@ -8,9 +8,9 @@ from estimator_clf.compat import estimator
 
 import numpy as np
 
-from estimator_clf.core import devices
+from estimator_clf.core.hardware import devices
 from estimator_clf.evaluation.evaluator import Evaluator
-from estimator_clf.training.datasets import open_source
+from estimator_clf.training.data.datasets import open_source
 from estimator_clf.training.models import build_model_fn
 from estimator_clf.training.trainer import train_and_evaluate
 from input.formats.arrays import from_arrays

@@ -74,7 +74,7 @@ def measure(options):
     """Opens and reads one dataset; returns dict of seconds, MB and images/s."""
     import tensorflow as tf
 
-    from estimator_clf.core.memory import peak_memory
+    from estimator_clf.core.hardware.memory import peak_memory
     from input import open_dataset
     from input.corrupt_images import CorruptImages
 

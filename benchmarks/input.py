@@ -37,7 +37,8 @@ import statistics
 import sys
 
 from benchmarks import rounds
-from estimator_clf.core import cpu_info, provenance
+from estimator_clf.core import provenance
+from estimator_clf.core.hardware import cpu_info
 
 _CORES = os.cpu_count() or 1
 _TORCH = tuple(f'torch_{n}' for n in (0, _CORES, 2 * _CORES))

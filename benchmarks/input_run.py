@@ -10,7 +10,7 @@ import estimator_clf.compat  # noqa: F401  Silences TensorFlow.
 import numpy as np
 import tensorflow as tf
 
-from estimator_clf.core.devices import session_config
+from estimator_clf.core.hardware.devices import session_config
 from input import open_dataset
 from input.corrupt_images import CorruptImages
 

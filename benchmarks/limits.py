@@ -9,7 +9,7 @@ import estimator_clf.compat  # noqa: F401  Silences TensorFlow.
 import numpy as np
 import tensorflow as tf
 
-from estimator_clf.core import cpu_info, mixed_precision
+from estimator_clf.core.hardware import cpu_info, mixed_precision
 
 v1 = tf.compat.v1
 

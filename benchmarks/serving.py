@@ -207,7 +207,7 @@ def loop(options):
     import numpy as np
 
     from estimator_clf import export
-    from estimator_clf.core import devices
+    from estimator_clf.core.hardware import devices
     from estimator_clf.serving.servable import Servable
 
     devices.set_up('cpu')

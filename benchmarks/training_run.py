@@ -5,7 +5,7 @@ import time
 
 import numpy as np
 
-from estimator_clf.core import mixed_precision
+from estimator_clf.core.hardware import mixed_precision
 
 _SHAPES = {'cifar': (32, 32, 3), 'linear': (28, 28, 1), 'cnn': (28, 28, 1)}
 _EXAMPLES = {'cifar': 50_000, 'linear': 60_000, 'cnn': 60_000}
@@ -95,7 +95,7 @@ _OURS = {
 def run_ours(options, clock):
     """Trains with this project, including hooks and metrics."""
     from estimator_clf.config.config import make_config
-    from estimator_clf.core import devices
+    from estimator_clf.core.hardware import devices
     from estimator_clf.training.callbacks import Callback
     from estimator_clf.training.trainer import train_and_evaluate
     from input.formats.arrays import from_arrays

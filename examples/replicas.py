@@ -9,7 +9,7 @@ replicas and the checkpoint. Takes seconds.
 
 import os
 
-from estimator_clf.core import devices
+from estimator_clf.core.hardware import devices
 
 
 def main(directory: str) -> None:

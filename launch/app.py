@@ -12,14 +12,8 @@ from absl import flags
 
 from estimator_clf.config.groups.fields import FIELDS
 from estimator_clf.core.errors import ConfigError, UserError, is_out_of_memory
-from launch import (
-    crash_notice,
-    flag_errors,
-    flagfile_reader,
-    path_flags,
-    recipes,
-    streams,
-)
+from launch.output import crash_notice, streams
+from launch.parsing import flag_errors, flagfile_reader, path_flags, recipes
 
 FLAGS = flags.FLAGS
 

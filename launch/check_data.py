@@ -12,7 +12,8 @@ import shlex
 
 from absl import flags as absl_flags
 
-from launch import app, flags, path_flags
+from launch import app, flags
+from launch.parsing import path_flags
 
 FLAGS = flags.FLAGS
 
@@ -49,7 +50,7 @@ def define_flags() -> None:
 
 def main(arguments: list[str]) -> int:
     """Checks as the flags say."""
-    from estimator_clf.training.datasets import source_args
+    from estimator_clf.training.data.datasets import source_args
 
     app.no_arguments(arguments)
     args = source_args(flags.config_from_flags())
@@ -58,7 +59,7 @@ def main(arguments: list[str]) -> int:
         os.environ['TF_CPP_MIN_LOG_LEVEL'] = '3'
 
     from input.validate import Report, check_data, lines_file
-    from launch.progress import Progress
+    from launch.output.progress import Progress
 
     progress = Progress()
     with lines_file(FLAGS.report) as file:
@@ -95,7 +96,7 @@ def _print(report, counts):
 def _class_table(counts, class_names):
     """Table of the examples per class and split; the extremes of many classes."""
     from estimator_clf.core.class_names import natural_order
-    from launch.terminal import table
+    from launch.output.terminal import table
 
     classes = list(dict.fromkeys(c for split in counts.values() for c in split))
     splits = list(counts)
@@ -120,7 +121,7 @@ def _class_table(counts, class_names):
 
 def _kind_table(report, name):
     from input.validate import KINDS
-    from launch.terminal import table
+    from launch.output.terminal import table
 
     kind, count, first = KINDS[name], report.counts[name], report.first[name]
     rows = [[_safe(finding.where), _safe(finding.detail)] for finding in first]

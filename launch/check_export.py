@@ -35,7 +35,7 @@ def main(arguments: list[str]) -> None:
             'give one directory to check: python -m launch.check_export DIR'
         )
 
-    from estimator_clf.core import devices
+    from estimator_clf.core.hardware import devices
     from estimator_clf.core.paths import resolve_path
     from estimator_clf.export import newest_version, parity_check
 

@@ -10,7 +10,8 @@ import importlib
 import sys
 import textwrap
 
-from launch import recipes, streams
+from launch.output import streams
+from launch.parsing import recipes
 
 #: Modules of this package with a `run()`, in the order of `--help`.
 PROGRAMS = (

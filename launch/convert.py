@@ -9,7 +9,8 @@ import shlex
 
 from absl import flags as absl_flags
 
-from launch import app, flags, path_flags
+from launch import app, flags
+from launch.parsing import path_flags
 
 FLAGS = flags.FLAGS
 
@@ -57,9 +58,9 @@ def define_flags() -> None:
 
 def main(arguments: list[str]) -> None:
     """Converts as the flags say."""
-    from estimator_clf.training.class_gaps import class_gaps
-    from estimator_clf.training.data_summary import data_summary
-    from estimator_clf.training.datasets import source_args
+    from estimator_clf.training.data.class_gaps import class_gaps
+    from estimator_clf.training.data.data_summary import data_summary
+    from estimator_clf.training.data.datasets import source_args
 
     app.no_arguments(arguments)
     args = source_args(flags.config_from_flags())
@@ -67,8 +68,8 @@ def main(arguments: list[str]) -> None:
     from estimator_clf.core.paths import display_path
     from input import open_dataset
     from input.convert.to_tfrecords import convert
-    from launch.progress import Progress
-    from launch.terminal import table
+    from launch.output.progress import Progress
+    from launch.output.terminal import table
 
     progress = Progress()
     try:

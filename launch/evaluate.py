@@ -11,7 +11,8 @@ import json
 
 from absl import flags as absl_flags
 
-from launch import app, flags, path_flags
+from launch import app, flags
+from launch.parsing import path_flags
 
 FLAGS = flags.FLAGS
 
@@ -50,15 +51,15 @@ def main(arguments: list[str]) -> None:
     info = load_info(FLAGS.model_dir)
 
     from estimator_clf.config.step_plan import evaluation_input
-    from estimator_clf.core import devices
+    from estimator_clf.core.hardware import devices
     from estimator_clf.core.tf_errors import translate_tf_errors
     from estimator_clf.evaluation.evaluator import Evaluator
     from estimator_clf.loggers.corrupt_images import skip_corrupt_images
     from estimator_clf.loggers.jsonl import finite
-    from estimator_clf.training.data_summary import data_summary
-    from estimator_clf.training.evaluation_data import open_evaluation_data
+    from estimator_clf.training.data.data_summary import data_summary
+    from estimator_clf.training.data.evaluation_data import open_evaluation_data
     from estimator_clf.training.models import build_model_fn
-    from launch.terminal import metrics_tables
+    from launch.output.terminal import metrics_tables
 
     devices.set_up(FLAGS.device)
     checkpoint = find_checkpoint(FLAGS.model_dir, FLAGS.checkpoint)

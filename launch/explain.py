@@ -20,7 +20,8 @@ from collections.abc import Iterable, Iterator
 
 from absl import flags as absl_flags
 
-from launch import app, flags, path_flags
+from launch import app, flags
+from launch.parsing import path_flags
 
 FLAGS = flags.FLAGS
 
@@ -144,14 +145,14 @@ def main(arguments: list[str]) -> None:
     info = load_info(FLAGS.model_dir)
     options = _options(config)
 
-    from estimator_clf.core import devices
+    from estimator_clf.core.hardware import devices
 
     devices.set_up(FLAGS.device)
 
     from estimator_clf.explain import render
     from estimator_clf.explain.explainer import Explainer
     from estimator_clf.training.models import build_model_fn
-    from launch.terminal import table
+    from launch.output.terminal import table
 
     checkpoint = find_checkpoint(FLAGS.model_dir, FLAGS.checkpoint)
     explainer = Explainer(build_model_fn(config, info), checkpoint, info)
@@ -222,7 +223,7 @@ def _load_images(arguments, config, info):
     from estimator_clf.config.step_plan import evaluation_split
     from estimator_clf.core.tf_errors import translate_tf_errors
     from estimator_clf.loggers.corrupt_images import skip_corrupt_images
-    from estimator_clf.training.datasets import open_source
+    from estimator_clf.training.data.datasets import open_source
 
     source = open_source(config, info)
     skip_corrupt_images(source, config.data.max_corrupt_images, app.log_message)

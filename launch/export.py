@@ -11,7 +11,8 @@ import sys
 
 from absl import flags as absl_flags
 
-from launch import app, flags, path_flags
+from launch import app, flags
+from launch.parsing import path_flags
 
 FLAGS = flags.FLAGS
 
@@ -77,7 +78,7 @@ def main(arguments: list[str]) -> None:
     if FLAGS.quantize and FLAGS.format != 'tflite':
         raise ConfigError('--quantize is for --format=tflite')
 
-    from estimator_clf.core import devices
+    from estimator_clf.core.hardware import devices
     from estimator_clf.training.models import build_model_fn
 
     devices.set_up('cpu')
@@ -110,7 +111,7 @@ def _other(model, config, info):
     from estimator_clf.core.tf_errors import translate_tf_errors
     from estimator_clf.export import formats
     from estimator_clf.loggers.corrupt_images import skip_corrupt_images
-    from estimator_clf.training.datasets import open_source
+    from estimator_clf.training.data.datasets import open_source
 
     calibration = None
     if FLAGS.quantize:
@@ -136,7 +137,7 @@ def _examples(config, info):
     from estimator_clf.core.tf_errors import translate_tf_errors
     from estimator_clf.export import check_examples
     from estimator_clf.loggers.corrupt_images import skip_corrupt_images
-    from estimator_clf.training.datasets import open_source
+    from estimator_clf.training.data.datasets import open_source
 
     try:
         source = open_source(config, info)

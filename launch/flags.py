@@ -15,7 +15,7 @@ from estimator_clf.config.config import Config, make_config
 from estimator_clf.config.groups.fields import FIELDS, GROUP_OF, GROUPS, TYPES
 from estimator_clf.core.call_syntax import write_value
 from launch.app import flag_names
-from launch.path_flags import define_path
+from launch.parsing.path_flags import define_path
 
 FLAGS = flags.FLAGS
 

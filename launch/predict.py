@@ -14,7 +14,8 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 
 from absl import flags as absl_flags
 
-from launch import app, flags, path_flags
+from launch import app, flags
+from launch.parsing import path_flags
 
 FLAGS = flags.FLAGS
 
@@ -61,7 +62,7 @@ def main(arguments: list[str]) -> int:
         raise ConfigError('--output_file requires --output=csv or --output=jsonl')
     files = find_files(arguments)
 
-    from estimator_clf.core import devices
+    from estimator_clf.core.hardware import devices
 
     devices.set_up(FLAGS.device)
     predictor = _predictor()

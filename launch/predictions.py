@@ -114,7 +114,7 @@ class Output:
 
     def _print_table(self):
         if self._kind == 'table' and self._rows:
-            from launch.terminal import table
+            from launch.output.terminal import table
 
             pairs = (len(self._rows[0]) - 1) // 2
             print(table(['file', *_PAIR * pairs], self._rows))

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 from absl import flags as absl_flags
 
-from launch import app, flags, path_flags
+from launch import app, flags
+from launch.parsing import path_flags
 
 if TYPE_CHECKING:
     from estimator_clf.serving.server import ServerOptions
@@ -120,7 +121,7 @@ def main(arguments: list[str]) -> None:
             "pip install -e '.[serving]'"
         ) from None
 
-    from estimator_clf.core import devices
+    from estimator_clf.core.hardware import devices
     from estimator_clf.serving.batching import BatchingOptions
     from estimator_clf.serving.server import ServerOptions
     from estimator_clf.serving.version_manager import VersionPolicy, parse_labels

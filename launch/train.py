@@ -28,7 +28,7 @@ def main(arguments: list[str]) -> int:
 
     # From here on with TensorFlow, whose import takes seconds.
     from estimator_clf.training.trainer import train_and_evaluate
-    from launch.terminal import TerminalCallback
+    from launch.output.terminal import TerminalCallback
 
     callback = TerminalCallback()
     for message in unused_settings(config):
@@ -51,7 +51,7 @@ def main(arguments: list[str]) -> int:
 
 def _print_results(results, config, seconds):
     from estimator_clf.core.paths import display_path
-    from launch.terminal import metrics_tables
+    from launch.output.terminal import metrics_tables
 
     if results.metrics:
         print(metrics_tables(results.metrics))

@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from estimator_clf.checkpoints.saver import saver_of
 from estimator_clf.core import graph_collections
-from estimator_clf.core.devices import session_config
+from estimator_clf.core.hardware.devices import session_config
 from estimator_clf.evaluation.plots.eval_callback import EvalCallback
 from estimator_clf.loggers.jsonl import is_count
 

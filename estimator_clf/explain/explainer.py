@@ -9,8 +9,8 @@ import numpy as np
 import tensorflow as tf
 
 from estimator_clf.core.class_names import find_class, listed
-from estimator_clf.core.devices import session_config
 from estimator_clf.core.errors import ConfigError
+from estimator_clf.core.hardware.devices import session_config
 from estimator_clf.explain.layers import Layer, find_layers, get_layer
 from estimator_clf.export.check_examples import restore
 from input.dataset_info import DatasetInfo

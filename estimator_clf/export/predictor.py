@@ -9,8 +9,8 @@ from estimator_clf.compat import estimator
 
 import tensorflow as tf
 
-from estimator_clf.core.devices import session_config
 from estimator_clf.core.errors import ConfigError, is_out_of_memory
+from estimator_clf.core.hardware.devices import session_config
 from estimator_clf.export import newest_version
 from estimator_clf.export.check_examples import restore
 from input.images.batch_decoder import BatchDecoder

@@ -10,8 +10,8 @@ import numpy as np
 import tensorflow as tf
 
 from estimator_clf.core.graph_collections import TRAIN_METRICS, published
+from estimator_clf.core.hardware.memory import peak_memory
 from estimator_clf.core.intervals import due
-from estimator_clf.core.memory import peak_memory
 from estimator_clf.hooks.base import StepHook
 
 v1 = tf.compat.v1

@@ -17,7 +17,8 @@ from tensorflow_serving.apis import (
     regression_pb2,
 )
 
-from estimator_clf.serving import payloads, protos
+from estimator_clf.serving import protos
+from estimator_clf.serving.codec import payloads
 from estimator_clf.serving.errors import ServingError, invalid_argument
 from estimator_clf.serving.inference import InferenceEngine
 from estimator_clf.serving.memory_budget import MemoryBudget

@@ -13,7 +13,7 @@ from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 from PIL import Image
 
-from estimator_clf.serving import payloads
+from estimator_clf.serving.codec import payloads
 from estimator_clf.serving.cors import CorsPolicy
 from estimator_clf.serving.errors import ServingError
 from estimator_clf.serving.inference import InferenceEngine

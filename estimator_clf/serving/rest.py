@@ -10,7 +10,7 @@ from aiohttp import web
 from google.protobuf import json_format
 from tensorflow_serving.apis import get_model_metadata_pb2, model_pb2
 
-from estimator_clf.serving import image_values, json_codec, payloads, request_body
+from estimator_clf.serving.codec import image_values, json_codec, payloads, request_body
 from estimator_clf.serving.errors import ServingError, invalid_argument
 from estimator_clf.serving.inference import InferenceEngine, InferenceResult
 from estimator_clf.serving.metrics import Metrics

@@ -10,7 +10,7 @@ from estimator_clf.compat import estimator  # noqa: F401  Loads TensorFlow quiet
 import numpy as np
 import tensorflow as tf
 
-from estimator_clf.core.devices import session_config
+from estimator_clf.core.hardware.devices import session_config
 from estimator_clf.serving import protos
 from estimator_clf.serving.errors import (
     ServingError,

@@ -20,7 +20,7 @@ import tensorflow as tf
 
 from estimator_clf.config.config import Config
 from estimator_clf.core.atomic_files import partial_directory
-from estimator_clf.core.devices import session_config
+from estimator_clf.core.hardware.devices import session_config
 from estimator_clf.core.signals import Stop, Stopped
 from estimator_clf.core.variable_patterns import name_of
 from estimator_clf.training.data_dependent_init import DataDependentInitHook

@@ -40,7 +40,7 @@ def build_model_fn(
       SettingError, ConfigError: invalid settings of the network or the optimizer.
     """
     # Here, because they import TensorFlow.
-    from estimator_clf.core import mixed_precision
+    from estimator_clf.core.hardware import mixed_precision
     from model_fns.heads.test_time_augmentation import check_size
     from model_fns.model_fn import make_model_fn
     from model_fns.specs import HeadSpec, ModelSpec, RuntimeSpec
@@ -213,7 +213,7 @@ def resolve_auto(
     Raises:
       ConfigError, DataError: class weights that cannot be balanced.
     """
-    from estimator_clf.core import mixed_precision
+    from estimator_clf.core.hardware import mixed_precision
 
     weights = config.optimization.class_weights
     if weights == 'balanced':

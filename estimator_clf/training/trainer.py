@@ -18,9 +18,10 @@ from estimator_clf.checkpoints.recovery import recover, step_back, sweep
 from estimator_clf.config.config import Config
 from estimator_clf.config.groups.optimizer import DEFAULT_BATCH_SIZE
 from estimator_clf.config.step_plan import make_plan
-from estimator_clf.core import devices, signals
+from estimator_clf.core import signals
 from estimator_clf.core.errors import RunError
 from estimator_clf.core.file_lock import DirectoryLock
+from estimator_clf.core.hardware import devices
 from estimator_clf.core.tf_errors import translate_tf_errors
 from estimator_clf.evaluation.eval_sets import make_eval_sets
 from estimator_clf.evaluation.plots.factory import make_eval_callbacks
@@ -31,10 +32,10 @@ from estimator_clf.loggers.corrupt_images import skip_corrupt_images
 from estimator_clf.loggers.jsonl import MetricsLog, without_counts
 from estimator_clf.training import run_directory, tf_config
 from estimator_clf.training.callbacks import Callback, CallbackList
-from estimator_clf.training.class_gaps import class_gaps
+from estimator_clf.training.data.class_gaps import class_gaps
+from estimator_clf.training.data.data_summary import data_summary, training_roles
+from estimator_clf.training.data.datasets import open_directory, open_source
 from estimator_clf.training.data_dependent_init import make_init_hook
-from estimator_clf.training.data_summary import data_summary, training_roles
-from estimator_clf.training.datasets import open_directory, open_source
 from estimator_clf.training.exports import RunExporter
 from estimator_clf.training.feature_cache import FeatureCache
 from estimator_clf.training.instrument import instrument

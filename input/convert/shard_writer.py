@@ -12,13 +12,13 @@ import estimator_clf.compat  # noqa: F401  Configures TensorFlow's logging first
 import numpy as np
 import tensorflow as tf
 
-from estimator_clf.core.devices import session_config
 from estimator_clf.core.errors import (
     DataError,
     RunError,
     disk_full_message,
     is_out_of_memory,
 )
+from estimator_clf.core.hardware.devices import session_config
 from input.images.decode import whole_window
 from input.images.file_kind import kind_of
 from input.images.image_shape import header

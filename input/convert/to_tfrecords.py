@@ -19,8 +19,8 @@ import estimator_clf.compat  # noqa: F401  Configures TensorFlow's logging first
 import numpy as np
 
 from estimator_clf.core.atomic_files import partial_directory
-from estimator_clf.core.cpu_info import available_cores
 from estimator_clf.core.errors import DataError
+from estimator_clf.core.hardware.cpu_info import available_cores
 from estimator_clf.core.spawn import isolated_workers
 from input.convert.shard_writer import (
     ENDINGS,

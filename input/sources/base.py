@@ -19,8 +19,8 @@ import numpy as np
 import tensorflow as tf
 
 from estimator_clf.core.class_names import names_fault
-from estimator_clf.core.devices import session_config
 from estimator_clf.core.errors import DataError
+from estimator_clf.core.hardware.devices import session_config
 from input import augment as augmentation
 from input.corrupt_images import CorruptImages
 from input.dataset_info import DatasetInfo

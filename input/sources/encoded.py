@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 import tensorflow as tf
 
-from estimator_clf.core.devices import session_config
 from estimator_clf.core.errors import is_out_of_memory
+from estimator_clf.core.hardware.devices import session_config
 from input.corrupt_images import CorruptImages
 from input.images.decode import MAX_IMAGE_PIXELS, decode, whole_window
 from input.images.tf_messages import short_reason

@@ -9,7 +9,7 @@ import estimator_clf.compat  # noqa: F401  Configures TensorFlow's logging first
 import numpy as np
 
 from estimator_clf.core.errors import DataError
-from estimator_clf.core.memory import free_memory
+from estimator_clf.core.hardware.memory import free_memory
 
 KINDS = ('none', 'encoded', 'decoded')
 

@@ -18,8 +18,8 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image
 
-from estimator_clf.core.devices import session_config
 from estimator_clf.core.errors import is_out_of_memory
+from estimator_clf.core.hardware.devices import session_config
 from input.images import decode as decoding
 from input.images import file_kind
 from input.images.limits import MAX_IMAGE_PIXELS

@@ -9,8 +9,8 @@ from typing import Any
 
 import tensorflow as tf
 
-from estimator_clf.core.cpu_info import available_cores
 from estimator_clf.core.errors import DataError, is_out_of_memory
+from estimator_clf.core.hardware.cpu_info import available_cores
 from input.images.image_shape import parse_size
 from input.images.limits import MAX_IMAGE_PIXELS
 from input.registry import open_dataset

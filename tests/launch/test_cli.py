@@ -8,7 +8,8 @@ import sys
 import pytest
 
 from estimator_clf.core.errors import ConfigError
-from launch import cli, recipes
+from launch import cli
+from launch.parsing import recipes
 from tests.helpers.launching import ROOT
 
 # The console script that pip installs. Unlike `python -m` it does not search the

@@ -13,7 +13,8 @@ from absl import flags as absl_flags
 from absl.testing import flagsaver
 from PIL import Image
 
-from launch import flags, recipes
+from launch import flags
+from launch.parsing import recipes
 from tests.helpers.launching import ROOT, command, launch, lines
 from tests.helpers.real_data import real_data
 from tests.helpers.small_run import timeless, weights

@@ -9,7 +9,7 @@ from estimator_clf.compat import estimator
 import numpy as np
 import tensorflow as tf
 
-from estimator_clf.core.devices import session_config
+from estimator_clf.core.hardware.devices import session_config
 from estimator_clf.core.variable_patterns import name_of
 
 v1 = tf.compat.v1

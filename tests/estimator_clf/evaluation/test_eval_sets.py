@@ -10,7 +10,8 @@ from estimator_clf.config.step_plan import make_plan
 from estimator_clf.core.errors import ConfigError
 from estimator_clf.evaluation.eval_sets import make_eval_sets
 from estimator_clf.loggers.jsonl import MetricsLog
-from estimator_clf.training import datasets, run_directory
+from estimator_clf.training import run_directory
+from estimator_clf.training.data import datasets
 from tests.helpers.images import class_directories
 from tests.helpers.small_run import Recorder, run, source
 

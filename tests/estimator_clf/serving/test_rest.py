@@ -11,8 +11,8 @@ pytest.importorskip('aiohttp', reason='needs the extra `serving`')
 
 import numpy as np
 
-from estimator_clf.serving import json_codec
 from estimator_clf.serving.batching import BatchingOptions
+from estimator_clf.serving.codec import json_codec
 from tests.helpers import serving_model as model
 from tests.helpers.images import by_pillow, encode, image
 

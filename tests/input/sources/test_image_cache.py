@@ -8,9 +8,9 @@ import tensorflow as tf
 
 from estimator_clf.config import config_json
 from estimator_clf.config.config import make_config
-from estimator_clf.core import memory
 from estimator_clf.core.errors import ConfigError
-from estimator_clf.training.datasets import open_source
+from estimator_clf.core.hardware import memory
+from estimator_clf.training.data.datasets import open_source
 from estimator_clf.training.saved_runs import load_config
 from estimator_clf.training.trainer import train_and_evaluate
 from input import DataError

@@ -9,7 +9,7 @@ import pytest
 pytest.importorskip('tensorflow_serving', reason='needs the extra `serving`')
 pytest.importorskip('aiohttp', reason='needs the extra `serving`')
 
-from estimator_clf.serving import image_values, payloads, request_body
+from estimator_clf.serving.codec import image_values, payloads, request_body
 from estimator_clf.serving.errors import ServingError
 from tests.helpers.images import encode, image
 
@@ -136,7 +136,10 @@ def test_body_with_a_key_twice():
         (b'', 'the body is empty; send'),
         (JPEG, 'the body is a JPEG image; send'),
         (TEXT, 'the body is the base64 text of a PNG image; send'),
-        (gzip.compress(b'{}'), 'without the header Content-Encoding: gzip; send'),
+        (
+            gzip.compress(b'{}', mtime=0),
+            'without the header Content-Encoding: gzip; send',
+        ),
         (b'--x\r\nContent-Disposition: form-data\r\n', 'is a multipart form; send'),
         (b'instances=%5B%5D', "the body is text, 'instances=%5B%5D'; send"),
         (b'[1]', 'must be a JSON object, got [1]; send'),

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from estimator_clf.core import cpu_info
+from estimator_clf.core.hardware import cpu_info
 
 
 @pytest.mark.skipif(sys.platform != 'linux', reason='from /proc/cpuinfo')

@@ -1,6 +1,6 @@
 """Summaries of data."""
 
-from estimator_clf.training.data_summary import data_summary, training_roles
+from estimator_clf.training.data.data_summary import data_summary, training_roles
 from input import open_dataset
 from tests.helpers.images import class_directories, encode, pixels, write
 

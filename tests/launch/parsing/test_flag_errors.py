@@ -3,8 +3,8 @@
 import pytest
 from absl import flags
 
-from launch.flag_errors import message_of
-from launch.flagfile_reader import expand
+from launch.parsing.flag_errors import message_of
+from launch.parsing.flagfile_reader import expand
 
 
 def old_flag(*argv):

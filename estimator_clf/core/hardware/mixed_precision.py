@@ -6,7 +6,7 @@ import estimator_clf.compat  # noqa: F401  Configures TensorFlow's logging first
 
 import tensorflow as tf
 
-from estimator_clf.core import cpu_info
+from estimator_clf.core.hardware import cpu_info
 
 PRECISIONS = ('float32', 'bfloat16', 'float16', 'auto')
 

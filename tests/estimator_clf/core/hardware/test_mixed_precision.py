@@ -2,7 +2,7 @@
 
 import pytest
 
-from estimator_clf.core import mixed_precision
+from estimator_clf.core.hardware import mixed_precision
 
 
 @pytest.mark.parametrize(

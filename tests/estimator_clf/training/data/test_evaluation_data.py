@@ -7,8 +7,8 @@ import pytest
 
 from estimator_clf.config.config import make_config
 from estimator_clf.core.errors import ConfigError
-from estimator_clf.training.datasets import open_source
-from estimator_clf.training.evaluation_data import open_evaluation_data
+from estimator_clf.training.data.datasets import open_source
+from estimator_clf.training.data.evaluation_data import open_evaluation_data
 from tests.helpers.images import class_directories
 
 

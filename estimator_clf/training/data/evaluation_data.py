@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from estimator_clf.config.config import Config
 from estimator_clf.core.errors import ConfigError, DataError
-from estimator_clf.training.datasets import open_source
+from estimator_clf.training.data.datasets import open_source
 from input import fingerprint
 from input.dataset_info import DatasetInfo
 

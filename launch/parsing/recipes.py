@@ -6,7 +6,7 @@ import re
 
 from estimator_clf.core.errors import ConfigError
 
-_DIRECTORY = pathlib.Path(__file__).resolve().parent / 'flagfiles'
+_DIRECTORY = pathlib.Path(__file__).resolve().parents[1] / 'flagfiles'
 
 
 def names() -> list[str]:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from estimator_clf.core.errors import DataError
-from estimator_clf.training.class_gaps import class_gaps
+from estimator_clf.training.data.class_gaps import class_gaps
 from input.formats.arrays import from_arrays
 from input.formats.tfrecord import tfrecord
 from input.sampling.subset import Subset, select

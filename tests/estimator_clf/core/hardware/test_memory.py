@@ -7,7 +7,7 @@ import numpy as np
 import psutil
 import pytest
 
-from estimator_clf.core.memory import free_memory, peak_memory
+from estimator_clf.core.hardware.memory import free_memory, peak_memory
 from tests.helpers.launching import ROOT
 
 
@@ -27,8 +27,9 @@ def test_peak_remains_after_memory_is_freed():
 def test_peak_is_not_that_of_the_parent():
     code = (
         'import numpy, subprocess, sys; x = numpy.ones(2 ** 27);'
-        'subprocess.run([sys.executable, "-c", "from estimator_clf.core.memory import '
-        'peak_memory; print(peak_memory())"], check=True)'
+        'subprocess.run([sys.executable, "-c", '
+        '"from estimator_clf.core.hardware.memory import peak_memory; '
+        'print(peak_memory())"], check=True)'
     )
     done = subprocess.run(
         [sys.executable, '-c', code], cwd=ROOT, capture_output=True, text=True

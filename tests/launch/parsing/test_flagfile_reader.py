@@ -7,7 +7,7 @@ import pytest
 from absl import flags
 
 from estimator_clf.core.errors import ConfigError
-from launch import flagfile_reader
+from launch.parsing import flagfile_reader
 
 
 @pytest.fixture(autouse=True)

@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from estimator_clf.serving import payloads
+from estimator_clf.serving.codec import payloads
+from estimator_clf.serving.codec.request_body import excerpt, to_utf8, unexpected
 from estimator_clf.serving.errors import ServingError, invalid_argument
-from estimator_clf.serving.request_body import excerpt, to_utf8, unexpected
 from estimator_clf.serving.servable import Signature
 
 _MAX_LEVELS = 16  # Of nested lists; NumPy has a limit too.

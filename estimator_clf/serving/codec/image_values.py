@@ -5,7 +5,7 @@ import binascii
 from collections.abc import Iterator
 from typing import Any
 
-from estimator_clf.serving.payloads import IMAGE_FEATURE, IMAGE_INPUT
+from estimator_clf.serving.codec.payloads import IMAGE_FEATURE, IMAGE_INPUT
 
 _PREFIX = 4096  # Characters; divisible by 4, as base64 is.
 

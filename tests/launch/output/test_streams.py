@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from launch import streams
+from launch.output import streams
 from tests.helpers.launching import ROOT
 
 # A program without TensorFlow, as every program starts and ends.

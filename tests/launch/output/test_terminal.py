@@ -5,7 +5,7 @@ import re
 import types
 
 from estimator_clf.config.step_plan import StepPlan
-from launch.terminal import TerminalCallback, metrics_tables
+from launch.output.terminal import TerminalCallback, metrics_tables
 
 
 def _line(callback, stream, step):
@@ -17,7 +17,7 @@ def _line(callback, stream, step):
 def test_a_rollback_to_before_where_the_process_began(monkeypatch):
     now = types.SimpleNamespace(monotonic=lambda: clock[0])
     clock = [1000.0]
-    monkeypatch.setattr('launch.terminal.time', now)
+    monkeypatch.setattr('launch.output.terminal.time', now)
     stream = io.StringIO()
     callback = TerminalCallback(stream)
     callback.on_start(StepPlan(40, 100, 10.0, 10.0, 10.0, 0.0, None))

@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-from estimator_clf.serving import payloads
+from estimator_clf.serving.codec import payloads
 from estimator_clf.serving.errors import ServingError, invalid_argument
 
 

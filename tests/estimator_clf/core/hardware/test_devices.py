@@ -9,8 +9,8 @@ import textwrap
 import pytest
 import tensorflow as tf
 
-from estimator_clf.core import devices
 from estimator_clf.core.errors import ConfigError
+from estimator_clf.core.hardware import devices
 
 ROOT = pathlib.Path(__file__).resolve().parents[3]
 
@@ -67,7 +67,7 @@ def test_session_config():
 
 SCRIPT = """
     import json
-    from estimator_clf.core import devices
+    from estimator_clf.core.hardware import devices
     from estimator_clf.core.errors import ConfigError
     import tensorflow as tf
 

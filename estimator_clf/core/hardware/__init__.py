@@ -1,0 +1,1 @@
+"""Devices, memory, instruction sets and numeric precision."""

@@ -1,0 +1,1 @@
+"""Opens and summarizes the data of a run."""

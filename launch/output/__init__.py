@@ -1,0 +1,1 @@
+"""Terminal output of the programs: streams, tables, progress bars, crash notices."""

@@ -1,0 +1,1 @@
+"""Reads flagfiles, recipes and paths of the command line."""
