@@ -91,12 +91,12 @@ def read(path: str) -> list[tuple[str, dict[str, Any]]]:
 
 
 def _logs(info: DatasetInfo, size: int, model: str) -> Iterator[Any]:
-    def predict(signature, name, values):
+    def predict(signature, name, values, shape=None):
         log = _message('PredictionLog')()
         request = log.predict_log.request
         request.model_spec.name = model
         request.model_spec.signature_name = signature
-        proto = v1.make_tensor_proto(values)
+        proto = v1.make_tensor_proto(values, shape=shape)
         request.inputs.add(key=name, value=proto.SerializeToString())
         return log
 
@@ -121,7 +121,9 @@ def _logs(info: DatasetInfo, size: int, model: str) -> Iterator[Any]:
     data = _encoded(pixels)
     records = [_example(IMAGE_KEY, bytes_list=tf.train.BytesList(value=[data]))] * size
     yield predict('serving_default', 'image_bytes', [data] * size)
-    yield predict('tensor', 'image', np.stack([pixels] * size))
+    # One gray value for all pixels: a TensorProto repeats the last of its values. All
+    # pixels of eight photos would be larger than a small network.
+    yield predict('tensor', 'image', np.uint8(128), [size, *info.image_shape])
     yield predict('examples', 'examples', records)
     yield examples('classify', 'classify_log', records)
 
