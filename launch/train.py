@@ -5,7 +5,7 @@
     python -m launch.train --recipe=digits
 
 --recipe=transfer is for photos of your own, one directory per class: it starts from a
-pretrained network and takes about a minute. --recipe=NAME reads a flagfile that comes
+pretrained network. --recipe=NAME reads a flagfile that comes
 with the package (launch/flagfiles/).
 
 Preempted? Run the same command again: it resumes from the last checkpoint.

@@ -5,6 +5,8 @@ from typing import Any
 
 import grpc
 
+from input.images.tf_messages import decoder_reason
+
 # HTTP status of each gRPC status code; the others are 500.
 _HTTP = {
     'CANCELLED': 499,
@@ -72,4 +74,5 @@ def summarize(message: str) -> str:
     text = lines[-1 if nodes else 0] if lines else ''
     text = re.sub(r'^\(\d+\) [\w ]+: ', '', text)  # One of several errors.
     match = re.fullmatch(r'assertion failed: \[(.*)\]', text)
-    return (match[1] if match else text) or 'the model failed'
+    text = match[1] if match else text
+    return decoder_reason(text) or text or 'the model failed'

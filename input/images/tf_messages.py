@@ -32,11 +32,11 @@ def short_reason(error: tf.errors.OpError) -> str:
     text = text.partition('\n\t [[')[0].partition('[Op:')[0].strip()
     line = _BEFORE.sub('', text.splitlines()[-1] if text else '')
     line = line.rpartition('}} ')[2].strip()[:200]
-    return _of_decoder(line) or line
+    return decoder_reason(line) or line
 
 
-def _of_decoder(line: str) -> str | None:
-    """Returns the reason for a message of an image decoder; None for another."""
+def decoder_reason(line: str) -> str | None:
+    """Returns our words for a message of an image decoder; None for another."""
     kinds = (name for pattern, name in _DECODERS if pattern.search(line))
     name = next(kinds, None)
     return file_kind.corrupt(name) if name else None

@@ -143,7 +143,7 @@ def test_valid_data_are_read_as_without_a_limit(make):
     assert not recorded
 
 
-@pytest.mark.combinations
+@pytest.mark.extended
 @both
 def test_evaluation_omits_corrupt_images(make):
     source, recorded = make(_CORRUPT)
@@ -155,6 +155,7 @@ def test_evaluation_omits_corrupt_images(make):
     assert len(recorded) == 3  # Once, however often they are read.
 
 
+@pytest.mark.extended
 @mostly_files
 def test_evaluation_drops_batches_without_valid_images(make):
     source, _ = make({n: b'' for n in (4, 5, 6, 7)})
@@ -175,7 +176,7 @@ def test_training_batch_without_valid_images_is_an_error(make):
     assert message.count('neither JPEG, PNG, GIF nor BMP') == 4
 
 
-@pytest.mark.combinations
+@pytest.mark.extended
 @both
 def test_exceeded_limit_is_an_error_that_names_all(make):
     source, recorded = make(_CORRUPT, limit=2)
@@ -190,6 +191,7 @@ def test_exceeded_limit_is_an_error_that_names_all(make):
         assert f'{number:02d}.png' in message
 
 
+@pytest.mark.extended
 @mostly_files
 def test_pixel_statistics_skip_corrupt_images(make):
     source, recorded = make(_CORRUPT)
@@ -245,6 +247,7 @@ def test_corrupt_records_and_labels_are_errors(tmp_path):
     assert len(source.corrupt_images) == 0
 
 
+@pytest.mark.extended
 @mostly_files
 def test_early_end_of_a_session_records_nothing(make):
     source, recorded = make({})

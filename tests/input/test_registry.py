@@ -47,7 +47,11 @@ def test_none_and_empty_options_are_ignored():
             {'image_size': 8},
             '`image_size` has no meaning for .*, which accepts: `validation_split`$',
         ),
-        ('idx', {'label_pattern': 'x'}, 'accepts: `prefix`, `validation_split`'),
+        (
+            'idx',
+            {'label_pattern': 'x'},
+            'accepts: `prefix`, `transpose`, `validation_split`',
+        ),
     ],
 )
 def test_invalid_options_are_refused(name, options, match):

@@ -143,6 +143,7 @@ def result(tmp_path_factory):
     return json.loads(done.stdout.splitlines()[-1])
 
 
+@pytest.mark.extended
 @pytest.mark.parametrize('case', CASES)
 def test_weights_are_those_of_one_replica(result, case):
     one, two = (run['weights'] for run in result[case])

@@ -40,6 +40,6 @@ def recipe_hint(config: Config, source: 'DataSource') -> str | None:
         return None
     return (
         f'{size} photos are few for a training from scratch: `recipe=transfer` starts '
-        'from a pretrained network, takes about a minute and is usually far more '
-        'accurate (1,602 photos of cats and dogs: 0.98 instead of 0.79)'
+        'from a pretrained network and is usually far more '
+        'accurate (1,602 photos of cats and dogs: 0.9775 instead of 0.79)'
     )

@@ -44,6 +44,7 @@ has_no_estimator = pytest.mark.skipif(
 # -- Garbage collection ----------------------------------------------------------------
 
 
+@pytest.mark.extended
 def test_only_objects_of_tensorflow_are_frozen():
     program = """
         import gc, weakref

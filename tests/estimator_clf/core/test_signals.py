@@ -114,7 +114,7 @@ def test_signals_end_an_operation_during_which_python_handles_none(
 LONG = (*SMALL, '--epochs=400', '--eval_every=20epochs', '--record_keys', '--noexport')
 
 
-@pytest.mark.combinations
+@pytest.mark.extended
 @pytest.mark.parametrize('number', [signal.SIGTERM, signal.SIGINT])
 def test_stopped_run_saves_and_resumes(tmp_path, number):
     run = tmp_path / 'run'

@@ -82,6 +82,7 @@ def _steps(directory, name):
     return [x['step'] for x in MetricsLog(str(directory)).read() if x['split'] == name]
 
 
+@pytest.mark.extended
 def test_sets_are_evaluated_at_their_intervals_also_after_a_kill(tmp_path):
     settings = {'eval_every': '5', 'extra_eval_sets': 'fit(train, every=7)'}
     data = source(train=60, validation_split=0.25)

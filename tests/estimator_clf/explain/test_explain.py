@@ -173,6 +173,7 @@ def test_blocks_and_composite_activations_are_layers(tmp_path):
         assert session.run(tf.nn.gelu(dense)) == pytest.approx(gelu, abs=1e-6)
 
 
+@pytest.mark.combinations
 @pytest.mark.parametrize(
     ('name', 'settings'),
     [

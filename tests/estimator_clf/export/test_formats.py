@@ -158,6 +158,7 @@ def test_calibration_has_all_classes():
     assert len(formats.calibration_inputs(source(), 'train', 1000)) == 45
 
 
+@pytest.mark.extended
 def test_regression(tmp_path):
     info = DatasetInfo('csv', (), (2,), {}, (), ())
     model_fn = make_model_fn('linear_regression')

@@ -91,6 +91,7 @@ def test_card_of_a_classifier(checkpoint, tmp_path):
     assert 'did not evaluate these weights' in text and '0.875' not in text
 
 
+@pytest.mark.combinations
 @pytest.mark.parametrize(
     'settings, now, words',
     [

@@ -58,6 +58,7 @@ def check(found, expected):
         np.testing.assert_allclose(found[name], expected[name], rtol=1e-3, atol=1e-4)
 
 
+@pytest.mark.combinations
 def test_onnxruntime(exported, tmp_path):
     pytest.importorskip('tf2onnx', reason='extra: onnx')
     parts, images, expected = exported

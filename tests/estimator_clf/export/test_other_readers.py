@@ -77,6 +77,7 @@ def test_the_c_api(c_program, model, signature):
     check_in_c(c_program, model, signature)
 
 
+@pytest.mark.extended
 def test_the_c_api_reports_the_corrupt_image(c_program, model):
     corrupt = [model.images[0], model.images[1][:40]]
     done = read_in_c(c_program, model, 'serving_default', corrupt)

@@ -387,6 +387,7 @@ def test_program_check_export(copy):
     assert done.stderr.startswith('error: labels.txt must have the classes')
 
 
+@pytest.mark.extended
 def test_failed_export_leaves_no_process(parts, tmp_path, monkeypatch):
     started, kill = [], subprocess.Popen.kill
 

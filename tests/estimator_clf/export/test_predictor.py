@@ -39,6 +39,7 @@ def model(tmp_path_factory):
     return str(directory / 'export'), data, {p['key'].decode(): p for p in predictions}
 
 
+@pytest.mark.extended
 def test_names_and_probabilities_sorted(model):
     directory, data, expected = model
     examples = list(data.encoded('test'))
@@ -182,6 +183,7 @@ def test_reading_ahead_is_limited(model):
     results.close()
 
 
+@pytest.mark.extended
 def test_checkpoint_predicts_as_its_export(model):
     directory, data, expected = model
     checkpoint = tf.train.latest_checkpoint(os.path.dirname(directory))

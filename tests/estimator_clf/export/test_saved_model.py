@@ -137,6 +137,7 @@ def test_all_signatures_in_tensorflow_2(loaded, expected):
         check_outputs(got, predictions, method == 'classify')
 
 
+@pytest.mark.extended
 def test_all_signatures_in_the_loader_of_serving(exported, expected):
     images, predictions = expected
     with tf.Graph().as_default(), v1.Session() as session:
@@ -315,6 +316,7 @@ KILLED = """
 """
 
 
+@pytest.mark.extended
 def test_kill_during_export_leaves_no_version(trained, tmp_path):
     done = subprocess.run(
         [sys.executable, '-c', textwrap.dedent(KILLED), tmp_path, tmp_path / 'e'],
@@ -332,6 +334,7 @@ def test_kill_during_export_leaves_no_version(trained, tmp_path):
     assert list_versions(str(tmp_path / 'e')) == [path]
 
 
+@pytest.mark.extended
 def test_regression(tmp_path):
     info = DatasetInfo('csv', (), (2,), {'train': 4}, (0.0,), (1.0,))
     model_fn = make_model_fn('linear_regression')

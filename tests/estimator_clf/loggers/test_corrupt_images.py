@@ -65,6 +65,7 @@ def _data(tmp_path):
     return image_folder(str(tmp_path))
 
 
+@pytest.mark.extended
 def test_run_skips_corrupt_images(data, tmp_path):
     recorder = Recorder()
     results = run(tmp_path / 'run', recorder, data, max_corrupt_images=2, max_steps=6)

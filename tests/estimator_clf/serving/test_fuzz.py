@@ -229,6 +229,7 @@ def check_valid_request(served):
     assert answer['predictions'][0]['classes'] == model.expected(png)[0]
 
 
+@pytest.mark.extended
 def test_400_requests(served):
     rng = random.Random(0)
     counts = asyncio.run(send(served, (random_request(rng) for _ in range(400))))

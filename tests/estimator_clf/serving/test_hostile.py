@@ -86,6 +86,7 @@ def alive(served):
     return status == 200
 
 
+@pytest.mark.extended
 def test_200_concurrent_clients(exports):
     given = (IMAGES * 25)[:200]
     given[50], given[150] = b'no image', IMAGES[0][:40]

@@ -76,6 +76,7 @@ async def poll_and_drain(versions):
     await drain(versions)
 
 
+@pytest.mark.extended
 def test_new_version_replaces_the_previous_one(exports, tmp_path):
     add_versions(exports, tmp_path, 1)
 

@@ -99,7 +99,7 @@ def test_trains_as_without(tmp_path, settings):
     assert features.shape[:2] == (2 if 'augment' in settings else 1, 45)
 
 
-@pytest.mark.combinations
+@pytest.mark.extended
 @pytest.mark.parametrize('precision', ['float32', 'bfloat16'])
 def test_evaluates_to_the_bit_what_the_images_give(tmp_path, precision):
     settings = {'cache_features': True, 'eval_precision': precision}
@@ -181,6 +181,7 @@ def test_exports_the_whole_network(tmp_path):
     assert found.shape == (20, 3) and len(np.unique(found[:, 0])) > 10
 
 
+@pytest.mark.combinations
 @pytest.mark.parametrize(
     'settings, error, words',
     [

@@ -36,6 +36,7 @@ def _decide_by_loss(directory, observer=None, **settings):
     )
 
 
+@pytest.mark.extended
 def test_the_best_of_all_evaluations(tmp_path):
     _decide_by_loss(tmp_path / 'run')
     found = _evaluations(tmp_path / 'run')

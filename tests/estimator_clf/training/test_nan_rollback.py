@@ -41,6 +41,7 @@ def test_the_step_is_named_and_the_checkpoint_kept(tmp_path):
     assert all(math.isfinite(x['loss'] or math.nan) for x in lines)
 
 
+@pytest.mark.extended
 def test_it_continues_with_a_lower_rate(tmp_path):
     observer = Recorder()
     results = run(

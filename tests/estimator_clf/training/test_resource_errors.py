@@ -39,6 +39,7 @@ class _Fails(small_run.Recorder):
             raise self._error
 
 
+@pytest.mark.combinations
 @pytest.mark.parametrize(
     'error', [ONEDNN, EXHAUSTED, _array_memory_error(), MemoryError()]
 )
@@ -86,6 +87,7 @@ def test_signal_ends_the_export(tmp_path, monkeypatch):
     assert not os.path.exists(tmp_path / 'export')
 
 
+@pytest.mark.extended
 def test_stop_during_parity_check_leaves_no_version(tmp_path, monkeypatch):
     stop = signals.Stop()
 

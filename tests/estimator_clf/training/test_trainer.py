@@ -82,6 +82,7 @@ def plain(tmp_path_factory):
 # -- What a run leaves -----------------------------------------------------------------
 
 
+@pytest.mark.extended
 def test_metrics_at_their_intervals(unbroken):
     directory, observer, results = unbroken
     lines = log(directory)
@@ -414,6 +415,7 @@ def test_default_batch_size_is_all_of_few_examples(tmp_path):
     assert config.optimization.batch_size == 45
 
 
+@pytest.mark.extended
 def test_resumed_run_has_its_own_batch_size_by_default(tmp_path):
     train(tmp_path, max_steps=2)
     assert train(tmp_path, batch_size=None, max_steps=4).step == 4

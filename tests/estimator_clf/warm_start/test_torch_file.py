@@ -155,6 +155,7 @@ def test_outputs_equal_those_of_torchvision(name, extension, tmp_path):
     check(features(network, options, pixels, path), expected.numpy())
 
 
+@pytest.mark.combinations
 @pytest.mark.parametrize('name', NETWORKS)
 def test_every_layer_with_weights_has_a_module(name):
     network, options = NETWORKS[name]

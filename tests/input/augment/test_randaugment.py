@@ -57,6 +57,7 @@ _TABLES = {
 }
 
 
+@pytest.mark.combinations
 @pytest.mark.parametrize('name', _TABLES)
 @pytest.mark.parametrize('channels', [1, 3])
 def test_table_ops_equal_pillow(name, channels):
@@ -97,6 +98,7 @@ def test_enhancers_accept_gray_images():
     assert changed.tolist() == [name != 'color' for name in _ENHANCERS]
 
 
+@pytest.mark.combinations
 @pytest.mark.parametrize('sign', [1.0, -1.0])
 @pytest.mark.parametrize(
     'name', ['rotate', 'shear_x', 'shear_y', 'translate_x', 'translate_y']

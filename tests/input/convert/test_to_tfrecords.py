@@ -356,6 +356,7 @@ def test_mount_point_is_refused_before_conversion(tmp_path, monkeypatch):
         convert(_arrays(tmp_path, 8), tmp_path / 'out')
 
 
+@pytest.mark.combinations
 @pytest.mark.parametrize('number', [signal.SIGTERM, signal.SIGINT])
 def test_signal_leaves_nothing(tmp_path, started, number):
     assert _leftovers(tmp_path)

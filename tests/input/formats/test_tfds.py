@@ -136,6 +136,7 @@ def test_training_resumes(directory):
     assert keys(3, start_step=7) == whole[7:]
 
 
+@pytest.mark.extended
 def test_slices(directory):
     source = _open(directory, train_split='train[:80%]', eval_split='train[80%:]')
     assert source.num_examples == {
@@ -161,6 +162,7 @@ def test_overlapping_or_unknown_slices_are_refused(directory):
         _open(directory, train_split='train[:50%]', validation_split=0.1)
 
 
+@pytest.mark.extended
 def test_validation_split(directory):
     with pytest.raises(DataError, match='has a validation split already'):
         _open(directory, validation_split=0.3)
@@ -233,6 +235,7 @@ def test_truncated_shard_is_refused(tmp_path, directory):
         _open(str(tmp_path / 'copy'))
 
 
+@pytest.mark.extended
 def test_fresh_process_logs_nothing_else(directory):
     program = (
         'import input, sys\n'

@@ -9,6 +9,7 @@ from input.formats.tfrecord import tfrecord
 from tests.helpers.images import class_directories
 
 
+@pytest.mark.combinations
 @pytest.mark.parametrize(
     'names,fault',
     [

@@ -29,6 +29,7 @@ def _open(directory, **options):
     return data.open_dataset('image_folder', directory, image_size=8, **options)
 
 
+@pytest.mark.combinations
 @pytest.mark.parametrize('cache', ['none', 'encoded', 'decoded'])
 def test_larger_image_is_corrupt(directory, cache):
     source = _open(directory, max_image_pixels=1000)
@@ -42,6 +43,7 @@ def test_larger_image_is_corrupt(directory, cache):
     assert '`max_image_pixels`' in reason
 
 
+@pytest.mark.extended
 def test_larger_image_is_decoded_on_request(directory):
     source = _open(directory, max_image_pixels=1200)
     assert sum(len(keys) for keys, _, _ in evaluate(source, 'train', 4)) == 8

@@ -56,6 +56,7 @@ def _jpeg(way):
     return encode(image(mode, height=96, width=80), 'JPEG', **_WAYS[way])
 
 
+@pytest.mark.combinations
 @pytest.mark.parametrize('way', _WAYS)
 @pytest.mark.parametrize('cut', [1, 2, 3, 50, 0.3, 0.6])
 def test_cut_jpeg_is_corrupt_in_every_window(way, cut):

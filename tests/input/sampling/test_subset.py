@@ -56,7 +56,7 @@ def _seen(source, split, **options):
     )
 
 
-@pytest.mark.combinations
+@pytest.mark.extended
 @KINDS
 def test_classes_are_renumbered_and_keep_their_names(make, tmp_path):
     args = make(tmp_path)

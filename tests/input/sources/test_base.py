@@ -58,6 +58,7 @@ def test_resumed_run_equals_the_tail_of_the_whole_run(source):
         assert_same(tail, whole[start:])
 
 
+@pytest.mark.combinations
 def test_start_step_is_evaluated_when_the_input_fn_is_called(source):
     steps = [0]
     input_fn = source.input_fn('train', 5, training=True, start_step=lambda: steps[0])

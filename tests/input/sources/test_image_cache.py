@@ -92,7 +92,7 @@ def test_decoded_cache_refuses_resized_crop(make):
         train(make('decoded'), 1, 4, augment='resized_crop')
 
 
-@pytest.mark.combinations
+@pytest.mark.extended
 @pytest.mark.parametrize('kind', ['encoded', 'decoded'])
 def test_cached_files_are_read_once(make, kind):
     source = make(kind)
@@ -117,7 +117,7 @@ def test_cache_does_not_change_skipped_images(make, kind):
     assert sorted(reasons[0]) == sorted(reasons[1])
 
 
-@pytest.mark.combinations
+@pytest.mark.extended
 @pytest.mark.parametrize('kind', ['encoded', 'decoded'])
 def test_corrupt_image_without_a_limit_is_an_error(make, kind):
     source = make(kind, {2: b'this is no image'})
@@ -147,7 +147,7 @@ def test_cached_pixels_are_not_copied(make):
     assert any((features['image'] == 7).all() for features, _ in reading)
 
 
-@pytest.mark.combinations
+@pytest.mark.extended
 @pytest.mark.parametrize('crop', [1.0, 0.5])
 def test_pixels_are_cached_once(make, crop):
     source = make('decoded')
@@ -201,7 +201,7 @@ def test_cache_of_other_formats(tmp_path):
         source.set_cache('decoded')
 
 
-@pytest.mark.combinations
+@pytest.mark.extended
 @pytest.mark.parametrize('kind', ['encoded', 'decoded'])
 def test_config_sets_the_cache(kind, tmp_path):
     class_directories(tmp_path, {'a': 4, 'b': 4})

@@ -39,6 +39,7 @@ def test_format_follows_from_the_first_bytes(tmp_path):
             np.testing.assert_array_equal(decoded, by_pillow(file.read()))
 
 
+@pytest.mark.extended
 def test_images_are_resized_to_one_size(tmp_path):
     shapes = [(1, 1), (8, 8), (100, 3), (3, 100), (9, 7)]
     paths = [
@@ -91,6 +92,7 @@ def test_unusual_names(tmp_path):
     assert images[:, 0, 0, 0].tolist() == list(range(len(paths)))
 
 
+@pytest.mark.extended
 def test_names_that_are_not_utf8(tmp_path):
     directory = os.fsencode(tmp_path)
     try:
@@ -144,7 +146,7 @@ def test_unreadable_files_are_named(corrupt):
     assert len(source.unreadable(limit=2)) == 2
 
 
-@pytest.mark.combinations
+@pytest.mark.extended
 @pytest.mark.parametrize('augment', ['', 'resized_crop'])
 def test_error_of_a_corrupt_image_is_explained(corrupt, augment):
     source, directory = corrupt

@@ -48,6 +48,7 @@ def _batches(source, **options):
     ]
 
 
+@pytest.mark.combinations
 @pytest.mark.parametrize('training', [False, True])
 @pytest.mark.parametrize('limit', [None, 5])
 def test_make_dataset_decodes_in_order(training, limit):

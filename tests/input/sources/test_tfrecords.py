@@ -228,6 +228,7 @@ def test_sampling_by_class_is_refused(shards):
         _source(shards).input_fn('train', 5, training=True, sampling='fair')
 
 
+@pytest.mark.extended
 def test_resumed_resized_crop_is_the_same(shards):
     options = {'augment': 'resized_crop(0.3)', 'seed': 2}
     whole = _run(_source(shards), 6, **options)

@@ -55,6 +55,7 @@ def _shard(tmp_path, record):
     return write_shard(tmp_path / 'train.tfrecord', [*records, record, labelled(66)])
 
 
+@pytest.mark.combinations
 @pytest.mark.parametrize('name', INVALID)
 def test_training_and_conversion_name_the_record(tmp_path, name):
     record, words = INVALID[name]
@@ -83,6 +84,7 @@ def test_opening_without_names_of_classes_names_the_record(tmp_path, name):
     assert f'{path}, record 66: {words}' in str(raised.value)
 
 
+@pytest.mark.combinations
 @pytest.mark.parametrize('name', INVALID)
 def test_check_has_the_same_words(tmp_path, name):
     record, words = INVALID[name]

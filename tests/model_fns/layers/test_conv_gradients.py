@@ -48,6 +48,7 @@ def both(
     return found
 
 
+@pytest.mark.combinations
 @pytest.mark.parametrize('kind', ['products', 'small', 'tensorflow'])
 @pytest.mark.parametrize('known', [True, False])
 @pytest.mark.parametrize(

@@ -256,7 +256,7 @@ def files(tmp_path_factory):
     return paths
 
 
-@pytest.mark.combinations
+@pytest.mark.extended
 @pytest.mark.parametrize('kind', ['legacy', 'numbered', 'whole', 'renamed'])
 def test_layers_are_mapped_to_the_weights_of_a_file(kind, files, tmp_path):
     layers = registry.published(

@@ -133,6 +133,7 @@ def test_every_fire_module_equals_that_of_keras_with_the_published_weights():
     check(own_squeezenet(images, path), keras_squeezenet(images, path, 'file'))
 
 
+@pytest.mark.combinations
 @pytest.mark.parametrize(
     'pooling, inputs', [('avg', 512), ('max', 512), ('avg+max', 1024), ('none', 2048)]
 )

@@ -106,6 +106,7 @@ def test_evaluation_prediction_and_export_read_the_averages(tmp_path):
     np.testing.assert_allclose(served, expected, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.extended
 def test_a_run_in_two_legs_is_the_unbroken_run(tmp_path):
     kwargs = {
         'network': 'cnn',

@@ -22,6 +22,7 @@ CASES = {
 }
 
 
+@pytest.mark.combinations
 @pytest.mark.parametrize('case', CASES)
 def test_microbatches_add_up_to_the_batch(case):
     kwargs = dict(CASES[case])

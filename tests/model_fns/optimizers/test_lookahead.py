@@ -24,6 +24,7 @@ def lookahead(state):
     return {n.removesuffix(SUFFIX): v for n, v in state.items() if n.endswith(SUFFIX)}
 
 
+@pytest.mark.extended
 def test_both_weights_follow_the_formula():
     states, _ = stepping.train(model(), TOTAL)
     names = set(lookahead(states[0]))

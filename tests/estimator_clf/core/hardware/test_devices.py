@@ -12,7 +12,7 @@ import tensorflow as tf
 from estimator_clf.core.errors import ConfigError
 from estimator_clf.core.hardware import devices
 
-ROOT = pathlib.Path(__file__).resolve().parents[3]
+ROOT = pathlib.Path(__file__).resolve().parents[4]
 
 
 def test_one_cpu_needs_no_strategy():

@@ -123,6 +123,7 @@ def test_dashboards(board):
     assert plugins['hparams']['enabled']
 
 
+@pytest.mark.extended
 def test_scalars(board, runs):
     tags = get(board, 'plugin/scalars/tags')
     for run in ('digits', 'digits/validation', 'digits/test'):

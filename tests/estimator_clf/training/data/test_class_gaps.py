@@ -56,6 +56,7 @@ def test_records_whose_labels_start_at_1(tmp_path):
     assert not list(class_gaps(fixed, 'train', None))
 
 
+@pytest.mark.extended
 def test_a_label_that_labels_txt_has_no_name_for(tmp_path):
     records = [
         example(image__encoded=png(n), image__class__label=1 + n % 2) for n in range(6)

@@ -28,6 +28,7 @@ def test_large_validation_split_chooses():
     assert choice.best.cross_entropy == min(c.cross_entropy for c in choice.tried)
 
 
+@pytest.mark.combinations
 @pytest.mark.parametrize('validation', [None, 50], ids=['without', 'small'])
 def test_cross_validation_without_a_large_validation_split(validation):
     other = examples(validation, seed=1) if validation else None
@@ -36,6 +37,7 @@ def test_cross_validation_without_a_large_validation_split(validation):
     assert choice.held_out == 60
 
 
+@pytest.mark.extended
 def test_noise_is_regularized_more_than_signal():
     signal = examples(90, 40)
     rng = np.random.default_rng(0)
