@@ -6,9 +6,11 @@ checkpoint through the model_fn: both are independent of the code of the export.
 
 import collections
 import dataclasses
+import gzip
 import io
 import itertools
 import os
+import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
@@ -274,8 +276,14 @@ def read(
 def _options(path: str) -> tf.io.TFRecordOptions:
     """Returns how a file is read; exports of version 0.2.0 have uncompressed ones."""
     with open(path, 'rb') as file:
-        compressed = file.read(2) == b'\x1f\x8b'
-    return tf.io.TFRecordOptions('GZIP' if compressed else '')
+        data = file.read()
+    if not data.startswith(b'\x1f\x8b'):
+        return tf.io.TFRecordOptions('')
+    try:
+        gzip.decompress(data)  # TensorFlow does not notice a missing end.
+    except (EOFError, zlib.error) as error:
+        raise ValueError(str(error)) from None
+    return tf.io.TFRecordOptions('GZIP')
 
 
 def _rows(features: dict[str, np.ndarray]) -> Iterator[dict[str, Any]]:

@@ -67,7 +67,8 @@ def shell(tmp_path):
 @pytest.mark.parametrize('argument', ['', '--help'])
 @pytest.mark.parametrize('reader', ['true', 'head -1'])
 def test_a_reader_that_ends(shell, argument, reader):
-    code, _, error = shell(f'2>&- | {reader}', argument=argument)
+    # More lines than a pipe holds: otherwise the program may end before its reader.
+    code, _, error = shell(f'2>&- | {reader}', lines=50_000, argument=argument)
     assert code == 1 and not error
 
 
