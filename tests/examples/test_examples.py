@@ -23,7 +23,7 @@ OUTPUT = {
     'early_stopping': r'accuracy has .* step \d+\nTrue\n',
     'eval_plots': r'evaluation/confusion_matrix\n(.*\n)*evaluation/mistakes\n(.*\n)*',
     'evaluation': ''.join(
-        rf"{step} \['accuracy', 'loss'\] True\n" for step in (20, 40, 50)
+        rf"{step} \['accuracy', 'examples', 'loss'\] True\n" for step in (20, 40, 50)
     ),
     'exact_resume': r'\d variables, equal: True\n',
     'export_and_serve': r"\['0'\]\n",

@@ -162,12 +162,19 @@ def test_other_weights_have_other_features(tmp_path):
 def test_corrected_labels_have_features_of_their_own(tmp_path):
     (x, y), test = make_images(45), make_images(20, seed=1)
     with pytest.raises(Recorder.Killed):
-        run(tmp_path, Recorder(kill_after=4), cache_features=True)
+        run(tmp_path / 'run', Recorder(kill_after=4), cache_features=True)
     y = y.copy()
     y[0] = (y[0] + 1) % 3
     data = from_arrays({'train': (x, y), 'test': test}, NAMES, name='small')
-    run(tmp_path, data=data, cache_features=True)
-    directories = sorted((tmp_path / 'features').glob('train-*'), key=os.path.getmtime)
+    with pytest.raises(ConfigError, match='the same images, but in other classes'):
+        run(tmp_path / 'run', data=data, cache_features=True)
+    # With the same features, as in a directory that an earlier version has left.
+    (tmp_path / 'run' / 'features').rename(tmp_path / 'features')
+    (tmp_path / 'new').mkdir()
+    (tmp_path / 'features').rename(tmp_path / 'new' / 'features')
+    run(tmp_path / 'new', data=data, cache_features=True)
+    features = tmp_path / 'new' / 'features'
+    directories = sorted(features.glob('train-*'), key=os.path.getmtime)
     assert len(directories) == 2
     np.testing.assert_array_equal(np.load(directories[1] / 'labels.npy'), y)
 
