@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 
 import tensorflow as tf
 
-from input.images import file_kind, headers
+from input.images import file_kind, headers, kind_ops
 from input.images.limits import MAX_IMAGE_PIXELS
 from input.sampling.stateless_random import ExampleRng
 
@@ -228,7 +228,7 @@ def decode(
         return crop(_decode_bmp(limited(*headers.bmp_size(data))))
 
     def unknown():
-        with tf.control_dependencies([refused(file_kind.description(data))]):
+        with tf.control_dependencies([refused(kind_ops.description(data))]):
             return tf.zeros([1, 1, channels], tf.uint8)
 
     def others():
@@ -315,7 +315,7 @@ def fault(data: tf.Tensor, max_pixels: int | None) -> tf.Tensor:
         for number, (name, _) in enumerate(_KINDS)
     }
     return tf.switch_case(
-        _kind_number(data), branches, default=lambda: file_kind.description(data)
+        _kind_number(data), branches, default=lambda: kind_ops.description(data)
     )
 
 

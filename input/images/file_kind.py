@@ -1,13 +1,12 @@
 """Identifies what a file is by its content: the only place that does.
 
-Training, evaluation, prediction, conversion, checks and the exported graph describe a
-file that is no image with the words of this module.
+Training, evaluation, prediction, conversion, checks and the exported graph (with
+`kind_ops`) describe a file that is no image with the words of this module. Importing it
+does not import TensorFlow.
 """
 
 import dataclasses
 import functools
-
-import tensorflow as tf
 
 #: Kinds that `input.images.decode` decodes -> first bytes of a file.
 DECODED = {
@@ -44,8 +43,8 @@ class Signature:
     offset: int = 0
 
 
-# The first match applies.
-_SIGNATURES = (
+#: Kinds that are not decoded; the first match applies.
+SIGNATURES = (
     Signature('WebP', _CONVERT, b'WEBP', 8),
     *(Signature('AVIF', _CONVERT, b'ftyp' + brand, 4) for brand in (b'avif', b'avis')),
     *(
@@ -73,8 +72,8 @@ _SIGNATURES = (
     Signature('zstd', _UNPACK, b'\x28\xb5\x2f\xfd'),
 )
 
-# Of text, in lower case and without white space in front.
-_TEXTS = (
+#: Kinds of text, in lower case and without white space in front.
+TEXTS = (
     Signature(
         'a git-lfs pointer', 'run `git lfs pull`', b'version https://git-lfs.github.com'
     ),
@@ -90,14 +89,15 @@ _TEXTS = (
 )
 
 #: Names of the kinds that are images of other formats.
-IMAGES = {one.name for one in (*_SIGNATURES, *_TEXTS) if one.remedy == _CONVERT}
+IMAGES = {one.name for one in (*SIGNATURES, *TEXTS) if one.remedy == _CONVERT}
 
 _AGAIN = 'get it again'
-_REST = (
+
+#: Files that no signature matches: zero bytes, text.
+REST = (
     Signature('zero bytes only, as an interrupted copy leaves', _AGAIN, b''),
     Signature('text', _AGAIN, b''),
 )
-_PRINTABLE = r'[\t\n\r\x20-\x7e]+'
 
 
 def kind_of(data: bytes) -> str | None:
@@ -118,7 +118,7 @@ def describe(data: bytes) -> str | None:
     """
     if not data:
         return EMPTY
-    return None if kind_of(data) else _sentence(_identify(data))
+    return None if kind_of(data) else sentence(_identify(data))
 
 
 def name_of(data: bytes) -> str | None:
@@ -141,59 +141,27 @@ def corrupt(name: str) -> str:
     return f'a corrupt {name}, or one that is cut short; {_AGAIN}'
 
 
-def description(data: tf.Tensor) -> tf.Tensor:
-    """Describes a file in the graph as `describe` does.
-
-    Args:
-      data: string scalar: a file of a kind that is not in `DECODED`.
-
-    Returns:
-      string scalar.
-    """
-    # All comparisons in one operation: a graph has many copies of this.
-    head = tf.strings.substr(data, 0, HEAD)
-    text = tf.strings.strip(tf.strings.lower(head))
-    found = tf.concat([_matches(head, _SIGNATURES), _matches(text, _TEXTS)], 0)
-    printable = tf.strings.regex_full_match(head, _PRINTABLE)
-    zeros = tf.strings.regex_full_match(head, r'\x00+')
-    found = tf.concat([found, [zeros, printable, True]], 0)
-    sentences = [_sentence(one) for one in (*_SIGNATURES, *_TEXTS, *_REST, None)]
-    sentence = tf.constant(sentences)[tf.argmax(found)]
-    return tf.where(tf.equal(tf.strings.length(data), 0), EMPTY, sentence)
-
-
-def _matches(head: tf.Tensor, signatures: tuple[Signature, ...]) -> tf.Tensor:
-    """Returns which signatures match, bool [N]."""
-    width = max(one.offset + len(one.magic) for one in signatures)
-    padded = tf.repeat((head + b'\xff' * width)[None], len(signatures))
-    found = tf.strings.substr(
-        padded,
-        [one.offset for one in signatures],
-        [len(one.magic) for one in signatures],
-    )
-    return tf.equal(found, [one.magic for one in signatures])
-
-
 @functools.lru_cache(1024)
 def _identify_head(head: bytes) -> Signature | None:
-    for one in _SIGNATURES:
+    for one in SIGNATURES:
         if head[one.offset :].startswith(one.magic):
             return one
     text = head.lower().strip(b' \t\n\r\v\f')
-    for one in _TEXTS:
+    for one in TEXTS:
         if text.startswith(one.magic):
             return one
     if not head.strip(b'\0'):
-        return _REST[0]
+        return REST[0]
     allowed = b'\t\n\r' + bytes(range(0x20, 0x7F))
-    return _REST[1] if not head.translate(None, allowed) else None
+    return REST[1] if not head.translate(None, allowed) else None
 
 
 def _identify(data: bytes) -> Signature | None:
     return _identify_head(bytes(data[:HEAD]))
 
 
-def _sentence(signature: Signature | None) -> str:
+def sentence(signature: Signature | None) -> str:
+    """Describes a file of a kind; None: of an unknown one."""
     if signature is None:
         return f'{_UNKNOWN}, by its first bytes; {_AGAIN}, or {_CONVERT}'
     return f'{_UNKNOWN}, but {signature.name}; {signature.remedy}'

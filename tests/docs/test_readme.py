@@ -65,6 +65,7 @@ def test_commands(clone):
             continue  # Needs pretrained weights; see tests/launch/test_transfer.py.
         result = _run(command, clone)
         assert result.returncode == 0, f'{command}\n{result.stderr}'
+        assert 'port.cc' not in result.stderr, 'TensorFlow logs'
         done.append((command, result.stdout))
     programs = {re.search(r'launch\.(\w+)', command)[1] for command, _ in done}
     assert programs >= {'train', 'predict', 'evaluate', 'export', 'convert'}

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from input.images import file_kind
+from input.images import file_kind, kind_ops
 from input.images.batch_decoder import BatchDecoder
 from input.images.tf_messages import short_reason
 from input.sources.encoded import why_unreadable
@@ -40,7 +40,7 @@ def _described_in_graph():
     graph = tf.Graph()
     with graph.as_default():
         data = tf.compat.v1.placeholder(tf.string, [])
-        text = file_kind.description(data)
+        text = kind_ops.description(data)
         session = tf.compat.v1.Session()
     return lambda value: session.run(text, {data: value}).decode()
 
