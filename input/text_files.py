@@ -3,7 +3,7 @@
 import codecs
 
 from estimator_clf.core.errors import DataError
-from estimator_clf.core.paths import special_file
+from estimator_clf.core.paths import refuse_special_file
 
 # Longer ones first: UTF-16's mark is the start of UTF-32's.
 _MARKS = (
@@ -24,9 +24,7 @@ def read_lines(path: str) -> list[str]:
     Raises:
       DataError: it cannot be read, is not such text, or not a regular file.
     """
-    kind = special_file(path)
-    if kind:
-        raise DataError(f'{path} must be a text file, but is {kind}')
+    refuse_special_file(path, 'a text file')
     try:
         with open(path, 'rb') as file:
             data = file.read()

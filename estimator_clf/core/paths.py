@@ -8,7 +8,7 @@ import os
 import re
 import stat
 
-from estimator_clf.core.errors import ConfigError
+from estimator_clf.core.errors import ConfigError, DataError
 
 # As TensorFlow recognizes a file system by its scheme.
 _SCHEME = re.compile(r'([A-Za-z][A-Za-z0-9+.-]*)://')
@@ -100,6 +100,18 @@ def special_file(path: str | os.PathLike[str]) -> str | None:
     except (OSError, ValueError):
         return None
     return next((text for is_kind, text in _SPECIAL_FILES if is_kind(mode)), None)
+
+
+def refuse_special_file(path: str | os.PathLike[str], what: str) -> None:
+    """Raises DataError for a FIFO, socket or device.
+
+    Args:
+      path: the file that is to be read.
+      what: what it must be, such as 'a text file'.
+    """
+    kind = special_file(path)
+    if kind:
+        raise DataError(f'{path} must be {what}, but is {kind}')
 
 
 def is_open_pipe(path: str) -> bool:

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from estimator_clf.core.errors import DataError
-from estimator_clf.core.paths import special_file
+from estimator_clf.core.paths import refuse_special_file
 from estimator_clf.core.registry import register
 from input.dataset_info import DatasetInfo
 from input.sources.in_memory import ArraySource, check_labels
@@ -96,9 +96,7 @@ def read_batch(
       DataError: no such file, or a size that is not a multiple of the record.
     """
     record = label_bytes + _PIXELS
-    kind = special_file(path)
-    if kind:
-        raise DataError(f'{path} must be a CIFAR binary file, but is {kind}')
+    refuse_special_file(path, 'a CIFAR binary file')
     try:
         data = np.fromfile(path, np.uint8)
     except OSError as error:

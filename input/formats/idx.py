@@ -16,7 +16,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from estimator_clf.core.errors import DataError
-from estimator_clf.core.paths import special_file
+from estimator_clf.core.paths import refuse_special_file
 from estimator_clf.core.registry import register
 from input.dataset_info import DatasetInfo
 from input.sources.in_memory import Arrays, ArraySource
@@ -110,9 +110,7 @@ def read_idx(path: str, dimensions: int) -> np.ndarray:
     Raises:
       DataError: not such a file, or an incomplete one.
     """
-    kind = special_file(path)
-    if kind:
-        raise DataError(f'{path} must be an idx file, but is {kind}')
+    refuse_special_file(path, 'an idx file')
     try:
         with open(path, 'rb') as file:
             data = file.read()
