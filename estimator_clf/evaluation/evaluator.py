@@ -11,6 +11,7 @@ import tensorflow as tf
 from estimator_clf.checkpoints.saver import saver_of
 from estimator_clf.core import graph_collections
 from estimator_clf.core.hardware.devices import session_config
+from estimator_clf.evaluation.local_variables import local_variable
 from estimator_clf.evaluation.plots.eval_callback import EvalCallback
 from estimator_clf.loggers.jsonl import is_count
 
@@ -142,15 +143,7 @@ class Evaluator:
 
 def _count(batch_size: tf.Tensor) -> tuple[tf.Tensor, tf.Operation]:
     """Counts the examples, as a metric."""
-    count = v1.get_variable(
-        'evaluated_examples',
-        [],
-        tf.int64,
-        initializer=v1.zeros_initializer(),
-        trainable=False,
-        collections=[v1.GraphKeys.LOCAL_VARIABLES],
-        use_resource=True,
-    )
+    count = local_variable('evaluated_examples', dtype=tf.int64)
     update = count.assign_add(tf.cast(batch_size, tf.int64), read_value=False)
     return count.read_value(), update
 

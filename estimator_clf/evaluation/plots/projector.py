@@ -13,6 +13,7 @@ from PIL import Image
 from tensorboard.plugins.projector import EmbeddingInfo, ProjectorConfig
 
 from estimator_clf.core.atomic_files import write_atomically
+from estimator_clf.evaluation.local_variables import local_variable
 from estimator_clf.evaluation.plots.eval_callback import (
     EvalCallback,
     Tensors,
@@ -71,15 +72,7 @@ class Projector(EvalCallback):
         )
         if not selected:
             return {}
-        examples_seen = v1.get_variable(
-            'board/examples_seen',
-            [],
-            tf.int64,
-            initializer=v1.zeros_initializer(),
-            trainable=False,
-            collections=[v1.GraphKeys.LOCAL_VARIABLES],
-            use_resource=True,
-        )
+        examples_seen = local_variable('board/examples_seen', dtype=tf.int64)
         size = tf.size(selected['labels'], tf.int64)
         after = examples_seen.assign_add(size)
         number = after - size + tf.range(size)

@@ -8,6 +8,7 @@ import estimator_clf.compat  # noqa: F401  Configures TensorFlow's logging first
 import tensorflow as tf
 from PIL import Image
 
+from estimator_clf.evaluation.local_variables import local_variable
 from estimator_clf.evaluation.plots.eval_callback import (
     EvalCallback,
     Tensors,
@@ -61,14 +62,7 @@ class WorstMistakes(EvalCallback):
         # which excludes it.
         wrong = tf.not_equal(predicted, labels) & (losses > 0)
         values = tf.where(wrong, losses, tf.zeros_like(losses))
-        worst = v1.get_variable(
-            'board/worst_losses',
-            [self._count],
-            initializer=v1.zeros_initializer(),
-            trainable=False,
-            collections=[v1.GraphKeys.LOCAL_VARIABLES],
-            use_resource=True,
-        )
+        worst = local_variable('board/worst_losses', [self._count])
         before = worst.read_value()
         top = tf.math.top_k(values, tf.minimum(self._count, tf.size(values)))
         index = tf.boolean_mask(top.indices, top.values > before[-1])
