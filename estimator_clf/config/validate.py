@@ -20,8 +20,6 @@ from model_fns import registry
 if TYPE_CHECKING:
     from estimator_clf.config.config import Config
 
-# Names reserved by checkpoints' file patterns: TensorFlow expands them in paths.
-
 
 def validate(config: 'Config') -> None:
     """Checks everything that can be checked before anything is opened.

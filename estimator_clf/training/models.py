@@ -108,11 +108,10 @@ def build_optimizer_spec(
     optimization = config.optimization
     if optimization.schedule_length or not total_steps:
         total_steps = config.schedule_steps(num_examples)
-    length = total_steps
     steps_per_epoch = num_examples / config.batch_size
 
     def steps(text, name):
-        return in_steps(text, name, steps_per_epoch, length)
+        return in_steps(text, name, steps_per_epoch, total_steps)
 
     return OptimizerSpec(
         name=optimization.optimizer,

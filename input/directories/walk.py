@@ -36,7 +36,7 @@ def subdirectories(directory: str) -> list[str]:
             ]
     except OSError:
         return []
-    return sorted(name for name in found if not is_ignored(name))
+    return sorted(found)
 
 
 def files_in(directory: str) -> list[str]:
